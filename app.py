@@ -1,0 +1,27 @@
+"""The Streamlit app: ``streamlit run app.py`` serves pages, tracker and, without keys, the sandbox.
+
+``st.App(...)`` has to stand here literally: ``streamlit run`` finds it by reading this source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import streamlit as st
+
+from avatarkit.ui import running
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """One session and one tracker thread per server, both ended cleanly."""
+    await anyio.to_thread.run_sync(running.open_or_explain)
+    try:
+        yield
+    finally:
+        await anyio.to_thread.run_sync(running.close)
+
+
+app = st.App("avatarkit/ui/main.py", lifespan=lifespan, on_script_error=running.explain)

@@ -1,0 +1,265 @@
+"""The command line, for cron, servers and terminals; the same session as app and notebooks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from avatarkit.errors import (
+    AvatarkitError,
+    PersonaEnded,
+    SubmissionUncertain,
+    WaitTimeout,
+)
+from avatarkit.models import Gender, Persona, PersonaCreate, sentence
+
+if TYPE_CHECKING:
+    from avatarkit.session import Session
+
+
+class Exit(IntEnum):
+    """What the process ends with; 2 is the command line's own, for wrong usage."""
+
+    FINE = 0
+    ERROR = 1
+    USAGE = 2
+    ENDED_BADLY = 3
+    TIMED_OUT = 4
+    UNCERTAIN = 5
+
+
+app = typer.Typer(
+    name="avatarkit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Submit custom avatars and follow them for days. Without API keys "
+        "(AVATARKIT_API_ID, AVATARKIT_API_KEY) everything happens in a sandbox on this machine."
+    ),
+    epilog=(
+        "Exit codes: 0 fine, 1 error, 2 wrong usage, 3 failed or rejected, 4 timed out, "
+        "5 a create whose fate is uncertain."
+    ),
+)
+
+
+class Table(StrEnum):
+    """What can be exported."""
+
+    STATUSES = "statuses"
+    STAGE_TIMES = "stage-times"
+    SIGHTINGS = "sightings"
+    SUBMISSIONS = "submissions"
+
+
+@app.command()
+def submit(
+    creator_name: Annotated[
+        str, typer.Argument(help="Name of the person, at most 255 characters.")
+    ],
+    gender: Annotated[Gender, typer.Option(help="m male, f female, nb non-binary.")],
+    lipsync_input: Annotated[
+        str | None, typer.Option(help="The footage: path of a video file, or its public URL.")
+    ] = None,
+    consent_video: Annotated[
+        str | None, typer.Option(help="The recorded consent: path of a file, or its public URL.")
+    ] = None,
+    video_scene: Annotated[str | None, typer.Option(help="A word for the background.")] = None,
+    keywords: Annotated[str | None, typer.Option(help="Keywords, comma separated.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label; may be repeated.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Called when the avatar is ready.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Send although a video looks bad.")
+    ] = False,
+    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until it is ready.")] = 0,
+) -> None:
+    """Submit one avatar, and print its id."""
+    with _sentences():
+        request = PersonaCreate(
+            creator_name=creator_name,
+            gender=gender,
+            lipsync_input=lipsync_input,
+            consent_video=consent_video,
+            video_scene=video_scene,
+            keywords=keywords,
+            labels=label or [],
+            webhook_url=webhook_url,
+        )
+        _check_videos(request, force=force)
+    with _session() as session:
+        size = sum(path.stat().st_size for path in request.files.values())
+        if size:
+            with typer.progressbar(length=size, label="Sending", file=_stderr()) as bar:
+                persona = session.tracker.submit(
+                    request, progress=lambda sent, _: bar.update(sent - bar.pos)
+                )
+        else:
+            persona = session.tracker.submit(request)
+        typer.echo(persona.id)
+        if wait > 0:
+            session.tracker.wait(persona.id, timeout=wait, on_progress=_tell)
+
+
+@app.command()
+def track(
+    once: Annotated[
+        bool, typer.Option("--once", help="One look at what is due, then end (for cron).")
+    ] = False,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="End when nothing is left to look at.")
+    ] = False,
+) -> None:
+    """Look at every avatar until it has ended, and print each change; Ctrl-C ends it."""
+    with _session() as session:
+        stop = threading.Event()
+        tracker, store, clock = session.tracker, session.store, session.clock
+        while True:
+            for change in tracker.look():
+                reason = f" ({change.failed_reason})" if change.failed_reason else ""
+                typer.echo(
+                    f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  "
+                    f"{change.creator_name or ''}  {change.before or 'new'} -> {change.after}{reason}"
+                )
+            next_at = store.next_look_at()
+            if once or (until_done and next_at is None):
+                return
+            pause_s = clock.wall_seconds_until(next_at) if next_at else 5.0
+            clock.sleep(min(max(pause_s, 1.0), 5.0), stop)
+
+
+@app.command()
+def status(
+    persona_id: Annotated[
+        str | None, typer.Argument(help="Only this avatar, with its history.")
+    ] = None,
+) -> None:
+    """Print where every avatar stands, as last seen; asks the API nothing."""
+    from avatarkit import tables
+
+    with _session() as session:
+        now = session.clock.now()
+        if persona_id is not None and session.store.persona(persona_id) is None:
+            raise AvatarkitError(
+                f"The log has no avatar {persona_id}; check the id with 'status' alone."
+            )
+        typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        if persona_id is None:
+            typer.echo(tables.statuses(session.store.personas(), now))
+        else:
+            typer.echo(tables.history(session.store.sightings(persona_id)))
+
+
+@app.command()
+def export(
+    table: Annotated[Table, typer.Argument(help="What to export.")] = Table.STATUSES,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
+    ] = None,
+) -> None:
+    """Write a table as CSV."""
+    from avatarkit import export as exporting
+    from avatarkit import stages
+
+    with _session() as session:
+        store = session.store
+        frame = {
+            Table.STATUSES: store.personas,
+            Table.SIGHTINGS: store.sightings,
+            Table.SUBMISSIONS: store.submissions,
+            Table.STAGE_TIMES: lambda: stages.visits(
+                store.sightings(), now=session.clock.now(), personas=store.personas()
+            ),
+        }[table]()
+        text = exporting.to_csv(frame, output)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            typer.echo(f"{len(frame)} rows written to {output}.", err=True)
+
+
+@app.command()
+def sandbox(
+    folder: Annotated[
+        Path | None, typer.Option(help="Where it keeps its data; without it, nothing is kept.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    speed: Annotated[float, typer.Option(help="Its seconds for each of yours.")] = 2400.0,
+) -> None:
+    """Serve the sandbox of the API alone, for tests and other programs; Ctrl-C ends it."""
+    from avatarkit.sandbox import Sandbox
+
+    with _sentences():
+        if speed <= 0:
+            raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
+        with Sandbox(folder, speed=speed, port=port) as served:
+            typer.echo(f"AVATARKIT_BASE_URL={served.url}")
+            typer.echo(f"AVATARKIT_API_ID={served.api_id}")
+            # The sandbox's own key opens nothing but the sandbox on this machine.
+            typer.echo(f"AVATARKIT_API_KEY={served.api_key}")
+            typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
+            threading.Event().wait()
+
+
+def _check_videos(request: PersonaCreate, *, force: bool) -> None:
+    from avatarkit import preflight
+
+    for field, path in request.files.items():
+        for finding in preflight.check(path).findings:
+            if finding.severity == "fine":
+                continue
+            typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
+            if finding.severity == "fatal" and not force:
+                raise AvatarkitError(
+                    f"{path} was not sent; mend the video, or send it nevertheless with --force."
+                )
+
+
+def _tell(persona: Persona) -> None:
+    typer.echo(f"{persona.id}: {persona.status_text}", err=True)
+
+
+def _stderr() -> Any:
+    return typer.get_text_stream("stderr")
+
+
+@contextmanager
+def _session() -> Iterator[Session]:
+    from avatarkit.session import open_session
+
+    with _sentences(), open_session() as session:
+        yield session
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn whatever a person can cause into one sentence and an exit code."""
+    try:
+        yield
+    except ValidationError as error:
+        _end(sentence(error), Exit.USAGE)
+    except PersonaEnded as error:
+        _end(str(error), Exit.ENDED_BADLY)
+    except WaitTimeout as error:
+        _end(str(error), Exit.TIMED_OUT)
+    except SubmissionUncertain as error:
+        _end(str(error), Exit.UNCERTAIN)
+    except AvatarkitError as error:
+        _end(str(error), Exit.ERROR)
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.FINE) from None
+
+
+def _end(text: str, code: Exit) -> None:
+    typer.echo(text, err=True)
+    raise typer.Exit(code) from None

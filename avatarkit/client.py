@@ -1,0 +1,319 @@
+"""``Client``: one method for each endpoint of the Custom Avatar API, over httpx."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from avatarkit import answers
+from avatarkit.errors import (
+    ConfigError,
+    ConnectionFailed,
+    NotFound,
+    RequestTimeout,
+    UnexpectedAnswer,
+    VideoUnreadable,
+)
+from avatarkit.models import Persona, PersonaCreate, Quota, check_file
+from avatarkit.settings import Settings
+from avatarkit.transport import BoundedTransport, PoliteRetryTransport, network_transport
+
+Model = TypeVar("Model", bound=BaseModel)
+Progress = Callable[[int, int], None]
+
+# Failures before the first byte of the request can have left.
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}
+
+
+class Client:
+    """The API of one account.
+
+    What is not given as an argument comes from ``Settings()``; without keys it is a
+    ``ConfigError``. Use it as a context manager, or ``close()`` it. It may be shared by threads.
+
+    ``transport`` replaces the network (``httpx.MockTransport(handler)`` in tests); retries stay
+    around it. ``tries`` counts the first one; ``backoff_s`` is the wait before the third try,
+    doubling from there. ``deadline_s`` bounds every call but a create, retries included, in wall
+    seconds.
+
+    Every method raises an ``APIError`` for whatever goes wrong: ``ConnectionFailed``,
+    ``StatusError`` by status, ``UnexpectedAnswer``. Idempotent calls are retried on connection
+    errors and on 429, 500, 502, 503 and 504; a create never is. Redirects are not followed.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_id: str | None = None,
+        api_key: str | None = None,
+        *,
+        settings: Settings | None = None,
+        transport: httpx.BaseTransport | None = None,
+        tries: int = 4,
+        backoff_s: float = 0.25,
+        deadline_s: float = 120.0,
+    ) -> None:
+        given = {"base_url": base_url, "api_id": api_id, "api_key": api_key}
+        given = {name: value for name, value in given.items() if value is not None}
+        if settings is None:
+            settings = Settings(**given)
+        elif given:
+            raise ConfigError("Give Client either settings or keys, not both.")
+        if settings.api_id is None or settings.api_key is None:
+            raise ConfigError(
+                "There are no API keys: set AVATARKIT_API_ID and AVATARKIT_API_KEY, or work with "
+                "the sandbox (avatarkit.Sandbox, or avatarkit.open_session())."
+            )
+        self.base_url = settings.base_url
+        self.api_id = settings.api_id
+        self._key = settings.api_key
+        self._deadline_s = deadline_s
+        read_s, write_s = settings.read_timeout_s, settings.write_timeout_s
+        self._timeout = httpx.Timeout(
+            connect=settings.connect_timeout_s,
+            read=read_s,
+            write=write_s,
+            pool=settings.pool_timeout_s,
+        )
+        # The API may store both videos away before it answers a create.
+        self._create_timeout = httpx.Timeout(
+            connect=settings.connect_timeout_s,
+            read=max(read_s, write_s),
+            write=write_s,
+            pool=settings.pool_timeout_s,
+        )
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers={
+                "X-API-ID": self.api_id,
+                "X-API-KEY": self._key.get_secret_value(),
+                "Accept": "application/json",
+            },
+            timeout=self._timeout,
+            follow_redirects=False,
+            transport=PoliteRetryTransport(
+                BoundedTransport(transport or network_transport(self.base_url)),
+                tries=tries,
+                backoff_s=backoff_s,
+            ),
+        )
+
+    @property
+    def account(self) -> str:
+        """A fingerprint of base URL and API id: whose personas these are.
+
+        The port of a loopback address is left out, so that a sandbox stays itself wherever it
+        finds a free port; its API id is its own.
+        """
+        url = httpx.URL(self.base_url)
+        loopback = url.host in ("localhost", "127.0.0.1", "::1")
+        origin = f"{url.scheme}://loopback" if loopback else str(url)
+        return hashlib.sha256(f"{origin}|{self.api_id}".encode()).hexdigest()[:16]
+
+    def create_persona(
+        self, persona: PersonaCreate, *, progress: Progress | None = None
+    ) -> Persona:
+        """Send a create, once, and give the persona that the API made of it.
+
+        Files go as multipart to ``/api/personas_v2/``, streamed from disk; URLs as JSON to
+        ``/api/personas/``; without videos as JSON to ``/api/personas_v2/``.
+        ``progress(sent_bytes, total_bytes)`` is called while files are read.
+
+        Raises ``VideoUnreadable`` before anything is sent; a ``ConnectionFailed`` with
+        ``maybe_sent`` when the API may have read it nevertheless.
+
+        Source: the contract; the vendor's page of ``POST /api/personas/``.
+        """
+        if not persona.files:
+            path = "/api/personas/" if persona.urls else "/api/personas_v2/"
+            response = self._send_create(path, json={**persona.fields(), **persona.urls})
+        else:
+            with ExitStack() as stack:
+                files = _open_files(persona.files, stack, progress)
+                response = self._send_create(
+                    "/api/personas_v2/", data=persona.fields(), files=files
+                )
+        return self._read(response, Persona)
+
+    def get_persona(self, persona_id: str) -> Persona:
+        """The persona of that id ("Get avatar by ID"). Raises ``NotFound`` among others."""
+        response = self._call("GET", self._path(persona_id))
+        persona = self._read(response, Persona)
+        if persona.id != persona_id:
+            raise self._unexpected(response, "is about another persona than the one asked for")
+        return persona
+
+    def list_personas(
+        self,
+        *,
+        gender: str | None = None,
+        age_range: str | None = None,
+        location: str | None = None,
+        style: str | None = None,
+    ) -> Iterator[Persona]:
+        """The account's custom avatars, lazily, in the API's order.
+
+        Each filter takes one value or several, comma separated. A bare array is read as well as
+        pages, of which the next is asked for when the one before has been used up.
+
+        Source: ``GET /api/personas_v2/`` and ``GET /api/personas/paginated/``.
+        """
+        filters = {"gender": gender, "age_range": age_range, "location": location, "style": style}
+        url = httpx.URL(
+            "/api/personas_v2/", params={k: v for k, v in filters.items() if v is not None}
+        )
+        seen = set()
+        while True:
+            seen.add(str(url))
+            response = self._call("GET", str(url))
+            page = answers.json_of(response)
+            items = page.get("results") if isinstance(page, dict) else page
+            if not isinstance(items, list):
+                raise self._unexpected(response, "is not a list of personas")
+            for item in items:
+                try:
+                    yield Persona.model_validate(item)
+                except ValidationError as error:
+                    raise self._unexpected(response, answers.misfit(error)) from None
+            following = page.get("next") if isinstance(page, dict) else None
+            if not following:
+                return
+            # Only path and query of the link are used: the keys go to no other host.
+            try:
+                url = httpx.URL(httpx.URL(str(following)).raw_path.decode("ascii"))
+            except (httpx.InvalidURL, ValueError):
+                raise self._unexpected(response, "has a broken link to its next page") from None
+            if str(url) in seen:
+                raise self._unexpected(response, "leads back to a page that was read already")
+
+    def persona_quota(self) -> Quota:
+        """How many custom avatars the account may have, and has."""
+        return self._read(self._call("GET", "/api/personas_v2/count/"), Quota)
+
+    def delete_persona(self, persona_id: str) -> None:
+        """Delete the persona of that id. Raises ``NotFound`` among others."""
+        self._call("DELETE", self._path(persona_id))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client(base_url={self.base_url!r})"
+
+    def _path(self, persona_id: str) -> str:
+        if persona_id.strip(". ") == "":
+            url = f"{self.base_url}/api/personas/"
+            message = f"{persona_id!r} is not the id of a persona; copy the id from the tracker."
+            raise NotFound(message, method="GET", url=url, status_code=404)
+        return f"/api/personas/{quote(persona_id, safe='')}/"
+
+    def _call(self, method: str, path: str) -> httpx.Response:
+        extensions = {"deadline": time.monotonic() + self._deadline_s}
+        try:
+            response = self._http.request(method, path, extensions=extensions)
+        except httpx.HTTPError as error:
+            raise self._failure(error, method, path) from None
+        retried = getattr(response.extensions.get("retry"), "attempts_made", 0) > 0
+        if method == "DELETE" and response.status_code == 404 and retried:
+            return response  # an earlier try, whose answer was lost, had deleted it
+        answers.raise_for_status(response, hide=self._hide)
+        return response
+
+    def _send_create(self, path: str, **body: Any) -> httpx.Response:
+        try:
+            response = self._http.post(path, timeout=self._create_timeout, **body)
+        except httpx.HTTPError as error:
+            raise self._failure(error, "POST", path) from None
+        except OSError as error:  # a file that stopped being readable while it was sent
+            raise ConnectionFailed(
+                f"A video could not be read to its end ({error.strerror}); check the file.",
+                method="POST",
+                url=self.base_url + path,
+                maybe_sent=True,
+            ) from None
+        answers.raise_for_status(response, hide=self._hide, creating=True)
+        return response
+
+    def _failure(self, error: httpx.HTTPError, method: str, path: str) -> ConnectionFailed:
+        url = self.base_url + path
+        maybe_sent = not isinstance(error, _NEVER_SENT)
+        if isinstance(error, httpx.TimeoutException):
+            message = f"{self.base_url} did not answer in time; try again, or raise the timeouts."
+            return RequestTimeout(message, method=method, url=url, maybe_sent=maybe_sent)
+        if maybe_sent:
+            message = f"The connection to {self.base_url} broke off; try again."
+        else:
+            message = f"{self.base_url} cannot be reached; check the network and base_url."
+        return ConnectionFailed(message, method=method, url=url, maybe_sent=maybe_sent)
+
+    def _read(self, response: httpx.Response, model: type[Model]) -> Model:
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._unexpected(response, answers.misfit(error)) from None
+
+    def _unexpected(self, response: httpx.Response, what: str) -> UnexpectedAnswer:
+        return answers.unexpected(response, what, hide=self._hide)
+
+    def _hide(self, text: str) -> str:
+        return text.replace(self._key.get_secret_value(), "[key]")
+
+
+class _ReadWithProgress(io.FileIO):
+    """A file that tells how much of all files has been read."""
+
+    told: Callable[[int], None] | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size) or b""
+        if self.told is not None:
+            self.told(len(data))
+        return data
+
+
+def _open_files(
+    paths: dict[str, Path], stack: ExitStack, progress: Progress | None
+) -> dict[str, tuple[str, _ReadWithProgress, str]]:
+    opened = {}
+    for field, path in paths.items():
+        try:
+            check_file(path)
+            opened[field] = stack.enter_context(_ReadWithProgress(path, "rb"))
+        except ValueError as error:
+            raise VideoUnreadable(f"{field}: {error}", path=path) from None
+        except OSError as error:
+            message = f"{field}: {path} cannot be read ({error.strerror}); check the file."
+            raise VideoUnreadable(message, path=path) from None
+    if progress is not None:
+        total = sum(file.seek(0, io.SEEK_END) for file in opened.values())
+        sent = 0
+
+        def told(count: int) -> None:
+            nonlocal sent
+            sent += count
+            progress(sent, total)
+
+        for file in opened.values():
+            file.seek(0)
+            file.told = told
+    return {
+        field: (paths[field].name, file, _MIME.get(paths[field].suffix.lower(), "video/mp4"))
+        for field, file in opened.items()
+    }

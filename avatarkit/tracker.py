@@ -1,0 +1,253 @@
+"""``Tracker``: sends creates, looks at personas until they end, and waits for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+
+from avatarkit import pacing
+from avatarkit.client import Client, Progress
+from avatarkit.clock import Clock, SystemClock
+from avatarkit.errors import (
+    APIError,
+    AuthError,
+    AvatarkitError,
+    ConnectionFailed,
+    NotFound,
+    PersonaFailed,
+    PersonaRejected,
+    ServerError,
+    StoreError,
+    SubmissionUncertain,
+    UnexpectedAnswer,
+    WaitTimeout,
+)
+from avatarkit.models import Persona, PersonaCreate, ProcessStatus
+from avatarkit.runs import Change
+from avatarkit.store import Due, Store
+
+__all__ = ["Change", "Tracker"]
+
+logger = logging.getLogger("avatarkit")
+
+SHORTEST_PASS_S = 1.0
+LONGEST_IDLE_S = 5.0
+"""Wall seconds between two passes: not busier than this, and never blind for longer, as another
+process may have submitted meanwhile."""
+SHORTEST_WAIT_S = 0.1
+
+
+class Tracker:
+    """The API of one account, followed into one store, on one clock.
+
+    It may be shared by threads, and several processes may track into one store.
+    """
+
+    def __init__(
+        self, client: Client, store: Store, *, clock: Clock | None = None, threads: int = 4
+    ) -> None:
+        store.bind(client.account)
+        self.client = client
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.last_error: str | None = None
+        self.last_pass_at: datetime | None = None
+        self._threads = threads
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def submit(self, request: PersonaCreate, *, progress: Progress | None = None) -> Persona:
+        """Send the create, once, and log what came of it; the new persona.
+
+        ``progress(sent_bytes, total_bytes)`` is called while files are sent.
+
+        Raises ``SubmissionUncertain`` when it may have arrived without an answer: it is then
+        never sent again on its own. Any other ``AvatarkitError`` means that nothing was created.
+        """
+        store, clock = self.store, self.clock
+        submission_id = store.prepare(request, clock.now())
+        store.sending(submission_id, clock.now())
+        try:
+            persona = self.client.create_persona(request, progress=progress)
+        except AvatarkitError as error:
+            if isinstance(error, ServerError | UnexpectedAnswer) or (
+                isinstance(error, ConnectionFailed) and error.maybe_sent
+            ):
+                store.uncertain(submission_id, str(error))
+                raise SubmissionUncertain(
+                    f"It is not known whether {request.creator_name!r} was created ({error}) "
+                    "Do not send it again before the account's list has been looked at.",
+                    submission_id=submission_id,
+                ) from error
+            store.refused(submission_id, clock.now(), str(error))
+            raise
+        except BaseException:  # Ctrl-C in the middle of an upload, for one
+            store.uncertain(submission_id, "The program was interrupted while it was sending.")
+            raise
+        at = clock.now()
+        try:
+            store.accepted(submission_id, persona, at, self._next_look(persona.id, at))
+        except StoreError as error:
+            raise StoreError(
+                f"The API created {persona.id}, but that could not be written down: {error}"
+            ) from error
+        return persona
+
+    def look(self) -> list[Change]:
+        """One pass over the personas that are due; the changes seen, in the order of the pass.
+
+        An error on one persona is logged on it (``last_error``) and stops no other.
+        """
+        self.last_pass_at = self.clock.now()
+        due = self.store.due(self.last_pass_at)
+        if len(due) <= 1:
+            seen = [self._look_at(one) for one in due]
+        else:
+            with ThreadPoolExecutor(min(self._threads, len(due)), "avatarkit-look") as pool:
+                seen = list(pool.map(self._look_at, due))
+        return [change for change, _ in seen if change is not None]
+
+    def _look_at(self, due: Due) -> tuple[Change | None, APIError | None]:
+        asked_at = self.clock.now()
+        try:
+            persona = self.client.get_persona(due.persona_id)
+        except APIError as error:
+            at = self.clock.now()
+            self.last_error = str(error)
+            self.store.record_error(
+                due.persona_id,
+                str(error),
+                at=at,
+                next_look_at=pacing.next_try_at(due.failures, at, due.persona_id),
+                missing=isinstance(error, NotFound),
+            )
+            return None, error
+        return self._record(persona, asked_at), None
+
+    def _record(self, persona: Persona, asked_at: datetime) -> Change | None:
+        at = self.clock.now()
+        return self.store.record(
+            persona,
+            asked_at=asked_at,
+            answered_at=at,
+            source="poll",
+            next_look=self._next_look(persona.id, at),
+        )
+
+    def _next_look(
+        self, persona_id: str, now: datetime
+    ) -> Callable[[str, datetime], datetime | None]:
+        return partial(pacing.next_look_at, now=now, persona_id=persona_id)
+
+    def run(self, stop: threading.Event) -> None:
+        """Pass after pass until ``stop`` is set; errors are kept in ``last_error``."""
+        while not stop.is_set():
+            pause_s = LONGEST_IDLE_S
+            try:
+                for change in self.look():
+                    logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
+                next_at = self.store.next_look_at()
+                if next_at is not None:
+                    pause_s = min(pause_s, self.clock.wall_seconds_until(next_at))
+            except AvatarkitError as error:
+                self.last_error = str(error)
+                logger.warning("A pass of the tracker ended early: %s", error)
+            except Exception as error:
+                # Days of tracking must not end because of one answer that nobody foresaw.
+                self.last_error = f"{type(error).__name__} in a pass of the tracker."
+                logger.exception("A pass of the tracker ended early.")
+            self.clock.sleep(max(pause_s, SHORTEST_PASS_S), stop)
+
+    def start(self) -> None:
+        """Run in a background thread; does nothing when it runs already."""
+        with self._starting:
+            if self.alive:
+                return
+            self._stop = threading.Event()
+            self._thread = threading.Thread(
+                target=self.run, args=(self._stop,), name="avatarkit-tracker", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the background thread and wait for the pass that it is in."""
+        with self._starting:
+            self._stop.set()
+            if self._thread is not None:
+                self._thread.join()
+                self._thread = None
+
+    @property
+    def alive(self) -> bool:
+        """True while the background thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(
+        self,
+        persona_id: str,
+        *,
+        timeout: float,
+        on_progress: Callable[[Persona], None] | None = None,
+    ) -> Persona:
+        """The persona once it is done, looking at it in the tracker's own pace.
+
+        ``timeout`` is in wall seconds; ``on_progress(persona)`` is called when the wait begins
+        and whenever the status has changed.
+
+        Raises ``PersonaFailed`` or ``PersonaRejected`` when it ends so; ``WaitTimeout``, after
+        which the same call goes on; ``NotFound`` or ``AuthError`` when looking makes no sense.
+        Other errors of the API are logged on the persona and tried again.
+        """
+        began_s = self.clock.monotonic()
+        persona = self.store.persona(persona_id)
+        if persona is None:
+            asked_at = self.clock.now()
+            persona = self.client.get_persona(persona_id)
+            self._record(persona, asked_at)
+        told: str | None = None
+        while True:
+            if on_progress is not None and persona.status_text != told:
+                on_progress(persona)
+            told = persona.status_text
+            if persona.is_terminal:
+                return _done(persona)
+            waited_s = self.clock.monotonic() - began_s
+            if waited_s >= timeout:
+                raise WaitTimeout(
+                    f"{persona_id} is still {told} after {waited_s:.0f} s; wait for the same id "
+                    "again to go on.",
+                    persona_id=persona_id,
+                    waited_s=waited_s,
+                )
+            self._look_if_due(persona_id)
+            next_at = self.store.next_look_at(persona_id)
+            pause_s = self.clock.wall_seconds_until(next_at) if next_at else 0.0
+            # Another thread or process may look first: its sightings count as well.
+            pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_IDLE_S, timeout - waited_s)
+            persona = self.store.persona(persona_id) or persona
+            if not persona.is_terminal:
+                self.clock.sleep(pause_s)
+                persona = self.store.persona(persona_id) or persona
+
+    def _look_if_due(self, persona_id: str) -> None:
+        next_at = self.store.next_look_at(persona_id)
+        if next_at is not None and next_at > self.clock.now():
+            return
+        for due in self.store.due(self.clock.now(), persona_id):
+            _, error = self._look_at(due)
+            if isinstance(error, NotFound | AuthError):
+                raise error
+
+
+def _done(persona: Persona) -> Persona:
+    reason = persona.failed_reason or "no reason was given"
+    if persona.status is ProcessStatus.FAILED:
+        raise PersonaFailed(f"{persona.id} failed: {reason}", persona=persona)
+    if persona.status is ProcessStatus.REJECTED:
+        raise PersonaRejected(f"{persona.id} was rejected: {reason}", persona=persona)
+    return persona

@@ -1,0 +1,1 @@
+"""The Streamlit pages. A rerun reads the store and never calls the API."""

@@ -1,0 +1,64 @@
+"""The half-filled form, kept in a file so that it survives a reload, a crash and a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+FIELDS = (
+    "creator_name",
+    "gender",
+    "video_scene",
+    "keywords",
+    "labels",
+    "webhook_url",
+    "lipsync_input",
+    "consent_video",
+)
+CHUNK_BYTES = 1024 * 1024
+
+
+def load(folder: Path) -> dict[str, str]:
+    """The fields as they were typed; empty when there is no draft or it cannot be read."""
+    try:
+        kept = json.loads((folder / "draft.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(kept, dict):
+        return {}
+    return {name: str(kept[name]) for name in FIELDS if kept.get(name)}
+
+
+def save(folder: Path, fields: dict[str, str]) -> None:
+    """Keep the fields, or forget the draft when there is nothing in them."""
+    path = folder / "draft.json"
+    if not any(fields.values()):
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_name(f"draft.{uuid.uuid4().hex[:8]}.part")
+    partial.write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
+    """Copy an uploaded file to disk in chunks; its path, which ends in its own name."""
+    safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
+    folder = uploads
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{uuid.uuid4().hex[:8]}-{safe}"
+    partial = path.with_name(path.name + ".part")
+    content.seek(0)
+    with partial.open("wb") as kept:
+        while chunk := content.read(CHUNK_BYTES):
+            kept.write(chunk)
+    os.replace(partial, path)
+    return path
+
+
+def shown_name(uploads: Path, path: Path) -> str:
+    """The name under which a kept upload was given."""
+    return path.name.split("-", 1)[-1] if path.parent == uploads else path.name

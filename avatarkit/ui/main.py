@@ -1,0 +1,68 @@
+"""The script behind every page: opens what runs, says which account it is, shows the page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from avatarkit.errors import AvatarkitError
+from avatarkit.ui import running, settings_page, stage_times_page, submit_page, tracker_page
+
+
+def main() -> None:
+    """One rerun."""
+    st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
+    pages = {
+        "submit": st.Page(
+            submit_page.show,
+            title="Submit",
+            icon=":material/upload:",
+            url_path="submit",
+            default=True,
+        ),
+        "tracker": st.Page(
+            tracker_page.show, title="Tracker", icon=":material/radar:", url_path="tracker"
+        ),
+        "stage_times": st.Page(
+            stage_times_page.show,
+            title="Stage times",
+            icon=":material/timer:",
+            url_path="stage-times",
+        ),
+        "settings": st.Page(
+            settings_page.show, title="Settings", icon=":material/tune:", url_path="settings"
+        ),
+    }
+    st.session_state["main_pages"] = pages
+    page = st.navigation(list(pages.values()), position="top")
+    try:
+        session = running.get().session
+    except AvatarkitError as error:
+        st.title(page.title)
+        st.error(str(error), icon=":material/error:")
+        st.caption("Correct it and reload this page; nothing that was submitted is lost.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(page.title, anchor=False, width="content")
+        if session.sandbox is not None:
+            st.badge("Sandbox", icon=":material/science:", color="orange")
+        else:
+            st.badge("Live account", icon=":material/cloud:", color="green")
+    if session.sandbox is not None:
+        st.caption(_pace(session.settings.sandbox_speed))
+    page.run()
+
+
+def _pace(speed: float) -> str:
+    shortest, longest = 2 * 86_400 / speed, 5 * 86_400 / speed
+    return (
+        "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock runs "
+        f"{speed:,.0f} times as fast: the two to five days of an avatar pass in {_wall(shortest)} "
+        f"to {_wall(longest)}."
+    )
+
+
+def _wall(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+main()

@@ -1,0 +1,220 @@
+"""The Submit page: a form that forgets nothing, a look at the videos, and what is on its way."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from avatarkit import tables
+from avatarkit.models import Gender, PersonaCreate, is_url, sentence
+from avatarkit.ui import draft, running, video_report
+from avatarkit.ui.outbox import Outbox, Parcel
+
+GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
+VIDEOS = {
+    "lipsync_input": (
+        "Footage",
+        "One person speaking, facing the camera, 15 seconds to 5 minutes, with sound.",
+    ),
+    "consent_video": ("Consent", "The same person, saying that they agree. Optional."),
+}
+
+
+def show() -> None:
+    """The page."""
+    outbox = running.get().outbox
+    refill = st.session_state.pop("submit_refill", None)
+    if refill is not None:
+        _fill(refill)
+    _outbox()
+    folder = outbox.uploads.parent
+    _restore(folder)
+    with st.container(border=True):
+        left, right = st.columns(2)
+        left.text_input("Creator name", key=_key("creator_name"), max_chars=255, help=HELP_NAME)
+        right.segmented_control(
+            "Gender", list(GENDERS), format_func=GENDERS.__getitem__, key=_key("gender")
+        )
+        for field in VIDEOS:
+            _video(field, outbox)
+        with st.expander("More: scene, keywords, labels, webhook"):
+            left, right = st.columns(2)
+            left.text_input("Video scene", key=_key("video_scene"), max_chars=255, help=HELP_SCENE)
+            right.text_input("Keywords, comma separated", key=_key("keywords"), max_chars=255)
+            left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
+            right.text_input("Webhook URL", key=_key("webhook_url"), max_chars=200)
+        fields = _fields()
+        draft.save(folder, fields)
+        _send(fields, outbox)
+
+
+HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
+HELP_SCENE = "A word for the background, such as office."
+HELP_LABELS = "Your own marks. In the sandbox sandbox:done, sandbox:failed or sandbox:rejected choose the end."
+
+
+def _key(field: str) -> str:
+    return f"submit_{field}"
+
+
+def _restore(folder: Path) -> None:
+    # Widgets lose their state on another page, the whole tab on a reload; the draft does not.
+    kept: dict[str, str] | None = None
+    for field in draft.FIELDS:
+        if _key(field) not in st.session_state:
+            kept = draft.load(folder) if kept is None else kept
+            value: Any = kept.get(field, "")
+            if field == "gender":
+                value = Gender(value) if value in set(Gender) else None
+            st.session_state[_key(field)] = value
+
+
+def _fields() -> dict[str, str]:
+    return {field: str(st.session_state.get(_key(field)) or "") for field in draft.FIELDS}
+
+
+def _fill(fields: dict[str, str]) -> None:
+    for field in draft.FIELDS:
+        value: Any = fields.get(field, "")
+        st.session_state[_key(field)] = (
+            (Gender(value) if value else None) if field == "gender" else value
+        )
+
+
+def _video(field: str, outbox: Outbox) -> None:
+    title, hint = VIDEOS[field]
+    nonce = st.session_state.setdefault(f"submit_{field}_nonce", 0)
+    widget = f"submit_{field}_upload_{nonce}"
+    left, right = st.columns(2)
+    left.file_uploader(
+        f"{title}: upload",
+        type=["mp4", "mov", "m4v"],
+        key=widget,
+        help=hint,
+        on_change=partial(_keep, field, widget, outbox),
+    )
+    right.text_input(f"{title}: or its path or URL", key=_key(field), help=hint)
+    given = str(st.session_state[_key(field)] or "").strip()
+    if not given or is_url(given):
+        if given:
+            right.caption("The API will fetch this URL; it is not checked here.")
+        return
+    path = Path(given).expanduser()
+    if path.is_file():
+        name = draft.shown_name(outbox.uploads, path)
+        right.caption(f"{name}, {path.stat().st_size / 1e6:,.1f} MB")
+    video_report.show(path)
+
+
+def _keep(field: str, widget: str, outbox: Outbox) -> None:
+    uploaded = st.session_state.get(widget)
+    if uploaded is None:
+        return
+    path = draft.keep_upload(outbox.uploads, uploaded.name, uploaded)
+    st.session_state[_key(field)] = str(path)
+    # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
+    st.session_state[f"submit_{field}_nonce"] += 1
+
+
+def _send(fields: dict[str, str], outbox: Outbox) -> None:
+    fatal = [name for name in VIDEOS if video_report.is_fatal(fields[name])]
+    anyway = True
+    if fatal:
+        anyway = st.checkbox(
+            "Send it although a video looks unusable", key="submit_anyway", value=False
+        )
+    twin = _twin(fields["creator_name"])
+    if twin:
+        st.warning(f"{twin} Plans allow only a few avatars.", icon=":material/content_copy:")
+        anyway = st.checkbox("Submit another one of this name", key="submit_twin") and anyway
+    if st.button(
+        "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not anyway
+    ):
+        _submit(fields, outbox)
+
+
+def _submit(fields: dict[str, str], outbox: Outbox) -> None:
+    labels = [label.strip() for label in fields["labels"].split(",") if label.strip()]
+    values: dict[str, Any] = {name: value or None for name, value in fields.items()}
+    values |= {"creator_name": fields["creator_name"], "labels": labels}
+    if not fields["gender"]:
+        st.error("gender: choose one.", icon=":material/error:")
+        return
+    try:
+        request = PersonaCreate(**values)
+    except ValidationError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return
+    parcel = outbox.send(request)
+    # A small create is answered before the page is drawn again.
+    parcel.ended.wait(0.5)
+    st.session_state["submit_refill"] = {}
+    st.rerun()
+
+
+def _twin(creator_name: str) -> str | None:
+    """A sentence about a persona of the same name that has not ended badly."""
+    session = running.get().session
+    personas = session.store.personas()
+    same = personas[
+        (personas["creator_name"] == creator_name.strip())
+        & ~personas["status"].isin(["failed", "rejected"])
+        & ~personas["gone"]
+    ]
+    if same.empty or not creator_name.strip():
+        return None
+    newest = same.iloc[0]
+    begun = newest["created_at"] if newest["created_at"] is not None else newest["first_seen_at"]
+    age = tables.age(session.clock.now() - begun)
+    return f"An avatar of {creator_name.strip()} was submitted {age} ago ({newest['status']})."
+
+
+@st.fragment(run_every=1)
+def _outbox() -> None:
+    outbox = running.get().outbox
+    for parcel in outbox.parcels():
+        with st.container(border=True):
+            _parcel(parcel, outbox)
+
+
+def _parcel(parcel: Parcel, outbox: Outbox) -> None:
+    name = parcel.request.creator_name
+    if parcel.state == "sending":
+        share = parcel.sent_bytes / parcel.total_bytes if parcel.total_bytes else 1.0
+        size = f"{parcel.sent_bytes / 1e6:,.1f} of {parcel.total_bytes / 1e6:,.1f} MB"
+        text = f"Sending {name}: {size}" if share < 1 else f"Sending {name}: waiting for the answer"
+        st.progress(min(share, 1.0), text=text)
+        st.caption("You may leave this page; it goes on.")
+        return
+    if parcel.state == "accepted":
+        st.success(f"{name} was submitted as {parcel.persona_id}.", icon=":material/check_circle:")
+    elif parcel.state == "uncertain":
+        st.warning(parcel.message, icon=":material/help:")
+    else:
+        st.error(f"{name} was not submitted: {parcel.message}", icon=":material/error:")
+    with st.container(horizontal=True):
+        if parcel.state == "accepted" and st.button(
+            "Follow it", key=f"submit_follow_{parcel.number}", icon=":material/radar:"
+        ):
+            st.session_state["tracker_persona"] = parcel.persona_id
+            outbox.dismiss(parcel.number)
+            st.switch_page(st.session_state["main_pages"]["tracker"])
+        if parcel.state == "refused" and st.button(
+            "Put it back into the form", key=f"submit_again_{parcel.number}"
+        ):
+            outbox.dismiss(parcel.number)
+            st.session_state["submit_refill"] = _typed(parcel.request)
+            st.rerun()
+        if st.button("Dismiss", key=f"submit_dismiss_{parcel.number}"):
+            outbox.dismiss(parcel.number)
+            st.rerun(scope="fragment")
+
+
+def _typed(request: PersonaCreate) -> dict[str, str]:
+    """The fields of the form that make this request."""
+    values = request.model_dump(mode="json", exclude_none=True)
+    return {**values, "labels": ", ".join(request.labels)}

@@ -1,0 +1,160 @@
+"""The Tracker page: where every avatar stands, live, and what happened to one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from avatarkit import charts, export, stages, tables
+from avatarkit.models import ProcessStatus
+from avatarkit.session import Session
+from avatarkit.ui import running
+
+REFRESH_S = 2
+COLORS = {"done": "green", "failed": "red", "rejected": "red", "reviewing": "violet"}
+
+
+def show() -> None:
+    """The page."""
+    session = running.get().session
+    _live()
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download statuses (CSV)",
+            lambda: export.to_csv(session.store.personas()),
+            file_name="avatarkit-statuses.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+            key="tracker_csv",
+        )
+    _details()
+
+
+@st.fragment(run_every=REFRESH_S)
+def _live() -> None:
+    session = running.get().session
+    personas = session.store.personas()
+    if personas.empty:
+        st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
+        return
+    _counts(personas)
+    present = [s for s in _order(personas["status"]) if (personas["status"] == s).any()]
+    chosen = st.pills(
+        "Show only",
+        present,
+        selection_mode="multi",
+        format_func=tables.label,
+        key="tracker_statuses",
+    )
+    shown = personas[personas["status"].isin(chosen)] if chosen else personas
+    now = session.clock.now()
+    rows = tables.tracking(shown, session.store.sightings(), now)
+    st.dataframe(
+        rows,
+        hide_index=True,
+        key="tracker_table",
+        column_order=[
+            "creator_name",
+            "status",
+            "progress",
+            "in_status_for",
+            "age",
+            "last_look",
+            "next_look",
+            "failed_reason",
+            "persona_id",
+        ],
+        column_config={
+            "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
+            "status": "Status",
+            "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
+            "in_status_for": "In it for",
+            "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
+            "last_look": "Last look",
+            "next_look": "Next look",
+            "failed_reason": "Reason",
+            "persona_id": "Id",
+        },
+    )
+    st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
+
+
+def _order(statuses: pd.Series) -> list[str]:
+    known = [status.value for status in ProcessStatus]
+    return known + sorted(set(statuses) - set(known))
+
+
+def _counts(personas: pd.DataFrame) -> None:
+    status = personas["status"]
+    ended = {
+        "done": status == "done",
+        "failed": status == "failed",
+        "rejected": status == "rejected",
+    }
+    running_now = ~(ended["done"] | ended["failed"] | ended["rejected"])
+    with st.container(horizontal=True):
+        st.metric("In progress", int(running_now.sum()), width=110)
+        for name, which in ended.items():
+            st.metric(tables.label(name), int(which.sum()), width=110)
+
+
+@st.fragment(run_every=REFRESH_S)
+def _details() -> None:
+    session = running.get().session
+    personas = session.store.personas()
+    if personas.empty:
+        return
+    named = personas.set_index("persona_id")
+    persona_id = st.selectbox(
+        "Details of",
+        list(named.index),
+        format_func=lambda one: _title(named, one),
+        key="tracker_persona",
+        bind="query-params",
+    )
+    if persona_id in named.index:
+        _one(session, named.loc[persona_id], str(persona_id), session.clock.now())
+
+
+def _title(named: pd.DataFrame, persona_id: str) -> str:
+    if persona_id not in named.index:
+        return persona_id
+    row = named.loc[persona_id]
+    return f"{row['creator_name']} · {tables.label(row['status'])} · {persona_id[:8]}"
+
+
+def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(str(row["creator_name"]), anchor=False, width="content")
+        st.badge(tables.label(row["status"]), color=COLORS.get(row["status"], "blue"))  # type: ignore[arg-type]
+        if row["is_active"] is True or row["is_active"] == True:  # noqa: E712 - pandas' own boolean
+            st.badge("Active", color="green", icon=":material/check:")
+    if row["gone"]:
+        st.warning(
+            "The API knows this avatar no more; its history is kept.", icon=":material/help:"
+        )
+    if pd.notna(row["failed_reason"]):
+        st.error(row["failed_reason"], icon=":material/error:")
+    if pd.notna(row["last_error"]):
+        st.warning(f"Last look: {row['last_error']}", icon=":material/warning:")
+    personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
+    sightings = session.store.sightings(persona_id)
+    visits = stages.visits(sightings, now=now, personas=personas)
+    st.altair_chart(charts.timeline(visits, now=now), key="tracker_timeline")
+    st.dataframe(
+        tables.stage_bounds(visits),
+        hide_index=True,
+        key="tracker_stages",
+        column_config={
+            "stage": "Stage",
+            "state": "State",
+            "took": "Took",
+            "entered": "Entered (UTC)",
+        },
+    )
+    answer = session.store.persona(persona_id)
+    with st.expander("Everything the API said at the last look"):
+        st.json(answer.model_dump_json(exclude_unset=True) if answer else "{}")

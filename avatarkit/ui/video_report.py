@@ -1,0 +1,52 @@
+"""What the look at a video found, on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from avatarkit.models import is_url
+from avatarkit.preflight import Report, check
+
+ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
+
+
+@st.cache_data(show_spinner="Looking at the video …", max_entries=20)
+def _checked(path: str, changed_at: float, size: int) -> Report:
+    # Path, time and size stand for the content: a file that was replaced is looked at again.
+    return check(path)
+
+
+def _report(path: Path) -> Report:
+    try:
+        found = path.stat()
+    except OSError:
+        return check(path)
+    return _checked(str(path), found.st_mtime, found.st_size)
+
+
+def show(path: Path) -> None:
+    """The findings that matter, the picture, and the rest folded away."""
+    report = _report(path)
+    for finding in report.findings:
+        if finding.severity == "fatal":
+            st.error(finding.message, icon=ICONS["fatal"])
+        elif finding.severity == "warning":
+            st.warning(finding.message, icon=ICONS["warning"])
+    fine = [finding for finding in report.findings if finding.severity == "fine"]
+    if fine:
+        with st.expander(f"{len(fine)} checks are fine", icon=ICONS["fine"]):
+            for finding in fine:
+                st.caption(finding.message)
+            if report.contact_sheet is not None:
+                st.image(report.contact_sheet)
+
+
+def is_fatal(given: str) -> bool:
+    """True when the video at this path has a fatal finding; a URL or nothing has none."""
+    given = given.strip()
+    if not given or is_url(given):
+        return False
+    path = Path(given).expanduser()
+    return any(finding.severity == "fatal" for finding in _report(path).findings)

@@ -1,0 +1,381 @@
+"""The log, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from avatarkit import PersonaCreate, Store, errors, frames, schema
+from avatarkit.models import Persona
+from avatarkit.runs import Change
+
+T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL that lives as long as the tests."""
+    pgserver = pytest.importorskip("pgserver")
+    # Not below the temporary folder of the tests, which only their user may enter: a server that
+    # is started by root runs as another user.
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        server = pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.db'}"
+    if request.param == "memory":
+        return "sqlite://"
+    import sqlalchemy as sa
+
+    postgres: str = request.getfixturevalue("postgres")
+    engine = sa.create_engine(postgres)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgres
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store(url, account="mine") as opened:
+        yield opened
+
+
+def persona(status: str | None = "pending", **values: Any) -> Persona:
+    return Persona.model_validate({"id": "p1", "process_status": status, **values})
+
+
+def soon(status: str, since: datetime) -> datetime | None:
+    return None if status == "done" else since + HOUR
+
+
+def see(store: Store, at: datetime, status: str = "pending", **values: Any) -> Change | None:
+    return store.record(
+        persona(status, **values), asked_at=at, answered_at=at, source="poll", next_look=soon
+    )
+
+
+def submitted(store: Store, at: datetime = T0, **values: Any) -> str:
+    request = PersonaCreate(
+        creator_name="James", gender="m", labels=["l1", "l2"], keywords="k", video_scene="office"
+    )
+    submission_id = store.prepare(request, at)
+    store.sending(submission_id, at + MINUTE)
+    answer = persona(created_at=at, updated_at=at, **values)
+    store.accepted(submission_id, answer, at + 2 * MINUTE, soon)
+    return submission_id
+
+
+class TestFrames:
+    def test_empty_frames_have_their_columns_and_dtypes(self, store: Store) -> None:
+        """A frame without rows has the columns and dtypes of one with rows."""
+        empty = [store.personas(), store.sightings(), store.submissions()]
+        submitted(store)
+        full = [store.personas(), store.sightings(), store.submissions()]
+        for none, some in zip(empty, full, strict=True):
+            assert none.empty
+            assert len(some) == 1
+            assert list(none.dtypes.items()) == list(some.dtypes.items())
+        assert list(full[0].columns) == list(frames.PERSONAS.columns)
+
+    def test_a_submission_tells_its_story(self, store: Store) -> None:
+        """What was sent, when, and what became of it stand in one row."""
+        submission_id = submitted(store)
+        row = store.submissions().iloc[0]
+        assert row["submission_id"] == submission_id
+        assert (row["state"], row["persona_id"], row["creator_name"]) == ("accepted", "p1", "James")
+        assert row["prepared_at"] == T0
+        assert row["sent_at"] == T0 + MINUTE
+        assert row["ended_at"] == T0 + 2 * MINUTE
+        assert pd.isna(row["error"])
+
+    def test_what_was_sent_fills_what_does_not_come_back(self, store: Store) -> None:
+        """Name, scene, keywords and labels stay known though the API does not repeat them."""
+        submitted(store)
+        see(store, T0 + HOUR, "processing", creator_name="James B.")
+        row = store.personas().iloc[0]
+        assert row["labels"] == ["l1", "l2"]
+        assert (row["video_scene"], row["keywords"], row["gender"]) == ("office", "k", "m")
+        assert row["creator_name"] == "James B."
+        assert row["submitted_at"] == T0 + MINUTE
+        assert row["first_seen_at"] == T0 + 2 * MINUTE
+
+    def test_personas_are_newest_first(self, store: Store) -> None:
+        """The newest persona stands first."""
+        for number in (1, 3, 2):
+            see(store, T0 + HOUR, id=f"p{number}", created_at=T0 + number * MINUTE)
+        assert list(store.personas()["persona_id"]) == ["p3", "p2", "p1"]
+
+    def test_times_are_exact_to_the_microsecond(self, store: Store) -> None:
+        """Moments come back as they went in, aware and in UTC."""
+        see(store, T0)
+        row = store.sightings().iloc[0]
+        assert row["first_seen_at"] == T0
+        assert str(store.sightings()["first_seen_at"].dtype) == "datetime64[us, UTC]"
+
+
+class TestRuns:
+    def test_an_unchanged_status_only_moves_last_seen(self, store: Store) -> None:
+        """Ten looks at the same status are one row."""
+        for number in range(10):
+            see(store, T0 + number * MINUTE)
+        rows = store.sightings()
+        assert len(rows) == 1
+        assert rows.iloc[0]["times_seen"] == 10
+        assert rows.iloc[0]["first_seen_at"] == T0
+        assert rows.iloc[0]["last_seen_at"] == T0 + 9 * MINUTE
+
+    def test_a_change_is_a_new_run(self, store: Store) -> None:
+        """A new status is a new row and is told as a change."""
+        first = see(store, T0)
+        assert first is not None
+        assert (first.before, first.after) == (None, "pending")
+        assert see(store, T0 + MINUTE) is None
+        change = see(
+            store, T0 + HOUR, "failed", failed_reason="No audio", updated_at=T0 + MINUTE * 30
+        )
+        assert change == Change("p1", None, "pending", "failed", T0 + HOUR, "No audio")
+        rows = store.sightings("p1")
+        assert list(rows["status"]) == ["pending", "failed"]
+        assert rows.iloc[1]["reported_at"] == T0 + 30 * MINUTE
+        assert rows.iloc[1]["failed_reason"] == "No audio"
+
+    def test_an_unchanged_status_was_there_when_it_was_asked_for(self, store: Store) -> None:
+        """The run reaches to the moment of the question, a new one begins at the answer."""
+        see(store, T0)
+        for status, asked, answered in (("pending", 10, 12), ("processing", 20, 22)):
+            store.record(
+                persona(status),
+                asked_at=T0 + asked * MINUTE,
+                answered_at=T0 + answered * MINUTE,
+                source="poll",
+                next_look=soon,
+            )
+        rows = store.sightings()
+        assert rows.iloc[0]["last_seen_at"] == T0 + 10 * MINUTE
+        assert rows.iloc[1]["first_seen_at"] == T0 + 22 * MINUTE
+
+    def test_an_answer_that_was_overtaken_changes_nothing(self, store: Store) -> None:
+        """A late answer of another process does not turn the history back."""
+        see(store, T0 + HOUR, "processing")
+        assert see(store, T0, "pending") is None
+        see(store, T0, "processing")
+        rows = store.sightings()
+        assert list(rows["status"]) == ["processing"]
+        assert rows.iloc[0]["last_seen_at"] == T0 + HOUR
+
+    def test_the_create_is_the_first_sighting(self, store: Store) -> None:
+        """The answer to the create begins the first run, and reports the creation."""
+        submitted(store)
+        row = store.sightings().iloc[0]
+        assert row["source"] == "create"
+        assert row["reported_at"] == T0
+        assert row["first_seen_at"] == T0 + 2 * MINUTE
+
+    def test_unknown_statuses_are_kept(self, store: Store) -> None:
+        """A status that nobody has heard of is logged as it came."""
+        see(store, T0, "dreaming")
+        assert store.personas().iloc[0]["status"] == "dreaming"
+        assert store.due(T0 + 2 * HOUR)[0].status == "dreaming"
+
+    def test_a_missing_status_is_read_through_is_active(self, store: Store) -> None:
+        """Without a status, is_active true is done and anything else unknown."""
+        store.record(
+            persona(None, is_active=False),
+            asked_at=T0,
+            answered_at=T0,
+            source="poll",
+            next_look=soon,
+        )
+        assert store.personas().iloc[0]["status"] == "unknown"
+        see(store, T0 + HOUR, None, is_active=True)  # type: ignore[arg-type]
+        assert store.personas().iloc[0]["status"] == "done"
+
+    def test_the_last_answer_is_kept_whole(self, store: Store) -> None:
+        """Unknown fields of the last answer come back with the persona."""
+        see(store, T0, novel={"x": [1]})
+        kept = store.persona("p1")
+        assert kept is not None
+        assert kept.model_extra == {"novel": {"x": [1]}}
+        assert store.persona("nobody") is None
+
+    def test_two_threads_make_one_run(self, url: str) -> None:
+        """Looks from several threads and stores at once never make two runs of one status."""
+        if url == "sqlite://":
+            pytest.skip("each in-memory database is its own")
+        stores = [Store(url, account="mine") for _ in range(3)]
+        see(stores[0], T0)
+
+        def look(store: Store) -> None:
+            for number in range(15):
+                see(store, T0 + number * MINUTE, "pending" if number < 8 else "processing")
+
+        threads = [threading.Thread(target=look, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(stores[0].sightings()["status"]) == ["pending", "processing"]
+        for store in stores:
+            store.close()
+
+
+class TestDue:
+    def test_due_is_what_should_be_looked_at_by_now(self, store: Store) -> None:
+        """Due comes in order of the planned moment; what has ended never comes."""
+        see(store, T0 + MINUTE, id="b")
+        see(store, T0, id="a")
+        see(store, T0, "done", id="c")
+        assert store.due(T0) == []
+        assert [one.persona_id for one in store.due(T0 + 2 * HOUR)] == ["a", "b"]
+        assert store.next_look_at() == T0 + HOUR
+        assert store.next_look_at("c") is None
+        assert store.due(T0, "b")[0].since == T0 + MINUTE
+
+    def test_an_error_is_kept_and_forgotten_by_the_next_answer(self, store: Store) -> None:
+        """last_error holds the sentence until a look works again."""
+        see(store, T0)
+        store.record_error("p1", "Broke.", at=T0, next_look_at=T0 + HOUR, missing=False)
+        store.record_error("p1", "Broke.", at=T0, next_look_at=T0 + HOUR, missing=False)
+        assert store.personas().iloc[0]["last_error"] == "Broke."
+        assert store.due(T0, "p1")[0].failures == 2
+        see(store, T0 + HOUR)
+        assert pd.isna(store.personas().iloc[0]["last_error"])
+        assert store.due(T0, "p1")[0].failures == 0
+        store.record_error("nobody", "Broke.", at=T0, next_look_at=T0, missing=True)
+
+    def test_gone_takes_three_misses_over_hours(self, store: Store) -> None:
+        """One 404 is not the end; three over six hours are, and it can be undone."""
+        see(store, T0)
+        for hours, gone in ((1, False), (2, False), (3, False), (7, True)):
+            store.record_error(
+                "p1", "404", at=T0 + hours * HOUR, next_look_at=T0 + 9 * HOUR, missing=True
+            )
+            assert bool(store.personas().iloc[0]["gone"]) is gone
+        assert store.next_look_at() is None
+        assert len(store.sightings()) == 1
+        assert store.make_due("p1", T0 + 10 * HOUR)
+        assert not store.personas().iloc[0]["gone"]
+        assert store.next_look_at() == T0 + 10 * HOUR
+        assert not store.make_due("nobody", T0)
+
+    def test_another_error_between_misses_begins_the_count_anew(self, store: Store) -> None:
+        """Only misses in a row count."""
+        see(store, T0)
+        for hours, missing in ((1, True), (3, True), (8, False), (9, True), (10, True)):
+            store.record_error("p1", "x", at=T0 + hours * HOUR, next_look_at=T0, missing=missing)
+        assert not store.personas().iloc[0]["gone"]
+
+
+class TestAccounts:
+    def test_another_account_sees_nothing(self, url: str, store: Store) -> None:
+        """Rows of one account are invisible to another, and to due."""
+        if url == "sqlite://":
+            pytest.skip("each in-memory database is its own")
+        submitted(store)
+        with Store(url, account="other") as other, Store(url) as all_of_them:
+            assert other.personas().empty
+            assert other.sightings().empty
+            assert other.submissions().empty
+            assert other.due(T0 + 9 * HOUR) == []
+            assert other.persona("p1") is None
+            assert len(all_of_them.personas()) == 1
+            with pytest.raises(errors.StoreError, match="account"):
+                all_of_them.due(T0)
+
+    def test_a_store_is_bound_once(self, store: Store) -> None:
+        """A bound store refuses another account."""
+        store.bind("mine")
+        with pytest.raises(errors.StoreError, match="second Store"):
+            store.bind("other")
+
+    def test_sandbox_and_live_never_share(self, store: Store) -> None:
+        """A database that holds sandbox data refuses live data, for good."""
+        store.claim("sandbox")
+        store.claim("sandbox")
+        with pytest.raises(errors.StoreError, match="DATABASE_URL"):
+            store.claim("live")
+
+
+class TestOpening:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "nonsense",
+            "sqlite:////nowhere/at/all/x.db",
+            "nodb://x/y",
+            "postgresql+psycopg://u:hunter2@127.0.0.1:1/x",
+        ],
+    )
+    def test_what_cannot_be_opened_is_one_sentence(self, url: str) -> None:
+        """A database that cannot be opened is a StoreError that shows no password."""
+        with pytest.raises(errors.StoreError) as caught:
+            Store(url)
+        assert "hunter2" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        """A text file is refused and left as it was."""
+        path = tmp_path / "notes.txt"
+        path.write_text("my notes " * 500)
+        with pytest.raises(errors.StoreError, match="not a database"):
+            Store(f"sqlite:///{path}")
+        assert path.read_text() == "my notes " * 500
+
+    def test_a_newer_schema_is_refused(self, url: str) -> None:
+        """A database of a newer avatarkit is not touched."""
+        if url == "sqlite://":
+            pytest.skip("nothing stays in memory")
+        with Store(url) as store, store._write() as connection:
+            connection.execute(schema.meta.update().values(value="99"))
+        with pytest.raises(errors.StoreError, match="newer avatarkit"):
+            Store(url)
+
+    def test_everything_survives_a_restart(self, url: str) -> None:
+        """Closing and opening loses nothing."""
+        if url == "sqlite://":
+            pytest.skip("nothing stays in memory")
+        with Store(url, account="mine") as store:
+            submitted(store)
+            before = store.personas()
+        with Store(url, account="mine") as store:
+            pd.testing.assert_frame_equal(store.personas(), before)
+
+    def test_a_locked_database_is_a_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A database that another program holds locked is a StoreError and no half record."""
+        monkeypatch.setattr(schema, "BUSY_TIMEOUT_MS", 10)
+        path = tmp_path / "log.db"
+        with Store(f"sqlite:///{path}", account="mine") as store:
+            holder = sqlite3.connect(path)
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(errors.StoreError, match="locked"):
+                see(store, T0)
+            holder.rollback()
+            holder.close()
+            assert store.personas().empty
+
+    def test_repr_and_url_hide_the_password(self, tmp_path: Path) -> None:
+        """The repr names the database."""
+        with Store(f"sqlite:///{tmp_path / 'x.db'}") as store:
+            assert repr(store) == f"Store('sqlite:///{tmp_path / 'x.db'}')"
