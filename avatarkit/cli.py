@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -100,7 +101,7 @@ def submit(
     with _session() as session:
         size = sum(path.stat().st_size for path in request.files.values())
         if size:
-            with typer.progressbar(length=size, label="Sending", file=_stderr()) as bar:
+            with typer.progressbar(length=size, label="Sending", file=sys.stderr) as bar:
                 persona = session.tracker.submit(
                     request, progress=lambda sent, _: bar.update(sent - bar.pos)
                 )
@@ -121,7 +122,7 @@ def track(
     ] = False,
 ) -> None:
     """Look at every avatar until it has ended, and print each change; Ctrl-C ends it."""
-    with _session() as session:
+    with _session() as session, suppress(KeyboardInterrupt):
         stop = threading.Event()
         tracker, store, clock = session.tracker, session.store, session.clock
         while True:
@@ -208,7 +209,8 @@ def sandbox(
             # The sandbox's own key opens nothing but the sandbox on this machine.
             typer.echo(f"AVATARKIT_API_KEY={served.api_key}")
             typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
-            threading.Event().wait()
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
 
 
 def _check_videos(request: PersonaCreate, *, force: bool) -> None:
@@ -227,10 +229,6 @@ def _check_videos(request: PersonaCreate, *, force: bool) -> None:
 
 def _tell(persona: Persona) -> None:
     typer.echo(f"{persona.id}: {persona.status_text}", err=True)
-
-
-def _stderr() -> Any:
-    return typer.get_text_stream("stderr")
 
 
 @contextmanager
@@ -256,8 +254,6 @@ def _sentences() -> Iterator[None]:
         _end(str(error), Exit.UNCERTAIN)
     except AvatarkitError as error:
         _end(str(error), Exit.ERROR)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.FINE) from None
 
 
 def _end(text: str, code: Exit) -> None:

@@ -42,7 +42,7 @@ def next_look_at(status: str, since: datetime, now: datetime, persona_id: str) -
 
 def next_try_at(failures: int, now: datetime, persona_id: str) -> datetime:
     """The moment of the next look after ``failures`` looks in a row ended in an error."""
-    gap = min(ERROR_GAP * 2 ** min(failures, 10), LONGEST_ERROR_GAP)
+    gap: timedelta = min(ERROR_GAP * float(2 ** min(failures, 10)), LONGEST_ERROR_GAP)
     return now + gap * _jitter(persona_id, now)
 
 

@@ -20,7 +20,7 @@ def label(status: str) -> str:
 def age(span: timedelta) -> str:
     """``1 d 4 h``: the two largest units that say something; ``just now`` below a second."""
     seconds = int(span.total_seconds())
-    parts = []
+    parts: list[str] = []
     for size, unit in AGE_PARTS:
         count, seconds = divmod(seconds, size) if seconds > 0 else (0, 0)
         if count or parts:
