@@ -73,7 +73,7 @@ class ScaledClock(SystemClock):
         started_s: float | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        if speed <= 0:
+        if not 0 < speed < float("inf"):
             raise ValueError("speed must be positive; 1 is as fast as the wall.")
         self._wall = wall
         self._lock = threading.Lock()
@@ -106,15 +106,15 @@ class ScaledClock(SystemClock):
     def stop(self) -> datetime:
         """Stand still from now on; the moment it stands at."""
         with self._lock:
-            moment = self._now()
+            self._start = self._now()
             self._started_s = None
-            return moment
+            return self._start
 
     def resume(self) -> None:
         """Go on from where it stands."""
         with self._lock:
             if self._started_s is None:
-                self._start, self._started_s = self._latest, self._wall()
+                self._started_s = self._wall()
 
     def advance(self, by: timedelta) -> datetime:
         """Jump ahead; the moment it shows then. Raises ``ValueError`` for a step back."""

@@ -9,6 +9,7 @@ Source: the contract of ``POST /api/personas_v2/`` and the vendor's page of "Get
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -77,13 +78,19 @@ def check_file(path: Path) -> None:
         raise ValueError(f"{path} does not exist; check the path.")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} cannot be read; check its permissions.")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; give the path of a video file.")
+    if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; export or download the video again.")
 
 
 def _check_http_url(value: str, what: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        fits = False
+    if not fits or not value.isprintable() or " " in value:
         raise ValueError(f"{what} must be a URL such as https://example.com/…; this one is not.")
     return value
 
@@ -92,12 +99,14 @@ def _video(value: Any) -> Any:
     """A URL stays a string, anything else becomes a checked ``Path``; blank means none."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if is_url(value):
+    if isinstance(value, str) and is_url(value.strip()):
         return _check_http_url(value.strip(), "A video's URL")
     if isinstance(value, str) and "://" in value:
         raise ValueError("A video must be the path of a file or an http(s) URL.")
     if isinstance(value, (str, os.PathLike)):
-        path = Path(value).expanduser()
+        path = Path(value)
+        with suppress(RuntimeError):  # a name that begins with ~ and means nobody's home
+            path = path.expanduser()
         try:
             check_file(path)
         except OSError as error:  # a name longer than the file system allows, for one
@@ -192,7 +201,10 @@ def _utc(value: datetime | None) -> datetime | None:
     if value is None:
         return None
     # A timestamp without an offset is taken for UTC, Django's own default.
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("This moment lies outside the years 1 to 9999.") from None
 
 
 Timestamp = Annotated[datetime | None, AfterValidator(_utc)]
@@ -295,7 +307,10 @@ def sentence(error: ValidationError) -> str:
     """
     parts = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
-        field = ".".join(str(part) for part in item["loc"] if part != "function-before[_video()")
+        field = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            parts.append(f"There is no field {field}; check its spelling.")
+            continue
         text = item["msg"].removeprefix("Value error, ").rstrip(".")
         parts.append(f"{field}: {text}." if field and not text.startswith(field) else f"{text}.")
     return " ".join(parts)

@@ -16,6 +16,9 @@ from avatarkit.errors import ConfigError
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
 SECRETS_FILE = Path(".streamlit") / "secrets.toml"
+ENV_FILE = Path(".env")
+# Editors on Windows begin a file with a byte order mark, which is no part of the first name.
+_ENCODING = "utf-8-sig"
 
 
 class _SecretsToml(PydanticBaseSettingsSource):
@@ -26,11 +29,13 @@ class _SecretsToml(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         try:
-            content = tomllib.loads(SECRETS_FILE.read_text(encoding="utf-8"))
+            content = tomllib.loads(SECRETS_FILE.read_text(encoding=_ENCODING))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, UnicodeDecodeError):
-            raise ConfigError(f"{SECRETS_FILE} cannot be read; check its permissions.") from None
+            raise ConfigError(
+                f"{SECRETS_FILE} cannot be read; check its permissions, and save it as UTF-8."
+            ) from None
         except tomllib.TOMLDecodeError:
             # The parser's own message could quote the line with the key in it.
             raise ConfigError(
@@ -43,7 +48,8 @@ class _SecretsToml(PydanticBaseSettingsSource):
             if key.lower().startswith(prefix)
         }
         table = content.get("avatarkit", {})
-        return {**top, **(table if isinstance(table, dict) else {})}
+        named = table.items() if isinstance(table, dict) else ()
+        return {**top, **{key.lower(): value for key, value in named}}
 
 
 class Settings(BaseSettings):
@@ -55,8 +61,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="AVATARKIT_",
-        env_file=".env",
-        env_file_encoding="utf-8",
+        env_file=ENV_FILE,
+        env_file_encoding=_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -66,7 +72,8 @@ class Settings(BaseSettings):
     api_id: str | None = None
     api_key: SecretStr | None = None
     base_url: str = DEFAULT_BASE_URL
-    database_url: str | None = None
+    # Not in the repr, as it can hold a password.
+    database_url: str | None = Field(default=None, repr=False)
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
     connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
@@ -82,6 +89,11 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from None
+        except (OSError, UnicodeDecodeError):
+            # The decoder's own message holds the bytes, the key among them.
+            raise ConfigError(
+                f"{ENV_FILE} cannot be read; check its permissions, and save it as UTF-8."
+            ) from None
 
     @classmethod
     def settings_customise_sources(
@@ -90,8 +102,9 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the strongest first."""
         return init_settings, env_settings, dotenv_settings, _SecretsToml(settings_cls)
 
     @field_validator("api_id", "api_key", mode="before")
@@ -114,7 +127,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _expand(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("data_dir begins with ~ but names nobody's home") from None
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
@@ -144,8 +160,11 @@ class Settings(BaseSettings):
 
 
 def check_base_url(value: str) -> str:
-    """The origin alone, without a slash at its end; ``ValueError``, one sentence, for the rest."""
-    text = value.strip().rstrip("/")
+    """The origin alone, in lower case; ``ValueError``, one sentence, for whatever is not one.
+
+    Lower case, as the rows of the log belong to a fingerprint of it: one account, one spelling.
+    """
+    text = value.strip().rstrip("/").lower()
     example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
     try:
         parts = urlsplit(text)

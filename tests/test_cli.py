@@ -158,7 +158,11 @@ def test_the_module_serves_the_sandbox_alone() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(Path(cli.__file__).parents[1]),
+        },
     )
     assert process.stdout is not None
     lines = [process.stdout.readline().strip() for _ in range(3)]

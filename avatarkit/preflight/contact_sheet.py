@@ -1,0 +1,59 @@
+"""A row of frames with their times and the faces that were found, as one PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from avatarkit.preflight.faces import Box
+
+CELLS = 6
+_HEIGHT = 200
+_GAP = 6
+_BACKGROUND = (255, 255, 255)
+_BOX = (255, 200, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A small upright frame: seconds since the start, RGB, and the faces in its pixels."""
+
+    time_s: float
+    picture: NDArray[np.uint8]
+    faces: tuple[Box, ...] = ()
+
+
+def draw(shots: Sequence[Shot]) -> bytes:
+    """Up to six of the shots, spread evenly, side by side."""
+    from PIL import Image, ImageDraw
+
+    cells = min(CELLS, len(shots))
+    chosen = [shots[index * len(shots) // cells] for index in range(cells)]
+    pictures = []
+    for shot in chosen:
+        scale = _HEIGHT / shot.picture.shape[0]
+        width = max(1, round(shot.picture.shape[1] * scale))
+        picture = Image.fromarray(shot.picture).resize((width, _HEIGHT))
+        pen = ImageDraw.Draw(picture)
+        for face in shot.faces:
+            corners = (face.x, face.y, face.x + face.size, face.y + face.size)
+            pen.rectangle([corner * scale for corner in corners], outline=_BOX, width=3)
+        label = f"{shot.time_s:.1f} s"
+        pen.rectangle(pen.textbbox((4, 3), label), fill=(0, 0, 0))
+        pen.text((4, 3), label, fill=(255, 255, 255))
+        pictures.append(picture)
+    total = sum(picture.width for picture in pictures) + _GAP * (cells - 1)
+    sheet = Image.new("RGB", (total, _HEIGHT), _BACKGROUND)
+    x = 0
+    for picture in pictures:
+        sheet.paste(picture, (x, 0))
+        x += picture.width + _GAP
+    out = io.BytesIO()
+    sheet.save(out, "PNG", compress_level=3)
+    return out.getvalue()

@@ -1,0 +1,127 @@
+"""Whether one person faces the camera, close enough.
+
+Source: the frontal-face cascade of local binary patterns that scikit-image ships (OpenCV's
+``lbpcascade_frontalface``). It misses faces that are turned to the side or tilted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from avatarkit.preflight.report import Finding, Severity, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGE_ENOUGH = 0.15
+"""The side of the face box (brows to mouth), as a share of the shorter side of the picture."""
+_SMALLEST = 0.07
+_MOST = 0.5
+_COARSE, _FINE = 1.25, 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A square around a face, in pixels."""
+
+    x: int
+    y: int
+    size: int
+
+    def is_centred_in(self, other: Box) -> bool:
+        """True when the middle of this box lies in the other."""
+        x, y = self.x + self.size / 2 - other.x, self.y + self.size / 2 - other.y
+        return 0 <= x <= other.size and 0 <= y <= other.size
+
+
+def find(pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Box, ...]]:
+    """The faces in each gray picture, the largest first.
+
+    Looks for faces that are large enough, a second time and more closely where there is none;
+    when there is none anywhere, for smaller ones too.
+    """
+    found = [
+        _detect(picture, LARGE_ENOUGH, _COARSE) or _detect(picture, LARGE_ENOUGH, _FINE)
+        for picture in pictures
+    ]
+    if any(found):
+        return found
+    return [_detect(picture, _SMALLEST, _FINE) for picture in pictures]
+
+
+def _detect(picture: NDArray[np.uint8], smallest: float, factor: float) -> tuple[Box, ...]:
+    import numpy as np
+    from PIL import Image
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    half = np.asarray(Image.fromarray(picture).reduce(2))
+    short = min(half.shape)
+    least = max(24, round(short * smallest))
+    if short < least:
+        return ()
+    cascade = Cascade(lbp_frontal_face_cascade_filename())  # type: ignore[no-untyped-call]
+    found = cascade.detect_multi_scale(
+        img=half,
+        scale_factor=factor,
+        step_ratio=1,
+        min_size=(least, least),
+        max_size=(short, short),
+    )
+    boxes: list[Box] = []
+    for face in sorted(found, key=lambda face: -face["width"]):
+        box = Box(2 * int(face["c"]), 2 * int(face["r"]), 2 * int(face["width"]))
+        # One face may be found at two sizes.
+        if not any(box.is_centred_in(other) for other in boxes):
+            boxes.append(box)
+    return tuple(boxes)
+
+
+def judge(
+    found: Sequence[Sequence[Box]], short_side: int, *, is_dark: bool, needed: bool
+) -> list[Finding]:
+    """Findings ``faces`` and ``face size`` from the faces in each sampled frame.
+
+    Several people or nobody are fatal if ``needed``, unless the picture is so dark that a face
+    cannot be told.
+    """
+    frames = len(found)
+    if not frames:
+        return []
+    counts = Counter(len(boxes) for boxes in found)
+    value = ", ".join(f"{number} in {counts[number]}" for number in sorted(counts, reverse=True))
+    value = f"{value} of {frames} frames"
+    limit = "exactly 1 in most frames"
+
+    def finding(severity: Severity, message: str) -> Finding:
+        return Finding("faces", severity, message, value, limit, Source.OTHER_VENDORS)
+
+    worst = Severity.FATAL if needed and not is_dark else Severity.WARNING
+    if counts[0] == frames:
+        if is_dark:
+            return [finding(worst, "It is too dark to see a face; add light and record again.")]
+        return [finding(worst, "No face can be seen; film one person who faces the camera.")]
+    several = sum(count for number, count in counts.items() if number > 1)
+    if several / frames > _MOST:
+        return [finding(worst, "Several faces can be seen; film one person alone.")]
+    sizes = [boxes[0].size / short_side for boxes in found if boxes]
+    size = _size(median(sizes))
+    if counts[1] / frames > _MOST:
+        return [finding(Severity.FINE, "One face can be seen."), size]
+    message = "One face alone is seen in too few frames; face the camera all the time, alone."
+    return [finding(Severity.WARNING, message), size]
+
+
+def _size(share: float) -> Finding:
+    value = f"{share:.0%} of the shorter side"
+    limit = f"at least {LARGE_ENOUGH:.0%}"
+    if share < LARGE_ENOUGH:
+        message = "The face is small; move closer to the camera."
+        return Finding("face size", Severity.WARNING, message, value, limit, Source.OWN)
+    message = "The face is large enough."
+    return Finding("face size", Severity.FINE, message, value, limit, Source.OWN)

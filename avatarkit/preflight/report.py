@@ -1,0 +1,131 @@
+"""What a look at a video says: findings, and a few frames to see them in."""
+
+from __future__ import annotations
+
+import base64
+import html
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from avatarkit.preflight.contact_sheet import Shot
+
+
+class Severity(StrEnum):
+    """``fatal``: do not send it; ``warning``: it may be turned down; ``fine``."""
+
+    FATAL = "fatal"
+    WARNING = "warning"
+    FINE = "fine"
+
+
+class Source(StrEnum):
+    """Where a limit comes from, and how sure it is."""
+
+    DOCUMENTED = "documented by the vendor (API.md, Videos)"
+    SEEN = "seen once, not documented (API.md, Videos)"
+    OTHER_VENDORS = "what other vendors reject (API.md, Videos)"
+    CONTRACT = "the contract: the video that lips are synchronised to"
+    OWN = "avatarkit's own limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. All fields are text, with units where there are any."""
+
+    check: str
+    severity: Severity
+    message: str
+    value: str
+    limit: str
+    source: Source
+
+
+_COLUMNS = ("check", "severity", "message", "value", "limit", "source")
+_ORDER = tuple(Severity)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``preflight.check`` found out about one file.
+
+    ``findings`` are in the order in which things were looked at, and hold only what could be:
+    of a file that cannot be opened nothing but that is known.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    shots: tuple[Shot, ...] = field(default=(), repr=False)
+
+    @property
+    def fatal(self) -> tuple[Finding, ...]:
+        """The findings for which the video should not be sent."""
+        return self._with(Severity.FATAL)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings for which the video may be turned down."""
+        return self._with(Severity.WARNING)
+
+    @property
+    def ok(self) -> bool:
+        """True without any fatal finding; there may be warnings."""
+        return not self.fatal
+
+    @property
+    def reason(self) -> str | None:
+        """The sentences of the fatal findings; None without any."""
+        return " ".join(finding.message for finding in self.fatal) or None
+
+    @cached_property
+    def contact_sheet(self) -> bytes | None:
+        """A few frames with their times and boxes around the faces, as a PNG.
+
+        None when no frame could be read.
+        """
+        from avatarkit.preflight.contact_sheet import draw
+
+        return draw(self.shots) if self.shots else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a finding, the worst first: check, severity, message, value, limit, source.
+
+        All columns are strings.
+        """
+        import pandas as pd
+
+        rows = [
+            {name: str(getattr(finding, name)) for name in _COLUMNS} for finding in self._sorted()
+        ]
+        return pd.DataFrame(rows, columns=list(_COLUMNS), dtype="str")
+
+    def __str__(self) -> str:
+        lines = [f"{finding.severity:7}  {finding.message}" for finding in self._sorted()]
+        return "\n".join([str(self.path), *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{finding.severity}</td><td>{html.escape(finding.message)}</td>"
+            f"<td>{html.escape(finding.value)}</td><td>{html.escape(finding.limit)}</td></tr>"
+            for finding in self._sorted()
+        )
+        head = "<tr><th>severity</th><th>finding</th><th>value</th><th>limit</th></tr>"
+        table = f"<table>{head}{rows}</table>"
+        if self.contact_sheet is None:
+            return table
+        picture = base64.b64encode(self.contact_sheet).decode("ascii")
+        return f'<img alt="frames of the video" src="data:image/png;base64,{picture}">{table}'
+
+    def _repr_png_(self) -> bytes | None:
+        return self.contact_sheet
+
+    def _with(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+    def _sorted(self) -> list[Finding]:
+        return sorted(self.findings, key=lambda finding: _ORDER.index(finding.severity))

@@ -1,0 +1,26 @@
+"""``Sandbox``: the Custom Avatar API on this machine, over real HTTP on loopback.
+
+What is **not** emulated:
+
+- No avatar is made. ``done`` means that the script of a persona has come to its end; the preview
+  images are stills of the uploaded footage, there are no preview videos, and
+  ``matching_voice_non_null`` is an empty string.
+- Nobody reviews anything. How long each stage takes and how it ends is drawn at creation from the
+  declared tables of ``script.py`` (or asked for by label), not from the vendor's data.
+- Of a video only whether it opens and decodes is looked at; nobody compares the person with the
+  one who consents. Videos that are given as URLs are not fetched, and taken for readable.
+- There is one account, its keys are the sandbox's own, and there are no credits, rate limits or
+  scheduled outages.
+- What the vendor has not published is a guess, named in ``Behaviour`` with its likeliest value.
+- The rest of the vendor's API (videos, links, voices, stock avatars) answers 404.
+
+What is emulated: the seven calls for custom avatars, their authentication, validation and error
+shapes, uploads that are streamed to disk, the quota, and lives of two to five days on the
+sandbox's own clock.
+"""
+
+from avatarkit.sandbox.attached import Attached
+from avatarkit.sandbox.behaviour import Behaviour
+from avatarkit.sandbox.server import Sandbox
+
+__all__ = ["Attached", "Behaviour", "Sandbox"]

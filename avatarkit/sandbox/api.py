@@ -1,0 +1,226 @@
+"""The calls of the API and the control route, as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import random
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from avatarkit.clock import Clock
+from avatarkit.sandbox import bodies, fields, rendering, script
+from avatarkit.sandbox.behaviour import Behaviour
+from avatarkit.sandbox.control import CONTROL, control
+from avatarkit.sandbox.media import media
+from avatarkit.sandbox.records import Record, Records
+from avatarkit.sandbox.refused import Refused, detail
+from avatarkit.sandbox.routing import Endpoint, Handler, NoRoute, ReadsToTheEnd, server_error
+from avatarkit.sandbox.videos import save_stills, why_unreadable
+
+_FILTERS = ("age_range", "gender", "location", "style")
+_VIDEO_NAMES = {"lipsync_input": "lipsync video", "consent_video": "consent video"}
+
+
+@dataclass
+class Api:
+    """The seven calls. All state changes on the event loop, so nothing here is locked."""
+
+    records: Records
+    clock: Clock
+    behaviour: Behaviour
+    url: str
+    api_id: str
+    api_key: str = field(repr=False)
+    instance: str
+    max_personas: int
+    rng: random.Random
+    _coming: int = 0
+
+    def app(self) -> ASGIApp:
+        """The application: API, media files and control route."""
+        routes = [
+            self._route("/api/personas_v2/", GET=self.list_all, POST=self.create_from_files),
+            self._route("/api/personas_v2/count/", GET=self.count),
+            self._route("/api/personas/", POST=self.create_from_urls),
+            self._route("/api/personas/paginated/", GET=self.list_page),
+            self._route("/api/personas/{id}/", GET=self.get, DELETE=self.delete),
+            Route(f"{rendering.MEDIA}/{{id}}/{{name}}", media(self.records)),
+            Route(f"{CONTROL}/", control(self.instance, self.clock, self.records)),
+        ]
+        app = Starlette(routes=routes, exception_handlers={Exception: server_error})
+        app.router.redirect_slashes = False
+        app.router.default = NoRoute(routes, redirect=self.behaviour.redirect_missing_slash)
+        return ReadsToTheEnd(app)
+
+    def _route(self, path: str, **handlers: Handler) -> Route:
+        return Route(path, Endpoint(handlers, self._authenticate))
+
+    def _authenticate(self, request: Request) -> None:
+        given = [request.headers.get(name, "") for name in ("x-api-id", "x-api-key")]
+        challenge = {"WWW-Authenticate": "X-API-KEY"}
+        if not all(given):
+            raise Refused(401, {"detail": self.behaviour.missing_key_detail}, challenge)
+        # Both are compared whatever the first says, and in constant time.
+        matches = [
+            hmac.compare_digest(text.encode("latin-1"), wanted.encode("ascii"))
+            for text, wanted in zip(given, (self.api_id, self.api_key), strict=True)
+        ]
+        if not all(matches):
+            raise Refused(401, {"detail": self.behaviour.wrong_key_detail}, challenge)
+
+    async def create_from_files(self, request: Request) -> Response:
+        """``POST /api/personas_v2/``."""
+        accepts = (bodies.JSON, bodies.FORM, bodies.MULTIPART)
+        return await self._create(
+            request, accepts, urls=self.behaviour.file_create_accepts_urls, files=True
+        )
+
+    async def create_from_urls(self, request: Request) -> Response:
+        """``POST /api/personas/``."""
+        return await self._create(request, (bodies.JSON,), urls=True, files=False)
+
+    async def get(self, request: Request) -> Response:
+        """``GET /api/personas/{id}/``."""
+        return JSONResponse(self._shown(self._record(request)))
+
+    async def delete(self, request: Request) -> Response:
+        """``DELETE /api/personas/{id}/``."""
+        doomed = self.records.remove(self._record(request).id)
+        await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+        return Response(status_code=204)
+
+    async def count(self, _: Request) -> Response:
+        """``GET /api/personas_v2/count/``."""
+        return JSONResponse({"max_count": self.max_personas, "current_count": len(self.records)})
+
+    async def list_all(self, request: Request) -> Response:
+        """``GET /api/personas_v2/``: a bare array, newest first."""
+        return JSONResponse([self._shown(record) for record in self._selected(request)])
+
+    async def list_page(self, request: Request) -> Response:
+        """``GET /api/personas/paginated/``."""
+        found, size = self._selected(request), self.behaviour.page_size
+        pages = max(1, -(-len(found) // size))
+        asked = request.query_params.get("page", "1")
+        page = pages if asked == "last" else int(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0
+        if not 1 <= page <= pages:
+            raise detail(404, "Invalid page.")
+        here = URL(f"{self.url}{request.url.path}?{request.url.query}")
+        before = here.include_query_params(page=page - 1)
+        if page == 2:
+            before = here.remove_query_params("page")
+        return JSONResponse(
+            {
+                "count": len(found),
+                "next": str(here.include_query_params(page=page + 1)) if page < pages else None,
+                "previous": str(before) if page > 1 else None,
+                "results": [self._shown(r) for r in found[(page - 1) * size : page * size]],
+            }
+        )
+
+    def _record(self, request: Request) -> Record:
+        record = self.records.get(request.path_params["id"])
+        if record is None:
+            raise detail(404, self.behaviour.not_found_detail)
+        return record
+
+    def _shown(self, record: Record) -> dict[str, object]:
+        return rendering.shown(record, self.clock.now(), self.url, self.behaviour)
+
+    def _selected(self, request: Request) -> list[Record]:
+        wanted = {
+            name: set(request.query_params[name].split(","))
+            for name in _FILTERS
+            if request.query_params.get(name)
+        }
+        now, found = self.clock.now(), []
+        for record in self.records.newest_first():
+            stand = script.moment(record.script, record.created_at, now)
+            if not self.behaviour.list_shows_unfinished and stand.status != "done":
+                continue
+            has = {
+                "gender": record.gender,
+                **rendering.categories(stand, self.behaviour),
+            }
+            if all(has[name] in values for name, values in wanted.items()):
+                found.append(record)
+        return found
+
+    async def _create(
+        self, request: Request, accepts: tuple[str, ...], *, urls: bool, files: bool
+    ) -> Response:
+        self._check_room()
+        with self.records.incoming() as place:
+            body = await bodies.read_body(
+                request,
+                place,
+                accepts=accepts,
+                file_fields=fields.VIDEO_FIELDS if files else (),
+                max_text_bytes=self.behaviour.max_text_bytes,
+            )
+            wanted = fields.check(body, urls=urls, files=files)
+            self._check_room()  # another create may have taken the last place meanwhile
+            self._coming += 1
+            try:
+                record = await self._settle(wanted, place)
+            finally:
+                self._coming -= 1
+        answer = rendering.created(record, self.clock.now(), self.url, self.behaviour)
+        return JSONResponse(answer, 201)
+
+    def _check_room(self) -> None:
+        if len(self.records) + self._coming >= self.max_personas:
+            raise detail(self.behaviour.quota_status, self.behaviour.quota_detail)
+
+    async def _settle(self, wanted: fields.Wanted, place: Path) -> Record:
+        flaw, stills = await asyncio.to_thread(_look, wanted.videos, place)
+        persona_id = self._new_id()
+        record = Record(
+            id=persona_id,
+            number=self.records.next_number(),
+            created_at=self.clock.now(),
+            gender=wanted.gender,
+            creator_name=wanted.creator_name,
+            video_scene=wanted.video_scene,
+            keywords=wanted.keywords,
+            labels=wanted.labels,
+            webhook_url=wanted.webhook_url,
+            videos={
+                name: video.name if isinstance(video, Path) else video
+                for name, video in wanted.videos.items()
+            },
+            stills=stills,
+            script=script.draw(persona_id, outcome=script.outcome_of(wanted.labels), flaw=flaw),
+        )
+        # On the loop, as it is one small file and a rename: memory and disk change together.
+        self.records.settle(record, place)
+        self.records.add(record)
+        return record
+
+    def _new_id(self) -> str:
+        while True:
+            persona_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+            if not self.records.place(persona_id).exists():
+                return persona_id
+
+
+def _look(videos: Mapping[str, Path | str], place: Path) -> tuple[str | None, tuple[str, ...]]:
+    """What is wrong with the files, as one sentence or None; and the stills that were made."""
+    paths = {name: video for name, video in videos.items() if isinstance(video, Path)}
+    for name, path in paths.items():
+        why = why_unreadable(path)
+        if why is not None:
+            return f"The {_VIDEO_NAMES[name]} could not be opened as a video: {why}.", ()
+    return None, save_stills(paths["lipsync_input"], place) if "lipsync_input" in paths else ()

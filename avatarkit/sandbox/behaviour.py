@@ -1,0 +1,61 @@
+"""What the vendor has not published about the API, as named settings of the sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """How the sandbox acts where nobody outside the vendor knows; the likeliest is the default.
+
+    Nothing here is a fact of the API, so no client may rely on it. ``seen`` was noted by somebody
+    who called the API, the rest is guessed from Django REST framework, which the vendor uses.
+    """
+
+    redirect_missing_slash: bool = True
+    """Seen: a path without its last slash gets a 301; otherwise a 404."""
+
+    missing_key_detail: str = "Authentication credentials were not provided."
+    """Seen: the 401 for a call without one of the two headers."""
+
+    wrong_key_detail: str = "Invalid API ID or API key."
+    """The 401 for headers that are there and wrong."""
+
+    not_found_detail: str = "No Creator matches the given query."
+    """The 404 for an id that does not exist."""
+
+    quota_status: int = 403
+    """The answer to a create when the plan has no room."""
+
+    quota_detail: str = "You have reached the maximum number of custom avatars for your plan."
+
+    utc_offset_h: float = -8.0
+    """Seen: timestamps are written with the offset of the vendor's own time zone."""
+
+    page_size: int = 20
+    """Results on a page of ``GET /api/personas/paginated/``."""
+
+    get_carries_process_status: bool = True
+    """False: GET by id and lists leave ``process_status`` out, and only ``is_active`` is left."""
+
+    list_shows_unfinished: bool = True
+    """False: lists show personas only when they are done."""
+
+    file_create_accepts_urls: bool = False
+    """True: ``POST /api/personas_v2/`` takes the URL of a video where it asks for a file."""
+
+    create_carries_gdown_url: bool = False
+    """True: the answer to a create has ``gdown_url`` too, as it sometimes has."""
+
+    avatar_type: str | None = None
+    """``type`` of every persona."""
+
+    age_range: str | None = "adult"
+    """``age_range`` of every persona that is done; null before. ``location`` and ``style`` too."""
+
+    location: str | None = "indoor"
+    style: str | None = "presenter"
+
+    max_text_bytes: int = 2_621_440
+    """Bytes of a JSON or form body without its files; Django's own default. More gets a 413."""

@@ -1,0 +1,210 @@
+"""Makes footage: a talking head to try things with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+    Sound = NDArray[np.float32]
+
+SAMPLE_RATE = 48_000
+
+# In pixels of the portrait, which is 512 x 512.
+_SIDE = 512
+_FACE_X, _FACE_Y = 225.0, 125.0
+_CROP_WIDTH, _CROP_HEIGHT = 240.0, 256.0
+_LIPS_Y, _CHIN_Y, _LIPS_HALF_WIDTH = 149.0, 184.0, 19.0
+_OPEN = 11.0
+_SWAY = 3.0
+_INSIDE_OF_MOUTH = (52, 18, 20)
+
+_MOUTHS = 7
+_SYLLABLES_PER_S = 3.7
+_PHRASE_S, _PAUSE_S = 2.4, 0.5
+_PITCH_HZ = 190
+_FORMANTS = ((650.0, 130.0, 1.0), (1250.0, 180.0, 0.55), (2650.0, 250.0, 0.25))
+# Brings the sound to -20 LUFS, about the loudness of a voice in a quiet room.
+_GAIN = 0.59
+
+
+def talking_head(
+    path: str | os.PathLike[str],
+    *,
+    seconds: float = 16.0,
+    width: int = 720,
+    height: int = 1280,
+    fps: int = 25,
+    audio: bool = True,
+) -> Path:
+    """Write an MP4 of a person speaking, facing the camera, and give back its path.
+
+    H.264 in ``width`` x ``height`` (even numbers) at ``fps`` frames a second and, with
+    ``audio``, AAC in mono at about -20 LUFS. The same arguments give the same bytes. The file
+    appears whole or not at all. ``pictures``, ``voice`` and ``write`` are its three steps.
+
+    The face is the portrait of astronaut Eileen Collins that scikit-image ships (NASA, public
+    domain); nothing is downloaded.
+
+    Raises ``ValueError`` for a length, size or frame rate that no video has, ``OSError`` when
+    the file cannot be written.
+    """
+    if not 0 < seconds <= 3600:
+        raise ValueError("seconds must be above 0 and at most 3600.")
+    if not 1 <= fps <= 120:
+        raise ValueError("fps must be between 1 and 120.")
+    if not all(32 <= side <= 8192 and side % 2 == 0 for side in (width, height)):
+        raise ValueError("width and height must be even numbers between 32 and 8192.")
+    sound = voice(seconds) if audio else None
+    return write(path, pictures(seconds, width, height, fps), fps=fps, sound=sound)
+
+
+def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Picture]:
+    """The frames one by one, each ``(height, width, 3)``, RGB.
+
+    The head sways a little, and the mouth opens with the syllables of ``voice``.
+    """
+    import numpy as np
+
+    heads = _heads(width, height)
+    margin_y, margin_x = (heads[0].shape[0] - height) // 2, (heads[0].shape[1] - width) // 2
+    times = np.arange(max(1, round(seconds * fps))) / fps
+    mouths = np.rint(_syllables(times) * (_MOUTHS - 1)).astype(int)
+    xs = np.rint(margin_x * (1 + np.sin(2 * np.pi * times / 3.1))).astype(int)
+    ys = np.rint(margin_y * (1 + np.sin(2 * np.pi * times / 2.3) / 2)).astype(int)
+    for mouth, x, y in zip(mouths, xs, ys, strict=True):
+        yield heads[mouth][y : y + height, x : x + width]
+
+
+def voice(seconds: float) -> Sound:
+    """Sung syllables with the formants of an "ah": mono, 48 kHz, -1 to 1, about -20 LUFS."""
+    import numpy as np
+
+    # Every partial is a whole number of hertz, so one second of it repeats seamlessly.
+    second = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.zeros(SAMPLE_RATE)
+    for partial in range(_PITCH_HZ, 5000, _PITCH_HZ):
+        gain = sum(a / (1 + ((partial - f) / b) ** 2) for f, b, a in _FORMANTS) + 0.02
+        tone += gain * np.sin(2 * np.pi * partial * second + partial)
+    tone /= np.abs(tone).max()
+    times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    return (_GAIN * np.resize(tone, times.size) * _syllables(times)).astype(np.float32)
+
+
+def write(
+    path: str | os.PathLike[str],
+    frames: Iterable[Picture],
+    *,
+    fps: int,
+    sound: Sound | None = None,
+) -> Path:
+    """Encode ``frames`` (RGB, all of one even size) and mono ``sound`` at 48 kHz to an MP4.
+
+    The file appears whole or not at all. Raises ``ValueError`` without any frame, ``OSError``
+    when the file cannot be written.
+    """
+    target = Path(path)
+    handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".mp4")
+    os.close(handle)
+    try:
+        _encode(part, iter(frames), fps, sound)
+        Path(part).replace(target)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _encode(path: str, frames: Iterator[Picture], fps: int, sound: Sound | None) -> None:
+    import av
+    import numpy as np
+
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("There is no frame to write; give at least one.")
+    sound = np.zeros(0, np.float32) if sound is None else sound
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream("libx264", rate=fps)
+        video.height, video.width = first.shape[:2]
+        video.pix_fmt = "yuv420p"
+        video.options = {"preset": "ultrafast", "crf": "23"}
+        # The bytes that x264 writes depend on how many threads it has.
+        video.codec_context.thread_count = 2
+        audio = None
+        if sound.size:
+            audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+            audio.bit_rate = 96_000
+        for count, picture in enumerate(chain([first], frames)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = count, Fraction(1, fps)
+            container.mux(video.encode(frame))
+            begin, end = (round(n * SAMPLE_RATE / fps) for n in (count, count + 1))
+            chunk = np.ascontiguousarray(sound[None, begin:end])
+            if audio is not None and chunk.size:
+                piece = av.AudioFrame.from_ndarray(chunk, format="fltp", layout="mono")
+                piece.sample_rate, piece.pts = SAMPLE_RATE, begin
+                piece.time_base = Fraction(1, SAMPLE_RATE)
+                container.mux(audio.encode(piece))
+        container.mux(video.encode())
+        if audio is not None:
+            container.mux(audio.encode())
+
+
+def _syllables(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How open the mouth is, 0 to 1, at each time: syllables in phrases with pauses between."""
+    import numpy as np
+
+    within = times % (_PHRASE_S + _PAUSE_S)
+    phrase = np.clip(np.minimum(within, _PHRASE_S - within) / 0.08, 0, 1)
+    pulse: NDArray[np.float64] = np.clip(np.sin(2 * np.pi * _SYLLABLES_PER_S * within), 0, 1) ** 0.7
+    return pulse * phrase
+
+
+def _heads(width: int, height: int) -> list[Picture]:
+    """The portrait in that size with a margin to sway in, from mouth shut to wide open."""
+    import numpy as np
+    import PIL.Image
+    from skimage.data import astronaut
+
+    portrait: Picture = astronaut()  # type: ignore[no-untyped-call,unused-ignore]
+    room = _SIDE - 2 * _SWAY - 2
+    scale = max(
+        width / _CROP_WIDTH if width <= height else height / _CROP_HEIGHT,
+        width / room,
+        height / room,
+    )
+    wide, high = width / scale + 2 * _SWAY, height / scale + 2 * _SWAY
+    left = min(max(_FACE_X - wide / 2, 0), _SIDE - wide)
+    top = min(max(_FACE_Y - 0.4 * high, 0), _SIDE - high)
+    still = np.asarray(
+        PIL.Image.fromarray(portrait).resize(
+            (round(wide * scale), round(high * scale)),
+            PIL.Image.Resampling.BICUBIC,
+            box=(left, top, left + wide, top + high),
+        )
+    )
+    lips, chin = (round((y - top) * scale) for y in (_LIPS_Y, _CHIN_Y))
+    columns = (np.arange(still.shape[1]) / scale + left - _FACE_X) / _LIPS_HALF_WIDTH
+    arch = np.clip(1 - columns**2, 0, None)
+    rows = np.arange(lips, chin)[:, None]
+    heads = []
+    for mouth in range(_MOUTHS):
+        gap = (_OPEN * scale * mouth / (_MOUTHS - 1) * arch)[None, :]
+        # The lower lip goes down; what is under it is squeezed towards the chin.
+        below = (rows - lips - gap) * (chin - lips) / np.maximum(chin - lips - gap, 1)
+        source = np.clip(np.rint(lips + below), lips, chin).astype(int)
+        face = np.take_along_axis(still, source[:, :, None], axis=0)
+        face[np.broadcast_to(rows - lips < gap - 0.5, source.shape)] = _INSIDE_OF_MOUTH
+        head = still.copy()
+        head[lips:chin] = face
+        heads.append(head)
+    return heads

@@ -1,0 +1,120 @@
+"""What every test stands on: no network, no keys, no real data folder, a clock that obeys."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import chromium as browsers
+import hypothesis
+import platformdirs
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+if TYPE_CHECKING:
+    from avatarkit import Sandbox
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Tests run elsewhere; their examples are still kept where the next run finds them.
+set_hypothesis_home_dir(ROOT / ".hypothesis")
+# No deadline: a slow machine is no defect.
+hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+class ManualClock:
+    """A clock that moves only when it is told to, or when somebody sleeps on it.
+
+    ``now()`` and ``monotonic()`` advance together; ``slept`` lists the sleeps, in seconds.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._lock = threading.Lock()
+        self._start = start.astimezone(UTC)
+        self._passed = timedelta(0)
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        """The moment on this clock: aware, UTC."""
+        with self._lock:
+            return self._start + self._passed
+
+    def monotonic(self) -> float:
+        """Seconds that have passed on this clock."""
+        with self._lock:
+            return self._passed.total_seconds()
+
+    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
+        """Advance by ``seconds`` at once; not at all when ``stop`` is set."""
+        if stop is not None and stop.is_set():
+            return
+        with self._lock:
+            self.slept.append(seconds)
+            self._passed += timedelta(seconds=max(0.0, seconds))
+
+    def wall_seconds_until(self, moment: datetime) -> float:
+        """Seconds until this clock shows ``moment``; 0 when it has passed."""
+        return max(0.0, (moment - self.now()).total_seconds())
+
+    def advance(self, by: timedelta) -> datetime:
+        """Jump ahead; the moment it shows then."""
+        if by < timedelta(0):
+            raise ValueError("A clock cannot be set back; advance it by a positive time.")
+        with self._lock:
+            self._passed += by
+            return self._start + self._passed
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    """A ``ManualClock`` that shows Monday, 5 January 2026, 09:00 UTC."""
+    return ManualClock(datetime(2026, 1, 5, 9, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No keys, no proxy, no ``.env`` or secrets file, and a data folder of the test's own."""
+    for name in list(os.environ):
+        is_ours = name.upper().startswith("AVATARKIT_") and name.upper() != browsers.OVERRIDE
+        if is_ours or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.delenv(name)
+    # Settings reads .env and .streamlit/secrets.toml where it stands.
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    # For processes that a test starts, and for a test that unsets it.
+    monkeypatch.setenv("AVATARKIT_DATA_DIR", str(data))
+    monkeypatch.setattr(platformdirs, "user_data_dir", lambda *_, **__: str(data))
+
+
+@pytest.fixture(scope="session")
+def talking_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real MP4 of 16 seconds: a face whose mouth moves, and a sound like a voice."""
+    from avatarkit.sandbox.footage import talking_head as make
+
+    path = tmp_path_factory.mktemp("footage") / "talking_head.mp4"
+    make(path, seconds=16)
+    return path
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A running sandbox on a free port, with a folder of its own, at a day a second."""
+    from avatarkit.sandbox import Sandbox
+
+    with Sandbox(speed=86_400) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The path of a Chromium that starts; without one the test fails with a sentence."""
+    try:
+        return browsers.find()
+    except browsers.NoChromium as error:
+        pytest.fail(str(error), pytrace=False)

@@ -1,0 +1,297 @@
+"""Real video files, good and bad in one way each, to calibrate the preflight on.
+
+``CASES`` maps a name to what makes the file and to the findings that it must get; everything not
+named there must be fine. Most are shorter than 15 s, to be quick, and get that warning as well.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from skimage import data
+
+from avatarkit.sandbox import footage
+
+LONG, BRIEF, SIDE, FPS = 15, 6, 720, 24
+
+Picture = NDArray[np.uint8]
+Make = Callable[[Path], object]
+
+
+def faces(seconds: float = BRIEF, width: int = SIDE, height: int = SIDE) -> Iterator[Picture]:
+    """The talking head, square and small."""
+    return footage.pictures(seconds, width, height, FPS)
+
+
+def film(path: Path, frames: Iterable[Picture], *, fps: int = FPS) -> Path:
+    """Write the frames with a voice of six seconds."""
+    return footage.write(path, frames, fps=fps, sound=footage.voice(BRIEF))
+
+
+@cache
+def plain() -> bytes:
+    """The brief talking head with its voice, which many faults are made from."""
+    with TemporaryDirectory() as folder:
+        return film(Path(folder) / "plain.mp4", faces()).read_bytes()
+
+
+def source_of(path: Path) -> Path:
+    """The plain file, beside ``path``."""
+    source = path.with_suffix(".source.mp4")
+    source.write_bytes(plain())
+    return source
+
+
+def heard(gain: float) -> Make:
+    """With a voice so many times as loud, clipped at full scale."""
+    sound = np.clip(gain * footage.voice(BRIEF), -1, 1)
+    return lambda path: remux(source_of(path), path, sound=sound)
+
+
+def blurred(radius: float) -> Make:
+    """Out of focus by so many pixels (the face is 300 wide)."""
+    # Drawn at a third of the size: what is lost by that is lost in the blur anyway.
+    blur = ImageFilter.GaussianBlur(radius / 3)
+
+    def make(path: Path) -> None:
+        small = (Image.fromarray(frame).filter(blur) for frame in faces(BRIEF, 240, 240))
+        film(path, (np.asarray(image.resize((SIDE, SIDE))) for image in small))
+
+    return make
+
+
+def lit(share: float) -> Make:
+    """With so much of the light."""
+    levels = np.rint(np.arange(256) * share).astype(np.uint8)
+    return lambda path: film(path, (levels[frame] for frame in faces()))
+
+
+def still(picture: Picture) -> Make:
+    """No talking head but a slow pan over this picture."""
+    image = np.asarray(Image.fromarray(picture).resize((SIDE + 60, SIDE + 60)))
+
+    def make(path: Path) -> None:
+        pans = (round(30 + 30 * np.sin(n / 40)) for n in range(BRIEF * FPS))
+        film(path, (image[x : x + SIDE, x : x + SIDE] for x in pans))
+
+    return make
+
+
+def side_by_side(path: Path) -> None:
+    """Two people."""
+    half = list(faces(width=SIDE // 2))
+    film(path, (np.hstack([one, other]) for one, other in zip(half, reversed(half), strict=True)))
+
+
+def far_away(path: Path) -> None:
+    """A small face before a plain wall."""
+    for_wall = np.full((SIDE, SIDE, 3), 150, np.uint8)
+
+    def frames() -> Iterator[Picture]:
+        for face in faces(width=180, height=180):
+            wall = for_wall.copy()
+            wall[120:300, 270:450] = face
+            yield wall
+
+    film(path, frames())
+
+
+def leaves(path: Path) -> None:
+    """The person walks out of the picture after a third of the time."""
+    empty = np.asarray(Image.fromarray(data.coffee()).resize((SIDE, SIDE)))
+    film(path, (f if n < BRIEF * FPS / 3 else empty for n, f in enumerate(faces())))
+
+
+def two_cameras(path: Path) -> None:
+    """Cuts to a second camera and back."""
+
+    def frames() -> Iterator[Picture]:
+        for number, face in enumerate(faces()):
+            closer = face[120:600, 120:600]
+            other = closer[:, ::-1].repeat(3, 0).repeat(3, 1)[::2, ::2]
+            yield other if 40 <= number < 90 else face
+
+    film(path, frames())
+
+
+def jump(path: Path) -> None:
+    """One sentence was cut out: the head is suddenly a little elsewhere."""
+    film(path, (np.roll(f, 40, axis=1) if n >= 70 else f for n, f in enumerate(faces())))
+
+
+def turned(path: Path) -> None:
+    """A phone's portrait: stored on its side, with a flag."""
+    stored = path.with_suffix(".stored.mp4")
+    film(stored, (np.rot90(frame, -1) for frame in faces(height=960)))
+    remux(stored, path, rotation=90)
+
+
+def uneven(path: Path) -> None:
+    """A variable frame rate: every fourth frame stays three times as long."""
+    remux(source_of(path), path, tick=lambda n: n + 2 * (n // 4))
+
+
+def four_k(path: Path) -> None:
+    """4K; a second of it, again and again."""
+    frames = footage.pictures(1, 3840, 2160, FPS)
+    source = footage.write(path.with_suffix(".second.mp4"), frames, fps=FPS)
+    remux(source, path, times=BRIEF, sound=footage.voice(BRIEF))
+
+
+def remux(
+    source: Path,
+    target: Path,
+    *,
+    rotation: int = 0,
+    tick: Callable[[int], int] = lambda n: n,
+    times: int = 1,
+    sound: NDArray[np.float32] | None = None,
+    options: dict[str, str] | None = None,
+    format: str = "mp4",  # noqa: A002 - av's own name
+) -> Path:
+    """The same pictures in another wrapping; with the source's sound, or with ``sound``."""
+    with (
+        av.open(str(source)) as old,
+        av.open(str(target), "w", format=format, options=options or {}) as new,
+    ):
+        video = new.add_stream_from_template(old.streams.video[0])
+        if rotation:
+            video.set_display_rotation(rotation)
+        audio = None
+        if sound is not None:
+            audio = new.add_stream("aac", rate=footage.SAMPLE_RATE, layout="mono")
+        elif old.streams.audio:
+            audio = new.add_stream_from_template(old.streams.audio[0])
+        packets = [packet for packet in old.demux() if packet.size]
+        pictures = [packet for packet in packets if packet.stream.type == "video"]
+        kept = [(packet, bytes(packet), packet.is_keyframe) for packet in pictures]
+        for number in range(times * len(kept)):
+            packet, content, is_key = kept[number % len(kept)]
+            fresh = av.Packet(content)
+            fresh.stream, fresh.time_base = video, Fraction(1, FPS)
+            fresh.pts = fresh.dts = tick(number)
+            fresh.is_keyframe = is_key
+            new.mux(fresh)
+        if sound is not None:
+            frame = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = footage.SAMPLE_RATE, 0
+            new.mux(audio.encode(frame))
+            new.mux(audio.encode())
+        elif audio is not None:
+            for packet in packets:
+                if packet.stream.type == "audio":
+                    packet.stream = audio
+                    new.mux(packet)
+    return target
+
+
+def cut_off(path: Path, options: dict[str, str] | None = None) -> None:
+    """The download stopped at two thirds."""
+    whole = source_of(path)
+    if options:
+        whole = remux(whole, path.with_suffix(".other.mp4"), options=options)
+    content = whole.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+def scratched(path: Path) -> None:
+    """A thousandth of the bytes of the pictures were changed on the way."""
+    content = np.frombuffer(plain(), np.uint8).copy()
+    first = content.size // 5
+    places = np.random.default_rng(1).integers(first, content.size, content.size // 1000)
+    content[places] ^= 0x55
+    path.write_bytes(content.tobytes())
+
+
+def bomb(path: Path, samples: int = 100_000_000) -> None:
+    """A small file that promises so many frames of a byte each: libav would fill gigabytes."""
+    content = bytearray(plain())
+    for kind, offset, values in (
+        (b"stsz", 8, (1, samples)),
+        (b"stsc", 16, (samples,)),
+        (b"stts", 12, (samples,)),
+    ):
+        at = content.index(kind) + offset
+        content[at : at + 4 * len(values)] = struct.pack(f">{len(values)}I", *values)
+    path.write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What makes the file, and the findings that are not fine."""
+
+    make: Make
+    fatal: frozenset[str] = frozenset()
+    warning: frozenset[str] = frozenset()
+    suffix: str = ".mp4"
+    open: frozenset[str] = frozenset()
+    """Findings that follow from the fault and may be there or not."""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, text.split(", ")))
+
+
+def _case(
+    make: Make,
+    *,
+    fatal: str = "",
+    warning: str = "duration",
+    also: str = "",
+    suffix: str = ".mp4",
+) -> Case:
+    return Case(make, _names(fatal), _names(warning), suffix, _names(also))
+
+
+CASES: dict[str, Case] = {
+    "good, portrait": _case(footage.talking_head, warning=""),
+    "good": _case(lambda path: footage.talking_head(path, seconds=LONG, height=SIDE), warning=""),
+    "brief": _case(lambda path: path.write_bytes(plain())),
+    "QuickTime": _case(lambda path: remux(source_of(path), path, format="mov"), suffix=".mov"),
+    "rotated": _case(turned),
+    "4K": _case(four_k),
+    "soft": _case(blurred(2)),
+    "blurred": _case(blurred(8), warning="duration, sharpness"),
+    "dim": _case(lit(0.5)),
+    "dark": _case(lit(0.1), warning="duration, brightness", also="faces, face size"),
+    "no sound": _case(lambda path: footage.write(path, faces(), fps=FPS), fatal="audio"),
+    "silent": _case(heard(0), fatal="loudness"),
+    "soft voice": _case(heard(0.3)),
+    "quiet": _case(heard(0.1), warning="duration, loudness"),
+    "loud": _case(heard(1.6)),
+    "clipped": _case(heard(8), warning="duration, clipping"),
+    "two faces": _case(side_by_side, fatal="faces"),
+    "no face": _case(still(data.coffee()), fatal="faces"),
+    "far away": _case(far_away, warning="duration, face size"),
+    "leaves": _case(leaves, warning="duration, faces, cuts"),
+    "two cameras": _case(two_cameras, warning="duration, cuts"),
+    "jump": _case(jump, warning="duration, cuts"),
+    "low resolution": _case(
+        lambda path: film(path, faces(width=480, height=480)), warning="duration, resolution"
+    ),
+    "slow frames": _case(
+        lambda path: film(path, footage.pictures(BRIEF, SIDE, SIDE, 12), fps=12),
+        warning="duration, frame rate",
+    ),
+    "variable rate": _case(uneven, warning="duration, frame rate"),
+    "cut off": _case(cut_off, fatal="reading"),
+    "header last, cut off": _case(
+        lambda path: cut_off(path, {"movflags": "0"}), fatal="reading", warning=""
+    ),
+    "fragments, cut off": _case(
+        lambda path: cut_off(path, {"movflags": "frag_keyframe+empty_moov"}), fatal="reading"
+    ),
+    "scratched": _case(
+        scratched, fatal="reading", also="cuts, faces, frame rate, loudness, clipping, sharpness"
+    ),
+}

@@ -1,0 +1,290 @@
+"""The pages, each rerun by AppTest against a sandbox in the test's own data folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import avatarkit
+from avatarkit import PersonaCreate
+from avatarkit.ui import draft, running, settings_page
+
+MAIN = Path(avatarkit.__file__).parent / "ui" / "main.py"
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test opened is closed after it."""
+    monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "100000")
+    yield
+    running.close()
+
+
+def submit_page() -> AppTest:
+    test = AppTest.from_file(str(MAIN), default_timeout=30)
+    # Without one secret set here, AppTest reads the secrets of whoever runs the tests.
+    test.secrets["unused"] = "x"
+    return test.run()
+
+
+def _tracker() -> None:
+    from avatarkit.ui import tracker_page
+
+    tracker_page.show()
+
+
+def _stage_times() -> None:
+    from avatarkit.ui import stage_times_page
+
+    stage_times_page.show()
+
+
+def _settings() -> None:
+    from avatarkit.ui import settings_page
+
+    settings_page.show()
+
+
+def page(script: Callable[[], None]) -> AppTest:
+    test = AppTest.from_function(script, default_timeout=30)
+    test.secrets["unused"] = "x"
+    return test.run()
+
+
+def texts(test: AppTest) -> str:
+    kinds = (test.markdown, test.caption, test.error, test.warning, test.info, test.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def fill(test: AppTest, **values: str) -> AppTest:
+    for field, value in values.items():
+        if field == "gender":
+            test.button_group(key="submit_gender").set_value(value)
+        else:
+            test.text_input(key=f"submit_{field}").set_value(value)
+    return test.run()
+
+
+def submitted(label: str = "sandbox:done") -> str:
+    tracker = running.get().session.tracker
+    return tracker.submit(PersonaCreate(creator_name="Ada", gender="f", labels=[label])).id
+
+
+def ended(persona_id: str) -> None:
+    store = running.get().session.store
+    for _ in range(600):
+        persona = store.persona(persona_id)
+        if persona is not None and persona.is_terminal:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the tracker's thread did not see the end")
+
+
+class TestSubmit:
+    def test_the_page_says_that_it_is_the_sandbox(self) -> None:
+        """Which account it is stands on the page, and how fast its clock runs."""
+        test = submit_page()
+        assert not test.exception
+        assert "Sandbox" in texts(test)
+        assert "times as fast" in texts(test)
+
+    def test_an_empty_form_is_a_sentence(self) -> None:
+        """Pressing Submit on an empty form says what is missing, and nothing is recorded."""
+        test = submit_page()
+        test.button(key="submit_send").click().run()
+        assert "gender" in test.error[0].value
+        fill(test, gender="f")
+        test.button(key="submit_send").click().run()
+        assert "creator_name: must not be empty" in test.error[0].value
+        assert running.get().session.store.submissions().empty
+
+    @pytest.mark.parametrize(
+        ("field", "value", "sentence"),
+        [
+            ("lipsync_input", "/no/such.mp4", "does not exist"),
+            ("lipsync_input", "/", "is a directory"),
+            ("webhook_url", "nope", "must be a URL"),
+            ("lipsync_input", "ftp://x/y.mp4", "http"),
+        ],
+    )
+    def test_bad_input_is_a_sentence_and_loses_nothing(
+        self, field: str, value: str, sentence: str
+    ) -> None:
+        """What is wrong is said, and everything typed is still in the form."""
+        test = fill(submit_page(), creator_name="Ada", gender="f", **{field: value})
+        if test.checkbox:
+            test.checkbox(key="submit_anyway").check().run()
+        test.button(key="submit_send").click().run()
+        assert any(sentence in error.value for error in test.error)
+        assert test.text_input(key=f"submit_{field}").value == value
+        assert running.get().session.store.submissions().empty
+
+    def test_a_text_file_named_mp4_is_stopped(self, tmp_path: Path) -> None:
+        """A file that is no video cannot be sent without saying so."""
+        path = tmp_path / "notes.mp4"
+        path.write_text("no video " * 99)
+        test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=str(path))
+        assert test.error
+        assert test.button(key="submit_send").disabled
+        test.checkbox(key="submit_anyway").check().run()
+        assert not test.button(key="submit_send").disabled
+
+    def test_what_was_typed_survives_a_reload(self) -> None:
+        """A new tab, or the same after a reload or restart, shows the draft."""
+        fill(submit_page(), creator_name="Ada", gender="f", keywords="a, b", labels="x")
+        running.close()
+        test = submit_page()
+        assert test.text_input(key="submit_creator_name").value == "Ada"
+        assert test.text_input(key="submit_keywords").value == "a, b"
+        assert test.button_group(key="submit_gender").value == "f"
+
+    def test_a_submission_is_sent_and_the_form_is_empty(self, talking_head: Path) -> None:
+        """Submit sends what stands in the form, says the id, and clears the form."""
+        test = fill(
+            submit_page(),
+            creator_name="Ada",
+            gender="f",
+            labels="sandbox:done, mine",
+            lipsync_input=str(talking_head),
+        )
+        test.button(key="submit_send").click().run()
+        [parcel] = running.get().outbox.parcels()
+        assert parcel.ended.wait(20)
+        test.run()
+        assert parcel.state == "accepted", parcel.message
+        assert parcel.persona_id is not None
+        assert any(parcel.persona_id in success.value for success in test.success)
+        assert test.text_input(key="submit_creator_name").value == ""
+        row = running.get().session.store.personas().iloc[0]
+        assert row["labels"] == ["sandbox:done", "mine"]
+
+    def test_a_twin_has_to_be_wanted(self) -> None:
+        """Another avatar of the same name needs a tick, as plans allow only a few."""
+        test = submit_page()
+        submitted()
+        fill(test, creator_name="Ada", gender="f")
+        assert "Ada was submitted" in texts(test)
+        assert test.button(key="submit_send").disabled
+        test.checkbox(key="submit_twin").check().run()
+        assert not test.button(key="submit_send").disabled
+
+    def test_a_refused_submission_goes_back_into_the_form(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a refusal everything that was typed can be put back."""
+        test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise avatarkit.errors.ConfigError("The plan is full.")
+
+        monkeypatch.setattr(running.get().session.tracker, "submit", refuse)
+        test.button(key="submit_send").click().run()
+        assert "The plan is full." in test.error[0].value
+        test.button(key="submit_again_1").click().run()
+        assert test.text_input(key="submit_creator_name").value == "Ada"
+        assert test.text_input(key="submit_labels").value == "a, b"
+        assert test.button_group(key="submit_gender").value == "nb"
+
+
+class TestTracker:
+    def test_without_avatars_it_says_so(self) -> None:
+        """An empty tracker invites to submit."""
+        assert "No avatars yet" in texts(page(_tracker))
+
+    def test_the_table_and_the_details(self) -> None:
+        """The tracker's thread follows; table and details read the store."""
+        persona_id = submitted("sandbox:failed")
+        ended(persona_id)
+        test = page(_tracker)
+        assert not test.exception
+        table = test.dataframe[0].value
+        assert list(table["persona_id"]) == [persona_id]
+        assert list(table["status"]) == ["Failed"]
+        reason = running.get().session.store.personas().iloc[0]["failed_reason"]
+        assert any(reason in error.value for error in test.error)
+        assert {metric.label: metric.value for metric in test.metric}["Failed"] == "1"
+
+    def test_filter_by_status(self) -> None:
+        """The pills show only personas of the chosen statuses."""
+        done, failed = submitted("sandbox:done"), submitted("sandbox:failed")
+        ended(done)
+        ended(failed)
+        test = page(_tracker)
+        test.button_group(key="tracker_statuses").set_value(["done"]).run()
+        assert list(test.dataframe[0].value["persona_id"]) == [done]
+
+
+class TestStageTimes:
+    def test_without_visits_it_says_so(self) -> None:
+        """Without avatars there is nothing to show."""
+        assert "No stage times yet" in texts(page(_stage_times))
+
+    def test_few_visits_are_not_enough(self) -> None:
+        """One persona gives ranges, counts and "not enough yet", no percentile."""
+        ended(submitted())
+        test = page(_stage_times)
+        assert not test.exception
+        table = test.dataframe[0].value
+        assert len(table) == 6
+        assert set(table["p50"]) == {""}
+        assert table["note"].str.contains("not enough").any()
+
+
+class TestSettings:
+    def test_it_says_what_is_connected(self) -> None:
+        """Mode, base URL, masked id, database and the living tracker; never the key."""
+        test = page(_settings)
+        assert not test.exception
+        shown = json.dumps(test.table[0].value.to_dict(), default=str)
+        session = running.get().session
+        assert session.client.base_url in shown
+        assert "alive" in shown
+        assert session.client.api_id not in shown
+        assert session.sandbox is not None
+        assert session.sandbox.api_key not in shown
+
+    @pytest.mark.parametrize(("api_id", "shown"), [("abc", "…"), ("abcd-1234-xy", "abcd…xy")])
+    def test_ids_are_masked(self, api_id: str, shown: str) -> None:
+        """Enough of an id to recognise it, not enough to use it."""
+        assert settings_page.masked(api_id) == shown
+
+
+class TestTrouble:
+    def test_one_key_alone_is_a_sentence_on_the_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A wrong setting is said on the page; mended, the next rerun works."""
+        monkeypatch.setenv("AVATARKIT_API_ID", "only-one")
+        test = submit_page()
+        assert not test.exception
+        assert "AVATARKIT_API_KEY" in test.error[0].value
+        monkeypatch.delenv("AVATARKIT_API_ID")
+        assert not test.run().error
+
+    def test_a_database_that_cannot_be_opened(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A database that does not open is a sentence on the page."""
+        monkeypatch.setenv("AVATARKIT_DATABASE_URL", f"sqlite:///{tmp_path}/no/such/dir/x.db")
+        assert "cannot be opened" in submit_page().error[0].value
+
+
+class TestDraft:
+    def test_an_upload_is_kept_on_disk_under_a_safe_name(self, tmp_path: Path) -> None:
+        """An upload is copied in full; its name cannot leave the folder."""
+        source = tmp_path / "source"
+        source.write_bytes(b"x" * 3_000_000)
+        with source.open("rb") as content:
+            path = draft.keep_upload(tmp_path / "uploads", "../../ev/il name.mp4", content)
+        assert path.parent == tmp_path / "uploads"
+        assert path.read_bytes() == source.read_bytes()
+        assert draft.shown_name(tmp_path / "uploads", path) == "il name.mp4"
+
+    @pytest.mark.parametrize("content", ["", "{", "[1]", '{"creator_name": null}'])
+    def test_a_broken_draft_is_no_draft(self, tmp_path: Path, content: str) -> None:
+        """A draft that cannot be read is an empty form, not an error."""
+        (tmp_path / "draft.json").write_text(content)
+        assert draft.load(tmp_path) == {}

@@ -1,0 +1,439 @@
+"""The house rules that no linter knows: rooms and arrows, one clock, light imports, honest pins."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pytest_socket import SocketConnectBlockedError
+
+import avatarkit
+
+PACKAGE = ROOT / "avatarkit"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").glob("test_*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# Along the story: a room knows those of its row and what they know, and so only earlier ones.
+KNOWS: dict[str, tuple[str, ...]] = {
+    "models": (),
+    "errors": ("models",),
+    "clock": (),
+    "settings": ("errors",),
+    "transport": (),
+    "answers": ("errors", "transport"),
+    "client": ("answers", "models", "settings"),
+    "preflight": (),
+    "schema": ("errors",),
+    "runs": ("models", "schema"),
+    "frames": ("schema",),
+    "store": ("frames", "runs"),
+    "pacing": ("models",),
+    "tracker": ("client", "clock", "pacing", "store"),
+    "sandbox": ("clock", "errors", "models", "preflight"),
+    "session": ("sandbox", "settings", "tracker"),
+    "stages": ("models",),
+    "durations": ("stages",),
+    "charts": ("durations",),
+    "export": ("errors",),
+    "tables": ("models",),
+    "ui": ("charts", "export", "session", "tables"),
+    "cli": ("charts", "export", "session", "tables"),
+    "__main__": ("cli",),
+}
+CORE = ("models", "errors", "clock", "settings", "client", "store", "pacing", "tracker", "stages")
+"""As the design names it; what client and store are built upon has rooms of its own."""
+CORE_LINES = 1_500
+
+MEANINGLESS = {"utils", "util", "helpers", "base", "common", "misc", "manager", "service"}
+HEAVY = (
+    "altair",
+    "av",
+    "numpy",
+    "pandas",
+    "scipy",
+    "skimage",
+    "sqlalchemy",
+    "starlette",
+    "streamlit",
+    "uvicorn",
+)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def in_clean_python(code: str) -> str:
+    """What a new interpreter prints, in which every warning is an error."""
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+# Public names
+
+
+def test_all_names_what_can_be_imported() -> None:
+    """``__all__`` is sorted, holds every lazy name and nothing that is not there."""
+    lazy = {*avatarkit._HOME, *avatarkit._MODULES, "__version__"}
+    assert set(avatarkit.__all__) == lazy
+    assert sorted(avatarkit.__all__) == avatarkit.__all__ == dir(avatarkit)
+
+
+@pytest.mark.parametrize("name", avatarkit.__all__)
+def test_public_name_is_importable(name: str) -> None:
+    """Every public name can be imported, and a class knows its name."""
+    value = getattr(avatarkit, name)
+    if isinstance(value, type):
+        assert value.__name__ == name
+    assert value is not None
+
+
+def test_public_names_are_typed() -> None:
+    """What type checkers see is what there is: every lazy name is imported for them."""
+    seen = {
+        alias.name
+        for node in ast.walk(tree_of(PACKAGE / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avatarkit")
+        for alias in node.names
+    }
+    assert seen == set(avatarkit.__all__) - {"__version__"}
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A name that is not there is an AttributeError, as with any module."""
+    with pytest.raises(AttributeError, match="no attribute 'Clinet'"):
+        avatarkit.Clinet  # noqa: B018 - reading it is the test
+
+
+# Imports
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import avatarkit",
+        "from avatarkit import Client, PersonaCreate, Settings, ProcessStatus, errors",
+    ],
+)
+def test_import_is_light(statement: str) -> None:
+    """Importing avatarkit, its client and its models loads no heavy library."""
+    code = f"{statement}; import json, sys; print(json.dumps(sorted(sys.modules)))"
+    loaded = {module.split(".")[0] for module in json.loads(in_clean_python(code))}
+    assert not loaded & set(HEAVY)
+
+
+def test_core_needs_no_streamlit() -> None:
+    """Everything but the pages and the sandbox can be imported where Streamlit is not installed."""
+    rooms = [room for room in KNOWS if room not in ("ui", "sandbox", "preflight", "__main__")]
+    missing = "{name: None for name in ('streamlit', 'starlette', 'uvicorn', 'av', 'skimage')}"
+    lines = [f"import avatarkit.{room}" for room in rooms]
+    in_clean_python("\n".join(["import sys", f"sys.modules.update({missing})", *lines]))
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, room) for each import of another room, also within functions and for types only."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "avatarkit":
+            homes = avatarkit._HOME
+            modules = [f"avatarkit.{homes.get(alias.name, alias.name)}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            continue
+        for module in modules:
+            parts = module.split(".")
+            if parts[0] == "avatarkit" and len(parts) > 1 and parts[1] != "__version__":
+                yield node.lineno, parts[1]
+
+
+def reachable(room: str) -> set[str]:
+    direct = set(KNOWS[room])
+    return direct.union(*(reachable(known) for known in direct))
+
+
+def test_the_table_of_rooms_has_one_direction() -> None:
+    """In the table every room knows only rooms that stand before it."""
+    order = list(KNOWS)
+    for room, known in KNOWS.items():
+        assert all(order.index(other) < order.index(room) for other in known), room
+
+
+def test_every_room_has_its_place() -> None:
+    """Every module of the package stands in the table, and the table has no others."""
+    assert {room_of(path) for path in SOURCES} - {"__init__"} == set(KNOWS)
+
+
+# The front door leads everywhere, when asked.
+@pytest.mark.parametrize("path", [p for p in SOURCES if room_of(p) != "__init__"], ids=name_of)
+def test_no_room_imports_a_later_one(path: Path) -> None:
+    """A module imports only rooms that its own room knows."""
+    room = room_of(path)
+    allowed = reachable(room) | {room}
+    assert [(line, other) for line, other in imported_rooms(path) if other not in allowed] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_name_says_nothing(path: Path) -> None:
+    """No module is called by a name under which anything could lie."""
+    assert not MEANINGLESS & set(path.relative_to(ROOT).with_suffix("").parts)
+
+
+# One clock
+
+
+def readings_of_the_time(tree: ast.Module) -> Iterator[int]:
+    """Lines that read the machine's date, called or handed on, however it was imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else node.value
+            owner = owner.id if isinstance(owner, ast.Name) else owner
+            moment = owner in ("datetime", "date", "dt", "Timestamp") and node.attr in (
+                "now",
+                "utcnow",
+                "today",
+            )
+            machine = owner == "time" and node.attr in ("time", "time_ns", "localtime", "gmtime")
+            if moment or machine:
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (node.lineno for alias in node.names if alias.name.startswith("time"))
+
+
+@pytest.mark.parametrize("path", [ROOT / "app.py", *SOURCES], ids=name_of)
+def test_only_the_clock_reads_the_time(path: Path) -> None:
+    """Nothing but clock.py asks the machine what time it is; clock.py does."""
+    found = list(readings_of_the_time(tree_of(path)))
+    if path == PACKAGE / "clock.py":
+        assert found
+    else:
+        assert found == []
+
+
+# Sizes and words
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that hold code: neither blank, nor comment, nor docstring."""
+    text = path.read_text(encoding="utf-8")
+    code: set[int] = set()
+    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (*silent, tokenize.ENDMARKER):
+            code.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        text_alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if text_alone and isinstance(node.value.value, str):
+            code.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(code)
+
+
+def test_the_core_stays_small() -> None:
+    """The rooms that the design calls the core stay under 1,500 lines of code."""
+    sizes = {room: lines_of_code(PACKAGE / f"{room}.py") for room in CORE}
+    assert sum(sizes.values()) < CORE_LINES, sizes
+
+
+def undocumented(node: ast.AST, where: str) -> Iterator[str]:
+    for child in getattr(node, "body", []):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if child.name.startswith("_"):
+                continue
+            if not ast.get_docstring(child):
+                yield f"{where}.{child.name}"
+            if isinstance(child, ast.ClassDef):
+                yield from undocumented(child, f"{where}.{child.name}")
+
+
+@pytest.mark.parametrize("path", [ROOT / "app.py", *SOURCES], ids=name_of)
+def test_public_things_have_docstrings(path: Path) -> None:
+    """Every module, and every public function, class and method, says what one gets from it."""
+    tree = tree_of(path)
+    assert ast.get_docstring(tree) or path.stat().st_size == 0
+    assert list(undocumented(tree, path.stem)) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_every_test_states_a_behaviour(path: Path) -> None:
+    """Every test has a docstring that is a sentence."""
+    mute = [
+        node.name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not (ast.get_docstring(node) or "").endswith(".")
+    ]
+    assert mute == []
+
+
+# Pins
+
+
+def pins(name: str) -> dict[str, Version]:
+    """Project -> version of a file of pins, as far as its markers fit this machine."""
+    found = {}
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        requirement = Requirement(text)
+        (pin,) = requirement.specifier
+        assert pin.operator == "==", line
+        if requirement.marker is None or requirement.marker.evaluate():
+            found[canonicalize_name(requirement.name)] = Version(pin.version)
+    return found
+
+
+def required(*extras: str) -> list[Requirement]:
+    """What the package needs by itself and for these extras, and for those that they name."""
+    found = [Requirement(line) for line in PROJECT["dependencies"]]
+    for extra in extras:
+        for line in PROJECT["optional-dependencies"][extra]:
+            requirement = Requirement(line)
+            if requirement.name == PROJECT["name"]:
+                found += required(*requirement.extras)
+            else:
+                found.append(requirement)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("requirements.txt", "app"), ("requirements-dev.txt", "dev")]
+)
+def test_pins_fit_the_ranges(name: str, extra: str) -> None:
+    """Every direct dependency is pinned, to a version that pyproject.toml allows."""
+    pinned = pins(name)
+    for requirement in required(extra):
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_app_and_developers_have_the_same_pins() -> None:
+    """What the app is run with is what it was tested with."""
+    app, dev = pins("requirements.txt"), pins("requirements-dev.txt")
+    assert app == {name: dev.get(name) for name in app}
+
+
+def test_this_python_is_one_that_is_promised() -> None:
+    """The tests run on a Python that pyproject.toml allows."""
+    assert Version(default_environment()["python_full_version"]).release >= (3, 11)
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+# The app's configuration
+
+
+def options(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= options(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def test_streamlit_knows_every_option() -> None:
+    """config.toml holds no option that this Streamlit would warn of."""
+    from streamlit import config
+
+    text = (ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    for name in options(tomllib.loads(text)):
+        config.get_option(name)
+    with pytest.raises(RuntimeError):
+        config.get_option("server.noSuchOption")
+
+
+def test_the_app_is_private_and_calm() -> None:
+    """The app is bound to this machine, reports to nobody, and shows no traceback on a page."""
+    chosen = options(tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8")))
+    assert chosen["server.address"] == "127.0.0.1"
+    assert chosen["browser.gatherUsageStats"] is False
+    assert chosen["client.showErrorDetails"] == "none"
+    assert chosen["server.maxUploadSize"] == 2048
+
+
+def test_every_setting_is_in_the_example() -> None:
+    """.env.example names every setting there is, and no other."""
+    settings = import_module("avatarkit.settings").Settings
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^#? ?AVATARKIT_(\w+)=", text, re.MULTILINE))
+    assert named == {name.upper() for name in settings.model_fields} | {"CHROMIUM"}
+
+
+# What the tests themselves stand on
+
+
+def test_network_is_out_of_reach() -> None:
+    """A test that connects to anything but this machine fails."""
+    with (
+        socket.socket() as outside,
+        pytest.warns(UserWarning, match="192.0.2.1"),
+        pytest.raises(SocketConnectBlockedError),
+    ):
+        outside.connect(("192.0.2.1", 80))
+
+
+def test_this_machine_is_within_reach() -> None:
+    """An event loop, its pipes, a process and a server on loopback work within tests."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def ask() -> tuple[bytes, bytes]:
+        server = await asyncio.start_server(answer, "localhost", 0, family=socket.AF_INET)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("localhost", port)
+            writer.write(b"hello\n")
+            heard = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "print('hello')", stdout=subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+        return heard.strip(), printed.strip()
+
+    assert asyncio.run(ask()) == (b"hello", b"hello")

@@ -1,0 +1,357 @@
+"""Settings: where they come from, what is refused, and that no key ever shows."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from avatarkit.errors import ConfigError
+from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url
+
+CANARY = "kanarienvogel-7f3a9c51"
+KEYS = {"api_id": "id-1", "api_key": CANARY}
+
+
+def refusal(**values: Any) -> str:
+    """The sentence that refuses these arguments; the canary is in no form of the error."""
+    with pytest.raises(ConfigError) as caught:
+        Settings(**values)
+    assert_silent(caught.value)
+    return str(caught.value)
+
+
+def assert_silent(error: BaseException) -> None:
+    shown = [str(error), repr(error), "".join(traceback.format_exception(error))]
+    assert not any(CANARY in text for text in shown)
+
+
+def write(path: str, text: str | bytes) -> None:
+    """A file of the test's own working folder."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+# Where values come from
+
+
+def test_without_keys_it_is_the_sandbox() -> None:
+    """Nothing set at all gives the sandbox, the default base URL and a SQLite file."""
+    settings = Settings()
+    assert settings.is_sandbox
+    assert settings.base_url == DEFAULT_BASE_URL
+    assert settings.folder == settings.data_dir / "sandbox"
+    assert settings.store_url == f"sqlite:///{settings.folder / 'avatarkit.db'}"
+
+
+def test_with_keys_it_is_the_live_account() -> None:
+    """Both keys give the live account, with a folder and a database apart from the sandbox's."""
+    settings = Settings(**KEYS)
+    assert not settings.is_sandbox
+    assert settings.api_key == SecretStr(CANARY)
+    assert settings.folder == settings.data_dir / "live"
+    assert settings.store_url != Settings().store_url
+
+
+def test_data_folder_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Unless it is set the data folder is where the platform keeps a user's data."""
+    monkeypatch.delenv("AVATARKIT_DATA_DIR")
+    monkeypatch.setattr(platformdirs, "user_data_dir", lambda name: str(tmp_path / name))
+    assert Settings().data_dir == tmp_path / "avatarkit"
+
+
+def test_the_stronger_source_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments win over the environment, it over .env, and that over the secrets file."""
+    write(".streamlit/secrets.toml", '[avatarkit]\nbase_url = "https://secrets.example"\n')
+    assert Settings().base_url == "https://secrets.example"
+    write(".env", "AVATARKIT_BASE_URL=https://dotenv.example\n")
+    assert Settings().base_url == "https://dotenv.example"
+    monkeypatch.setenv("AVATARKIT_BASE_URL", "https://environment.example")
+    assert Settings().base_url == "https://environment.example"
+    assert Settings(base_url="https://argument.example").base_url == "https://argument.example"
+
+
+def test_sources_complete_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two keys may come from two places."""
+    write(".streamlit/secrets.toml", f'AVATARKIT_API_KEY = "{CANARY}"\n')
+    monkeypatch.setenv("AVATARKIT_API_ID", "id-1")
+    assert not Settings().is_sandbox
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[avatarkit]\napi_id = "id-1"\napi_key = "{CANARY}"\n',
+        f'[avatarkit]\nAPI_ID = "id-1"\nAPI_KEY = "{CANARY}"\n',
+        f'AVATARKIT_API_ID = "id-1"\navatarkit_api_key = "{CANARY}"\n',
+        f'\ufeff[avatarkit]\napi_id = "id-1"\napi_key = "{CANARY}"\n[other]\napi_id = "x"\n',
+    ],
+    ids=["table", "upper case", "top level", "byte order mark"],
+)
+def test_secrets_file_may_be_written_in_several_ways(text: str) -> None:
+    """Keys are read from a table or from the top level, in either case, with or without a BOM."""
+    write(".streamlit/secrets.toml", text)
+    settings = Settings()
+    assert settings.api_id == "id-1"
+    assert settings.api_key == SecretStr(CANARY)
+
+
+def test_secrets_of_others_are_ignored() -> None:
+    """A secrets file that has nothing for us, or a name where we expect a table, is no error."""
+    write(".streamlit/secrets.toml", 'avatarkit = "a string"\n[connections.sql]\nurl = "x"\n')
+    assert Settings().is_sandbox
+
+
+def test_secrets_folder_may_be_a_file() -> None:
+    """A file called .streamlit has no secrets in it."""
+    write(".streamlit", "x")
+    assert Settings().is_sandbox
+
+
+def test_dotenv_of_a_windows_editor() -> None:
+    """A byte order mark does not hide the first name of .env."""
+    write(".env", f"\ufeffAVATARKIT_API_ID=id-1\nAVATARKIT_API_KEY={CANARY}\nOTHER=1\n")
+    assert Settings().api_id == "id-1"
+
+
+def test_the_examples_stand_for_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two example files, copied and not filled in, are read and mean the sandbox."""
+    root = Path(__file__).parent.parent
+    write(".env", (root / ".env.example").read_bytes())
+    write(".streamlit/secrets.toml", (root / ".streamlit" / "secrets.example.toml").read_bytes())
+    assert Settings() == Settings(api_id=None, api_key=None)
+    assert Settings().is_sandbox
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_keys_are_no_keys(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """Keys that were left blank in the environment mean the sandbox."""
+    monkeypatch.setenv("AVATARKIT_API_ID", blank)
+    monkeypatch.setenv("AVATARKIT_API_KEY", blank)
+    assert Settings().is_sandbox
+
+
+def test_keys_are_stripped() -> None:
+    """White space that came along when a key was copied is not part of it."""
+    settings = Settings(api_id=" id-1\n", api_key=SecretStr(f"\t{CANARY} "))
+    assert settings.api_id == "id-1"
+    assert settings.api_key == SecretStr(CANARY)
+
+
+def test_database_url_wins_over_the_file() -> None:
+    """A database URL is used as it is."""
+    url = "postgresql+psycopg://u:p@host/db"
+    assert Settings(database_url=url).store_url == url
+
+
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``~`` in the data folder stands for the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Settings(data_dir="~/avatars").data_dir == tmp_path / "avatars"
+
+
+def test_settings_cannot_be_changed() -> None:
+    """What was checked stays as it was checked."""
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.base_url = "nonsense"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("api_id", "api_key"), ("api_key", "api_id")], ids=["no key", "no id"]
+)
+def test_one_key_alone_is_refused(given: str, missing: str) -> None:
+    """One key without the other is a sentence that names the missing one and both ways out."""
+    assert refusal(**{given: CANARY}) == (
+        f"{missing} is missing while {given} is set: set AVATARKIT_{missing.upper()} too, "
+        f"or unset AVATARKIT_{given.upper()} to use the sandbox."
+    )
+
+
+@pytest.mark.parametrize("key", [f"{CANARY} x", f"{CANARY}\nx", f"{CANARY}é", f"{CANARY}\x00"])
+def test_key_with_odd_characters_is_refused(key: str) -> None:
+    """A key with a space, a line break or an accent inside would break every call."""
+    assert refusal(api_id="id-1", api_key=key) == (
+        "api_key has characters that no key has; copy it again; "
+        "set AVATARKIT_API_KEY to another value."
+    )
+
+
+def test_key_of_another_type_is_refused() -> None:
+    """A number is no key."""
+    assert refusal(api_id="id-1", api_key=12345).startswith(
+        "api_key input should be a valid string"
+    )
+
+
+def test_misspelt_argument_is_refused() -> None:
+    """An argument that does not exist is named, without its value."""
+    assert refusal(api_kee=CANARY) == "There is no setting 'api_kee'; check its spelling."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sandbox_speed", "0"),
+        ("sandbox_speed", "-1"),
+        ("sandbox_speed", "nan"),
+        ("sandbox_speed", "inf"),
+        ("sandbox_speed", "1000001"),
+        ("sandbox_speed", "fast"),
+        ("connect_timeout_s", "0"),
+        ("read_timeout_s", "-3"),
+        ("write_timeout_s", "soon"),
+        ("pool_timeout_s", "0"),
+    ],
+)
+def test_number_out_of_range_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A number that does not fit is refused with the name of the variable to set."""
+    monkeypatch.setenv(f"AVATARKIT_{name.upper()}", value)
+    said = refusal(**KEYS)
+    assert said.startswith(f"{name} input should be")
+    assert said.endswith(f"set AVATARKIT_{name.upper()} to another value.")
+
+
+def test_data_dir_of_nobody() -> None:
+    """A data folder in the home of somebody who does not exist is refused."""
+    assert refusal(data_dir="~nobody-of-that-name/x").startswith("data_dir begins with ~")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f'[avatarkit\napi_key = "{CANARY}"'.encode(), "is not valid TOML"),
+        (f"api_key = {CANARY}".encode(), "is not valid TOML"),
+        (f'AVATARKIT_API_KEY = "{CANARY}'.encode() + b'\xff"', "save it as UTF-8"),
+    ],
+)
+def test_broken_secrets_file(text: bytes, reason: str) -> None:
+    """A secrets file that cannot be read is named, and not quoted."""
+    write(".streamlit/secrets.toml", text)
+    said = refusal()
+    assert said.startswith(str(Path(".streamlit") / "secrets.toml"))
+    assert reason in said
+
+
+def test_secrets_file_that_is_a_folder() -> None:
+    """A folder in place of the secrets file is a sentence, too."""
+    Path(".streamlit/secrets.toml").mkdir(parents=True)
+    assert "cannot be read" in refusal()
+
+
+def test_broken_dotenv() -> None:
+    """A .env that is not UTF-8 is named, and not quoted."""
+    write(".env", f"AVATARKIT_API_KEY={CANARY}".encode() + b"\xff")
+    assert refusal() == ".env cannot be read; check its permissions, and save it as UTF-8."
+
+
+def test_dotenv_value_that_does_not_fit() -> None:
+    """A wrong value in .env is refused like any other, beside a key that stays hidden."""
+    write(".env", f"AVATARKIT_API_KEY={CANARY}\nAVATARKIT_API_ID=i\nAVATARKIT_SANDBOX_SPEED=x\n")
+    assert refusal().startswith("sandbox_speed input should be a valid number")
+
+
+# No key shows
+
+
+def test_repr_shows_no_secret() -> None:
+    """Neither repr, str, dump nor JSON of settings holds the key, and repr no password."""
+    settings = Settings(**KEYS, database_url=f"postgresql+psycopg://u:{CANARY}@host/db")
+    assert CANARY not in repr(settings) + str(settings)
+    without = Settings(**KEYS)
+    assert CANARY not in repr(without.model_dump()) + without.model_dump_json()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(Settings.model_fields)),
+        st.sampled_from(
+            [CANARY, f" {CANARY}\n", f"https://{CANARY}@x", f"x {CANARY}", "", "1", "~"]
+        ),
+    )
+)
+def test_no_refusal_ever_shows_a_value(values: dict[str, str]) -> None:
+    """Whichever settings hold the canary, whatever refuses them does not repeat it."""
+    try:
+        settings = Settings(**values)
+    except ConfigError as error:
+        assert_silent(error)
+        return
+    assert settings.api_key is None or CANARY not in repr(settings.api_key)
+
+
+# The base URL
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://api.creatify.ai", "https://api.creatify.ai"),
+        ("https://api.creatify.ai/", "https://api.creatify.ai"),
+        (" HTTPS://API.Creatify.AI// ", "https://api.creatify.ai"),
+        ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
+        ("http://[::1]:8123/", "http://[::1]:8123"),
+    ],
+)
+def test_origin_has_one_spelling(value: str, expected: str) -> None:
+    """Slashes at the end, white space and upper case make no other account."""
+    assert check_base_url(value) == expected
+    assert Settings(base_url=value).base_url == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "has no scheme http or https"),
+        ("api.creatify.ai", "has no scheme http or https"),
+        ("ftp://api.creatify.ai", "has no scheme http or https"),
+        ("https://", "has no host"),
+        ("https://:443", "has no host"),
+        ("https://host:0", "has no host"),
+        ("https://exam ple.com", "has no host"),
+        (f"https://user:{CANARY}@host", "must not hold a user or password"),
+        (f"https://{CANARY}@host", "must not hold a user or password"),
+        ("https://host/api", "has a path or more"),
+        ("https://host?x=1", "has a path or more"),
+        ("https://host#x", "has a path or more"),
+        ("https://host?", "has a path or more"),
+        ("https://host#", "has a path or more"),
+        ("https://host:port", "is not a URL"),
+        ("https://host:70000", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+    ],
+)
+def test_what_is_no_origin_is_refused(value: str, reason: str) -> None:
+    """Anything but scheme and host is refused with what is wrong and an example."""
+    said = refusal(base_url=value)
+    assert said.startswith(f"base_url {reason}; give only scheme and host, such as https://")
+
+
+@given(st.text())
+def test_any_text_is_an_origin_or_a_value_error(text: str) -> None:
+    """Arbitrary text is taken or refused; what is taken is taken again unchanged."""
+    try:
+        origin = check_base_url(text)
+    except ValueError as error:
+        assert str(error).startswith("base_url ")
+        return
+    assert check_base_url(origin) == origin
+
+
+def test_tests_see_no_settings_of_the_user() -> None:
+    """Within tests nothing is left of the variables of whoever runs them."""
+    ours = {name for name in os.environ if name.startswith("AVATARKIT_")}
+    assert ours <= {"AVATARKIT_DATA_DIR", "AVATARKIT_CHROMIUM"}
