@@ -105,8 +105,7 @@ def json_of(response: httpx.Response) -> Any:
 
 
 def _messages(response: httpx.Response, hide: Hide) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    """The API's own sentences, and those by field, from ``{"field": ["msg"]}``, ``["msg"]`` or
-    ``{"detail": "msg"}``."""
+    # {"field": ["msg"]}, ["msg"] or {"detail": "msg"}: all sentences, and those by field.
     body = json_of(response)
     if isinstance(body, list):
         return tuple(hide(text) for text in _texts(body)), {}

@@ -15,8 +15,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from avatarkit.durations import in_words
-from avatarkit.models import ProcessStatus
+from avatarkit.words import in_words, stage_name, took
 
 LANES = 6
 """At most so many single visits are drawn for a stage that has no percentiles yet."""
@@ -24,7 +23,6 @@ LANES = 6
 NOTHING = "Nothing to show yet"
 
 _ROW_PX = 50
-_WORDS = {ProcessStatus.CROP_AND_MATTE.value: "Crop and matte"}
 
 _MOST = "8 of 10 avatars"
 _OPEN = "not known how far"
@@ -64,11 +62,6 @@ _TICKS_H = (
     *(minutes / 60 for minutes in (1, 2, 5, 10, 15, 30)),
     *(1, 2, 3, 6, 12, 24, 48, 72, 168, 336, 720),
 )
-
-
-def stage_name(stage: str) -> str:
-    """A status as people read it: ``video_validating`` is "Video validating"."""
-    return _WORDS.get(stage, stage.replace("_", " ").strip().capitalize() or stage)
 
 
 def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> alt.LayerChart:
@@ -271,14 +264,7 @@ def _bars(rows: pd.DataFrame, part: str, start: str, stop: str) -> pd.DataFrame:
 
 
 def _took(visit: Any) -> str:
-    least, most = in_words(visit["min_h"]), in_words(visit["max_h"])
-    if visit["state"] == "running":
-        return f"{least} so far"
-    if np.isinf(visit["max_h"]):
-        return f"at least {least}"
-    if visit["min_h"] == 0:
-        return f"at most {most}"
-    return least if least == most else f"{least} to {most}"
+    return took(visit["state"], visit["min_h"], visit["max_h"])
 
 
 def _stage_labels(summary: pd.DataFrame) -> list[str]:

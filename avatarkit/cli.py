@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -22,6 +22,8 @@ from avatarkit.errors import (
 from avatarkit.models import Gender, Persona, PersonaCreate, sentence
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from avatarkit.session import Session
 
 
@@ -128,9 +130,10 @@ def track(
         while True:
             for change in tracker.look():
                 reason = f" ({change.failed_reason})" if change.failed_reason else ""
+                story = f"{change.before or 'new'} -> {change.after}{reason}"
                 typer.echo(
                     f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  "
-                    f"{change.creator_name or ''}  {change.before or 'new'} -> {change.after}{reason}"
+                    f"{change.creator_name or ''}  {story}"
                 )
             next_at = store.next_look_at()
             if once or (until_done and next_at is None):
@@ -156,33 +159,34 @@ def status(
             )
         typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
         if persona_id is None:
-            typer.echo(tables.statuses(session.store.personas(), now))
+            store = session.store
+            typer.echo(tables.statuses(store.personas(), store.sightings(), now))
         else:
             typer.echo(tables.history(session.store.sightings(persona_id)))
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_table(
     table: Annotated[Table, typer.Argument(help="What to export.")] = Table.STATUSES,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
     ] = None,
 ) -> None:
     """Write a table as CSV."""
-    from avatarkit import export as exporting
-    from avatarkit import stages
+    from avatarkit import export, stages
 
     with _session() as session:
         store = session.store
-        frame = {
+        frames: dict[Table, Callable[[], pd.DataFrame]] = {
             Table.STATUSES: store.personas,
             Table.SIGHTINGS: store.sightings,
             Table.SUBMISSIONS: store.submissions,
             Table.STAGE_TIMES: lambda: stages.visits(
                 store.sightings(), now=session.clock.now(), personas=store.personas()
             ),
-        }[table]()
-        text = exporting.to_csv(frame, output)
+        }
+        frame = frames[table]()
+        text = export.to_csv(frame, output)
         if output is None:
             typer.echo(text, nl=False)
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.models import STAGES
+from avatarkit.words import in_words
 
 LEAST_FINISHED = 5
 """Fewer finished visits than this give no percentiles."""
@@ -121,34 +122,6 @@ def percentile(curve: pd.DataFrame, share: float) -> float:
     # 1 - 0.9 and a product of fractions may miss each other in the last digit.
     reached = curve["survival"].to_numpy() <= 1 - share + 1e-12
     return float(curve["time_h"].to_numpy()[reached.argmax()]) if reached.any() else float("nan")
-
-
-def in_words(hours: float) -> str:
-    """Hours as people say them, such as ``40 s``, ``12 min``, ``2 h 5 min``, ``1 d 4 h``.
-
-    NaN is ``unknown``, inf ``no end``.
-    """
-    if np.isnan(hours):
-        return "unknown"
-    if np.isinf(hours):
-        return "no end"
-    if hours < 0:
-        return f"-{in_words(-hours)}"
-    seconds = round(hours * 3600)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 600:
-        return _two(seconds // 60, "min", seconds % 60, "s")
-    minutes = round(hours * 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 24 * 60:
-        return _two(minutes // 60, "h", minutes % 60, "min")
-    return _two(*((days := round(hours) // 24), "d"), round(hours) - days * 24, "h")
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 
 def _watched(visits: pd.DataFrame) -> Flags:

@@ -128,8 +128,8 @@ def open_engine(url: str) -> sa.Engine:
     except sa.exc.SQLAlchemyError as error:
         engine.dispose()
         raise StoreError(
-            f"The database {shown} cannot be opened ({short_reason(error)}); check that its folder or "
-            "server exists and that you may write there."
+            f"The database {shown} cannot be opened ({short_reason(error)}); check that its "
+            "folder or server exists and that you may write there."
         ) from None
     if version is not None and not (version.isdigit() and int(version) <= SCHEMA_VERSION):
         engine.dispose()

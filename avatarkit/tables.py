@@ -1,120 +1,76 @@
-"""Frames as a person reads them, in a terminal and on a page: ages, words, local order."""
+"""Frames as a person reads them in a terminal and on a page: times as words, no empty marks."""
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 import pandas as pd
 
 from avatarkit.models import STAGES, as_status
+from avatarkit.words import in_words, stage_name, took
 
-AGE_PARTS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def label(status: str) -> str:
-    """``crop_and_matte`` -> ``Crop and matte``; an unknown status too."""
-    return status.replace("_", " ").capitalize() if as_status(status) else status
-
-
-def age(span: timedelta) -> str:
-    """``1 d 4 h``: the two largest units that say something; ``just now`` below a second."""
-    seconds = int(span.total_seconds())
-    parts: list[str] = []
-    for size, unit in AGE_PARTS:
-        count, seconds = divmod(seconds, size) if seconds > 0 else (0, 0)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-        if len(parts) == 2:
-            break
-    return " ".join(part for part in parts if part) or "just now"
+HOUR = timedelta(hours=1)
 
 
 def tracking(personas: pd.DataFrame, sightings: pd.DataFrame, now: datetime) -> pd.DataFrame:
-    """A row a persona, in the order that came: persona_id, creator_name, status, progress,
-    in_status_for, age, last_look, next_look, failed_reason; times as words."""
-    latest = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
-    since = personas["persona_id"].map(latest)
-    stage_no = {stage.value: number for number, stage in enumerate(STAGES)}
-    ended = personas["status"].map(_is_terminal).astype(bool)
+    """A row a persona, in the order that came.
+
+    Columns: creator_name, status, progress (0 to 1, NaN after a bad end), in_status_for, age,
+    last_look, next_look, failed_reason, persona_id; times as words.
+    """
+    since = personas["persona_id"].map(_since(sightings))
+    ended = personas["status"].map(is_terminal).astype(bool)
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     return pd.DataFrame(
         {
-            "persona_id": personas["persona_id"],
-            "creator_name": personas["creator_name"],
-            "status": personas["status"].map(label),
-            "progress": [
-                1.0 if status == "done" else stage_no.get(status, 0) / len(STAGES)
-                for status in personas["status"]
-            ],
-            "in_status_for": _ages(now, since.mask(ended)),
-            "age": _ages(since.where(ended, now), begun),
-            "last_look": _ages(now, personas["last_seen_at"], " ago"),
+            "creator_name": personas["creator_name"].fillna(""),
+            "status": personas["status"].map(stage_name),
+            "progress": personas["status"].map(_progress).astype("float64"),
+            "in_status_for": _spans(now - since.mask(ended)),
+            "age": _spans(since.where(ended, now) - begun),
+            "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
-                _next(next_at, gone, now)
+                _next_look(next_at, gone, now)
                 for next_at, gone in zip(personas["next_look_at"], personas["gone"], strict=True)
             ],
-            "failed_reason": personas["failed_reason"],
+            "failed_reason": personas["failed_reason"].fillna(""),
+            "persona_id": personas["persona_id"],
         }
     )
 
 
 def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
-    """A row a visit: stage, state, took (its bounds in words), entered (the latest moment)."""
+    """A row a visit: stage, state, took (its bounds in words), entered (by when, in UTC)."""
+    bounds = zip(visits["state"], visits["min_h"], visits["max_h"], strict=True)
     return pd.DataFrame(
         {
-            "stage": visits["stage"].map(label),
-            "state": visits["state"].map(STATES),
-            "took": [
-                between(low, high)
-                for low, high in zip(visits["min_h"], visits["max_h"], strict=True)
-            ],
+            "stage": visits["stage"].map(stage_name),
+            "state": visits["state"].str.replace("_", " "),
+            "took": [took(*bound) for bound in bounds],
             "entered": visits["entered_before"].dt.strftime("%Y-%m-%d %H:%M").fillna(""),
         }
     )
 
 
-STATES = {"finished": "finished", "running": "running", "never_seen": "never seen"}
-
-
-def between(min_h: float, max_h: float) -> str:
-    """``2 h 30 min to 3 h``; ``at least …`` while it runs, ``at most …`` when never seen."""
-    low = age(timedelta(hours=min_h))
-    if math.isinf(max_h):
-        return f"at least {low}"
-    high = age(timedelta(hours=max_h))
-    if min_h == 0:
-        return f"at most {high}"
-    return low if low == high else f"{low} to {high}"
-
-
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
-    """``durations.summarize`` with its hours in words: stage, p10, p50, p90, then the counts."""
+    """``durations.summarize`` with its hours in words: stage, p10, p50, p90, counts, note."""
     words = {
-        name: [
-            "" if pd.isna(hours) else age(timedelta(hours=hours)) for hours in stages[f"{name}_h"]
-        ]
+        name: ["" if pd.isna(hours) else in_words(hours) for hours in stages[f"{name}_h"]]
         for name in ("p10", "p50", "p90")
     }
     counts = stages[["n", "finished", "running", "never_seen", "note"]]
-    return pd.DataFrame({"stage": stages["stage"].map(label), **words, **counts})
+    return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})
 
 
-def statuses(personas: pd.DataFrame, now: datetime) -> str:
+def statuses(personas: pd.DataFrame, sightings: pd.DataFrame, now: datetime) -> str:
     """The tracked personas as a table of text, newest first."""
     if personas.empty:
         return "No avatars yet; submit one with 'submit'."
-    rows = pd.DataFrame(
-        {
-            "id": personas["persona_id"],
-            "name": personas["creator_name"].fillna("").str.slice(0, 30),
-            "status": personas["status"],
-            "age": _ages(now, personas["created_at"].fillna(personas["first_seen_at"])),
-            "last look": _ages(now, personas["last_seen_at"], " ago"),
-            "reason": personas["failed_reason"].fillna("").str.slice(0, 60),
-        }
-    )
-    return rows.to_string(index=False, justify="left")
+    rows = tracking(personas, sightings, now)
+    columns = ["persona_id", "creator_name", "status", "age", "last_look", "failed_reason"]
+    for column in ("creator_name", "failed_reason"):
+        rows[column] = rows[column].str.slice(0, 60)
+    return rows[columns].to_string(index=False, justify="left")
 
 
 def history(sightings: pd.DataFrame) -> str:
@@ -125,23 +81,33 @@ def history(sightings: pd.DataFrame) -> str:
     return rows.to_string(index=False, justify="left")
 
 
-def _is_terminal(status: str) -> bool:
+def is_terminal(status: str) -> bool:
+    """True for done, failed and rejected."""
     known = as_status(status)
     return known is not None and known.is_terminal
 
 
-def _ages(until: datetime | pd.Series, since: pd.Series, suffix: str = "") -> list[str]:
-    spans = until - since
-    return ["" if pd.isna(span) else _with(age(span), suffix) for span in spans]
+def _since(sightings: pd.DataFrame) -> pd.Series:
+    return sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
 
 
-def _with(text: str, suffix: str) -> str:
-    return text if text == "just now" else text + suffix
+def _progress(status: str) -> float:
+    if status == "done":
+        return 1.0
+    if is_terminal(status):
+        return float("nan")
+    known = as_status(status)
+    return STAGES.index(known) / len(STAGES) if known else 0.0
 
 
-def _next(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
+def _spans(spans: pd.Series) -> list[str]:
+    return ["" if pd.isna(span) else in_words(max(0.0, span / HOUR)) for span in spans]
+
+
+def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
     if gone:
         return "gone from the API"
     if pd.isna(next_at):
-        return "none: it has ended"
-    return "due" if next_at <= now else f"in {age(next_at - now)}"
+        return "none"
+    ahead_h = (next_at - now).total_seconds() / 3600
+    return f"in {in_words(ahead_h)}" if ahead_h > 0 else "due"

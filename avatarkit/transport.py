@@ -131,9 +131,9 @@ class _HandBackLongWaits(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = self._inner.handle_request(request)
-        wait_s = retry_after_s(response)
-        if wait_s is not None and wait_s > MAX_RETRY_AFTER_S:
-            if self._retry.is_retryable_status_code(response.status_code):
+        if self._retry.is_retryable_status_code(response.status_code):
+            wait_s = retry_after_s(response)
+            if wait_s is not None and wait_s > MAX_RETRY_AFTER_S:
                 raise _LongWait(response)
         return response
 

@@ -163,6 +163,14 @@ class TestSubmit:
         row = running.get().session.store.personas().iloc[0]
         assert row["labels"] == ["sandbox:done", "mine"]
 
+    def test_a_sample_video_is_made(self) -> None:
+        """In the sandbox somebody without a video can have one made, and it is fine."""
+        test = submit_page()
+        test.button(key="submit_sample").click().run(timeout=60)
+        path = Path(test.text_input(key="submit_lipsync_input").value)
+        assert path.stat().st_size > 100_000
+        assert not test.error
+
     def test_a_twin_has_to_be_wanted(self) -> None:
         """Another avatar of the same name needs a tick, as plans allow only a few."""
         test = submit_page()

@@ -12,6 +12,7 @@ import pytest
 
 from avatarkit import charts, durations, stages
 from avatarkit.models import STAGES
+from avatarkit.words import stage_name
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = [
@@ -299,4 +300,4 @@ def test_a_chart_stays_small_and_colourless_at_any_size(number: int) -> None:
 )
 def test_stages_are_named_as_people_read_them(stage: str, name: str) -> None:
     """Known and unknown statuses read as words."""
-    assert charts.stage_name(stage) == name
+    assert stage_name(stage) == name

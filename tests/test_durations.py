@@ -12,6 +12,7 @@ import pytest
 
 from avatarkit import durations, stages
 from avatarkit.models import STAGES
+from avatarkit.words import in_words
 
 DAY = pd.Timestamp("2026-03-02", tz="UTC")
 # Freireich et al. 1963, remission of leukaemia in weeks under 6-MP; negative: still in remission.
@@ -267,4 +268,4 @@ def test_medians_are_right_where_they_are_given_and_the_naive_ones_are_not(gap_h
 )
 def test_hours_in_words(hours: float, words: str) -> None:
     """Hours read as people say them, and never as 60 minutes or 24 hours."""
-    assert durations.in_words(hours) == words
+    assert in_words(hours) == words

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 PATIENCE_MS = 30_000
 LIFE_MS = 90_000
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 1500}
+DESKTOP = {"width": 1280, "height": 1300}
 
 
 @pytest.fixture

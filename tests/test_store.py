@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)
+        Path(folder).chmod(0o777)  # noqa: S103 - or its user could not enter
         server = pgserver.get_server(Path(folder) / "data")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()

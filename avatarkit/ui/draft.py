@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from pathlib import Path
@@ -41,7 +40,7 @@ def save(folder: Path, fields: dict[str, str]) -> None:
         return
     partial = path.with_name(f"draft.{uuid.uuid4().hex[:8]}.part")
     partial.write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
@@ -55,7 +54,7 @@ def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
     with partial.open("wb") as kept:
         while chunk := content.read(CHUNK_BYTES):
             kept.write(chunk)
-    os.replace(partial, path)
+    partial.replace(path)
     return path
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import streamlit as st
 
-from avatarkit import tables
 from avatarkit.ui import running
+from avatarkit.words import in_words
 
+HOUR = timedelta(hours=1)
 HOW_TO_GO_LIVE = """
 Set both keys and restart the app. They are read, in this order, from the environment, a file
 `.env`, or `.streamlit/secrets.toml` (an example lies beside it):
@@ -40,7 +43,6 @@ def _live() -> None:
     tracker, settings = session.tracker, session.settings
     now = session.clock.now()
     pass_at = tracker.last_pass_at
-    last_pass = tables.age(now - pass_at) if pass_at else "none yet"
     rows = {
         "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
         "Base URL": session.client.base_url,
@@ -49,7 +51,7 @@ def _live() -> None:
         "Data folder": str(settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
-        "Last pass": last_pass if last_pass in ("just now", "none yet") else f"{last_pass} ago",
+        "Last pass": f"{in_words((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
         "Last error": tracker.last_error or "none",
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)

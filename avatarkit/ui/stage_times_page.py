@@ -37,7 +37,8 @@ HOW_TO_READ = """
 - A stage that passed between two looks was **never seen**: it took no longer than the gap.
 - p50 is the time that half of the avatars need at most, p90 the time for nine of ten.
 - Where there is too little to say, the table says so instead of guessing.
-- The vendor's own words: "up to 2 to 5 days"; a newer page says 1 to 2 days, reviews within 24 hours.
+- The vendor's own words: "up to 2 to 5 days"; a newer page says 1 to 2 days, and reviews within
+  24 hours.
 """
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from avatarkit import tables
 from avatarkit.models import Gender, PersonaCreate, is_url, sentence
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, Parcel
+from avatarkit.words import in_words
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 VIDEOS = {
@@ -54,7 +56,10 @@ def show() -> None:
 
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
 HELP_SCENE = "A word for the background, such as office."
-HELP_LABELS = "Your own marks. In the sandbox sandbox:done, sandbox:failed or sandbox:rejected choose the end."
+HELP_LABELS = (
+    "Your own marks. In the sandbox, sandbox:done, sandbox:failed and sandbox:rejected "
+    "choose the end."
+)
 
 
 def _key(field: str) -> str:
@@ -99,15 +104,33 @@ def _video(field: str, outbox: Outbox) -> None:
     )
     right.text_input(f"{title}: or its path or URL", key=_key(field), help=hint)
     given = str(st.session_state[_key(field)] or "").strip()
-    if not given or is_url(given):
-        if given:
-            right.caption("The API will fetch this URL; it is not checked here.")
+    if not given:
+        if field == "lipsync_input" and running.get().session.sandbox is not None:
+            right.button(
+                "Use a sample video",
+                key="submit_sample",
+                icon=":material/movie:",
+                on_click=partial(_sample, field, outbox),
+            )
+        return
+    if is_url(given):
+        right.caption("The API will fetch this URL; it is not checked here.")
         return
     path = Path(given).expanduser()
     if path.is_file():
         name = draft.shown_name(outbox.uploads, path)
         right.caption(f"{name}, {path.stat().st_size / 1e6:,.1f} MB")
     video_report.show(path)
+
+
+def _sample(field: str, outbox: Outbox) -> None:
+    from avatarkit.sandbox.footage import talking_head
+
+    path = outbox.uploads.parent / "sample.mp4"
+    if not path.exists():
+        with st.spinner("Making a video …"):
+            talking_head(path)
+    st.session_state[_key(field)] = str(path)
 
 
 def _keep(field: str, widget: str, outbox: Outbox) -> None:
@@ -168,8 +191,8 @@ def _twin(creator_name: str) -> str | None:
     if same.empty or not creator_name.strip():
         return None
     newest = same.iloc[0]
-    begun = newest["created_at"] if newest["created_at"] is not None else newest["first_seen_at"]
-    age = tables.age(session.clock.now() - begun)
+    begun = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
+    age = in_words((session.clock.now() - begun) / timedelta(hours=1))
     return f"An avatar of {creator_name.strip()} was submitted {age} ago ({newest['status']})."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -11,9 +12,16 @@ from avatarkit import charts, export, stages, tables
 from avatarkit.models import ProcessStatus
 from avatarkit.session import Session
 from avatarkit.ui import running
+from avatarkit.words import stage_name
 
 REFRESH_S = 2
-COLORS = {"done": "green", "failed": "red", "rejected": "red", "reviewing": "violet"}
+Color = Literal["green", "red", "violet", "blue"]
+COLORS: dict[str, Color] = {
+    "done": "green",
+    "failed": "red",
+    "rejected": "red",
+    "reviewing": "violet",
+}
 
 
 def show() -> None:
@@ -46,7 +54,7 @@ def _live() -> None:
         "Show only",
         present,
         selection_mode="multi",
-        format_func=tables.label,
+        format_func=stage_name,
         key="tracker_statuses",
     )
     shown = personas[personas["status"].isin(chosen)] if chosen else personas
@@ -69,7 +77,7 @@ def _live() -> None:
         ],
         column_config={
             "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
-            "status": "Status",
+            "status": st.column_config.TextColumn("Status", width=130),
             "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
             "in_status_for": "In it for",
             "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
@@ -98,7 +106,7 @@ def _counts(personas: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         st.metric("In progress", int(running_now.sum()), width=110)
         for name, which in ended.items():
-            st.metric(tables.label(name), int(which.sum()), width=110)
+            st.metric(stage_name(name), int(which.sum()), width=110)
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -120,17 +128,16 @@ def _details() -> None:
 
 
 def _title(named: pd.DataFrame, persona_id: str) -> str:
-    if persona_id not in named.index:
-        return persona_id
-    row = named.loc[persona_id]
-    return f"{row['creator_name']} · {tables.label(row['status'])} · {persona_id[:8]}"
+    # Without the status: a label that changed under an open list would lose the choice.
+    name = named["creator_name"].get(persona_id, "")
+    return f"{name} · {persona_id[:8]}" if name else persona_id
 
 
 def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(str(row["creator_name"]), anchor=False, width="content")
-        st.badge(tables.label(row["status"]), color=COLORS.get(row["status"], "blue"))  # type: ignore[arg-type]
-        if row["is_active"] is True or row["is_active"] == True:  # noqa: E712 - pandas' own boolean
+        st.badge(stage_name(row["status"]), color=COLORS.get(row["status"], "blue"))
+        if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
     if row["gone"]:
         st.warning(

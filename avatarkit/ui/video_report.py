@@ -13,7 +13,7 @@ ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": "
 
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
-def _checked(path: str, changed_at: float, size: int) -> Report:
+def _checked(path: str, *_version: float) -> Report:
     # Path, time and size stand for the content: a file that was replaced is looked at again.
     return check(path)
 
