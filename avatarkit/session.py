@@ -92,17 +92,4 @@ def open_session(settings: Settings | None = None, **values: Any) -> Session:
 def _sandbox(settings: Settings) -> Sandbox | Attached:
     from avatarkit.sandbox import Sandbox
 
-    folder = settings.folder / "api"
-    attached = Sandbox.attach(folder)
-    if attached is not None:
-        return attached
-    sandbox = Sandbox(folder, speed=settings.sandbox_speed)
-    try:
-        sandbox.start()
-    except ConfigError:
-        # Another process may have been quicker by a moment.
-        attached = Sandbox.attach(folder)
-        if attached is None:
-            raise
-        return attached
-    return sandbox
+    return Sandbox.attach_or_start(settings.folder / "api", speed=settings.sandbox_speed)

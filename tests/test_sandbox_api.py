@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from avatarkit.clock import SystemClock
 from avatarkit.models import Persona, Quota
-from avatarkit.sandbox import Behaviour, Sandbox
-from avatarkit.sandbox.fields import is_valid_url
+from avatarkit.sandbox import Behaviour, Sandbox, rendering
+from avatarkit.sandbox.bodies import Body
+from avatarkit.sandbox.fields import check, is_valid_url
+from avatarkit.sandbox.refused import Refused
 
 if TYPE_CHECKING:
     from conftest import ManualClock
@@ -374,6 +376,15 @@ class TestRefusals:
         assert answer.status_code == 400
         assert answer.json()["detail"].startswith(said)
 
+    def test_json_of_any_depth_is_refused_in_order(self) -> None:
+        """What can be read but not written down again still gets its message."""
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(Refused) as refused:
+            check(Body(json={**ADA, "gender": deep}), urls=False)
+        assert refused.value.body == {"gender": ['"list" is not a valid choice.']}
+
     @pytest.mark.parametrize(("content", "kind"), [(b"[1]", "list"), (b'"x"', "str")])
     def test_json_has_to_be_an_object(
         self, shared: httpx.Client, content: bytes, kind: str
@@ -596,16 +607,16 @@ class TestReading:
 
 
 def test_an_error_of_its_own_is_a_page(
-    monkeypatch: pytest.MonkeyPatch, api: httpx.Client, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A defect of the sandbox is a 500 in HTML and a traceback in the log, as with Django."""
-    from avatarkit.sandbox import rendering
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr(rendering, "created", broken)
-    answer = api.post(FILES, json=ADA)
+    with Sandbox() as sandbox, client_of(sandbox) as api:
+        answer = api.post(FILES, json=ADA)
     assert answer.status_code == 500
     assert answer.headers["content-type"].startswith("text/html")
     assert "a defect" in caplog.text

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from avatarkit.sandbox.clocks import FollowedClock
 from avatarkit.sandbox.folder import SERVING, read_serving
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)

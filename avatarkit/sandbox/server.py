@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import os
 import random
@@ -10,7 +11,6 @@ import secrets
 import socket
 import tempfile
 import threading
-import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +27,8 @@ from avatarkit.sandbox.clocks import ServedClock
 from avatarkit.sandbox.folder import LOCK, Folder, Keys, Serving
 from avatarkit.sandbox.heartbeat import Heartbeat, reading_of
 from avatarkit.sandbox.records import Records
+
+logger = logging.getLogger("avatarkit")
 
 DEFAULT_SPEED = 2400.0
 """A life of two to five days passes in 72 to 180 wall seconds."""
@@ -105,7 +107,8 @@ class Sandbox:
         Of several that do this at the same moment one starts it and the others attach. Raises
         ``ConfigError``.
         """
-        deadline = time.monotonic() + _ATTACH_PATIENCE_S
+        wall = SystemClock()
+        deadline = wall.monotonic() + _ATTACH_PATIENCE_S
         while True:
             served = cls.attach(folder)
             if served is not None:
@@ -114,9 +117,9 @@ class Sandbox:
                 return cls(folder, speed=speed).start()
             except FolderServed:
                 # It is starting or stopping right now.
-                if time.monotonic() > deadline:
+                if wall.monotonic() > deadline:
                     raise
-                time.sleep(0.05)
+                wall.sleep(0.05)
 
     @property
     def url(self) -> str:
@@ -154,7 +157,11 @@ class Sandbox:
         with self._lock:
             if self._stack is None:
                 with ExitStack() as stack:
-                    self._running = self._open(stack)
+                    path = self._prepare(stack)
+                    try:
+                        self._running = self._open(path, stack)
+                    except OSError as error:
+                        raise ConfigError(_unusable(path, error)) from None
                     self._stack = stack.pop_all()
                 atexit.register(self.stop)
         return self
@@ -165,7 +172,10 @@ class Sandbox:
             if self._stack is not None:
                 stack, self._stack = self._stack, None
                 atexit.unregister(self.stop)
-                stack.close()
+                try:
+                    stack.close()  # does all it can, whatever fails
+                except OSError as error:
+                    logger.warning("The sandbox cannot keep its clock: %s.", error.strerror)
 
     def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
@@ -192,17 +202,13 @@ class Sandbox:
         where = self._running.url if self._running and self._stack else "stopped"
         return f"Sandbox({where!r})"
 
-    def _open(self, stack: ExitStack) -> _Running:
+    def _open(self, path: Path, stack: ExitStack) -> _Running:
         from avatarkit.sandbox.api import Api  # what only the one who serves has to load
         from avatarkit.sandbox.web import WebServer
 
-        path = self._prepare(stack)
         folder, records = Folder(path), Records(path)
-        try:
-            records.load()
-            keys = folder.keys()
-        except OSError as error:
-            raise ConfigError(_unusable(path, error)) from None
+        records.load()
+        keys = folder.keys()
         clock = self._start_clock(folder, records, stack)
 
         listener = self._listen(folder)
