@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -143,6 +143,33 @@ def track(
 
 
 @app.command()
+def reconcile(
+    submission_id: Annotated[
+        str | None, typer.Argument(help="Settle this one by your own word.")
+    ] = None,
+    became: Annotated[str | None, typer.Option(help="It became the avatar of this id.")] = None,
+    never_arrived: Annotated[
+        bool, typer.Option("--never-arrived", help="It was not created.")
+    ] = False,
+) -> None:
+    """Find out what became of creates whose answer was lost; nothing is sent again."""
+    with _session() as session:
+        tracker = session.tracker
+        if submission_id is not None:
+            if (became is None) != never_arrived:
+                raise AvatarkitError("Say either --became ID or --never-arrived.")
+            tracker.settle(submission_id, became)
+            return
+        for verdict in tracker.reconcile():
+            told = verdict.persona.id if verdict.persona else verdict.reason
+            typer.echo(f"{verdict.submission_id}  {verdict.state}  {told}")
+            for candidate in verdict.candidates:
+                typer.echo(f"    may be {candidate.id}, created {candidate.created_at}")
+        if session.store.open_submissions():
+            raise typer.Exit(Exit.UNCERTAIN)
+
+
+@app.command()
 def status(
     persona_id: Annotated[
         str | None, typer.Argument(help="Only this avatar, with its history.")
@@ -221,14 +248,14 @@ def _check_videos(request: PersonaCreate, *, force: bool) -> None:
     from avatarkit import preflight
 
     for field, path in request.files.items():
-        for finding in preflight.check(path).findings:
-            if finding.severity == "fine":
-                continue
+        kind: Literal["consent", "lipsync"] = "consent" if field == "consent_video" else "lipsync"
+        report = preflight.check(path, kind=kind)
+        for finding in (*report.fatal, *report.warnings):
             typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
-            if finding.severity == "fatal" and not force:
-                raise AvatarkitError(
-                    f"{path} was not sent; mend the video, or send it nevertheless with --force."
-                )
+        if report.fatal and not force:
+            raise AvatarkitError(
+                f"{path} was not sent; mend the video, or send it nevertheless with --force."
+            )
 
 
 def _tell(persona: Persona) -> None:

@@ -10,6 +10,7 @@ Catch ``AvatarkitError`` for all of it, or the branch you can act on::
     │ │ └ RequestTimeout                  ... because a timeout passed
     │ ├ StatusError (status_code, body, messages)
     │ │ ├ AuthError                       401, 403
+    │ │ │ └ PlanFull                      told by the quota, before anything is sent
     │ │ ├ NotFound                        404
     │ │ ├ InvalidRequest (fields)         400, 422
     │ │ ├ RateLimited (retry_after_s)     429
@@ -97,6 +98,10 @@ class StatusError(APIError):
 
 class AuthError(StatusError):
     """401 or 403: the keys are not accepted, or (on a create) the plan is full."""
+
+
+class PlanFull(AuthError):
+    """The plan has no room for another avatar; raised by ``Tracker.submit`` before it sends."""
 
 
 class NotFound(StatusError):

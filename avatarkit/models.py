@@ -299,6 +299,11 @@ class Quota(BaseModel):
         """How many more can be created; never negative."""
         return max(0, self.max_count - self.current_count)
 
+    @property
+    def is_full(self) -> bool:
+        """True when another create would be refused; a limit of 0 or less is taken for none."""
+        return 0 < self.max_count <= self.current_count
+
 
 def sentence(error: ValidationError) -> str:
     """What a pydantic error says, as sentences: which field, what is wrong; never the input.

@@ -39,6 +39,11 @@ submissions = sa.Table(
     sa.Column("sent_us", sa.BigInteger),
     sa.Column("ended_us", sa.BigInteger),
     sa.Column("error", sa.Text),
+    # Not in the frame: what settling an uncertain fate needs.
+    sa.Column("sender", sa.Text),
+    sa.Column("broke_us", sa.BigInteger),
+    sa.Column("quota_before", sa.Integer),
+    sa.Column("candidates", sa.Text),
     sa.Index("submissions_by_account", "account", "prepared_us"),
 )
 

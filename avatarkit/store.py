@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
-from avatarkit import runs, schema
+from avatarkit import journal, runs, schema
 from avatarkit.errors import StoreError
+from avatarkit.journal import Uncertain
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.runs import Change, NextLook
 from avatarkit.schema import to_moment, to_us
@@ -35,6 +35,15 @@ class Due:
     status: str
     since: datetime
     failures: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the account stands by the log; ``missing``: some persona was answered with a 404."""
+
+    running: frozenset[str]
+    submitted_at: tuple[datetime, ...]
+    missing: bool
 
 
 class Store:
@@ -78,63 +87,70 @@ class Store:
 
     def prepare(self, request: PersonaCreate, at: datetime) -> str:
         """Write down what is about to be sent; the new submission's id."""
-        submission_id = uuid.uuid4().hex
         with self._write() as connection:
-            connection.execute(
-                schema.submissions.insert().values(
-                    submission_id=submission_id,
-                    account=self._own(),
-                    state="prepared",
-                    creator_name=request.creator_name,
-                    request=request.model_dump_json(exclude_none=True),
-                    prepared_us=to_us(at),
-                )
-            )
-        return submission_id
+            return journal.prepare(connection, self._own(), request, at)
 
-    def sending(self, submission_id: str, at: datetime) -> None:
-        """The request is about to leave."""
-        self._update_submission(submission_id, state="sending", sent_us=to_us(at), error=None)
+    def sending(self, submission_id: str, at: datetime, quota_before: int | None = None) -> None:
+        """The request is about to leave; ``quota_before`` is the account's count just now."""
+        with self._write() as connection:
+            journal.sending(connection, submission_id, at, quota_before)
 
     def refused(self, submission_id: str, at: datetime, error: str) -> None:
         """The create surely did not happen; ``error`` says why."""
-        self._update_submission(submission_id, state="refused", ended_us=to_us(at), error=error)
+        with self._write() as connection:
+            journal.end(connection, submission_id, "refused", at, error=error)
 
-    def uncertain(self, submission_id: str, error: str) -> None:
+    def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
         """The create may have happened; ``error`` says what broke."""
-        self._update_submission(submission_id, state="uncertain", error=error)
+        with self._write() as connection:
+            journal.uncertain(connection, submission_id, at, error)
 
     def accepted(
-        self, submission_id: str, persona: Persona, at: datetime, next_look: NextLook
+        self,
+        submission_id: str,
+        persona: Persona,
+        at: datetime,
+        next_look: NextLook,
+        *,
+        source: str = "create",
     ) -> None:
         """The create happened: persona, first sighting and the submission's end, all in one."""
-        table = schema.submissions
         with self._write() as connection:
-            query = sa.select(table).where(table.c.submission_id == submission_id)
-            row = connection.execute(query).one()
+            sent = journal.get(connection, submission_id)
             runs.record(
                 connection,
                 self._own(),
                 persona,
                 asked_at=at,
                 answered_at=at,
-                source="create",
+                source=source,
                 next_look=next_look,
-                submitted_us=row.sent_us,
-                sent=json.loads(row.request),
+                submitted_us=sent.sent_us,
+                sent=json.loads(sent.request),
             )
-            connection.execute(
-                table.update()
-                .where(table.c.submission_id == submission_id)
-                .values(state="accepted", persona_id=persona.id, ended_us=to_us(at), error=None)
-            )
+            journal.end(connection, submission_id, "accepted", at, persona_id=persona.id)
 
-    def _update_submission(self, submission_id: str, **values: Any) -> None:
-        table = schema.submissions
+    def abandon(self, at: datetime) -> int:
+        """Make the submissions uncertain whose sending process is no more; how many there were."""
         with self._write() as connection:
-            connection.execute(
-                table.update().where(table.c.submission_id == submission_id).values(**values)
-            )
+            return journal.abandon(connection, self._own(), at)
+
+    def open_submissions(self) -> list[Uncertain]:
+        """The submissions whose fate is uncertain, oldest first."""
+        with self._read() as connection:
+            return journal.open_submissions(connection, self._own())
+
+    def submitted_ids(self) -> set[str]:
+        """The ids of the personas that submissions have ended with."""
+        with self._read() as connection:
+            return journal.submitted_ids(connection, self._own())
+
+    def leave_open(
+        self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
+    ) -> None:
+        """Keep why a submission is still uncertain, and the personas that it may have become."""
+        with self._write() as connection:
+            journal.leave_open(connection, submission_id, reason, candidates)
 
     # -- sightings -----------------------------------------------------------------------------
 
@@ -215,6 +231,21 @@ class Store:
                 Due(row.persona_id, row.status, to_moment(row.first_seen_us), row.failures)
                 for row in connection.execute(query)
             ]
+
+    def standing(self) -> Standing:
+        """Which personas are in flight, when they were sent, and whether any is missing."""
+        table = schema.personas
+        query = sa.select(table).where(table.c.account == self._own())
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        sent = [to_moment(row.submitted_us) for row in rows if row.submitted_us is not None]
+        return Standing(
+            running=frozenset(
+                row.persona_id for row in rows if row.next_look_us is not None and not row.failures
+            ),
+            submitted_at=tuple(sent),
+            missing=any(row.gone or row.missed_since_us is not None for row in rows),
+        )
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
         """The moment of the next look at any persona, or at this one; None when there is none."""

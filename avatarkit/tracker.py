@@ -6,27 +6,30 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
-from avatarkit import pacing
+from avatarkit import pacing, reconcile
 from avatarkit.client import Client, Progress
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import (
     APIError,
     AuthError,
     AvatarkitError,
+    ConfigError,
     ConnectionFailed,
     NotFound,
     PersonaFailed,
     PersonaRejected,
+    PlanFull,
     ServerError,
     StoreError,
     SubmissionUncertain,
     UnexpectedAnswer,
     WaitTimeout,
 )
-from avatarkit.models import Persona, PersonaCreate, ProcessStatus
+from avatarkit.models import Persona, PersonaCreate, ProcessStatus, Quota
+from avatarkit.reconcile import Account, Verdict
 from avatarkit.runs import Change
 from avatarkit.store import Due, Store
 
@@ -39,6 +42,7 @@ LONGEST_IDLE_S = 5.0
 """Wall seconds between two passes: not busier than this, and never blind for longer, as another
 process may have submitted meanwhile."""
 SHORTEST_WAIT_S = 0.1
+RECONCILE_EVERY = timedelta(minutes=10)
 
 
 class Tracker:
@@ -54,6 +58,7 @@ class Tracker:
         self.client = client
         self.store = store
         self.clock = clock or SystemClock()
+        self.quota: Quota | None = None
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
         self._threads = threads
@@ -67,27 +72,38 @@ class Tracker:
         ``progress(sent_bytes, total_bytes)`` is called while files are sent.
 
         Raises ``SubmissionUncertain`` when it may have arrived without an answer: it is then
-        never sent again on its own. Any other ``AvatarkitError`` means that nothing was created.
+        never sent again on its own. Any other ``AvatarkitError`` means that nothing was created;
+        ``PlanFull`` comes before anything is sent.
         """
         store, clock = self.store, self.clock
         submission_id = store.prepare(request, clock.now())
-        store.sending(submission_id, clock.now())
+        quota = self.ask_quota()
         try:
+            if quota is not None and quota.is_full:
+                raise PlanFull(
+                    f"The plan is full: {quota.current_count} of {quota.max_count} avatars; "
+                    "delete one or extend the plan, then send it again.",
+                    method="GET",
+                    url=f"{self.client.base_url}/api/personas_v2/count/",
+                    status_code=403,
+                )
+            store.sending(submission_id, clock.now(), quota.current_count if quota else None)
             persona = self.client.create_persona(request, progress=progress)
         except AvatarkitError as error:
             if isinstance(error, ServerError | UnexpectedAnswer) or (
                 isinstance(error, ConnectionFailed) and error.maybe_sent
             ):
-                store.uncertain(submission_id, str(error))
+                store.uncertain(submission_id, clock.now(), str(error))
                 raise SubmissionUncertain(
                     f"It is not known whether {request.creator_name!r} was created ({error}) "
-                    "Do not send it again before the account's list has been looked at.",
+                    "Do not send it again: reconcile() finds out what became of it.",
                     submission_id=submission_id,
                 ) from error
             store.refused(submission_id, clock.now(), str(error))
             raise
         except BaseException:  # Ctrl-C in the middle of an upload, for one
-            store.uncertain(submission_id, "The program was interrupted while it was sending.")
+            message = "The program was interrupted while it was sending."
+            store.uncertain(submission_id, clock.now(), message)
             raise
         at = clock.now()
         try:
@@ -97,6 +113,70 @@ class Tracker:
                 f"The API created {persona.id}, but that could not be written down: {error}"
             ) from error
         return persona
+
+    def ask_quota(self) -> Quota | None:
+        """The account's quota, kept in ``quota`` as well; None when the API does not tell."""
+        try:
+            self.quota = self.client.persona_quota()
+        except APIError:
+            self.quota = None  # a create may work without it
+        return self.quota
+
+    def reconcile(self) -> list[Verdict]:
+        """Find out what became of the creates whose answer was lost; a verdict for each.
+
+        The account's personas are listed. A create ends as accepted when one of them is its own,
+        and as refused (safe to send again) only when its absence means something; otherwise it
+        stays uncertain, and ``settle`` takes a person's word. Nothing is ever sent again here.
+
+        Raises an ``APIError`` when the account cannot be listed.
+        """
+        now = self.clock.now()
+        self.store.abandon(now)
+        uncertain = self.store.open_submissions()
+        if not uncertain:
+            return []
+        verdicts = reconcile.decide(uncertain, self._account(), now)
+        for verdict in verdicts:
+            self._settle(verdict, now)
+        return verdicts
+
+    def settle(self, submission_id: str, persona_id: str | None) -> None:
+        """Take a person's word for it: it became ``persona_id``, or None: it never arrived."""
+        open_now = {one.submission_id: one for one in self.store.open_submissions()}
+        if submission_id not in open_now:
+            raise ConfigError(f"No uncertain submission has the id {submission_id}.")
+        if persona_id is None:
+            verdict = Verdict(submission_id, "refused", reason="A person said that it never came.")
+        else:
+            known = {one.id: one for one in open_now[submission_id].candidates}
+            persona = known.get(persona_id) or self.client.get_persona(persona_id)
+            verdict = Verdict(submission_id, "accepted", persona=persona)
+        self._settle(verdict, self.clock.now())
+
+    def _settle(self, verdict: Verdict, now: datetime) -> None:
+        if verdict.persona is not None:
+            next_look = self._next_look(verdict.persona.id, now)
+            self.store.accepted(
+                verdict.submission_id, verdict.persona, now, next_look, source="list"
+            )
+        elif verdict.state == "refused":
+            self.store.refused(verdict.submission_id, now, verdict.reason)
+        else:
+            self.store.leave_open(verdict.submission_id, verdict.reason, verdict.candidates)
+
+    def _account(self) -> Account:
+        # Counted before it is listed: what arrives between the two is then seen in the list.
+        quota = self.ask_quota()
+        listed = tuple(self.client.list_personas())
+        known = self.store.standing()
+        return Account(
+            listed=listed,
+            taken=frozenset(self.store.submitted_ids()),
+            running=known.running,
+            count=quota.current_count if quota and not known.missing else None,
+            accepted_at=known.submitted_at,
+        )
 
     def look(self) -> list[Change]:
         """One pass over the personas that are due; the changes seen, in the order of the pass.
@@ -146,9 +226,14 @@ class Tracker:
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until ``stop`` is set; errors are kept in ``last_error``."""
+        reconcile_at = self.clock.now()
         while not stop.is_set():
             pause_s = LONGEST_IDLE_S
             try:
+                if self.clock.now() >= reconcile_at:
+                    reconcile_at = self.clock.now() + RECONCILE_EVERY
+                    self.ask_quota()
+                    self.reconcile()
                 for change in self.look():
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                 next_at = self.store.next_look_at()

@@ -145,7 +145,7 @@ def four_k(path: Path) -> None:
     """4K; a second of it, again and again."""
     frames = footage.pictures(1, 3840, 2160, FPS)
     source = footage.write(path.with_suffix(".second.mp4"), frames, fps=FPS)
-    remux(source, path, times=BRIEF, sound=footage.voice(BRIEF))
+    remux(source, path, times=4, sound=footage.voice(4))
 
 
 def remux(
@@ -211,6 +211,11 @@ def scratched(path: Path) -> None:
     places = np.random.default_rng(1).integers(first, content.size, content.size // 1000)
     content[places] ^= 0x55
     path.write_bytes(content.tobytes())
+
+
+def box(kind: bytes, content: bytes = b"") -> bytes:
+    """One box of an MP4 file."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
 def bomb(path: Path, samples: int = 100_000_000) -> None:
@@ -289,7 +294,9 @@ CASES: dict[str, Case] = {
         lambda path: cut_off(path, {"movflags": "0"}), fatal="reading", warning=""
     ),
     "fragments, cut off": _case(
-        lambda path: cut_off(path, {"movflags": "frag_keyframe+empty_moov"}), fatal="reading"
+        lambda path: cut_off(path, {"movflags": "frag_keyframe+empty_moov"}),
+        fatal="reading",
+        also="audio",
     ),
     "scratched": _case(
         scratched, fatal="reading", also="cuts, faces, frame rate, loudness, clipping, sharpness"

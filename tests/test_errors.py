@@ -25,6 +25,7 @@ MADE = [
     (errors.RequestTimeout, {**CALL, "maybe_sent": True}),
     (errors.StatusError, STATUS),
     (errors.AuthError, {**STATUS, "status_code": 401}),
+    (errors.PlanFull, {**STATUS, "status_code": 403}),
     (errors.NotFound, {**STATUS, "status_code": 404}),
     (errors.InvalidRequest, {**STATUS, "fields": {"gender": ["no"]}}),
     (errors.RateLimited, {**STATUS, "status_code": 429, "retry_after_s": 2.5}),

@@ -42,20 +42,23 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "transport": (),
     "answers": ("errors", "transport"),
     "client": ("answers", "models", "settings"),
-    "preflight": (),
+    "preflight": ("errors",),
     "schema": ("errors",),
     "runs": ("models", "schema"),
     "frames": ("schema",),
-    "store": ("frames", "runs"),
+    "journal": ("models", "schema"),
+    "store": ("frames", "journal", "runs"),
     "pacing": ("models",),
-    "tracker": ("client", "clock", "pacing", "store"),
+    "reconcile": ("journal", "models"),
+    "tracker": ("client", "clock", "pacing", "reconcile", "store"),
     "sandbox": ("clock", "errors", "models", "preflight"),
     "session": ("sandbox", "settings", "tracker"),
     "stages": ("models",),
-    "durations": ("stages",),
+    "words": ("models",),
+    "durations": ("stages", "words"),
     "charts": ("durations",),
     "export": ("errors",),
-    "tables": ("models",),
+    "tables": ("words",),
     "ui": ("charts", "export", "session", "tables"),
     "cli": ("charts", "export", "session", "tables"),
     "__main__": ("cli",),
@@ -328,6 +331,8 @@ def required(*extras: str) -> list[Requirement]:
     for extra in extras:
         for line in PROJECT["optional-dependencies"][extra]:
             requirement = Requirement(line)
+            if requirement.marker is not None and not requirement.marker.evaluate():
+                continue
             if requirement.name == PROJECT["name"]:
                 found += required(*requirement.extras)
             else:

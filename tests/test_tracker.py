@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import ManualClock
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import Persona
-from conftest import ManualClock
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -27,8 +27,14 @@ class API:
         self.calls: list[str] = []
         self.fault: httpx.Response | Exception | None = None
         self.faults: dict[str, httpx.Response | Exception] = {}
+        self.hidden: set[str] = set()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/personas_v2/count/":
+            return httpx.Response(200, json={"max_count": 9, "current_count": len(self.statuses)})
+        if request.method == "GET" and request.url.path == "/api/personas_v2/":
+            listed = [self.body(one) for one in self.statuses if one not in self.hidden]
+            return httpx.Response(200, json=listed)
         self.calls.append(f"{request.method} {request.url.path}")
         fault = self.faults.get(request.url.path.split("/")[-2], self.fault)
         if isinstance(fault, Exception):

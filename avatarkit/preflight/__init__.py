@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from avatarkit.errors import ConfigError
 from avatarkit.preflight.report import Finding, Report, Severity, Source
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
     length is not judged, as nothing is known about what is accepted there.
 
     Never raises for what is in the file or for a file that is not there; ``ValueError`` for
-    another ``kind``. Time and memory are bounded: at most 300 s at 60 frames a second of 1080p
-    are decoded, and of what is longer than that the rest is read but not looked at.
+    another ``kind``, ``ConfigError`` where PyAV or scikit-image are not installed.
+
+    Time and memory are bounded: at most 300 s at 60 frames a second of 1080p are decoded, and of
+    what is longer than that the rest is read but not looked at.
     """
     if kind not in ("lipsync", "consent"):
         raise ValueError("kind must be 'lipsync' or 'consent'.")
+    if any(find_spec(name) is None for name in ("av", "skimage")):
+        raise ConfigError(
+            "Looking at a video needs PyAV and scikit-image: pip install 'avatarkit[preflight]'."
+        )
     target = Path(path)
     try:
         layout = _open(target)

@@ -20,6 +20,7 @@ MAX_DECLARED_SAMPLES = 4_000_000
 MAX_BOXES = 200_000
 
 _FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"})
+_PARTS = _FIRST | {b"moof", b"sidx", b"uuid", b"meta", b"mfra", b"emsg", b"prft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,15 @@ def read(file: BinaryIO, size: int) -> Layout:
         if at == 0 and kind not in _FIRST:
             return Layout(False)
         start = at + 8
+        if length == 1 and len(head) < 16:
+            return Layout(True, brand, has_header, 16 - len(head))
         if length == 1:
             length, start = int.from_bytes(head[8:16]), at + 16
         elif length == 0:
             length = size - at
         if length < start - at:
-            return Layout(True, brand, has_header, 0, "its boxes are damaged")
+            refused = "its boxes are damaged" if kind in _PARTS else None
+            return Layout(True, brand, has_header, 0, refused)
         end = at + length
         if kind == b"ftyp":
             brand = head[8:12].decode("ascii", "replace")
@@ -69,7 +73,9 @@ def read(file: BinaryIO, size: int) -> Layout:
             if samples > MAX_DECLARED_SAMPLES:
                 return Layout(True, brand, has_header, 0, "it promises too many frames")
         if end > size:
-            return Layout(True, brand, has_header, end - size)
+            # After the last box some cameras append what is no box at all.
+            missing = end - size if kind in _PARTS else 0
+            return Layout(True, brand, has_header, missing)
         at = end
     return Layout(True, brand, has_header, 0, "it has too many boxes")
 

@@ -43,7 +43,8 @@ def find(pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Box, ...]]:
     """The faces in each gray picture, the largest first.
 
     Looks for faces that are large enough, a second time and more closely where there is none;
-    when there is none anywhere, for smaller ones too.
+    when there is none anywhere, for smaller ones too. Those count only when they are in most
+    pictures: of a picture full of detail some small part looks like a face now and then.
     """
     found = [
         _detect(picture, LARGE_ENOUGH, _COARSE) or _detect(picture, LARGE_ENOUGH, _FINE)
@@ -51,7 +52,8 @@ def find(pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Box, ...]]:
     ]
     if any(found):
         return found
-    return [_detect(picture, _SMALLEST, _FINE) for picture in pictures]
+    small = [_detect(picture, _SMALLEST, _FINE) for picture in pictures]
+    return small if sum(map(bool, small)) > _MOST * len(pictures) else found
 
 
 def _detect(picture: NDArray[np.uint8], smallest: float, factor: float) -> tuple[Box, ...]:

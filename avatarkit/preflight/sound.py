@@ -37,9 +37,12 @@ class Meter:
     """
 
     def __init__(self) -> None:
+        from av import AudioResampler
         from av.filter import Graph
 
         self._graph = Graph()
+        # To integers, as only then the sum of the channels is kept below full scale.
+        self._downmix = AudioResampler(format="s16", layout="stereo")
         self._is_set_up = False
         self._waiting = 0
         self._samples = self._clipped = 0
@@ -47,7 +50,15 @@ class Meter:
         self._last: AudioFrame | None = None
 
     def add(self, frame: AudioFrame) -> None:
-        """Raises ``FFmpegError`` when the format changes to one that cannot be measured."""
+        """Measure it. Raises ``FFmpegError`` or ``ValueError`` for a change of format."""
+        # PyAV looks for planes beyond the last one of eight or more, and reads what is there.
+        if frame.layout.nb_channels <= 2:
+            self._measure(frame)
+            return
+        for fewer in self._downmix.resample(frame):
+            self._measure(fewer)
+
+    def _measure(self, frame: AudioFrame) -> None:
         import numpy as np
 
         if not self._is_set_up:
@@ -72,7 +83,8 @@ class Meter:
         kind, size = values.dtype.kind, frame.format.bits
         limit = _FULL_SCALE * (1 if kind == "f" else 2 ** (size - 1) - 1)
         self._samples += values.size
-        self._clipped += int(np.count_nonzero(np.abs(values) >= limit))
+        # Not by abs(): of integers, the lowest has none.
+        self._clipped += int(np.count_nonzero((values >= limit) | (values <= -limit)))
         self._seconds += frame.samples / frame.sample_rate
         self._graph.push(frame)
         self._waiting += 1

@@ -120,7 +120,7 @@ def _video(field: str, outbox: Outbox) -> None:
     if path.is_file():
         name = draft.shown_name(outbox.uploads, path)
         right.caption(f"{name}, {path.stat().st_size / 1e6:,.1f} MB")
-    video_report.show(path)
+    video_report.show(path, field)
 
 
 def _sample(field: str, outbox: Outbox) -> None:
@@ -144,7 +144,14 @@ def _keep(field: str, widget: str, outbox: Outbox) -> None:
 
 
 def _send(fields: dict[str, str], outbox: Outbox) -> None:
-    fatal = [name for name in VIDEOS if video_report.is_fatal(fields[name])]
+    quota = running.get().session.tracker.quota
+    if quota is not None:
+        text = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
+        if quota.is_full:
+            st.error(f"{text} Delete one before you submit another.", icon=":material/block:")
+        else:
+            st.caption(text)
+    fatal = [name for name in VIDEOS if video_report.is_fatal(fields[name], name)]
     anyway = True
     if fatal:
         anyway = st.checkbox(

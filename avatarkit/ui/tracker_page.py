@@ -27,6 +27,7 @@ COLORS: dict[str, Color] = {
 def show() -> None:
     """The page."""
     session = running.get().session
+    _uncertain()
     _live()
     with st.container(horizontal=True):
         st.download_button(
@@ -39,6 +40,28 @@ def show() -> None:
             key="tracker_csv",
         )
     _details()
+
+
+@st.fragment(run_every=REFRESH_S)
+def _uncertain() -> None:
+    tracker = running.get().session.tracker
+    for one in tracker.store.open_submissions():
+        key = f"tracker_settle_{one.submission_id}"
+        with st.container(border=True):
+            st.warning(
+                f"It is not certain whether {one.creator_name} was created, sent "
+                f"{one.sent_at:%Y-%m-%d %H:%M} UTC. {one.reason}",
+                icon=":material/help:",
+            )
+            with st.container(horizontal=True):
+                for persona in one.candidates:
+                    text = f"It is {persona.id}"
+                    if st.button(text, key=f"{key}_{persona.id}"):
+                        tracker.settle(one.submission_id, persona.id)
+                        st.rerun()
+                if st.button("It was never created", key=f"{key}_never"):
+                    tracker.settle(one.submission_id, None)
+                    st.rerun()
 
 
 @st.fragment(run_every=REFRESH_S)

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
 from avatarkit.models import is_url
 from avatarkit.preflight import Report, check
 
+Kind = Literal["lipsync", "consent"]
+
 ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
 
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
-def _checked(path: str, *_version: float) -> Report:
+def _checked(path: str, kind: Kind, *_version: float) -> Report:
     # Path, time and size stand for the content: a file that was replaced is looked at again.
-    return check(path)
+    report = check(path, kind=kind)
+    _ = report.contact_sheet  # drawn when first asked for; then it is in the cache as well
+    return report
 
 
-def _report(path: Path) -> Report:
+def _report(path: Path, field: str) -> Report:
+    kind: Kind = "consent" if field == "consent_video" else "lipsync"
     try:
         found = path.stat()
     except OSError:
-        return check(path)
-    return _checked(str(path), found.st_mtime, found.st_size)
+        return check(path, kind=kind)
+    return _checked(str(path), kind, found.st_mtime, found.st_size)
 
 
-def show(path: Path) -> None:
+def show(path: Path, field: str) -> None:
     """The findings that matter, the picture, and the rest folded away."""
-    report = _report(path)
-    for finding in report.findings:
-        if finding.severity == "fatal":
-            st.error(finding.message, icon=ICONS["fatal"])
-        elif finding.severity == "warning":
-            st.warning(finding.message, icon=ICONS["warning"])
+    report = _report(path, field)
+    for finding in report.fatal:
+        st.error(finding.message, icon=ICONS["fatal"])
+    for finding in report.warnings:
+        st.warning(finding.message, icon=ICONS["warning"])
     fine = [finding for finding in report.findings if finding.severity == "fine"]
     if fine:
         with st.expander(f"{len(fine)} checks are fine", icon=ICONS["fine"]):
@@ -43,10 +48,9 @@ def show(path: Path) -> None:
                 st.image(report.contact_sheet)
 
 
-def is_fatal(given: str) -> bool:
+def is_fatal(given: str, field: str) -> bool:
     """True when the video at this path has a fatal finding; a URL or nothing has none."""
     given = given.strip()
     if not given or is_url(given):
         return False
-    path = Path(given).expanduser()
-    return any(finding.severity == "fatal" for finding in _report(path).findings)
+    return bool(_report(Path(given).expanduser(), field).fatal)

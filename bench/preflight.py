@@ -1,0 +1,72 @@
+"""How long a preflight takes against a plain decode of the same file.
+
+``python bench/preflight.py`` makes a talking head of 60 s in 1080p (or takes ``--video``), decodes
+it with PyAV, picture and sound, all frames, threads on, nothing kept; then checks it; in turns,
+several times, and prints the medians and their ratio. The goal is at most 1.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+GOAL = 1.5
+
+
+def plain_decode(path: Path) -> int:
+    """Decode all of it with PyAV as its documentation does; the number of pictures and sounds."""
+    import av
+
+    with av.open(str(path)) as container:
+        streams = [*container.streams.video[:1], *container.streams.audio[:1]]
+        for stream in streams:
+            stream.codec_context.thread_type = "AUTO"
+        return sum(1 for _ in container.decode(*streams))
+
+
+def seconds(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds of one call."""
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, help="a video of your own")
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        video = arguments.video
+        if video is None:
+            from avatarkit.sandbox.footage import talking_head
+
+            video = talking_head(Path(folder) / "1080p.mp4", seconds=60, width=1920, height=1080)
+        from avatarkit import preflight
+
+        plain_decode(video)
+        first, _ = seconds(lambda: preflight.check(video))
+        decodes, checks = [], []
+        for _ in range(arguments.runs):
+            decodes.append(seconds(lambda: plain_decode(video)))
+            checks.append(seconds(lambda: preflight.check(video)))
+        report = preflight.check(video)
+        sheet, _ = seconds(lambda: report.contact_sheet)
+        decode, decode_cpu = map(statistics.median, zip(*decodes, strict=True))
+        check, check_cpu = map(statistics.median, zip(*checks, strict=True))
+        print(f"file             {video.name}, {video.stat().st_size / 1e6:.1f} MB")
+        print(f"plain decode     {decode:.2f} s, {decode_cpu:.2f} s of processor time")
+        print(f"preflight.check  {check:.2f} s, {check_cpu:.2f} s of processor time")
+        print(f"ratio            {check / decode:.2f}, {check_cpu / decode_cpu:.2f}")
+        print(f"medians of {arguments.runs}; the goal is a ratio of at most {GOAL} on the wall")
+        print(f"first check, with its imports: {first:.2f} s; contact sheet: {sheet:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""A sandbox in a process of its own, so that a bench measures only its own side."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def sandbox() -> Iterator[tuple[int, dict[str, str]]]:
+    """The process id, and base_url, api_id and api_key of a sandbox on a free port."""
+    command = [sys.executable, "-u", "-m", "avatarkit", "sandbox", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        lines = [process.stdout.readline().strip() for _ in range(3)]
+        values = dict(line.removeprefix("AVATARKIT_").split("=", 1) for line in lines)
+        yield process.pid, {name.lower(): value for name, value in values.items()}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        process.stdout.close()

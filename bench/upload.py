@@ -1,0 +1,48 @@
+"""The memory that a 1 GiB upload costs: of this process, and of the sandbox that takes it.
+
+The baseline is the peak before the upload, after a small one. Goal: at most 32 MiB more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from served import sandbox
+
+from avatarkit import Client, PersonaCreate
+
+MIB = 1024 * 1024
+
+
+def peak_mib(pid: int | str = "self") -> float:
+    """The peak of the resident memory, as Linux tells it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sandbox() as (pid, keys),
+        Client(**keys) as client,
+    ):
+        small, large = Path(folder) / "small.mp4", Path(folder) / "large.mp4"
+        small.write_bytes(b"\0" * MIB)
+        with large.open("wb") as file:
+            file.truncate(1024 * MIB)
+        client.create_persona(PersonaCreate(creator_name="s", gender="m", lipsync_input=small))
+        before, before_sandbox = peak_mib(), peak_mib(pid)
+        began = time.perf_counter()
+        client.create_persona(PersonaCreate(creator_name="l", gender="m", lipsync_input=large))
+        took = time.perf_counter() - began
+        ours, theirs = peak_mib() - before, peak_mib(pid) - before_sandbox
+    print(f"1 GiB sent in {took:.1f} s")
+    print(f"Client:  {before:.0f} MiB before, {ours:+.1f} MiB (goal <= 32)")
+    print(f"Sandbox: {before_sandbox:.0f} MiB before, {theirs:+.1f} MiB (goal <= 32)")
+
+
+if __name__ == "__main__":
+    main()
