@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -248,7 +248,7 @@ def _check_videos(request: PersonaCreate, *, force: bool) -> None:
     from avatarkit import preflight
 
     for field, path in request.files.items():
-        kind: Literal["consent", "lipsync"] = "consent" if field == "consent_video" else "lipsync"
+        kind: preflight.Kind = "consent" if field == "consent_video" else "lipsync"
         report = preflight.check(path, kind=kind)
         for finding in (*report.fatal, *report.warnings):
             typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)

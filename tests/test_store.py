@@ -30,7 +30,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)  # noqa: S103 - or its user could not enter
+        Path(folder).chmod(0o777)
         server = pgserver.get_server(Path(folder) / "data")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()

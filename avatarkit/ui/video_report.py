@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import streamlit as st
 
 from avatarkit.models import is_url
-from avatarkit.preflight import Report, check
-
-Kind = Literal["lipsync", "consent"]
+from avatarkit.preflight import Kind, Report, check
 
 ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
 

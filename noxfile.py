@@ -1,0 +1,127 @@
+"""``nox`` checks everything; ``nox -l`` lists the parts, ``nox -s tests`` runs one of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = "requirements-dev.txt"
+
+# What a wrong number, a lost persona or a second create would come from.
+CORE = (
+    "models",
+    "errors",
+    "clock",
+    "settings",
+    "transport",
+    "answers",
+    "client",
+    "schema",
+    "runs",
+    "frames",
+    "journal",
+    "store",
+    "pacing",
+    "reconcile",
+    "tracker",
+    "stages",
+)
+CORE_COVERAGE = 95
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely bugs, by ruff."""
+    session.install("-c", CONSTRAINTS, "ruff")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def prepare(session: nox.Session) -> None:
+    """The environment that all the parts below share; made once, as it takes longest."""
+    session.install("-c", CONSTRAINTS, "-e", ".[dev]")
+
+
+@nox.session(requires=["prepare"], venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Types, by mypy."""
+    run(session, "mypy")
+
+
+@nox.session(requires=["prepare"], venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """All tests but the journey, and the coverage of the core."""
+    run(session, "pytest", "-m", "not journey", "--cov", "--cov-report=", *session.posargs)
+    run(session, "coverage", "report")
+    if not session.posargs:
+        core = ",".join(f"avatarkit/{name}.py" for name in CORE)
+        session.log(f"The core, which needs {CORE_COVERAGE} %:")
+        run(session, "coverage", "report", f"--include={core}", f"--fail-under={CORE_COVERAGE}")
+
+
+@nox.session(requires=["prepare"], venv_backend="none")
+def journey(session: nox.Session) -> None:
+    """A person's way through the app, in a real browser."""
+    said = run(session, "python", "tests/chromium.py", silent=True)
+    path = said.strip().splitlines()[-1]
+    session.log(f"Browser: {path}")
+    run(session, "pytest", "-m", "journey", *session.posargs, env={"AVATARKIT_CHROMIUM": path})
+
+
+@nox.session(requires=["prepare"], venv_backend="none")
+def notebooks(session: nox.Session) -> None:
+    """Every notebook runs from top to bottom, and is kept without its outputs."""
+    kept = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if not kept:
+        session.error("There is no notebook in notebooks/.")
+    run(session, "nbstripout", "--verify", *map(str, kept))
+    without = {name: None for name in os.environ if name.upper().startswith("AVATARKIT_")}
+    for notebook in kept:
+        # In a folder of its own: what it writes stays out of the tree, and no .env is read.
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = shutil.copy(notebook, folder)
+            env = {**without, "AVATARKIT_DATA_DIR": str(Path(folder) / "data")}
+            run(session, "jupyter", "execute", "--timeout=300", copy, env=env)
+
+
+@nox.session(requires=["prepare"], venv_backend="none", default=False)
+def bench(session: nox.Session) -> None:
+    """Prints what bench/*.py measure."""
+    scripts = sorted((ROOT / "bench").glob("*.py"))
+    if not scripts:
+        session.error("There is no bench in bench/.")
+    for script in scripts:
+        run(session, "python", str(script), *session.posargs)
+
+
+def run(
+    session: nox.Session,
+    *command: str,
+    env: dict[str, str | None] | None = None,
+    silent: bool = False,
+) -> str:
+    """Run a command of the shared environment; what it printed, when ``silent``."""
+    programs = session.cache_dir.parent / "prepare" / ("Scripts" if os.name == "nt" else "bin")
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
+    program = shutil.which(command[0], path=str(programs))
+    if program is None:
+        session.error(f"{command[0]} is not installed; run nox -s prepare.")
+    said = session.run(
+        program,
+        *command[1:],
+        env={"PATH": path, "VIRTUAL_ENV": str(programs.parent), **(env or {})},
+        silent=silent,
+        external=True,
+    )
+    return str(said)
