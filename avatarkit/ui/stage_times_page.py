@@ -65,10 +65,12 @@ def _live() -> None:
             "p10": st.column_config.TextColumn("p10", help="One in ten takes no longer."),
             "p50": st.column_config.TextColumn("p50", help="Half take no longer: the median."),
             "p90": st.column_config.TextColumn("p90", help="Nine in ten take no longer."),
-            "n": st.column_config.NumberColumn("n", help="Visits of this stage."),
-            "finished": "Finished",
-            "running": "Running",
-            "never_seen": st.column_config.NumberColumn("Never seen", help="Passed between looks."),
-            "note": "Note",
+            "n": st.column_config.NumberColumn("n", help="Visits of this stage.", width=50),
+            "finished": st.column_config.NumberColumn("Finished", width=80),
+            "running": st.column_config.NumberColumn("Running", width=80),
+            "never_seen": st.column_config.NumberColumn(
+                "Never seen", help="Passed between looks.", width=90
+            ),
+            "note": st.column_config.TextColumn("Note", width="large"),
         },
     )

@@ -39,8 +39,7 @@ def show(path: Path, field: str) -> None:
     fine = [finding for finding in report.findings if finding.severity == "fine"]
     if fine:
         with st.expander(f"{len(fine)} checks are fine", icon=ICONS["fine"]):
-            for finding in fine:
-                st.caption(finding.message)
+            st.caption(" ".join(finding.message for finding in fine))
             if report.contact_sheet is not None:
                 st.image(report.contact_sheet)
 
