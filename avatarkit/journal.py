@@ -57,6 +57,7 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
                 | {name: str(path) for name, path in request.files.items()}
             ),
             prepared_us=to_us(at),
+            sender=_this_process(),
         )
     )
     return submission_id
@@ -71,7 +72,6 @@ def sending(
         submission_id,
         state="sending",
         sent_us=to_us(at),
-        sender=_this_process(),
         quota_before=quota_before,
     )
 
@@ -117,14 +117,21 @@ def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
 
 
 def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
-    """Make the submissions uncertain whose sending process is no more; how many there were."""
+    """Settle what processes left behind that are no more; how many submissions there were.
+
+    One that was being sent is uncertain; one that was only prepared never left.
+    """
     table = schema.submissions
-    query = sa.select(table.c.submission_id, table.c.sender).where(
-        (table.c.account == account) & (table.c.state == "sending")
+    query = sa.select(table.c.submission_id, table.c.sender, table.c.state).where(
+        (table.c.account == account) & table.c.state.in_(["prepared", "sending"])
     )
     dead = [row for row in connection.execute(query) if not _lives(row.sender)]
     for row in dead:
-        uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
+        if row.state == "sending":
+            uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
+        else:
+            error = "The program ended before it was sent; it is safe to send it again."
+            end(connection, row.submission_id, "refused", at, error=error)
     return len(dead)
 
 

@@ -131,7 +131,7 @@ class Store:
             journal.end(connection, submission_id, "accepted", at, persona_id=persona.id)
 
     def abandon(self, at: datetime) -> int:
-        """Make the submissions uncertain whose sending process is no more; how many there were."""
+        """Settle what processes left behind that are no more; how many submissions there were."""
         with self._write() as connection:
             return journal.abandon(connection, self._own(), at)
 

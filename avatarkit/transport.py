@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -28,7 +29,30 @@ class AnswerTooSlow(httpx.ReadTimeout):
 
 
 class LoggedRetry(Retry):
-    """``httpx_retries.Retry`` that says at INFO what it is about to do again, and why."""
+    """``httpx_retries.Retry`` that says at INFO what it is about to do again, and why.
+
+    It sleeps no longer than until ``deadline``, a moment of ``time.monotonic``.
+    """
+
+    deadline: float | None = None
+
+    def until(self, deadline: float | None) -> LoggedRetry:
+        """The same, for one call that has to end by ``deadline``."""
+        limited: LoggedRetry = self.copy_with()  # type: ignore[assignment] # it makes its own class
+        limited.deadline = deadline
+        return limited
+
+    def increment(self) -> LoggedRetry:
+        """The same, one try later."""
+        later: LoggedRetry = super().increment()  # type: ignore[assignment] # its own class, too
+        later.deadline = self.deadline
+        return later
+
+    def _calculate_sleep(self, headers: httpx.Headers | Mapping[str, str]) -> float:
+        wait_s = super()._calculate_sleep(headers)
+        if self.deadline is None:
+            return wait_s
+        return max(0.0, min(wait_s, self.deadline - time.monotonic()))
 
     def sleep(self, response: httpx.Response | Exception) -> None:
         """Wait before the next try: what Retry-After asks, else exponentially longer."""
@@ -108,9 +132,12 @@ class PoliteRetryTransport(RetryTransport):
             max_backoff_wait=MAX_RETRY_AFTER_S,
         )
         super().__init__(transport=_HandBackLongWaits(transport, retry), retry=retry)
+        self._limited = retry
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The last answer, after as many tries as it took."""
+        deadline = request.extensions.get("deadline")
+        request.extensions["retry"] = self._limited.until(deadline)
         try:
             return super().handle_request(request)
         except _LongWait as wait:
@@ -133,7 +160,8 @@ class _HandBackLongWaits(httpx.BaseTransport):
         response = self._inner.handle_request(request)
         if self._retry.is_retryable_status_code(response.status_code):
             wait_s = retry_after_s(response)
-            if wait_s is not None and wait_s > MAX_RETRY_AFTER_S:
+            deadline = request.extensions.get("deadline", math.inf)
+            if wait_s is not None and wait_s > min(MAX_RETRY_AFTER_S, deadline - time.monotonic()):
                 raise _LongWait(response)
         return response
 

@@ -308,6 +308,27 @@ class TestRetries:
         with pytest.raises(errors.RequestTimeout):
             client_of(answering(200, {"id": "a"}), deadline_s=-1).get_persona("a")
 
+    def test_no_wait_goes_beyond_the_deadline(self, slept: list[float]) -> None:
+        """A Retry-After that ends after the deadline is handed to the caller at once."""
+        record = Recorder(httpx.Response(503, headers={"Retry-After": "20"}))
+        with pytest.raises(errors.ServerError):
+            client_of(record, deadline_s=5).get_persona("a")
+        assert (len(record.requests), slept) == (1, [])
+
+    def test_pauses_are_cut_at_the_deadline(self, slept: list[float]) -> None:
+        """The pauses between tries are no longer than what is left of the deadline."""
+        client = Client(
+            "https://api.example",
+            "the-id",
+            KEY,
+            transport=httpx.MockTransport(Recorder(httpx.Response(503))),
+            backoff_s=1000,
+            deadline_s=3,
+        )
+        with pytest.raises(errors.AvatarkitError):
+            client.get_persona("a")
+        assert max(slept) <= 3
+
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is cut off at a size, not read until memory ends."""
         monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
