@@ -102,7 +102,7 @@ class Client:
             timeout=self._timeout,
             follow_redirects=False,
             transport=PoliteRetryTransport(
-                BoundedTransport(transport or network_transport(self.base_url)),
+                BoundedTransport(transport or network_transport(self.base_url), answer_s=read_s),
                 tries=tries,
                 backoff_s=backoff_s,
             ),

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -70,20 +70,19 @@ class BoundedTransport(httpx.BaseTransport):
 
     So a connection that breaks in the middle of a body counts as a broken connection, which the
     retrying transport around this one can act upon. ``request.extensions["deadline"]`` is the
-    moment of ``monotonic`` by which the whole call has to end.
+    moment of ``time.monotonic`` by which the whole call has to end; a body that drips is read for
+    ``answer_s`` wall seconds at most.
     """
 
-    def __init__(
-        self, inner: httpx.BaseTransport, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, inner: httpx.BaseTransport, *, answer_s: float) -> None:
         self._inner = inner
-        self._monotonic = monotonic
+        self._answer_s = answer_s
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The answer with its body read and decoded."""
         deadline = request.extensions.get("deadline")
         if deadline is not None:
-            left = deadline - self._monotonic()
+            left = deadline - time.monotonic()
             if left <= 0:
                 raise AnswerTooSlow("The deadline of the call has passed.", request=request)
             timeout = request.extensions.get("timeout", {})
@@ -91,6 +90,8 @@ class BoundedTransport(httpx.BaseTransport):
                 key: left if value is None else min(value, left) for key, value in timeout.items()
             }
         answer = self._inner.handle_request(request)
+        end = time.monotonic() + self._answer_s
+        end = end if deadline is None else min(end, deadline)
         try:
             body = bytearray()
             # Decoded, so that a small compressed body cannot unfold into a huge one unseen.
@@ -100,8 +101,8 @@ class BoundedTransport(httpx.BaseTransport):
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise AnswerTooLarge("The answer is too large.", request=request)
-                if deadline is not None and self._monotonic() > deadline:
-                    raise AnswerTooSlow("The deadline of the call has passed.", request=request)
+                if time.monotonic() > end:
+                    raise AnswerTooSlow("The answer does not come to an end.", request=request)
         finally:
             answer.close()
         headers = [
