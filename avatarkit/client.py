@@ -25,7 +25,12 @@ from avatarkit.errors import (
 )
 from avatarkit.models import Persona, PersonaCreate, Quota, check_file
 from avatarkit.settings import Settings
-from avatarkit.transport import BoundedTransport, PoliteRetryTransport, network_transport
+from avatarkit.transport import (
+    BoundedTransport,
+    PoliteRetryTransport,
+    hide_in_logs,
+    network_transport,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 Progress = Callable[[int, int], None]
@@ -77,6 +82,7 @@ class Client:
         self.base_url = settings.base_url
         self.api_id = settings.api_id
         self._key = settings.api_key
+        hide_in_logs(self._key.get_secret_value())
         self._deadline_s = deadline_s
         read_s, write_s = settings.read_timeout_s, settings.write_timeout_s
         self._timeout = httpx.Timeout(

@@ -170,6 +170,32 @@ class _HandBackLongWaits(httpx.BaseTransport):
         self._inner.close()
 
 
+class _HideKeys(logging.Filter):
+    """Blots the keys out of what httpcore logs at DEBUG: a server may echo them in its headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if any(key in text for key in self.keys):
+            for key in self.keys:
+                text = text.replace(key, "[key]")
+            record.msg, record.args = text, None
+        return True
+
+
+_hide_keys = _HideKeys()
+
+
+def hide_in_logs(key: str) -> None:
+    """From now on no log record of the HTTP libraries shows this key."""
+    _hide_keys.keys.add(key)
+    for name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+        logging.getLogger(name).addFilter(_hide_keys)
+
+
 def retry_after_s(response: httpx.Response) -> float | None:
     """What ``Retry-After`` asks to wait, in wall seconds, or None when it says nothing sensible.
 

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import avatarkit
-from avatarkit import PersonaCreate
+from avatarkit import PersonaCreate, Quota
 from avatarkit.ui import draft, running, settings_page
 
 MAIN = Path(avatarkit.__file__).parent / "ui" / "main.py"
@@ -197,6 +197,38 @@ class TestSubmit:
         assert test.text_input(key="submit_creator_name").value == "Ada"
         assert test.text_input(key="submit_labels").value == "a, b"
         assert test.button_group(key="submit_gender").value == "nb"
+
+    def test_the_plan_is_shown_and_a_full_one_said(self) -> None:
+        """How much of the plan is used stands above the button, and when it is full."""
+        tracker = running.get().session.tracker
+        tracker.stop()
+        tracker.quota = Quota(max_count=3, current_count=2)
+        assert "2 of 3 avatars" in texts(submit_page())
+        tracker.quota = Quota(max_count=3, current_count=3)
+        assert "Delete one" in texts(submit_page())
+
+
+class TestUncertain:
+    def test_a_person_settles_it_on_the_page(self) -> None:
+        """An uncertain create is shown with what it may be; a click settles it."""
+        session = running.get().session
+        store, now = session.store, session.clock.now()
+        session.tracker.stop()
+        ids = []
+        for _ in range(2):
+            request = PersonaCreate(creator_name="Ada", gender="f")
+            ids.append(store.prepare(request, now))
+            store.sending(ids[-1], now)
+            store.uncertain(ids[-1], now, "It broke.")
+        made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f"))
+        session.tracker.reconcile()
+        test = page(_tracker)
+        assert "not certain whether Ada was created" in texts(test)
+        test.button(key=f"tracker_settle_{ids[0]}_{made.id}").click().run()
+        test.button(key=f"tracker_settle_{ids[1]}_never").click().run()
+        assert not test.exception
+        assert list(store.submissions()["state"].sort_values()) == ["accepted", "refused"]
+        assert "not certain" not in texts(test)
 
 
 class TestTracker:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from avatarkit import Settings, Store, cli
+from avatarkit import PersonaCreate, Settings, Store, cli, open_session
 
 
 def run(*arguments: str | Path) -> Result:
@@ -139,6 +139,34 @@ class TestBadInput:
         result = run("status")
         assert result.exit_code == 1
         assert "cannot be opened" in result.stderr
+
+
+class TestReconcile:
+    def test_nothing_to_settle(self) -> None:
+        """Without uncertain creates it ends well and says nothing."""
+        result = run("reconcile")
+        assert (result.exit_code, result.stdout) == (0, "")
+
+    def test_it_is_settled_by_looking_or_by_a_word(self) -> None:
+        """What was made is found; of two that fit a person names the one, or says never."""
+        ids = []
+        with open_session() as session:
+            store, now = session.store, session.clock.now()
+            for _ in range(2):
+                request = PersonaCreate(creator_name="Ada", gender="f")
+                ids.append(store.prepare(request, now))
+                store.sending(ids[-1], now)
+                store.uncertain(ids[-1], now, "It broke.")
+            made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f")).id
+        first = run("reconcile")
+        assert first.exit_code == cli.Exit.UNCERTAIN
+        assert f"may be {made}" in first.stdout
+        assert run("reconcile", ids[0]).exit_code == 1
+        assert run("reconcile", ids[0], "--became", made).exit_code == 0
+        assert run("reconcile", ids[1], "--never-arrived").exit_code == 0
+        assert run("reconcile").exit_code == 0
+        exported = pd.read_csv(io.StringIO(run("export", "submissions").stdout))
+        assert sorted(exported["state"]) == ["accepted", "refused"]
 
 
 def test_help_reads_well() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,13 @@ CALLS: dict[str, Callable[[Client, str], Any]] = {
 TABLE: dict[str, dict[str, str]] = {}
 
 
+KEYS: list[str] = []
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Sandbox]:
     with Sandbox(speed=1_000) as sandbox:
+        KEYS.append(sandbox.api_key)
         yield sandbox
 
 
@@ -69,8 +74,20 @@ def outcome(call: Callable[[], Any]) -> str:
         call()
     except errors.AvatarkitError as error:
         assert str(error).strip()
+        shown = "".join(traceback.format_exception(error)) + repr(vars(error))
+        assert KEYS[0] not in shown
         return type(error).__name__
     return "fine"
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_any_log(served: Sandbox, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No log record at any level holds the key, whatever goes wrong."""
+    caplog.set_level(1)
+    yield
+    records = [record.getMessage() for record in caplog.get_records("call")]
+    assert records
+    assert not [text for text in records if served.api_key in text]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -28,10 +28,13 @@ class API:
         self.fault: httpx.Response | Exception | None = None
         self.faults: dict[str, httpx.Response | Exception] = {}
         self.hidden: set[str] = set()
+        self.limit = 9
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/personas_v2/count/":
-            return httpx.Response(200, json={"max_count": 9, "current_count": len(self.statuses)})
+            return httpx.Response(
+                200, json={"max_count": self.limit, "current_count": len(self.statuses)}
+            )
         if request.method == "GET" and request.url.path == "/api/personas_v2/":
             listed = [self.body(one) for one in self.statuses if one not in self.hidden]
             return httpx.Response(200, json=listed)
@@ -167,6 +170,20 @@ class TestSubmit:
         with pytest.raises(errors.StoreError, match=r"p1.*disk is full"):
             tracker.submit(request())
         assert state(tracker) == "sending"
+
+    def test_a_full_plan_is_said_before_anything_is_sent(self, tracker: Tracker, api: API) -> None:
+        """When the quota says that the plan is full, nothing is sent and nothing made."""
+        api.limit = 1
+        tracker.submit(request())
+        with pytest.raises(errors.PlanFull, match="1 of 1"):
+            tracker.submit(request("Bo"))
+        assert state(tracker) == "refused"
+        assert api.calls == ["POST /api/personas_v2/"]
+
+    def test_an_unlimited_plan_is_not_full(self, tracker: Tracker, api: API) -> None:
+        """A limit of 0 is no limit; the API has the last word."""
+        api.limit = 0
+        assert tracker.submit(request()).id == "p1"
 
 
 class TestLook:
