@@ -123,7 +123,10 @@ def track(
         bool, typer.Option("--until-done", help="End when nothing is left to look at.")
     ] = False,
 ) -> None:
-    """Look at every avatar until it has ended, and print each change; Ctrl-C ends it."""
+    """Follow every avatar to its end.
+
+    Prints each change of status; Ctrl-C ends it.
+    """
     with _session() as session, suppress(KeyboardInterrupt):
         stop = threading.Event()
         tracker, store, clock = session.tracker, session.store, session.clock
@@ -152,7 +155,10 @@ def reconcile(
         bool, typer.Option("--never-arrived", help="It was not created.")
     ] = False,
 ) -> None:
-    """Find out what became of creates whose answer was lost; nothing is sent again."""
+    """Settle creates whose answer was lost.
+
+    Looks for them in the account's list, or takes your word. Nothing is sent again.
+    """
     with _session() as session:
         tracker = session.tracker
         if submission_id is not None:
@@ -175,7 +181,10 @@ def status(
         str | None, typer.Argument(help="Only this avatar, with its history.")
     ] = None,
 ) -> None:
-    """Print where every avatar stands, as last seen; asks the API nothing."""
+    """Print where every avatar stands.
+
+    As it was last seen: the API is asked nothing.
+    """
     from avatarkit import tables
 
     with _session() as session:
@@ -228,7 +237,10 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
     speed: Annotated[float, typer.Option(help="Its seconds for each of yours.")] = 2400.0,
 ) -> None:
-    """Serve the sandbox of the API alone, for tests and other programs; Ctrl-C ends it."""
+    """Serve the sandbox of the API alone.
+
+    For tests and other programs; Ctrl-C ends it.
+    """
     from avatarkit.sandbox import Sandbox
 
     with _sentences():
