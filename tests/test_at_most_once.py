@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from avatarkit import open_session
+from avatarkit import PersonaCreate, open_session
 from avatarkit.reconcile import SETTLING
 
 KILLS = 16
@@ -41,6 +41,10 @@ def test_a_process_that_is_killed_while_it_sends(
     chance = random.Random(1)  # noqa: S311 - no secret
     tried: list[str] = []
     with open_session() as session:
+        # One that stays in flight: a list that shows it is known to show such.
+        session.tracker.submit(
+            PersonaCreate(creator_name="stuck", gender="m", labels=["sandbox:stuck"])
+        )
         for number in range(KILLS):
             process = subprocess.Popen(
                 [sys.executable, "-c", SENDER, str(number), str(video)],

@@ -1,4 +1,4 @@
-"""The calls of the API and the control route, as an ASGI application."""
+"""The calls of the API and the control routes, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,15 +22,17 @@ from starlette.types import ASGIApp
 from avatarkit.clock import Clock
 from avatarkit.sandbox import bodies, fields, rendering, script
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.control import CONTROL, control
+from avatarkit.sandbox.breaking import Breaks
+from avatarkit.sandbox.control import Control
+from avatarkit.sandbox.lives import Lives
 from avatarkit.sandbox.media import media
 from avatarkit.sandbox.records import Record, Records
-from avatarkit.sandbox.refused import Refused, detail
+from avatarkit.sandbox.refused import Refused, detail, throttled
 from avatarkit.sandbox.routing import Endpoint, Handler, NoRoute, ReadsToTheEnd, server_error
-from avatarkit.sandbox.videos import save_stills, why_unreadable
+from avatarkit.sandbox.throttle import Throttle
+from avatarkit.sandbox.verdicts import Verdicts
 
 _FILTERS = ("age_range", "gender", "location", "style")
-_VIDEO_NAMES = {"lipsync_input": "lipsync video", "consent_video": "consent video"}
 
 
 @dataclass
@@ -38,15 +40,17 @@ class Api:
     """The seven calls. All state changes on the event loop, so nothing here is locked."""
 
     records: Records
+    verdicts: Verdicts
+    lives: Lives
     clock: Clock
+    throttle: Throttle
+    control: Control
     behaviour: Behaviour
     url: str
     api_id: str
     api_key: str = field(repr=False)
-    instance: str
     max_personas: int
     rng: random.Random
-    _coming: int = 0
 
     def app(self) -> ASGIApp:
         """The application: API, media files and control route."""
@@ -56,16 +60,22 @@ class Api:
             self._route("/api/personas/", POST=self.create_from_urls),
             self._route("/api/personas/paginated/", GET=self.list_page),
             self._route("/api/personas/{id}/", GET=self.get, DELETE=self.delete),
-            Route(f"{rendering.MEDIA}/{{id}}/{{name}}", media(self.records)),
-            Route(f"{CONTROL}/", control(self.instance, self.clock, self.records)),
+            Route(f"{rendering.MEDIA}/{{id}}/{{name}}", media(self.records, self.lives)),
+            *self.control.routes(self._authenticate),
         ]
         app = Starlette(routes=routes, exception_handlers={Exception: server_error})
         app.router.redirect_slashes = False
         app.router.default = NoRoute(routes, redirect=self.behaviour.redirect_missing_slash)
-        return ReadsToTheEnd(app)
+        return ReadsToTheEnd(Breaks(app, self.control.faults))
 
     def _route(self, path: str, **handlers: Handler) -> Route:
-        return Route(path, Endpoint(handlers, self._authenticate))
+        return Route(path, Endpoint(handlers, self._admit))
+
+    def _admit(self, request: Request) -> None:
+        self._authenticate(request)
+        wait_s = self.throttle.wait_s()
+        if wait_s:
+            raise throttled(wait_s, self.behaviour.retry_after)
 
     def _authenticate(self, request: Request) -> None:
         given = [request.headers.get(name, "") for name in ("x-api-id", "x-api-key")]
@@ -93,11 +103,14 @@ class Api:
 
     async def get(self, request: Request) -> Response:
         """``GET /api/personas/{id}/``."""
-        return JSONResponse(self._shown(self._record(request)))
+        record = self._record(request)
+        return JSONResponse((await self._shown([record]))[0])
 
     async def delete(self, request: Request) -> Response:
         """``DELETE /api/personas/{id}/``."""
-        doomed = self.records.remove(self._record(request).id)
+        record = self._record(request)
+        doomed = self.records.remove(record.id)
+        self.verdicts.forget(record.id)
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
         return Response(status_code=204)
 
@@ -107,11 +120,11 @@ class Api:
 
     async def list_all(self, request: Request) -> Response:
         """``GET /api/personas_v2/``: a bare array, newest first."""
-        return JSONResponse([self._shown(record) for record in self._selected(request)])
+        return JSONResponse(await self._selected(request))
 
     async def list_page(self, request: Request) -> Response:
         """``GET /api/personas/paginated/``."""
-        found, size = self._selected(request), self.behaviour.page_size
+        found, size = await self._selected(request), self.behaviour.page_size
         pages = max(1, -(-len(found) // size))
         asked = request.query_params.get("page", "1")
         page = pages if asked == "last" else int(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0
@@ -126,7 +139,7 @@ class Api:
                 "count": len(found),
                 "next": str(here.include_query_params(page=page + 1)) if page < pages else None,
                 "previous": str(before) if page > 1 else None,
-                "results": [self._shown(r) for r in found[(page - 1) * size : page * size]],
+                "results": found[(page - 1) * size : page * size],
             }
         )
 
@@ -136,27 +149,29 @@ class Api:
             raise detail(404, self.behaviour.not_found_detail)
         return record
 
-    def _shown(self, record: Record) -> dict[str, object]:
-        return rendering.shown(record, self.clock.now(), self.url, self.behaviour)
+    async def _shown(self, records: Iterable[Record]) -> list[dict[str, object]]:
+        asked = list(records)
+        stands = await self.lives.now(asked)
+        return [
+            rendering.shown(
+                record, stands[record.id], self.lives.stills(record), self.url, self.behaviour
+            )
+            for record in asked
+        ]
 
-    def _selected(self, request: Request) -> list[Record]:
+    async def _selected(self, request: Request) -> list[dict[str, object]]:
         wanted = {
             name: set(request.query_params[name].split(","))
             for name in _FILTERS
             if request.query_params.get(name)
         }
-        now, found = self.clock.now(), []
-        for record in self.records.newest_first():
-            stand = script.moment(record.script, record.created_at, now)
-            if not self.behaviour.list_shows_unfinished and stand.status != "done":
-                continue
-            has = {
-                "gender": record.gender,
-                **rendering.categories(stand, self.behaviour),
-            }
-            if all(has[name] in values for name, values in wanted.items()):
-                found.append(record)
-        return found
+        shown = await self._shown(self.records.newest_first())
+        return [
+            each
+            for each in shown
+            if (each["is_active"] or self.behaviour.list_shows_unfinished)
+            and all(each[name] in values for name, values in wanted.items())
+        ]
 
     async def _create(
         self, request: Request, accepts: tuple[str, ...], *, urls: bool, files: bool
@@ -172,25 +187,23 @@ class Api:
             )
             wanted = fields.check(body, urls=urls, files=files)
             self._check_room()  # another create may have taken the last place meanwhile
-            self._coming += 1
-            try:
-                record = await self._settle(wanted, place)
-            finally:
-                self._coming -= 1
-        answer = rendering.created(record, self.clock.now(), self.url, self.behaviour)
+            record = self._settle(wanted, place)
+        stand = self.lives.at(record, self.clock.now())
+        answer = rendering.created(record, stand, self.url, self.behaviour)
         return JSONResponse(answer, 201)
 
     def _check_room(self) -> None:
-        if len(self.records) + self._coming >= self.max_personas:
+        if len(self.records) >= self.max_personas:
             raise detail(self.behaviour.quota_status, self.behaviour.quota_detail)
 
-    async def _settle(self, wanted: fields.Wanted, place: Path) -> Record:
-        flaw, stills = await asyncio.to_thread(_look, wanted.videos, place)
-        persona_id = self._new_id()
+    def _settle(self, wanted: fields.Wanted, place: Path) -> Record:
+        # On the loop and without a pause, so that memory and disk change together and nobody else
+        # takes the last place: it is one small file and a rename.
+        persona_id, created_at = self._new_id(), self.clock.now()
         record = Record(
             id=persona_id,
             number=self.records.next_number(),
-            created_at=self.clock.now(),
+            created_at=created_at,
             gender=wanted.gender,
             creator_name=wanted.creator_name,
             video_scene=wanted.video_scene,
@@ -201,12 +214,11 @@ class Api:
                 name: video.name if isinstance(video, Path) else video
                 for name, video in wanted.videos.items()
             },
-            stills=stills,
-            script=script.draw(persona_id, outcome=script.outcome_of(wanted.labels), flaw=flaw),
+            script=script.draw(persona_id, created_at, scenario=script.scenario_of(wanted.labels)),
         )
-        # On the loop, as it is one small file and a rename: memory and disk change together.
         self.records.settle(record, place)
         self.records.add(record)
+        self.verdicts.ask(record)
         return record
 
     def _new_id(self) -> str:
@@ -214,13 +226,3 @@ class Api:
             persona_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
             if not self.records.place(persona_id).exists():
                 return persona_id
-
-
-def _look(videos: Mapping[str, Path | str], place: Path) -> tuple[str | None, tuple[str, ...]]:
-    """What is wrong with the files, as one sentence or None; and the stills that were made."""
-    paths = {name: video for name, video in videos.items() if isinstance(video, Path)}
-    for name, path in paths.items():
-        why = why_unreadable(path)
-        if why is not None:
-            return f"The {_VIDEO_NAMES[name]} could not be opened as a video: {why}.", ()
-    return None, save_stills(paths["lipsync_input"], place) if "lipsync_input" in paths else ()

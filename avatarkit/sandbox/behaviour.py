@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+RetryAfter = Literal["seconds", "date", "none"]
+"""How a 429 says when to come back: whole seconds, an HTTP date, or not at all."""
+
+WebhookBody = Literal["summary", "persona"]
+"""``id, status, failed_reason, output``, or the whole persona as GET by id shows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,15 @@ class Behaviour:
 
     quota_detail: str = "You have reached the maximum number of custom avatars for your plan."
 
+    calls_per_s: float | None = None
+    """Calls that are let through in a wall second, for long; the others get a 429. None: all."""
+
+    burst: int = 20
+    """Calls that are let through at once before ``calls_per_s`` counts."""
+
+    retry_after: RetryAfter = "seconds"
+    """How that 429 says when to come back: ``seconds``, ``date`` (an HTTP date) or ``none``."""
+
     utc_offset_h: float = -8.0
     """Seen: timestamps are written with the offset of the vendor's own time zone."""
 
@@ -44,6 +60,9 @@ class Behaviour:
 
     file_create_accepts_urls: bool = False
     """True: ``POST /api/personas_v2/`` takes the URL of a video where it asks for a file."""
+
+    webhook_body: WebhookBody = "summary"
+    """What a webhook says. ``summary`` is the body that sibling endpoints send."""
 
     create_carries_gdown_url: bool = False
     """True: the answer to a create has ``gdown_url`` too, as it sometimes has."""

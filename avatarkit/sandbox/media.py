@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from avatarkit.sandbox.lives import Lives
 from avatarkit.sandbox.records import Records
 from avatarkit.sandbox.refused import NOT_FOUND_PAGE, html
 
@@ -14,7 +15,7 @@ from avatarkit.sandbox.refused import NOT_FOUND_PAGE, html
 _TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".jpg": "image/jpeg"}
 
 
-def media(records: Records) -> Callable[[Request], Awaitable[Response]]:
+def media(records: Records, lives: Lives) -> Callable[[Request], Awaitable[Response]]:
     """The handler of ``/media/{id}/{name}``."""
 
     async def send_file(request: Request) -> Response:
@@ -22,7 +23,7 @@ def media(records: Records) -> Callable[[Request], Awaitable[Response]]:
         name = request.path_params["name"]
         if record is None:
             return html(404, NOT_FOUND_PAGE)
-        names = {*record.videos.values(), *(f"{still}.jpg" for still in record.stills)}
+        names = {*record.videos.values(), *(f"{still}.jpg" for still in lives.stills(record))}
         path = records.place(record.id) / name
         if name not in names or not path.is_file():
             return html(404, NOT_FOUND_PAGE)

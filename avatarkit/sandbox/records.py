@@ -23,10 +23,10 @@ _RECORD = "persona.json"
 
 @dataclass(frozen=True)
 class Record:
-    """A persona as it was created. Its status is not here: ``script.moment`` computes it.
+    """A persona as it was created. Its status is not here: ``Lives`` computes it.
 
     ``number`` counts the personas of the folder, ``videos`` maps the field to the name of a file
-    in the persona's folder or to a URL, ``stills`` are the preview images that exist.
+    in the persona's folder or to a URL.
     """
 
     id: str
@@ -39,7 +39,6 @@ class Record:
     labels: tuple[str, ...]
     webhook_url: str | None
     videos: Mapping[str, str]
-    stills: tuple[str, ...]
     script: Script
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +49,6 @@ class Record:
             "created_at": self.created_at.isoformat(),
             "labels": list(self.labels),
             "videos": dict(self.videos),
-            "stills": list(self.stills),
             "script": self.script.to_json(),
         }
 
@@ -68,7 +66,6 @@ class Record:
             | {
                 "created_at": created_at,
                 "labels": tuple(value["labels"]),
-                "stills": tuple(value["stills"]),
                 "script": Script.from_json(value["script"]),
             }
         )

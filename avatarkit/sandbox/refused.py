@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from avatarkit.clock import SystemClock
+from avatarkit.sandbox.behaviour import RetryAfter
 
 NOT_FOUND_PAGE = """
 <!doctype html>
@@ -51,6 +57,19 @@ class Refused(Exception):
 def detail(status_code: int, text: str) -> Refused:
     """A refusal of the shape ``{"detail": text}``."""
     return Refused(status_code, {"detail": text})
+
+
+def throttled(wait_s: float, retry_after: RetryAfter) -> Refused:
+    """A 429 in the framework's words: come back in ``wait_s`` wall seconds."""
+    seconds = math.ceil(wait_s)
+    headers = {"Retry-After": str(seconds)}
+    if retry_after == "date":
+        # A second more, as the date has no fractions and must not lie too early.
+        at = SystemClock().now() + timedelta(seconds=seconds + 1)
+        headers = {"Retry-After": format_datetime(at.replace(microsecond=0), usegmt=True)}
+    unit = "second" if seconds == 1 else "seconds"
+    text = f"Request was throttled. Expected available in {seconds} {unit}."
+    return Refused(429, {"detail": text}, None if retry_after == "none" else headers)
 
 
 def html(status_code: int, page: str) -> Response:

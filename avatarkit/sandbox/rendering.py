@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -9,18 +10,17 @@ from avatarkit.models import ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.fields import VIDEO_FIELDS
 from avatarkit.sandbox.records import Record
-from avatarkit.sandbox.script import Moment, moment
-from avatarkit.sandbox.videos import STILLS
+from avatarkit.sandbox.script import Moment
+from avatarkit.sandbox.stills import STILLS
 
 MEDIA = "/media"
 
 
-def created(record: Record, now: datetime, url: str, behaviour: Behaviour) -> dict[str, Any]:
-    """The answer to a create.
+def created(record: Record, stand: Moment, url: str, behaviour: Behaviour) -> dict[str, Any]:
+    """The answer to a create of a persona that stands at ``stand``.
 
     Source: the contract's response; ``gdown_url`` sometimes comes too.
     """
-    stand = moment(record.script, record.created_at, now)
     videos = {name: _video_url(record, name, url) for name in VIDEO_FIELDS}
     answer: dict[str, Any] = {
         "id": record.id,
@@ -43,12 +43,13 @@ def created(record: Record, now: datetime, url: str, behaviour: Behaviour) -> di
     return answer
 
 
-def shown(record: Record, now: datetime, url: str, behaviour: Behaviour) -> dict[str, Any]:
+def shown(
+    record: Record, stand: Moment, stills: Collection[str], url: str, behaviour: Behaviour
+) -> dict[str, Any]:
     """The answer to GET by id, and an item of a list.
 
     Source: the vendor's page of "Get avatar by ID". Preview images come when it is done.
     """
-    stand = moment(record.script, record.created_at, now)
     is_done = stand.status == ProcessStatus.DONE
     answer: dict[str, Any] = {
         "id": record.id,
@@ -58,9 +59,7 @@ def shown(record: Record, now: datetime, url: str, behaviour: Behaviour) -> dict
         "creator_name": record.creator_name,
         "suitable_industries": None,
         **{
-            name: f"{url}{MEDIA}/{record.id}/{name}.jpg"
-            if is_done and name in record.stills
-            else None
+            name: f"{url}{MEDIA}/{record.id}/{name}.jpg" if is_done and name in stills else None
             for name in STILLS
         },
         "preview_video_16_9": None,
@@ -73,23 +72,15 @@ def shown(record: Record, now: datetime, url: str, behaviour: Behaviour) -> dict
         "process_status": stand.status,
         "failed_reason": stand.reason,
         "type": behaviour.avatar_type,
-        **categories(stand, behaviour),
+        "age_range": behaviour.age_range if is_done else None,
+        "location": behaviour.location if is_done else None,
+        "style": behaviour.style if is_done else None,
         "video_scene": record.video_scene,
         "keywords": record.keywords,
     }
     if not behaviour.get_carries_process_status:
         del answer["process_status"]
     return answer
-
-
-def categories(stand: Moment, behaviour: Behaviour) -> dict[str, str | None]:
-    """What lists can be filtered by, apart from gender; null until it is done."""
-    is_done = stand.status == ProcessStatus.DONE
-    return {
-        "age_range": behaviour.age_range if is_done else None,
-        "location": behaviour.location if is_done else None,
-        "style": behaviour.style if is_done else None,
-    }
 
 
 def _video_url(record: Record, name: str, url: str) -> str | None:

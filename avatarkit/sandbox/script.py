@@ -11,10 +11,12 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from avatarkit.models import STAGES, ProcessStatus
+from avatarkit.sandbox.office import Office
 
 MEDIAN_H: Mapping[ProcessStatus, float] = MappingProxyType(
     {
@@ -23,26 +25,48 @@ MEDIAN_H: Mapping[ProcessStatus, float] = MappingProxyType(
         ProcessStatus.VOICE_CREATING: 4.0,
         ProcessStatus.VIDEO_VALIDATING: 4.0,
         ProcessStatus.CROP_AND_MATTE: 8.0,
-        ProcessStatus.REVIEWING: 30.0,
+        ProcessStatus.REVIEWING: 12.0,
     }
 )
-"""The median of each stage in hours, before lives outside the two limits are drawn again."""
+"""The median of each stage in hours, of the review in office hours.
+
+It is that of the draws; lives outside the two limits are drawn again.
+"""
 
 SIGMA = 0.4
 """The spread of every stage: the standard deviation of the logarithm of its hours."""
 
+OFFICE = Office(opens_h=9, closes_h=18, utc_offset_h=-8.0)
+"""When a review goes on: Monday to Friday, 9 to 18 o'clock in the vendor's own time zone."""
+
 SHORTEST_H, LONGEST_H = 48.0, 120.0
-"""Source: "It may take up to 2 ~ 5 days to create a custom avatar." (the contract)"""
+"""Source: "It may take up to 2 ~ 5 days to create a custom avatar." (the contract)
 
-SHARES: Mapping[ProcessStatus, float] = MappingProxyType(
-    {ProcessStatus.DONE: 0.85, ProcessStatus.FAILED: 0.08, ProcessStatus.REJECTED: 0.07}
-)
-"""How personas without an outcome label end."""
+Nights and weekends included; whatever the weekday of its creation, a life of that length exists.
+"""
 
-LABELS: Mapping[str, ProcessStatus] = MappingProxyType(
-    {f"sandbox:{outcome.value}": outcome for outcome in SHARES}
+
+class Scenario(StrEnum):
+    """How a life can go; the label ``sandbox:`` and its name asks for it."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    STUCK = "stuck"
+    UNKNOWN_STATUS = "unknown-status"
+    SLOW_REVIEW = "slow-review"
+    SKIPS_STAGES = "skips-stages"
+
+
+LABELS: Mapping[str, Scenario] = MappingProxyType(
+    {f"sandbox:{scenario.value}": scenario for scenario in Scenario}
 )
 """Outcomes on demand, as test cards are for payments."""
+
+SHARES: Mapping[Scenario, float] = MappingProxyType(
+    {Scenario.DONE: 0.85, Scenario.FAILED: 0.08, Scenario.REJECTED: 0.07}
+)
+"""How personas without such a label live."""
 
 FAILURES: tuple[tuple[ProcessStatus, float, str], ...] = (
     (ProcessStatus.PROCESSING, 0.2, "The video could not be processed."),
@@ -58,16 +82,45 @@ REJECTIONS = (
     "The footage does not meet the content guidelines.",
 )
 
-_TRIES = 200
+STUCK_IN = ProcessStatus.PROCESSING
+"""The stage that ``sandbox:stuck`` never leaves."""
+
+UNHEARD_OF = "quality_check"
+"""The status of ``sandbox:unknown-status``: the second half of ``crop_and_matte``."""
+
+SKIPPED = (ProcessStatus.VOICE_CREATING, ProcessStatus.CROP_AND_MATTE)
+"""What ``sandbox:skips-stages`` never shows; their time passes in the stage before."""
+
+SLOW_REVIEW_H = 45.0
+"""Office hours by which the review of ``sandbox:slow-review`` is longer: one working week."""
+
+_HOUR = timedelta(hours=1)
+_TRIES = 1000
+
+Stages = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Script:
-    """One life: the stages with their hours, in order, then ``end``, for ``reason`` or None."""
+    """One life: the stages with their hours, in order, then ``end``, for ``reason`` or None.
 
-    stages: tuple[tuple[str, float], ...]
+    ``end`` is a stage itself in a life that never comes to an end.
+    """
+
+    stages: Stages
     end: str
     reason: str | None
+
+    def failing(self, reason: str) -> Script:
+        """The same life with a flaw in the video: it gets no further than ``video_validating``.
+
+        It fails at the end of that stage, for ``reason``.
+        """
+        names = [status for status, _ in self.stages]
+        if ProcessStatus.VIDEO_VALIDATING not in names:
+            return self
+        count = names.index(ProcessStatus.VIDEO_VALIDATING) + 1
+        return Script(self.stages[:count], ProcessStatus.FAILED.value, reason)
 
     def to_json(self) -> dict[str, Any]:
         """The script as JSON values; ``from_json`` reads them."""
@@ -91,36 +144,38 @@ class Moment:
     reason: str | None
 
 
-def outcome_of(labels: Iterable[str]) -> ProcessStatus | None:
-    """The outcome that the first outcome label asks for, or None."""
+def scenario_of(labels: Iterable[str]) -> Scenario | None:
+    """The scenario that the first such label asks for, or None."""
     return next((LABELS[label] for label in labels if label in LABELS), None)
 
 
-def draw(
-    persona_id: str, *, outcome: ProcessStatus | None = None, flaw: str | None = None
-) -> Script:
+def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = None) -> Script:
     """The life of the persona of that id; the same arguments always give the same.
 
-    ``flaw`` says what is wrong with its video: it then fails in ``video_validating`` with that
-    reason, whatever ``outcome`` asks for. The hours of a stage depend on the id alone.
+    The hours of a stage depend on the id, and those of the review, which rests at night and on
+    weekends, on the moment of creation too; neither depends on ``scenario``, ``slow-review`` aside.
     """
     rng = random.Random(f"life of {persona_id}")  # noqa: S311 - the same life each time
-    hours = _hours(rng)
     drawn = rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
-    weights = [weight for _, weight, _ in FAILURES]
-    stage, _, failure = rng.choices(FAILURES, weights=weights)[0]
+    stage, _, failure = rng.choices(FAILURES, weights=[weight for _, weight, _ in FAILURES])[0]
     rejection = rng.choice(REJECTIONS)
-    if flaw is not None:
-        last, end, reason = ProcessStatus.VIDEO_VALIDATING, ProcessStatus.FAILED, flaw
-    else:
-        end = outcome or drawn
-        if end is ProcessStatus.FAILED:
-            last, reason = stage, failure
-        elif end is ProcessStatus.REJECTED:
-            last, reason = ProcessStatus.REVIEWING, rejection
-        else:
-            return Script(_until(ProcessStatus.REVIEWING, hours), end.value, None)
-    return Script(_until(last, hours), end.value, reason)
+    hours = _hours(rng, created_at)
+    full = tuple((each.value, hours[each]) for each in STAGES)
+    match scenario or drawn:
+        case Scenario.FAILED:
+            last, end, reason = stage, ProcessStatus.FAILED, failure
+            return Script(full[: STAGES.index(last) + 1], end.value, reason)
+        case Scenario.REJECTED:
+            return Script(full, ProcessStatus.REJECTED.value, rejection)
+        case Scenario.STUCK:
+            return Script(full[: STAGES.index(STUCK_IN)], STUCK_IN.value, None)
+        case Scenario.UNKNOWN_STATUS:
+            full = _with_unheard_of(full)
+        case Scenario.SKIPS_STAGES:
+            full = _skipping(full)
+        case Scenario.SLOW_REVIEW:
+            full = _slow(full, created_at)
+    return Script(full, ProcessStatus.DONE.value, None)
 
 
 def moment(script: Script, created_at: datetime, now: datetime) -> Moment:
@@ -137,21 +192,58 @@ def moment(script: Script, created_at: datetime, now: datetime) -> Moment:
     return Moment(script.end, since, script.reason)
 
 
+def left_at(script: Script, created_at: datetime, stage: ProcessStatus) -> datetime | None:
+    """When that life leaves ``stage``, or None when it never does or never gets there."""
+    since = created_at
+    for status, hours in script.stages:
+        since += timedelta(hours=hours)
+        if status == stage:
+            return since
+    return None
+
+
 def total_h(script: Script) -> float:
     """Hours from creation to the end."""
     return sum(hours for _, hours in script.stages)
 
 
-def _hours(rng: random.Random) -> list[float]:
+def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, float]:
     # Drawn again rather than cut off, so that lives do not pile up at the two limits.
     for _ in range(_TRIES):
-        hours = [rng.lognormvariate(math.log(MEDIAN_H[stage]), SIGMA) for stage in STAGES]
-        if SHORTEST_H <= sum(hours) <= LONGEST_H:
-            return hours
-    middle = (SHORTEST_H + LONGEST_H) / 2 / sum(hours)  # pragma: no cover - about 1 in 10**100
-    return [middle * each for each in hours]  # pragma: no cover
+        hours = {each: rng.lognormvariate(math.log(MEDIAN_H[each]), SIGMA) for each in STAGES}
+        office_h = hours.pop(ProcessStatus.REVIEWING)
+        begins = created_at + sum(hours.values()) * _HOUR
+        review_h = (OFFICE.after(begins, office_h) - begins) / _HOUR
+        if SHORTEST_H <= sum(hours.values()) + review_h <= LONGEST_H:
+            break
+    else:  # pragma: no cover - on the worst weekday one in three fits
+        review_h = max(1.0, SHORTEST_H - sum(hours.values()))
+    return {**hours, ProcessStatus.REVIEWING: review_h}
 
 
-def _until(last: ProcessStatus, hours: list[float]) -> tuple[tuple[str, float], ...]:
-    count = STAGES.index(last) + 1
-    return tuple((stage.value, each) for stage, each in zip(STAGES, hours, strict=True))[:count]
+def _with_unheard_of(stages: Stages) -> Stages:
+    found: list[tuple[str, float]] = []
+    for status, hours in stages:
+        if status == ProcessStatus.CROP_AND_MATTE:
+            found += [(status, hours / 2), (UNHEARD_OF, hours / 2)]
+        else:
+            found.append((status, hours))
+    return tuple(found)
+
+
+def _skipping(stages: Stages) -> Stages:
+    found: list[tuple[str, float]] = []
+    for status, hours in stages:
+        if status in SKIPPED:
+            before, passed = found[-1]
+            found[-1] = (before, passed + hours)
+        else:
+            found.append((status, hours))
+    return tuple(found)
+
+
+def _slow(stages: Stages, created_at: datetime) -> Stages:
+    *automatic, (status, review_h) = stages
+    begins = created_at + sum(hours for _, hours in automatic) * _HOUR
+    ends = OFFICE.after(begins + review_h * _HOUR, SLOW_REVIEW_H)
+    return (*automatic, (status, (ends - begins) / _HOUR))

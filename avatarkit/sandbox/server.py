@@ -5,28 +5,26 @@ from __future__ import annotations
 import atexit
 import logging
 import math
-import os
 import random
-import secrets
-import socket
 import tempfile
 import threading
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox.attached import Attached, attach, instance_at
+from avatarkit.sandbox.attached import Attached, attach
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.clocks import ServedClock
-from avatarkit.sandbox.folder import LOCK, Folder, Keys, Serving
-from avatarkit.sandbox.heartbeat import Heartbeat, reading_of
+from avatarkit.sandbox.deliveries import Delivery
+from avatarkit.sandbox.faults import Faults, Rule
+from avatarkit.sandbox.folder import LOCK, Folder
 from avatarkit.sandbox.records import Records
+from avatarkit.sandbox.running import Plan, Running, run
 
 logger = logging.getLogger("avatarkit")
 
@@ -34,14 +32,7 @@ DEFAULT_SPEED = 2400.0
 """A life of two to five days passes in 72 to 180 wall seconds."""
 
 _ATTACH_PATIENCE_S = 10.0
-
-
-@dataclass(frozen=True)
-class _Running:
-    url: str
-    keys: Keys
-    folder: Path
-    clock: Clock
+_LONGEST_JUMP = timedelta(days=3653)
 
 
 class Sandbox:
@@ -78,15 +69,21 @@ class Sandbox:
         self._given_folder = None if folder is None else Path(folder).expanduser()
         self._given_clock = clock
         self._speed = float(speed)
-        self._host = host
-        self._port = port
-        self._max_personas = max_personas
-        self._rng: random.Random = random.SystemRandom()
+        rng: random.Random = random.SystemRandom()
         if seed is not None:
-            self._rng = random.Random(seed)  # noqa: S311 - the same ids each time
-        self._behaviour = behaviour or Behaviour()
+            rng = random.Random(seed)  # noqa: S311 - the same ids each time
+        self._faults = Faults()
+        self._plan = Plan(
+            host=host,
+            port=port,
+            max_personas=max_personas,
+            rng=rng,
+            behaviour=behaviour or Behaviour(),
+            faults=self._faults,
+            advance=self.advance,
+        )
         self._lock = threading.RLock()
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._own_clock: ServedClock | None = None
         self._stack: ExitStack | None = None
 
@@ -147,7 +144,7 @@ class Sandbox:
         return self._state.folder
 
     @property
-    def _state(self) -> _Running:
+    def _state(self) -> Running:
         if self._running is None:
             raise ConfigError("The sandbox has not been started; use it as `with Sandbox() as …`.")
         return self._running
@@ -159,7 +156,7 @@ class Sandbox:
                 with ExitStack() as stack:
                     path = self._prepare(stack)
                     try:
-                        self._running = self._open(path, stack)
+                        self._running = run(self._plan, path, self._start_clock, stack)
                     except OSError as error:
                         raise ConfigError(_unusable(path, error)) from None
                     self._stack = stack.pop_all()
@@ -182,15 +179,62 @@ class Sandbox:
     ) -> datetime:
         """Let its clock jump ahead; the moment it shows then.
 
-        Raises ``ConfigError`` for a step back, and for a given clock that cannot jump.
+        Raises ``ConfigError`` for a step back, a jump of more than ten years, and for a given
+        clock that cannot jump.
         """
         if not isinstance(self.clock, ScaledClock):
             raise ConfigError("The clock that this sandbox was given cannot be advanced by it.")
-        by = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        jump_s = days * 86_400 + hours * 3600 + minutes * 60 + seconds
+        if not jump_s <= _LONGEST_JUMP.total_seconds():
+            raise ConfigError("The clock can be advanced by at most ten years at a time.")
         try:
-            return self.clock.advance(by)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+            return self.clock.advance(max(timedelta(seconds=jump_s), -_LONGEST_JUMP))
+        except (ValueError, OverflowError):
+            text = "A clock cannot be set back; advance it by a positive time."
+            raise ConfigError(text) from None
+
+    def fail_next(
+        self,
+        fault: str,
+        calls: int = 1,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        retry_after_s: int = 1,
+    ) -> None:
+        """Let the next ``calls`` calls of the API meet ``fault``, one of ``FAULTS``.
+
+        ``method`` and ``path`` say which calls count, all by default; ``path`` may have ``*``
+        in it. ``retry_after_s`` is what a 429 says. Of several rules the one that was set first
+        is met first. Raises ``ConfigError`` for what is no rule.
+        """
+        rule = Rule(fault, method, path, calls=calls, retry_after_s=retry_after_s)
+        self._faults.add(rule)
+
+    def fail_share(
+        self,
+        fault: str,
+        share: float,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        retry_after_s: int = 1,
+    ) -> None:
+        """The same for a share of all calls, above 0 and at most 1, until ``heal()``."""
+        rule = Rule(fault, method, path, share=share, retry_after_s=retry_after_s)
+        self._faults.add(rule)
+
+    def heal(self) -> None:
+        """Let nothing fail from now on."""
+        self._faults.heal()
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The rules that are in force, with the calls that are left of each."""
+        return self._faults.rules()
+
+    def deliveries(self) -> list[Delivery]:
+        """Every try to call a webhook, oldest first."""
+        return self._state.log.all()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -201,56 +245,6 @@ class Sandbox:
     def __repr__(self) -> str:
         where = self._running.url if self._running and self._stack else "stopped"
         return f"Sandbox({where!r})"
-
-    def _open(self, path: Path, stack: ExitStack) -> _Running:
-        from avatarkit.sandbox.api import Api  # what only the one who serves has to load
-        from avatarkit.sandbox.web import WebServer
-
-        folder, records = Folder(path), Records(path)
-        records.load()
-        keys = folder.keys()
-        clock = self._start_clock(folder, records, stack)
-
-        listener = self._listen(folder)
-        stack.callback(listener.close)
-        port = listener.getsockname()[1]
-        url = _url(self._host, port)
-        instance = secrets.token_hex(8)
-
-        def announce() -> None:
-            folder.announce(Serving(instance, os.getpid(), url, keys, reading_of(clock)))
-
-        heartbeat = Heartbeat(folder, clock, announce)
-        stack.callback(folder.withdraw)
-        heartbeat.start()
-        stack.callback(heartbeat.stop)
-        api = Api(
-            records=records,
-            clock=clock,
-            behaviour=self._behaviour,
-            url=url,
-            api_id=keys.api_id,
-            api_key=keys.api_key,
-            instance=instance,
-            max_personas=self._max_personas,
-            rng=self._rng,
-        )
-        server = WebServer(api.app(), listener)
-        server.start()
-        stack.callback(server.stop)
-        if instance_at(url) != instance:
-            raise ConfigError(f"The sandbox does not answer at {url}; is {self._host} reachable?")
-        folder.keep_port(port)
-        announce()
-        return _Running(url=url, keys=keys, folder=path, clock=clock)
-
-    def _listen(self, folder: Folder) -> socket.socket:
-        from avatarkit.sandbox.web import listen
-
-        if self._port == 0:
-            with suppress(ConfigError):  # somebody else may have the port of last time now
-                return listen(self._host, folder.port() or 0)
-        return listen(self._host, self._port)
 
     def _prepare(self, stack: ExitStack) -> Path:
         if self._given_folder is None:
@@ -293,11 +287,6 @@ class Sandbox:
 
 class FolderServed(ConfigError):
     """Somebody else serves this folder."""
-
-
-def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to reach it
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _unusable(path: Path, error: OSError) -> str:

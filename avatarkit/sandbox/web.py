@@ -10,10 +10,11 @@ import threading
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from avatarkit.errors import ConfigError
+from avatarkit.sandbox.breaking import TRANSPORT
 
 # Calls in flight get this long to end by themselves once the server stops.
 _GRACE_S = 0.25
@@ -58,7 +59,7 @@ class WebServer:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=_QuietProtocol,
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -111,8 +112,14 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
 
-class _QuietProtocol(H11Protocol):
-    # uvicorn's own switch empties the access log of every server in the process.
+class _Protocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # uvicorn's own switch empties the access log of every server in the process.
         self.access_log = False
+        app: Any = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, TRANSPORT: self.transport}, receive, send)
+
+        self.app = with_transport
