@@ -57,8 +57,9 @@ def show() -> None:
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
 HELP_SCENE = "A word for the background, such as office."
 HELP_LABELS = (
-    "Your own marks. In the sandbox, sandbox:done, sandbox:failed and sandbox:rejected "
-    "choose the end."
+    "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
+    "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
+    "what happens."
 )
 
 
