@@ -42,8 +42,10 @@ def show() -> None:
             "Gender", list(GENDERS), format_func=GENDERS.__getitem__, key=_key("gender")
         )
         for field in VIDEOS:
-            _video(field, outbox)
-        with st.expander("More: scene, keywords, labels, webhook"):
+            # A place of its own: what is said of a video must not move, and so close, what follows.
+            with st.container(key=f"submit_{field}_place"):
+                _video(field, outbox)
+        with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
             left, right = st.columns(2)
             left.text_input("Video scene", key=_key("video_scene"), max_chars=255, help=HELP_SCENE)
             right.text_input("Keywords, comma separated", key=_key("keywords"), max_chars=255)
