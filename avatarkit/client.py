@@ -151,9 +151,12 @@ class Client:
                 )
         return self._read(response, Persona)
 
-    def get_persona(self, persona_id: str) -> Persona:
-        """The persona of that id ("Get avatar by ID"). Raises ``NotFound`` among others."""
-        response = self._call("GET", self._path(persona_id))
+    def get_persona(self, persona_id: str, *, deadline_s: float | None = None) -> Persona:
+        """The persona of that id ("Get avatar by ID"). Raises ``NotFound`` among others.
+
+        ``deadline_s`` bounds this call, retries included, tighter than the client's own does.
+        """
+        response = self._call("GET", self._path(persona_id), deadline_s)
         persona = self._read(response, Persona)
         if persona.id != persona_id:
             raise self._unexpected(response, "is about another persona than the one asked for")
@@ -230,8 +233,9 @@ class Client:
             raise NotFound(message, method="GET", url=url, status_code=404)
         return f"/api/personas/{quote(persona_id, safe='')}/"
 
-    def _call(self, method: str, path: str) -> httpx.Response:
-        extensions = {"deadline": time.monotonic() + self._deadline_s}
+    def _call(self, method: str, path: str, deadline_s: float | None = None) -> httpx.Response:
+        within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
+        extensions = {"deadline": time.monotonic() + within_s}
         try:
             response = self._http.request(method, path, extensions=extensions)
         except httpx.HTTPError as error:

@@ -192,10 +192,12 @@ class Tracker:
                 seen = list(pool.map(self._look_at, due))
         return [change for change, _ in seen if change is not None]
 
-    def _look_at(self, due: Due) -> tuple[Change | None, APIError | None]:
+    def _look_at(
+        self, due: Due, deadline_s: float | None = None
+    ) -> tuple[Change | None, APIError | None]:
         asked_at = self.clock.now()
         try:
-            persona = self.client.get_persona(due.persona_id)
+            persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
         except APIError as error:
             at = self.clock.now()
             self.last_error = str(error)
@@ -292,7 +294,7 @@ class Tracker:
         persona = self.store.persona(persona_id)
         if persona is None:
             asked_at = self.clock.now()
-            persona = self.client.get_persona(persona_id)
+            persona = self.client.get_persona(persona_id, deadline_s=timeout)
             self._record(persona, asked_at)
         told: str | None = None
         while True:
@@ -309,7 +311,7 @@ class Tracker:
                     persona_id=persona_id,
                     waited_s=waited_s,
                 )
-            self._look_if_due(persona_id)
+            self._look_if_due(persona_id, timeout - waited_s)
             next_at = self.store.next_look_at(persona_id)
             pause_s = self.clock.wall_seconds_until(next_at) if next_at else 0.0
             # Another thread or process may look first: its sightings count as well.
@@ -319,12 +321,12 @@ class Tracker:
                 self.clock.sleep(pause_s)
                 persona = self.store.persona(persona_id) or persona
 
-    def _look_if_due(self, persona_id: str) -> None:
+    def _look_if_due(self, persona_id: str, deadline_s: float) -> None:
         next_at = self.store.next_look_at(persona_id)
         if next_at is not None and next_at > self.clock.now():
             return
         for due in self.store.due(self.clock.now(), persona_id):
-            _, error = self._look_at(due)
+            _, error = self._look_at(due, deadline_s)
             if isinstance(error, NotFound | AuthError):
                 raise error
 

@@ -111,6 +111,23 @@ def test_an_idempotent_call(served: Sandbox, client: Client, name: str, fault: s
         assert outcome(lambda: client.get_persona(persona_id)) == "NotFound"
 
 
+def test_a_wait_ends_in_time_though_no_answer_does(served: Sandbox, tmp_path: Path) -> None:
+    """A wait of a second is over soon after, also when every answer drips without end."""
+    with (
+        Client(served.url, served.api_id, served.api_key) as patient,
+        Store(f"sqlite:///{tmp_path / 'log.db'}") as store,
+    ):
+        tracker = Tracker(patient, store, clock=served.clock)
+        persona = tracker.submit(PersonaCreate(creator_name="Ada", gender="f"))
+        served.advance(hours=1)
+        served.fail_share("endless", 1.0)
+        began = tracker.clock.monotonic()
+        with pytest.raises(errors.WaitTimeout):
+            tracker.wait(persona.id, timeout=1)
+        assert tracker.clock.monotonic() - began < 10
+        served.heal()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("with_file", [False, True], ids=["json", "multipart"])
 def test_a_create(
