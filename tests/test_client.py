@@ -488,13 +488,18 @@ class TestAnswers:
                 max_leaves=8,
             ).map(lambda value: json.dumps(value).encode()),
         ),
-        encoding=some.sampled_from(["", "gzip", "br", "utf-8"]),
+        headers=some.dictionaries(
+            some.sampled_from(["Content-Type", "Retry-After", "Location", "X-Other"]),
+            some.text(some.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+        ),
+        encoding=some.sampled_from([None, "gzip", "br", "utf-8"]),
     )
     def test_any_answer_is_a_value_or_one_error(
-        self, code: int, body: bytes, encoding: str
+        self, code: int, body: bytes, headers: dict[str, str], encoding: str | None
     ) -> None:
-        """Arbitrary bytes and JSON give a right value or one error of the tree."""
-        headers = {"Content-Encoding": encoding} if encoding else {}
+        """Arbitrary bytes, JSON and headers give a right value or one error of the tree."""
+        if encoding is not None:
+            headers = {**headers, "Content-Encoding": encoding}
 
         def handler(_: httpx.Request) -> httpx.Response:
             return httpx.Response(code, headers=headers, stream=httpx.ByteStream(body))
