@@ -146,6 +146,8 @@ class Tracker:
         open_now = {one.submission_id: one for one in self.store.open_submissions()}
         if submission_id not in open_now:
             raise ConfigError(f"No uncertain submission has the id {submission_id}.")
+        if persona_id in self.store.submitted_ids():
+            raise ConfigError(f"Another submission became {persona_id} already; choose another.")
         if persona_id is None:
             verdict = Verdict(submission_id, "refused", reason="A person said that it never came.")
         else:

@@ -277,6 +277,8 @@ class TestReconcile:
         assert [persona.id for persona in one.candidates] == ["p1", "p2"]
         assert other.reason.startswith("Several")
         tracker.settle(first, "p1")
+        with pytest.raises(errors.ConfigError, match="Another submission"):
+            tracker.settle(second, "p1")
         tracker.settle(second, None)
         assert states(tracker) == ["accepted", "refused"]
         assert tracker.store.submissions()["persona_id"].dropna().tolist() == ["p1"]

@@ -45,7 +45,9 @@ def show() -> None:
 @st.fragment(run_every=REFRESH_S)
 def _uncertain() -> None:
     tracker = running.get().session.tracker
-    for one in tracker.store.open_submissions():
+    uncertain = tracker.store.open_submissions()
+    taken = tracker.store.submitted_ids() if uncertain else set()
+    for one in uncertain:
         key = f"tracker_settle_{one.submission_id}"
         with st.container(border=True):
             st.warning(
@@ -55,6 +57,8 @@ def _uncertain() -> None:
             )
             with st.container(horizontal=True):
                 for persona in one.candidates:
+                    if persona.id in taken:
+                        continue
                     text = f"It is {persona.id}"
                     if st.button(text, key=f"{key}_{persona.id}"):
                         tracker.settle(one.submission_id, persona.id)
