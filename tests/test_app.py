@@ -212,15 +212,17 @@ class TestUncertain:
     def test_a_person_settles_it_on_the_page(self) -> None:
         """An uncertain create is shown with what it may be; a click settles it."""
         session = running.get().session
-        store, now = session.store, session.clock.now()
+        store = session.store
         session.tracker.stop()
-        ids = []
+        sent_at, ids = session.clock.now(), []
         for _ in range(2):
-            request = PersonaCreate(creator_name="Ada", gender="f")
-            ids.append(store.prepare(request, now))
-            store.sending(ids[-1], now)
-            store.uncertain(ids[-1], now, "It broke.")
+            ids.append(store.prepare(PersonaCreate(creator_name="Ada", gender="f"), sent_at))
+            store.sending(ids[-1], sent_at)
         made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f"))
+        # An hour of this clock is 36 ms: what broke before the create would not fit a slow one.
+        broke_at = session.clock.now()
+        for submission_id in ids:
+            store.uncertain(submission_id, broke_at, "It broke.")
         session.tracker.reconcile()
         test = page(_tracker)
         assert "not certain whether Ada was created" in texts(test)
