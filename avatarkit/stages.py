@@ -73,11 +73,7 @@ def visits(
 
     Source: the order of the statuses is the contract's enum, see ``ProcessStatus``.
     """
-    if now.tzinfo is None:
-        raise ValueError("now must carry a time zone; use the session's clock: clock.now().")
-    _check_columns(sightings, _NEEDED, "sightings", "store.sightings()")
-
-    runs = _Runs(sightings, pd.Timestamp(now).tz_convert("UTC").tz_localize(None).to_datetime64())
+    runs = _runs(sightings, now)
     created = _created(runs.persona_ids, personas)[runs.persona]
     previous_last, entered_after, entered_before = _entries(runs, created)
 
@@ -125,6 +121,59 @@ def visits(
     )
 
 
+def lives(
+    sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Every persona from its beginning to its end, with bounds on both.
+
+    The arguments are those of ``visits``, and so are the rules for the bounds. Returns one row a
+    persona, ordered by ``persona_id``, index 0…n-1; an empty frame has the same columns and dtypes:
+
+    - ``persona_id``, ``status`` (the last one seen): text.
+    - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
+    - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the same
+      moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds it.
+    - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it runs
+      ``ended_after`` is the last look and ``ended_before`` NaT; for what was found already ended
+      ``ended_after`` is its creation, NaT where that is not known.
+    - ``min_h``, ``max_h``: float64 hours of the whole life; ``max_h`` is inf where a side is open.
+
+    Raises ``ValueError`` when ``now`` has no time zone or a column is missing.
+    """
+    runs = _runs(sightings, now)
+    created = _created(runs.persona_ids, personas)[runs.persona]
+    previous_last, entered_after, entered_before = _entries(runs, created)
+    first, last = runs.is_first, runs.is_last
+    began_before = np.fmin(created, runs.first_seen)[first]
+    began_after = np.where(np.isnat(created[first]), _NAT, began_before)
+    here = runs.submitted_here[first]
+    began_after[here] = began_before[here] = entered_before[first][here]
+
+    end = runs.is_end[last]
+    ended_after = np.where(end, previous_last[last], runs.last_seen[last])
+    found_ended = end & first[last]
+    ended_after[found_ended] = entered_after[last][found_ended]
+    ended_before = np.where(end, entered_before[last], _NAT)
+    status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
+    most = np.asarray((ended_before - began_after) / _HOUR, dtype="float64")
+    bounds = {
+        "began_after": began_after,
+        "began_before": began_before,
+        "ended_after": ended_after,
+        "ended_before": ended_before,
+    }
+    return pd.DataFrame(
+        {
+            "persona_id": runs.persona_ids.take(runs.persona[last]),
+            "status": status,
+            "state": status.where(end, RUNNING),
+            **{name: pd.Series(at).dt.tz_localize("UTC") for name, at in bounds.items()},
+            "min_h": np.fmax((ended_after - began_before) / _HOUR, 0.0),
+            "max_h": np.where(np.isnan(most), np.inf, most),
+        }
+    )
+
+
 class _Runs:
     """The sightings as arrays, one element a run: sorted, cut to ``now``, neighbours merged."""
 
@@ -161,6 +210,13 @@ class _Runs:
         self.rank: Numbers = np.array(ranks, dtype=np.int64)[self.status]
         ends = [name in _ENDS for name in self.status_names]
         self.is_end: Flags = np.array(ends, dtype=bool)[self.status]
+
+
+def _runs(sightings: pd.DataFrame, now: datetime) -> _Runs:
+    if now.tzinfo is None:
+        raise ValueError("now must carry a time zone; use the session's clock: clock.now().")
+    _check_columns(sightings, _NEEDED, "sightings", "store.sightings()")
+    return _Runs(sightings, pd.Timestamp(now).tz_convert("UTC").tz_localize(None).to_datetime64())
 
 
 def _entries(runs: _Runs, created: Moments) -> tuple[Moments, Moments, Moments]:
