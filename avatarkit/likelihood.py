@@ -19,12 +19,13 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 FAMILIES = ("log-normal", "Weibull", "log-logistic")
 MIXTURES = ("2 log-normals", "3 log-normals")
 
-_SHORTEST, _LONGEST = 1e-9, 1e9
+_SHORTEST = 1e-9
+_LOG_LONGEST = 690.0
 _NARROW = 1e-6
 _LEAST_CHANCE = 1e-300
 _SCREENED = 1_000
 _HOPELESS = 15.0
-_ENOUGH = 1e-7
+_ENOUGH = 1e-4
 
 Part = tuple[float, float, float]
 
@@ -95,20 +96,24 @@ class Fit:
 
     def survival(self, hours: Floats) -> Floats:
         """The share that takes longer than ``hours``; 1 for what is negative."""
-        logs, total = _log(hours), np.zeros_like(hours)
+        return self._survival(_log(hours))
+
+    def percentile(self, share: float) -> float:
+        """The hours within which ``share`` of all have left the stage; at most 1e300."""
+        from scipy.optimize import brentq
+
+        far = max(abs(location) + 40 * scale for _, location, scale in self.parts)
+
+        def beyond(log: float) -> float:
+            return float(self._survival(np.array([log]))[0]) - (1 - share)
+
+        return float(np.exp(min(brentq(beyond, -far, far, xtol=1e-9), _LOG_LONGEST)))
+
+    def _survival(self, logs: Floats) -> Floats:
+        total = np.zeros_like(logs)
         for share, location, scale in self.parts:
             total += share * _standard(self.family, (logs - location) / scale)[0]
         return total
-
-    def percentile(self, share: float) -> float:
-        """The hours within which ``share`` of all have left the stage."""
-        from scipy.optimize import brentq
-
-        def beyond(log: float) -> float:
-            return float(self.survival(np.exp(np.array([log])))[0]) - (1 - share)
-
-        ends = float(np.log(_SHORTEST)), float(np.log(_LONGEST))
-        return float(np.exp(brentq(beyond, *ends, xtol=1e-9)))
 
 
 def fit(bounds: Bounds, *, count: Floats | None = None, like: Fit | None = None) -> Fit:
@@ -167,8 +172,9 @@ def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floa
     logs = _log(bounds.least), _log(most)
 
     def parts_of(values: Floats) -> tuple[Floats, Floats, Floats]:
-        shares = softmax(np.append(values[2 * many :], 0.0))
-        return shares, values[:many], np.exp(values[many : 2 * many])
+        shares = softmax(np.append(_SHARE.inside(values[2 * many :]), 0.0))
+        location = _LOCATION.inside(values[:many])
+        return shares, location, np.exp(_SCALE.inside(values[many : 2 * many]))
 
     def loss(values: Floats) -> tuple[float, Floats]:
         shares, locations, scales = parts_of(values)
@@ -185,23 +191,55 @@ def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floa
         chance = np.maximum(shares @ each, _LEAST_CHANCE)
         per_visit = counts / (chance * total)
         by_share = shares[:-1] * ((each[:-1] - chance) @ per_visit)
-        by_rest = (shares * (slopes @ per_visit)).ravel()
-        value = -(counts @ np.log(chance)) / total
-        return float(value), -np.concatenate([by_rest, by_share])
+        by_location, by_scale = shares * (slopes @ per_visit)
+        slope = np.concatenate(
+            [
+                by_location * _LOCATION.slope(values[:many]),
+                by_scale * _SCALE.slope(values[many : 2 * many]),
+                by_share * _SHARE.slope(values[2 * many :]),
+            ]
+        )
+        return float(-(counts @ np.log(chance)) / total), -slope
 
     share, location, scale = (np.array(values) for values in zip(*start, strict=True))
-    found = minimize(
-        loss,
-        np.concatenate([location, np.log(scale), np.log(share[:-1] / share[-1])]),
-        jac=True,
-        method="L-BFGS-B",
-        options={"ftol": _ENOUGH},
-        # A part narrower than a twentieth would fit single visits.
-        bounds=[(-15.0, 15.0)] * many + [(-3.0, 2.5)] * many + [(-3.5, 3.5)] * (many - 1),
-    )
+    apart = _SHARE.outside(np.log(share[:-1] / share[-1]))
+    begin = np.concatenate([_LOCATION.outside(location), _SCALE.outside(np.log(scale)), apart])
+    # The search may try what is far beyond the bounds, where nothing changes any more.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = minimize(loss, begin, jac=True, method="BFGS", options={"gtol": _ENOUGH})
     parts = tuple(zip(*(values.tolist() for values in parts_of(found.x)), strict=True))
     ended = counts @ np.isfinite(bounds.most[bounds.first])
     return Fit(family, parts, float(found.fun * total), float(ended))
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Numbers without bounds as numbers between two, for a search that knows no bounds."""
+
+    low: float
+    high: float
+
+    def inside(self, values: Floats) -> Floats:
+        from scipy.special import expit
+
+        return self.low + (self.high - self.low) * expit(values)
+
+    def slope(self, values: Floats) -> Floats:
+        from scipy.special import expit
+
+        return (self.high - self.low) * expit(values) * expit(-values)
+
+    def outside(self, values: Floats) -> Floats:
+        from scipy.special import logit
+
+        share = (values - self.low) / (self.high - self.low)
+        return logit(np.clip(share, 0.01, 0.99))
+
+
+_LOCATION = _Between(-15.0, 15.0)
+# A part narrower than a twentieth would fit single visits.
+_SCALE = _Between(-3.0, 2.5)
+_SHARE = _Between(-3.5, 3.5)
 
 
 def _over_moments(values: Floats, bounds: Bounds) -> Floats:
@@ -233,5 +271,5 @@ def _standard(family: str, z: Floats) -> tuple[Floats, Floats]:
 
 
 def _log(hours: Floats) -> Floats:
-    logs: Floats = np.log(np.clip(hours, _SHORTEST / 1e9, _LONGEST * 1e9))
+    logs: Floats = np.log(np.clip(hours, _SHORTEST**2, 1 / _SHORTEST**2))
     return logs

@@ -1,0 +1,143 @@
+"""Lives with a declared truth, looked at in even gaps: what the estimates are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from avatarkit.models import STAGES
+
+MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
+NAMES = [stage.value for stage in STAGES]
+MEDIAN_H = dict(zip(NAMES, (2.0, 5.0, 4.0, 4.0, 8.0, 22.0), strict=True))
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def _two_speeds(share: Floats) -> Floats:
+    grid = np.geomspace(1e-3, 1e3, 20_001)
+    cdf = 0.7 * stats.lognorm(0.3, scale=0.85).cdf(grid)
+    cdf += 0.3 * stats.lognorm(0.3, scale=2.5).cdf(grid)
+    return np.interp(share, cdf, grid)
+
+
+TRUTHS: dict[str, Callable[[Floats], Floats]] = {
+    "log-normal": stats.lognorm(0.6).ppf,
+    "Weibull": stats.weibull_min(1.5).ppf,
+    "log-logistic": stats.fisk(2.5).ppf,
+    "gamma": stats.gamma(2.0).ppf,
+    "uniform": stats.uniform(0.2, 1.6).ppf,
+    "two speeds": _two_speeds,
+    "never below": lambda share: 1 + stats.expon.ppf(share),
+}
+"""The first three are families that are fitted, the others are not."""
+
+
+@dataclass(frozen=True)
+class Lives:
+    """Moments in hours since ``MONDAY``: creation, and the end of each of ``stages``."""
+
+    stages: tuple[str, ...]
+    created: Floats
+    ends: Floats
+
+    def hours(self, stage: str) -> Floats:
+        """How long each life's ``stage`` takes."""
+        place = self.stages.index(stage)
+        before = self.created if place == 0 else self.ends[:, place - 1]
+        return self.ends[:, place] - before
+
+
+def lives(
+    truth: str,
+    *,
+    seed: int,
+    personas: int = 400,
+    days: int = 14,
+    stages: Sequence[str] = NAMES,
+    even: bool = True,
+    office: bool = False,
+) -> Lives:
+    """Lives created evenly at random over ``days``.
+
+    ``even`` draws each stage's hours from each of as many equal shares once, so that chance does
+    not move the median of the draws. ``office`` lets the review go on in office hours only.
+    """
+    random = np.random.default_rng(seed)
+    created = np.sort(random.uniform(0, 24 * days, personas))
+    quantile = TRUTHS[truth]
+    middle = float(quantile(np.array([0.5]))[0])
+    at, ends = created, []
+    for stage in stages:
+        share = random.random(personas)
+        if even:
+            share = (random.permutation(personas) + share) / personas
+        hours = quantile(share) / middle * MEDIAN_H[stage]
+        at = office_end(at, hours / 2) if office and stage == "reviewing" else at + hours
+        ends.append(at)
+    return Lives(tuple(stages), created, np.column_stack(ends))
+
+
+def office_end(start: Floats, office_h: Floats) -> Floats:
+    """When so many hours from 9 to 18 o'clock, Monday to Friday, UTC-8, have passed."""
+    at, left = start - 8.0, office_h.copy()
+    for _ in range(200):
+        day = np.floor(at / 24)
+        begins = np.maximum(day * 24 + 9, at)
+        there = np.where(day % 7 >= 5, 0.0, np.maximum(day * 24 + 18 - begins, 0.0))
+        over = left <= there
+        at = np.where(left <= 0, at, np.where(over, begins + left, (day + 1) * 24))
+        left = np.where(over, 0.0, left - there)
+        if (left <= 0).all():
+            break
+    return at + 8.0
+
+
+def quarter_runs(these: Lives) -> float:
+    """The hour at which three in four of the lives have ended."""
+    return float(np.quantile(these.ends[:, -1], 0.75))
+
+
+def sightings(
+    these: Lives, gap_h: float, *, seed: int, until_h: float | None = None
+) -> tuple[pd.DataFrame, datetime]:
+    """(the log of looks about every ``gap_h``, the moment at which the last one may have been).
+
+    Each life is looked at from its own moment on, in gaps that differ by up to a tenth.
+    """
+    random = np.random.default_rng(seed)
+    until = quarter_runs(these) if until_h is None else until_h
+    names = [*these.stages, "done"]
+    rows = []
+    for number, (created, ends) in enumerate(zip(these.created, these.ends, strict=True)):
+        if created > until:
+            continue
+        count = int((min(until, ends[-1] + 2 * gap_h) - created) / gap_h * 1.12) + 3
+        gaps = gap_h * random.uniform(0.9, 1.1, count)
+        gaps[0] = random.uniform(0, gap_h)
+        looks = created + np.append(0.0, np.cumsum(gaps))
+        looks = looks[looks <= until]
+        places = np.searchsorted(ends, looks, side="right")
+        done = np.flatnonzero(places == len(ends))
+        if done.size:
+            looks, places = looks[: done[0] + 1], places[: done[0] + 1]
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        stops = np.append(starts[1:] - 1, len(looks) - 1)
+        for first, last in zip(starts, stops, strict=True):
+            at = looks[first], looks[last]
+            rows.append((f"p{number:06}", names[places[first]], *at, first == 0))
+    frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "created"])
+    seen = {
+        f"{name}_seen_at": MONDAY + pd.to_timedelta((frame[name] * 3.6e9).round(), unit="us")
+        for name in ("first", "last")
+    }
+    frame = frame.assign(**seen, source=np.where(frame["created"], "create", "poll"))
+    frame["reported_at"] = frame["first_seen_at"].where(frame["created"])
+    now = MONDAY + pd.Timedelta(microseconds=round(until * 3.6e9))
+    return frame.drop(columns=["first", "last", "created"]), now.to_pydatetime()
