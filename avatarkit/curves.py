@@ -92,7 +92,10 @@ def _band(least: Floats, most: Floats, times: Floats, survival: Floats) -> tuple
         spread = 1.96 * np.sqrt(greenwood[np.searchsorted(at, times, side="right")]) / np.abs(log)
         low, high = (np.exp(log * np.exp(by)) for by in (spread, -spread))
     known = (survival > 0) & (survival < 1) & np.isfinite(spread)
-    return np.where(known, low, np.floor(survival)), np.where(known, high, np.ceil(survival))
+    low, high = np.where(known, low, np.floor(survival)), np.where(known, high, 1.0)
+    # Greenwood has no width at 0, where the curve may come to by the last interval alone.
+    latest = np.maximum.accumulate(np.where(survival > 0, np.arange(times.size), 0))
+    return low, high[latest]
 
 
 def _product_limit(times: Floats, over: Any) -> Any:

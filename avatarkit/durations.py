@@ -193,14 +193,17 @@ def _disagreement(visits: pd.DataFrame, one: StageFit, median: float) -> list[st
     if not _entry_is_well_known(visits, median):
         return []
     curve = curves.turnbull(visits["min_h"], visits["max_h"])
-    times = curve["time_h"].to_numpy()
+    # Where it has just come down; before, within a step, it does not say where in it.
+    down = curve.loc[curve["survival"].diff().fillna(-1.0) < 0]
+    times = down["time_h"].to_numpy()
     at = np.searchsorted(times, [one.fit.percentile(share) for share in (0.25, 0.5, 0.75)]) - 1
-    low, counted, high = (curve[name].to_numpy()[at] for name in ("low", "survival", "high"))
+    at = at[at >= 0]
+    low, counted, high = (down[name].to_numpy()[at] for name in ("low", "survival", "high"))
     fitted = one.fit.survival(times[at])
     # Each has its band; they part where the distance is more than both together.
-    apart = np.where(fitted > counted, fitted - counted > 2 * (high - counted), False)
-    apart |= np.where(fitted < counted, counted - fitted > 2 * (counted - low), False)
-    if not (apart & (at >= 0)).any():
+    band = np.where(fitted > counted, high - counted, counted - low)
+    apart = np.abs(fitted - counted) > 2 * band
+    if not apart.any():
         return []
     worst = int(np.argmax(np.abs(fitted - counted) * apart))
     when = in_words(float(times[at][worst]))

@@ -1,26 +1,23 @@
-"""Percentiles of stages: against published answers, by hand, and on simulated lives."""
+"""Percentiles of stages: what is given, what is not, and why."""
 
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import lognorm
 
 from avatarkit import durations, stages
 from avatarkit.models import STAGES
+from avatarkit.sampling import Sample
 from avatarkit.words import in_words
 
 DAY = pd.Timestamp("2026-03-02", tz="UTC")
-# Freireich et al. 1963, remission of leukaemia in weeks under 6-MP; negative: still in remission.
-REMISSION = [
-    *(6, 6, 6, -6, 7, -9, 10, -10, -11, 13, 16),
-    *(-17, -19, -20, 22, 23, -25, -32, -32, -34, -35),
-]
-PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
 
 
 def visits(*rows: tuple[Any, ...], stage: str = "reviewing") -> pd.DataFrame:
@@ -61,66 +58,42 @@ def row(frame: pd.DataFrame, stage: str = "reviewing") -> Any:
     return summary.loc[summary["stage"] == stage].iloc[0]
 
 
-def test_the_curve_of_published_data_has_the_published_values() -> None:
-    """The 6-MP arm of Freireich's trial: S(10) = .7529, S(22) = .5378, median 23 weeks."""
-    curve = durations.kaplan_meier(np.abs(REMISSION), np.array(REMISSION) > 0)
-
-    survival = curve.set_index("time_h")["survival"]
-    published = {6: 0.8571, 7: 0.8067, 10: 0.7529, 13: 0.6902, 16: 0.6275, 22: 0.5378, 23: 0.4482}
-    for week, share in published.items():
-        assert survival[week] == pytest.approx(share, abs=5e-5)
-    assert curve["at_risk"].tolist()[:4] == [21, 17, 16, 15]
-    assert curve["ended"].tolist()[:4] == [3, 1, 0, 1]
-    assert durations.percentile(curve, 0.5) == 23
-    assert durations.percentile(curve, 0.1) == 6
-    assert math.isnan(durations.percentile(curve, 0.9))
+HOURS = ["p10_h", "p25_h", "p50_h", "p75_h", "p90_h"]
 
 
-def test_published_data_through_summarize() -> None:
-    """The same trial as visits: medians 23 and 8 weeks, and no p90 where the curve ends above."""
-    treated = row(exact(*REMISSION))
-    assert (treated["n"], treated["finished"], treated["running"]) == (21, 9, 12)
-    assert (treated["p10_h"], treated["p50_h"]) == pytest.approx((6, 23))
-    assert math.isnan(treated["p90_h"])
-    assert treated["note"] == "p90 is beyond the longest time observed (1 d 11 h)"
-    placebo = row(exact(*PLACEBO))
-    assert (placebo["p10_h"], placebo["p50_h"], placebo["p90_h"]) == pytest.approx((2, 8, 17))
-    assert placebo["note"] == ""
+def log_normal(median: float, scale: float, many: int) -> list[float]:
+    """Times at even quantiles of a log-normal."""
+    return list(lognorm(scale, scale=median).ppf((np.arange(many) + 0.5) / many))
+
+
+def test_the_percentiles_of_known_times_are_those_of_their_distribution() -> None:
+    """A hundred exact times at the quantiles of a log-normal give its percentiles back."""
+    result = row(exact(*log_normal(20, 0.5, 100)))
+    truth = lognorm(0.5, scale=20).ppf(list(durations.PERCENTILES.values()))
+    assert result[HOURS].tolist() == pytest.approx(truth.tolist(), rel=0.03)
+    assert (result["n"], result["finished"], result["running"]) == (100, 100, 0)
+    assert result["note"] == ""
 
 
 def test_running_visits_are_not_left_out() -> None:
-    """By hand: 1, 2, 3+, 4, 5, 6 gives S = 5/6, 2/3, 4/9, …, so half are through at 4, not 3."""
-    result = row(exact(1, 2, -3, 4, 5, 6))
-    assert result["p50_h"] == pytest.approx(4)
-    assert row(exact(1, 2, 4, 5, 6))["p50_h"] == pytest.approx(4)
-    assert row(exact(1, 2, 3, 4, 5, -9, -9, -9, -9))["p50_h"] == pytest.approx(5)
+    """Times cut off at 20 h give the same median; without the running ones it is far too low."""
+    times = log_normal(20, 0.5, 100)
+    cut = [time if time < 22 else -22 for time in times]
+    assert row(exact(*cut))["p50_h"] == pytest.approx(20, rel=0.05)
+    assert row(exact(*(time for time in cut if time > 0)))["p50_h"] < 16
+    assert row(exact(*cut))["note"].startswith("p75 and p90 are beyond the longest time observed")
 
 
-def test_a_curve_of_nothing_and_of_nothing_ended() -> None:
-    """Without times there is no curve; when nothing has ended it stays at one."""
-    empty = durations.kaplan_meier([], [])
-    assert empty.empty
-    assert math.isnan(durations.percentile(empty, 0.5))
-    flat = durations.kaplan_meier([1, 2], [False, False])
-    assert flat["survival"].tolist() == [1, 1]
-    assert flat["ended"].tolist() == [0, 0]
-
-
-def test_a_length_known_between_bounds_counts_with_all_of_them() -> None:
-    """By hand: of five visits of 10 to 12 h the percentiles lie in the middle and near the ends."""
-    result = row(visits(*[("finished", 0, 10, 2)] * 5))
-    assert (result["p10_h"], result["p50_h"], result["p90_h"]) == pytest.approx(
-        (10.25, 10.75, 11.75)
-    )
-    both = row(visits(*[("finished", 2, 10, 2)] * 5))
-    assert both["p50_h"] == pytest.approx(12)
-    assert 10 < both["p10_h"] < 11.5 < 12.5 < both["p90_h"] < 14
+def test_a_length_known_between_bounds_lies_between_them() -> None:
+    """Of visits looked at every 2 h, 20 of 8 to 10 h and 21 longer, the median is about 10 h."""
+    rows = [*[("finished", 0, 8, 2)] * 20, *[("finished", 0, 10, 2)] * 20, ("finished", 0, 12, 2)]
+    assert row(visits(*rows))["p50_h"] == pytest.approx(10, rel=0.03)
 
 
 def test_fewer_than_five_finished_give_a_reason_and_no_number() -> None:
     """A guess from a few visits is not shown, and the reason counts what is there."""
     few = row(exact(5, 6, 7, -8, -9))
-    assert few[["p10_h", "p50_h", "p90_h"]].isna().all()
+    assert few[HOURS].isna().all()
     assert few["note"] == "not enough yet: 3 finished, 2 running"
     unseen = row(visits(("finished", 1, 5, 1), ("never_seen", 0, 0, 2)))
     assert unseen["note"] == "not enough yet: 1 finished, 0 running, 1 never seen"
@@ -132,49 +105,142 @@ def test_more_than_half_never_seen_gives_a_reason_and_no_number() -> None:
     seen = [("finished", 1, 20, 1)] * 6
     coarse = row(visits(*seen, *[("never_seen", 0, 0, 1)] * 7))
     assert coarse["note"] == "polls too coarse: 7 of 13 never seen"
-    assert coarse[["p10_h", "p50_h", "p90_h"]].isna().all()
+    assert coarse[HOURS].isna().all()
     assert row(visits(*seen, *[("never_seen", 0, 0, 1)] * 6))["note"] != coarse["note"]
-    assert row(visits(*seen, *[("never_seen", 0, 0, 1)] * 5))["p50_h"] > 19
+    assert row(visits(*seen, *[("never_seen", 0, 0, 1)] * 4))["p50_h"] > 3
 
 
-def test_percentiles_below_the_gap_between_looks_are_not_given() -> None:
-    """Shorter than the usual gap is nothing that such polls can measure."""
-    just = row(visits(*[("finished", 2, 0, 2)] * 9, ("finished", 6, 0, 6)))
-    assert just["p50_h"] == pytest.approx(2)
-    coarse = row(visits(*[("finished", 0.5, 0, 3)] * 10))
-    assert coarse["note"] == "polls too coarse: half took less than 3 h, the usual gap"
-    assert coarse[["p10_h", "p50_h", "p90_h"]].isna().all()
-    mixed = row(visits(*[("finished", 0, 0, 2)] * 4, *[("finished", 0, 30, 2)] * 6))
-    assert mixed["note"] == "p10 is below the usual gap of 2 h between looks"
-    assert math.isnan(mixed["p10_h"])
-    assert mixed["p50_h"] > 30
+def test_a_median_too_short_for_the_looks_is_not_given() -> None:
+    """Below three quarters of the usual gap nothing is measured that could be told apart."""
+    coarse = row(visits(*[("finished", 0.5, 0, 3)] * 9, ("finished", 0.5, 9, 3)))
+    assert coarse["note"] == "polls too coarse: half took under 2 h 15 min, looked at every 3 h"
+    assert coarse[HOURS].isna().all()
+    enough = [("finished", 0.5, 3, 3)] * 5 + [("finished", 0.5, 6, 3)] * 5
+    assert row(visits(*enough))["p50_h"] == pytest.approx(6, rel=0.1)
 
 
 def test_several_reasons_stand_side_by_side() -> None:
     """A note names each percentile that is missing and why."""
-    frame = visits(
-        *[("finished", 0, 0, 2)] * 3, *[("finished", 0, 5, 2)] * 2, *[("running", 0, 9, 0)] * 6
+    short = [("finished", 0.5, 0, 2)] * 6
+    spread = [("finished", 0.5, 2 * hours, 2) for hours in range(1, 7)]
+    result = row(visits(*short, *spread, *[("running", 1, 14, 0)] * 8))
+    assert result["note"].split("; ") == [
+        "p10 is too short for looks every 2 h",
+        "p75 and p90 are beyond the longest time observed (14 h)",
+    ]
+    assert result[["p10_h", "p75_h", "p90_h"]].isna().all()
+    assert 2 < result["p50_h"] <= 14
+
+
+def test_a_fit_that_the_times_contradict_is_said_to_be_off() -> None:
+    """Four fixed lengths have no fitted family; the note says where the curves part, and by what.
+
+    With lengths that a family has, there is nothing to say.
+    """
+    steps = row(exact(*[10] * 200, *[20] * 200, *[30] * 200, *[40] * 200, *[50] * 200))
+    assert re.search(
+        r"the fit is off: by \d+ h \d+% had left by the nonparametric curve, \d+% by the fit",
+        steps["note"],
     )
+    assert "off" not in row(exact(*log_normal(20, 0.5, 800)))["note"]
+
+
+def test_beginnings_that_are_hardly_known_leave_no_curve_to_compare_with() -> None:
+    """The nonparametric curve is drawn where beginnings are known to a tenth of the median."""
+    known = durations.survival(
+        visits(*(("finished", 1, time, 1) for time in log_normal(40, 0.4, 50)))
+    )
+    assert set(known["curve"]) == {"fitted", "nonparametric"}
+    hardly = durations.survival(
+        visits(*(("finished", 8, time, 1) for time in log_normal(40, 0.4, 50)))
+    )
+    assert set(hardly.loc[hardly["stage"] == "reviewing", "curve"]) == {"fitted"}
+
+
+def test_the_curves_of_a_stage_come_down_together() -> None:
+    """Both are rows ascending in time, and the fitted one stays within the other's band."""
+    frame = durations.survival(exact(*log_normal(20, 0.5, 300)))
+    fitted, counted = (frame.loc[frame["curve"] == name] for name in ("fitted", "nonparametric"))
+    assert fitted["time_h"].is_monotonic_increasing
+    assert counted["time_h"].is_monotonic_increasing
+    assert fitted["survival"].iloc[0] == 1
+    assert fitted[["low", "high"]].isna().all(axis=None)
+    between = np.interp(counted["time_h"], fitted["time_h"], fitted["survival"])
+    inside = (counted["low"] <= between + 0.02) & (between <= counted["high"] + 0.02)
+    assert inside.mean() > 0.9
+    empty = durations.survival(exact())
+    pd.testing.assert_series_equal(empty.dtypes, frame.dtypes)
+
+
+def test_late_is_what_nineteen_in_twenty_are_not() -> None:
+    """The p95 of each stage; not known where there is no median or nobody took so long."""
+    late = durations.late_after(exact(*log_normal(20, 0.5, 100)))
+    assert late["reviewing"] == pytest.approx(lognorm(0.5, scale=20).ppf(0.95), rel=0.05)
+    assert late.drop("reviewing").isna().all()
+    assert list(late.index) == [stage.value for stage in STAGES]
+    cut = durations.late_after(
+        exact(*(time if time < 21 else -21 for time in log_normal(20, 0.5, 50)))
+    )
+    assert math.isnan(cut["reviewing"])
+
+
+def test_the_interval_is_wider_with_fewer_days() -> None:
+    """It lies around the median, shrinks with the days, and needs at least five of them."""
+
+    def over_days(days: int) -> Any:
+        frame = exact(*log_normal(20, 0.5, 100))
+        shift = pd.to_timedelta(np.repeat(np.arange(100) % days, 2), unit="D")
+        for name in ("entered_after", "entered_before", "left_after", "left_before"):
+            frame[name] = frame[name] + shift
+        summary = durations.summarize(frame, interval=True)
+        return summary.loc[summary["stage"] == "reviewing"].iloc[0]
+
+    many, some, few = over_days(50), over_days(6), over_days(4)
+    assert many["p50_low_h"] < many["p50_h"] < many["p50_high_h"]
+    assert some["p50_low_h"] < some["p50_h"] < some["p50_high_h"]
+    assert math.isnan(few["p50_low_h"])
+    assert few["note"] == "no interval: submissions of fewer than 5 days"
+    assert over_days(50).equals(many)
+
+
+def test_of_very_many_visits_a_sample_even_over_time_is_fitted() -> None:
+    """Of 12,000 visits 5,000 are fitted, as many of each part of the time, and the note says so."""
+    times = lognorm(0.5, scale=20).rvs(12_000, random_state=1)
+    frame = exact(*times)
     result = row(frame)
-    assert result["note"] == (
-        "p10 is below the usual gap of 2 h between looks; "
-        "p50 and p90 are beyond the longest time observed (9 h)"
-    )
+    assert (result["n"], result["finished"]) == (5_000, 12_000)
+    assert result["note"] == "fitted to 5,000 of 12,000 visits, even over time"
+    assert result["p50_h"] == pytest.approx(20, rel=0.05)
+
+    shift = pd.to_timedelta(np.repeat(np.arange(12_000), 2), unit="h")
+    for name in ("entered_after", "entered_before", "left_after", "left_before"):
+        frame[name] = frame[name] + shift
+    chosen = Sample(frame)
+    begun = chosen.visits.loc[chosen.fitted & (chosen.visits["stage"] == "reviewing").to_numpy()]
+    spread = np.sort((begun["entered_before"] - DAY) / pd.Timedelta(hours=1))
+    assert np.diff(spread).max() <= 5
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    """Visits in any order give the same summary."""
+    frame = exact(*log_normal(20, 0.5, 40), -5, -30)
+    mixed = frame.sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(durations.summarize(frame), durations.summarize(mixed))
 
 
 def test_what_began_before_anyone_looked_is_counted_but_not_estimated_from() -> None:
     """A persona is likelier to be found in a long stage, so the one it was found in is left out."""
-    watched = exact(1, 2, 3, 4, 5)
+    watched = exact(*log_normal(3, 0.5, 20))
     found = exact(500, 500, 500, 500).assign(persona_id=["x", "x", "y", "y", "z", "z", "w", "w"])
     found = found.loc[found["stage"] == "reviewing"]
     found["entered_after"] -= pd.Timedelta(hours=1)
     result = row(pd.concat([watched, found], ignore_index=True))
-    assert (result["n"], result["finished"]) == (5, 9)
-    assert result["p50_h"] == pytest.approx(3)
+    assert (result["n"], result["finished"]) == (20, 24)
+    assert result["p50_h"] == pytest.approx(3, rel=0.05)
     assert result["note"] == "4 more began before anyone looked"
 
     exactly = found.assign(entered_after=found["entered_before"])
-    assert row(pd.concat([watched, exactly], ignore_index=True))["n"] == 9
+    assert row(pd.concat([watched, exactly], ignore_index=True))["n"] == 24
 
     unseen = found.assign(state="never_seen", entered_after=found["entered_before"])
     alone = row(unseen)
@@ -193,57 +259,16 @@ def test_the_stages_come_in_the_order_of_the_api_and_unknown_ones_after() -> Non
     assert full["stage"].tolist() == [*(stage.value for stage in STAGES), "polishing"]
     pd.testing.assert_series_equal(empty.dtypes, full.dtypes)
     assert list(full.columns) == [
-        *("stage", "n", "finished", "running", "never_seen", "p10_h", "p50_h", "p90_h", "note")
+        *("stage", "n", "finished", "running", "never_seen", *HOURS, "note")
     ]
+    both = durations.summarize(exact(1, 2, 3, 4, 5), interval=True)
+    assert list(both.columns)[-3:] == [*durations.INTERVAL, "note"]
 
 
 def test_another_frame_is_refused_in_a_sentence() -> None:
     """What is not a frame of visits is told apart by the column that it lacks."""
     with pytest.raises(ValueError, match=r"no column persona_id, .* pass what stages\.visits"):
         durations.summarize(pd.DataFrame({"stage": []}))
-
-
-def simulated(gap_h: float, medians_h: list[float], *, seed: int, personas: int) -> pd.DataFrame:
-    """Visits of log-normal lives, looked at about every ``gap_h``; a quarter of them still runs."""
-    rng = np.random.default_rng(seed)
-    names = [stage.value for stage in STAGES][: len(medians_h)]
-    rows = []
-    for number in range(personas):
-        ends = np.cumsum(np.exp(rng.normal(np.log(medians_h), 0.6)))
-        stop = rng.uniform(0, 4) * ends[-1]
-        looks = np.cumsum(gap_h * rng.uniform(0.8, 1.2, int(ends[-1] / gap_h * 1.4) + 3))
-        looks = np.append(0, looks[looks < stop])
-        index = np.searchsorted(ends, looks, side="right")
-        for place in np.unique(index):
-            seen = looks[index == place]
-            name = names[place] if place < len(names) else "done"
-            source = "create" if place == 0 else "poll"
-            rows.append((f"p{number}", name, seen[0], seen[-1], source))
-    frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    moments = {
-        f"{name}_seen_at": DAY + pd.to_timedelta(frame[name], unit="h")
-        for name in ("first", "last")
-    }
-    return stages.visits(
-        frame.assign(**moments, reported_at=pd.NaT), now=datetime(2030, 1, 1, tzinfo=UTC)
-    )
-
-
-@pytest.mark.parametrize("gap_h", [0.25, 1.0, 3.0])
-def test_medians_are_right_where_they_are_given_and_the_naive_ones_are_not(gap_h: float) -> None:
-    """On lives with a known truth a median is within 15 %, or not given; averages are far off."""
-    truth = [0.5, 2.0, 6.0, 20.0]
-    frame = simulated(gap_h, truth, seed=7, personas=500)
-    summary = durations.summarize(frame).head(4)
-
-    assert (frame["state"] == "running").mean() > 0.03
-    given = summary["p50_h"].notna().to_numpy()
-    assert given.tolist() == [median > gap_h for median in truth]
-    error = (summary["p50_h"] / truth - 1).abs()[given]
-    assert (error <= 0.15).all()
-    seen = frame.loc[frame["state"] == "finished"]
-    naive = ((seen["min_h"] + seen["max_h"]) / 2).groupby(seen["stage"]).mean()
-    assert naive["video_validating"] / 20 - 1 > 0.10 or naive["pending"] / 0.5 - 1 > 0.10
 
 
 @pytest.mark.parametrize(
