@@ -133,6 +133,8 @@ def lives(
     - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
     - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the same
       moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds it.
+    - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was submitted
+      here, else the first look.
     - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it runs
       ``ended_after`` is the last look and ``ended_before`` NaT; for what was found already ended
       ``ended_after`` is its creation, NaT where that is not known.
@@ -155,10 +157,11 @@ def lives(
     ended_after[found_ended] = entered_after[last][found_ended]
     ended_before = np.where(end, entered_before[last], _NAT)
     status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
-    most = np.asarray((ended_before - began_after) / _HOUR, dtype="float64")
+    most = (ended_before - began_after) / _HOUR
     bounds = {
         "began_after": began_after,
         "began_before": began_before,
+        "seen_from": np.where(here, began_before, runs.first_seen[first]),
         "ended_after": ended_after,
         "ended_before": ended_before,
     }
