@@ -10,7 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avatarkit import charts, durations, errors, export, preflight, stages
+    from avatarkit import (
+        backtest,
+        charts,
+        coverage,
+        durations,
+        errors,
+        eta,
+        export,
+        flow,
+        outcomes,
+        preflight,
+        stages,
+    )
     from avatarkit.client import Client
     from avatarkit.models import Gender, Persona, PersonaCreate, ProcessStatus, Quota
     from avatarkit.sandbox import Sandbox
@@ -36,7 +48,19 @@ _HOME = {
     "Tracker": "tracker",
     "open_session": "session",
 }
-_MODULES = ("charts", "durations", "errors", "export", "preflight", "stages")
+_MODULES = (
+    "backtest",
+    "charts",
+    "coverage",
+    "durations",
+    "errors",
+    "eta",
+    "export",
+    "flow",
+    "outcomes",
+    "preflight",
+    "stages",
+)
 
 __all__ = [
     "Change",
@@ -52,11 +76,16 @@ __all__ = [
     "Store",
     "Tracker",
     "__version__",
+    "backtest",
     "charts",
+    "coverage",
     "durations",
     "errors",
+    "eta",
     "export",
+    "flow",
     "open_session",
+    "outcomes",
     "preflight",
     "stages",
 ]
