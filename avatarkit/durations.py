@@ -25,7 +25,7 @@ INTERVAL = ("p50_low_h", "p50_high_h")
 LATE = 0.95
 """Older in its stage than this share of all is late."""
 
-_WELL_KNOWN = 0.1
+_WELL_KNOWN, _WIDE = 0.1, 0.2
 _RESAMPLED = 100
 _LEAST_DAYS = 5
 _MANY_MOMENTS = 5_000
@@ -60,8 +60,8 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
     typical gap between looks (the median of ``left_before`` - ``left_after``). A single percentile
     is NaN also when it is itself below that, or beyond the longest time observed.
 
-    Where beginnings are known well against the duration, Turnbull's nonparametric curve is a
-    check; ``note`` says where the two disagree beyond their bands.
+    Where beginnings are known to a tenth of the median, and durations to a fifth, Turnbull's
+    nonparametric curve is a check; ``note`` says where the two disagree beyond their bands.
 
     The interval comes from a bootstrap over the days of submission, as neighbours share their
     fate: the standard error of the logarithm of the median, and Student's t for so many days. It
@@ -105,8 +105,8 @@ def survival(visits: pd.DataFrame) -> pd.DataFrame:
     Returns, for each stage that ``summarize`` gives a median for, rows ascending in time:
     ``stage``, ``curve`` (``fitted`` or ``nonparametric``): text; ``time_h``, ``survival`` (the
     share that takes longer): float64; ``low`` and ``high``: float64, the 95 % band of the
-    nonparametric curve, NaN for the fitted one. The nonparametric curve is there only where
-    beginnings are known well against the duration.
+    nonparametric curve, NaN for the fitted one. The nonparametric curve is there only where it is
+    a check, see ``summarize``.
     """
     sample = Sample(visits)
     parts = []
@@ -118,7 +118,7 @@ def survival(visits: pd.DataFrame) -> pd.DataFrame:
         times = np.linspace(0.0, _longest(its), _POINTS)
         fitted = pd.DataFrame({"time_h": times, "survival": one.fit.survival(times)})
         parts.append(fitted.assign(stage=stage, curve="fitted"))
-        if _entry_is_well_known(its, values["p50_h"]):
+        if _is_well_known(its, values["p50_h"]):
             counted = _steps(curves.turnbull(its["min_h"], its["max_h"]))
             parts.append(counted.assign(stage=stage, curve="nonparametric"))
     columns = ["stage", "curve", "time_h", "survival", "low", "high"]
@@ -190,7 +190,7 @@ def _percentiles(
 
 def _disagreement(visits: pd.DataFrame, one: StageFit, median: float) -> list[str]:
     """What is to be said where the fit and the nonparametric curve are too far apart."""
-    if not _entry_is_well_known(visits, median):
+    if not _is_well_known(visits, median):
         return []
     curve = curves.turnbull(visits["min_h"], visits["max_h"])
     # Where it has just come down; before, within a step, it does not say where in it.
@@ -213,9 +213,16 @@ def _disagreement(visits: pd.DataFrame, one: StageFit, median: float) -> list[st
     ]
 
 
-def _entry_is_well_known(visits: pd.DataFrame, median: float) -> bool:
-    width = _hours(visits["entered_before"] - visits["entered_after"])
-    return bool(np.median(width) <= _WELL_KNOWN * median)
+def _is_well_known(visits: pd.DataFrame, median: float) -> bool:
+    """Beginnings, and with the ends whole durations, are narrow against the median.
+
+    Where intervals are wide and overlap a little, Turnbull's curve piles everything up in the
+    little that they share.
+    """
+    entry = _hours(visits["entered_before"] - visits["entered_after"])
+    width = (visits["max_h"] - visits["min_h"]).to_numpy()
+    narrow = np.median(width[np.isfinite(width)]) <= _WIDE * median
+    return bool(np.median(entry) <= _WELL_KNOWN * median and narrow)
 
 
 def _interval(sample: Sample, one: StageFit, median: float) -> tuple[float, float]:

@@ -145,16 +145,16 @@ def test_a_fit_that_the_times_contradict_is_said_to_be_off() -> None:
     assert "off" not in row(exact(*log_normal(20, 0.5, 800)))["note"]
 
 
-def test_beginnings_that_are_hardly_known_leave_no_curve_to_compare_with() -> None:
-    """The nonparametric curve is drawn where beginnings are known to a tenth of the median."""
+def test_times_that_are_hardly_known_leave_no_curve_to_compare_with() -> None:
+    """It is drawn where beginnings are known to a tenth of the median, and times to a fifth."""
     known = durations.survival(
         visits(*(("finished", 1, time, 1) for time in log_normal(40, 0.4, 50)))
     )
     assert set(known["curve"]) == {"fitted", "nonparametric"}
-    hardly = durations.survival(
-        visits(*(("finished", 8, time, 1) for time in log_normal(40, 0.4, 50)))
-    )
-    assert set(hardly.loc[hardly["stage"] == "reviewing", "curve"]) == {"fitted"}
+    for entry, leave in ((8, 1), (1, 15)):
+        rows = (("finished", entry, time, leave) for time in log_normal(40, 0.4, 50))
+        hardly = durations.survival(visits(*rows))
+        assert set(hardly.loc[hardly["stage"] == "reviewing", "curve"]) == {"fitted"}
 
 
 def test_the_curves_of_a_stage_come_down_together() -> None:
