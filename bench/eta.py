@@ -1,0 +1,314 @@
+"""Back-tests of the arrival ranges, played back day by day, over accounts with a known truth.
+
+``python bench/eta.py`` simulates accounts with and without calendar effects, quicker and slower
+than the vendor claims, and predicts at noon of each day (UTC) every persona that is running, from
+what had been seen by then. It prints, by the number of finished lives that the predictions rest
+on, the coverage of the 80 % range and the mean pinball loss in hours of p10, p50 and p90, of ours
+and of three others, on the same predictions:
+
+- uniform: from creation to 5 days after, given that it has not ended; who is older ends within
+  the next 5 days.
+- total KM: Kaplan and Meier's curve of whole lives, given the age, on the wall's clock; where it
+  does not come down far enough, the longest time seen.
+- on the clock: the same on an office-hours clock learned from whole lives.
+
+With ``--store FILE_OR_URL`` it plays back a history of your own, and changes nothing in it.
+Exits with 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from avatarkit import backtest, curves, eta, office_hours, pacing, stages
+from avatarkit.models import STAGES
+from avatarkit.sandbox import script
+
+MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
+SHARES = np.array(list(eta.SHARES.values()))[:, None]
+
+COVERAGE = {50: (0.68, 0.90), 500: (0.72, 0.88)}
+AGAINST_UNIFORM = 0.9
+AGAINST_TOTAL = 1.0
+LEAST = 100
+"""Fewer predictions than this decide nothing."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """How the lives of a simulated account go.
+
+    ``medians`` in hours by stage, those of the review in office hours where ``office``; each
+    stage is log-normal, ``sigma`` its spread, of which the share ``alike`` is common to all stages
+    of a life. ``look_h`` is the gap between looks; None for the tracker's own pacing.
+    """
+
+    name: str
+    medians: tuple[float, ...] = (2.0, 5.0, 4.0, 4.0, 8.0, 24.0)
+    sigma: float = 0.5
+    office: bool = False
+    alike: float = 0.0
+    look_h: float | None = 0.5
+    a_day: float = 5.0
+
+
+OFFICE = Account("office hours", (2.0, 5.0, 4.0, 4.0, 8.0, 12.0), sigma=0.4, office=True)
+SANDBOX = Account("the sandbox's own lives", look_h=None)
+ACCOUNTS = (
+    Account("round the clock"),
+    Account("round the clock, quicker than claimed", (0.5, 1.5, 1.0, 1.0, 3.0, 10.0), sigma=0.6),
+    Account("round the clock, slow lives slow throughout", alike=0.5),
+    OFFICE,
+    Account("office hours, slower than claimed", (4.0, 15.0, 12.0, 12.0, 24.0, 27.0), office=True),
+    replace(OFFICE, name="office hours, looked at once a day", look_h=24.0),
+    SANDBOX,
+)
+SIZES = {0: (60, 6), 50: (140, 5), 500: (620, 3)}
+"""For each number of finished lives: how many lives there are, and of how many accounts."""
+
+Log = tuple[pd.DataFrame, "pd.Series[float]"]
+
+
+def created(account: Account, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Hours of the submissions: on working days, 8 to 18 o'clock UTC."""
+    weeks = int(size / account.a_day / 5 * 1.3) + 3
+    days = [day for day in range(weeks * 7) if day % 7 < 5]
+    hours = [day * 24 + rng.uniform(8, 18, rng.poisson(account.a_day)) for day in days]
+    return np.sort(np.concatenate(hours))[:size]
+
+
+def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> list[list]:
+    """Of each life its statuses with the hour at which each begins; the end is the last."""
+    names = [stage.value for stage in STAGES]
+    if account is SANDBOX:
+        return [sandbox_life(f"{rng.integers(1 << 40):x}", begin) for begin in begins]
+    size = begins.size
+    common, own = rng.standard_normal((size, 1)), rng.standard_normal((size, len(names)))
+    score = np.sqrt(account.alike) * common + np.sqrt(1 - account.alike) * own
+    hours = np.array(account.medians) * np.exp(account.sigma * score)
+    ends = rng.choice(["done", "failed", "rejected"], size, p=[0.85, 0.08, 0.07])
+    stops = rng.choice([1, 2, 3, 4], size, p=[0.2, 0.2, 0.4, 0.2])
+    found = []
+    for begin, took, end, stop in zip(begins, hours, ends, stops, strict=True):
+        at = [begin, *(begin + np.cumsum(took))]
+        if account.office:
+            review = moment(at[5])
+            at[6] = at[5] + (script.OFFICE.after(review, took[5]) - review) / timedelta(hours=1)
+        last = stop + 1 if end == "failed" else len(names)
+        found.append([*zip(names[:last], at, strict=False), (end, at[last])])
+    return found
+
+
+def sandbox_life(persona: str, begin: float) -> list[tuple[str, float]]:
+    """A life as the sandbox draws it."""
+    drawn = script.draw(persona, moment(begin))
+    at = [begin, *(begin + np.cumsum([hours for _, hours in drawn.stages]))]
+    return list(zip([*(name for name, _ in drawn.stages), drawn.end], at, strict=True))
+
+
+def moment(hours: float) -> datetime:
+    return MONDAY + timedelta(hours=float(hours))
+
+
+def looks(account: Account, persona: str, life: list[tuple[str, float]], phase: float) -> list:
+    """(status, first look, last look) of each run that the looks at this life make."""
+    begin, end = life[0][1], life[-1][1]
+    changes = np.array([at for _, at in life])
+    runs: list = []
+    at, since = begin, begin
+    first = np.floor((begin - phase) / account.look_h) if account.look_h else 0.0
+    for number in count(1):
+        status = life[int(np.searchsorted(changes, at, side="right")) - 1][0]
+        if runs and runs[-1][0] == status:
+            runs[-1][2] = at
+        else:
+            runs.append([status, at, at])
+            since = at
+        if at >= end:
+            break
+        if account.look_h is None:
+            following = pacing.next_look_at(status, moment(since), moment(at), persona)
+            at = (following - MONDAY) / timedelta(hours=1)
+        else:
+            at = phase + (first + number) * account.look_h
+    return runs
+
+
+def simulated(account: Account, size: int, seed: int) -> Log:
+    """The log of such an account as ``store.sightings()`` gives it, and when each life ended."""
+    rng = np.random.default_rng(seed)
+    begins = created(account, size, rng)
+    truth, rows = {}, []
+    for number, life in enumerate(lives(account, begins, rng)):
+        persona = f"p{number:05d}"
+        truth[persona] = life[-1][1]
+        phase = 8.0 if account.look_h == 24 else rng.uniform(0, 1)
+        for nth, (status, first, last) in enumerate(looks(account, persona, life, phase)):
+            rows.append((persona, status, first, last, "poll" if nth else "create"))
+    frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
+    start = office_hours.since_monday(pd.Series([MONDAY]))[0]
+    frame["first_seen_at"] = office_hours.to_moments(frame.pop("first") + start)
+    frame["last_seen_at"] = office_hours.to_moments(frame.pop("last") + start)
+    frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
+    return frame, pd.Series(truth) + start
+
+
+# The others
+
+
+def uniform(now: float, began: np.ndarray) -> np.ndarray:
+    until = np.where(began + 120 > now, began + 120, now + 120)
+    return now + SHARES * (until - now)
+
+
+def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool) -> np.ndarray:
+    """Kaplan and Meier's curve of whole lives, given the age."""
+    sides = ("began_after", "began_before", "ended_after", "ended_before")
+    bounds = [office_hours.since_monday(history[side]) for side in sides]
+    clock = office_hours.learn(*bounds) if learned else office_hours.WALL
+    ended = ~np.isnan(bounds[3])
+    end = np.where(ended, (bounds[2] + bounds[3]) / 2, bounds[2])
+    took = np.maximum(clock.reading(end) - clock.reading(bounds[1]), 0.0)
+    curve = curves.kaplan_meier(took, ended)
+    times, survival = curve["time_h"].to_numpy(), curve["survival"].to_numpy()
+    start = clock.reading(began)
+    age = clock.reading(now) - start
+    place = np.searchsorted(times, age, side="right") - 1
+    left = np.where(place >= 0, survival[np.maximum(place, 0)], 1.0)
+    reached = np.searchsorted(-survival, -(1 - SHARES) * left - 1e-12)
+    at = times[np.minimum(reached, times.size - 1)]
+    return np.maximum(clock.moment(start + np.maximum(at, age)), now)
+
+
+def predictions(sightings: pd.DataFrame, said: pd.DataFrame) -> dict[str, np.ndarray]:
+    """p10, p50 and p90 in hours, of ours and of the others, for the rows of ``replay``."""
+    size = (len(SHARES), len(said))
+    found = {name: np.empty(size) for name in ("ours", "uniform", "total KM", "on the clock")}
+    found["ours"][:] = [office_hours.since_monday(said[name]) for name in eta.SHARES]
+    for noon, rows in said.groupby("predicted_at").indices.items():
+        history = stages.lives(sightings, now=pd.Timestamp(noon).to_pydatetime())
+        began = history.set_index("persona_id")["began_before"]
+        begin = office_hours.since_monday(began.reindex(said["persona_id"].iloc[rows]))
+        now = office_hours.since_monday(pd.Series([noon]))[0]
+        found["uniform"][:, rows] = uniform(now, begin)
+        found["total KM"][:, rows] = total(history, now, begin, learned=False)
+        found["on the clock"][:, rows] = total(history, now, begin, learned=True)
+    return found
+
+
+def pinball(said: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The mean loss of each prediction.
+
+    Source: Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978), 33-50.
+    """
+    error = ends - said
+    return np.maximum(SHARES * error, (SHARES - 1) * error).mean(axis=0)
+
+
+# What is printed
+
+
+def judged(log: Log, at: int, until: float) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Predictions from ``at`` to ``until`` finished lives, the truth, and which are the first."""
+    sightings, truth = log
+    now = sightings["last_seen_at"].max() + pd.Timedelta(days=60)
+    over = sightings.loc[sightings["status"].isin(["done", "failed", "rejected"])]
+    ends = over["first_seen_at"].sort_values()
+    if len(ends) <= at:
+        return {}, np.empty(0), np.empty(0, dtype=bool)
+    since = ends.iloc[at - 1] if at else sightings["first_seen_at"].min()
+    said = backtest.replay(sightings, now=now.to_pydatetime(), days=(now - since).days)
+    said = said.loc[(said["n"] >= at) & (said["n"] < until)].reset_index(drop=True)
+    ends_h = truth.reindex(said["persona_id"]).to_numpy()
+    return predictions(sightings, said), ends_h, said["first"].to_numpy()
+
+
+def report(at: int, parts: Sequence[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]) -> bool:
+    """Print how the predictions of several accounts did; False when a goal is missed."""
+    parts = [part for part in parts if part[1].size]
+    if not parts:
+        return True
+    ends, first = (np.concatenate([part[nth] for part in parts]) for nth in (1, 2))
+    said = {name: np.hstack([part[0][name] for part in parts]) for name in parts[0][0]}
+    loss = {name: float(pinball(each, ends).mean()) for name, each in said.items()}
+    inside = (ends >= said["ours"][0]) & (ends <= said["ours"][2])
+    coverage = float(inside.mean())
+    checks: list[tuple[str, bool]] = []
+    if at in COVERAGE and ends.size >= LEAST:
+        low, high = COVERAGE[at]
+        checks.append((f"coverage in [{low:.2f}, {high:.2f}]", low <= coverage <= high))
+        ratio = loss["ours"] / loss["total KM"]
+        checks.append((f"{ratio:.2f} of total KM's loss <= 1", ratio <= AGAINST_TOTAL))
+        if at == max(COVERAGE):
+            ratio = loss["ours"] / loss["uniform"]
+            checks.append((f"{ratio:.2f} of uniform's loss <= 0.9", ratio <= AGAINST_UNIFORM))
+    print(
+        f"  from {at:3d} finished: coverage {coverage:.3f} of {ends.size:4d} predictions "
+        f"({inside[first].mean():.3f} of {int(first.sum())} arrivals), loss in hours: "
+        + ", ".join(f"{name} {each:.2f}" for name, each in loss.items())
+    )
+    for text, met in checks:
+        print(f"      {'met' if met else 'MISSED'}: {text}")
+    return all(met for _, met in checks)
+
+
+def simulations() -> bool:
+    fine = True
+    for account in ACCOUNTS:
+        print(account.name)
+        for at, (size, seeds) in SIZES.items():
+            until = {0: 10, 50: 100}.get(at, np.inf)
+            logs = (simulated(account, size, seed) for seed in range(seeds))
+            fine &= report(at, [judged(log, at, until) for log in logs])
+    return fine
+
+
+def own_history(place: str) -> bool:
+    from avatarkit import Store
+
+    if "://" not in place:
+        if not Path(place).is_file():
+            sys.exit(f"There is no database {place}; give its file or its URL.")
+        place = f"sqlite:///{Path(place).resolve()}"
+    with Store(place) as store:
+        sightings, personas = store.sightings(), store.personas()
+    if sightings.empty:
+        print("Nothing has been seen yet.")
+        return True
+    now = sightings["last_seen_at"].max().to_pydatetime()
+    said = backtest.replay(sightings, now=now, personas=personas, days=None)
+    print(backtest.sentence(said))
+    middle = said["ended_after"] + (said["ended_before"] - said["ended_after"]) / 2
+    # Of who still runs is known only that it ends later.
+    ends = office_hours.since_monday(middle.fillna(said["ended_after"]))
+    found, fine = predictions(sightings, said), True
+    for at, until in ((0, 50), (50, 500), (500, np.inf)):
+        rows = ((said["n"] >= at) & (said["n"] < until)).to_numpy()
+        part = {name: each[:, rows] for name, each in found.items()}
+        fine &= report(at, [(part, ends[rows], said["first"].to_numpy()[rows])])
+    return fine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", help="the database of your own history: a file or a URL")
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    fine = own_history(arguments.store) if arguments.store else simulations()
+    verdict = "Every goal is met" if fine else "A goal is missed"
+    print(f"{verdict}; {time.perf_counter() - began:.0f} s")
+    sys.exit(0 if fine else 1)
+
+
+if __name__ == "__main__":
+    main()
