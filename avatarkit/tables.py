@@ -12,21 +12,31 @@ from avatarkit.words import in_words, stage_name, took
 HOUR = timedelta(hours=1)
 
 
-def tracking(personas: pd.DataFrame, sightings: pd.DataFrame, now: datetime) -> pd.DataFrame:
+def tracking(
+    personas: pd.DataFrame,
+    sightings: pd.DataFrame,
+    now: datetime,
+    arrivals: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """A row a persona, in the order that came.
 
-    Columns: creator_name, status, progress (0 to 1, NaN after a bad end), in_status_for, age,
-    last_look, next_look, failed_reason, persona_id; times as words.
+    Columns: creator_name, status, progress (0 to 1, NaN after a bad end), in_status_for, late
+    (``late`` or empty), ready (see ``ready``), age, last_look, next_look, failed_reason,
+    persona_id; times as words. Late and ready are empty for what has ended, and without
+    ``arrivals``, the frame of ``eta.arrivals``.
     """
     since = personas["persona_id"].map(_since(sightings))
     ended = personas["status"].map(is_terminal).astype(bool)
     begun = personas["created_at"].fillna(personas["first_seen_at"])
+    coming, late = _arriving(personas["persona_id"].mask(ended), arrivals)
     return pd.DataFrame(
         {
             "creator_name": personas["creator_name"].fillna(""),
             "status": personas["status"].map(stage_name),
             "progress": personas["status"].map(_progress).astype("float64"),
             "in_status_for": _spans(now - since.mask(ended)),
+            "late": late,
+            "ready": coming,
             "age": _spans(since.where(ended, now) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
@@ -37,6 +47,16 @@ def tracking(personas: pd.DataFrame, sightings: pd.DataFrame, now: datetime) -> 
             "persona_id": personas["persona_id"],
         }
     )
+
+
+def ready(p10: datetime, p90: datetime) -> str:
+    """The range of an arrival as people say it, in UTC.
+
+    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``.
+    """
+    if p10.date() == p90.date():
+        return f"{_day(p10)}, {p10:%H:%M} to {p90:%H:%M}"
+    return f"{_day(p10)} to {_day(p90)}"
 
 
 def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
@@ -53,11 +73,20 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
-    """``durations.summarize`` with its hours in words: stage, p10, p50, p90, counts, note."""
+    """``durations.summarize`` with its hours in words.
+
+    Columns: stage, p10, p25, p50, p75, p90, then, where ``stages`` has the 95 % interval of the
+    median, p50_interval, then n, finished, running, never_seen, note.
+    """
     words = {
         name: ["" if pd.isna(hours) else in_words(hours) for hours in stages[f"{name}_h"]]
-        for name in ("p10", "p50", "p90")
+        for name in ("p10", "p25", "p50", "p75", "p90")
     }
+    if "p50_low_h" in stages:
+        bounds = zip(stages["p50_low_h"], stages["p50_high_h"], strict=True)
+        words["p50_interval"] = [
+            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}" for low, high in bounds
+        ]
     counts = stages[["n", "finished", "running", "never_seen", "note"]]
     return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})
 
@@ -85,6 +114,24 @@ def is_terminal(status: str) -> bool:
     """True for done, failed and rejected."""
     known = as_status(status)
     return known is not None and known.is_terminal
+
+
+def _arriving(persona_ids: pd.Series, arrivals: pd.DataFrame | None) -> tuple[list[str], list[str]]:
+    if arrivals is None or arrivals.empty:
+        return [""] * len(persona_ids), [""] * len(persona_ids)
+    by_id = arrivals.set_index("persona_id")
+    spans = zip(by_id["p10_at"], by_id["p90_at"], strict=True)
+    words = dict(zip(by_id.index, (ready(*span) for span in spans), strict=True))
+    late = set(by_id.index[by_id["late"].to_numpy(dtype=bool)])
+    return (
+        [words.get(one, "") for one in persona_ids],
+        ["late" if one in late else "" for one in persona_ids],
+    )
+
+
+def _day(moment: datetime) -> str:
+    # By hand: %-d is not known everywhere.
+    return f"{moment:%a} {moment.day} {moment:%b}"
 
 
 def _since(sightings: pd.DataFrame) -> pd.Series:

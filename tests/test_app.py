@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import avatarkit
-from avatarkit import PersonaCreate, Quota
-from avatarkit.ui import draft, running, settings_page
+from avatarkit import Persona, PersonaCreate, Quota
+from avatarkit.models import STAGES, ProcessStatus
+from avatarkit.session import Session
+from avatarkit.ui import draft, estimates, running, settings_page
 
 MAIN = Path(avatarkit.__file__).parent / "ui" / "main.py"
 
@@ -83,6 +86,63 @@ def ended(persona_id: str) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the tracker's thread did not see the end")
+
+
+def lived(count: int, *, running: int = 0, late: int = 0) -> list[str]:
+    """A log of personas that were followed for a week, the last ones still in reviewing.
+
+    The late ones have been in it for ten times as long as the others took. Returns all ids.
+    """
+    session = running_session()
+    session.tracker.stop()
+    now, hour = session.clock.now(), timedelta(hours=1)
+    statuses = [*STAGES, ProcessStatus.DONE]
+    ids = [f"lived-{i:03}" for i in range(count + running)]
+    for i, persona_id in enumerate(ids):
+        is_running = i >= count
+        is_late = is_running and i - count < late
+        begun = now - (200 + i) * hour if is_late else now - (22 if is_running else 150 - i) * hour
+        for place, status in enumerate(statuses[:-1] if is_running else statuses):
+            persona = Persona(
+                id=persona_id,
+                creator_name=f"Ada {i}",
+                process_status=status,
+                created_at=begun,
+            )
+            seen = begun + place * 4 * hour
+            last = seen + (1 + i % 3) * hour
+            if is_running and status == statuses[-2]:
+                last = now
+            for moment in (seen, last):
+                session.store.record(
+                    persona,
+                    asked_at=moment,
+                    answered_at=moment,
+                    source="list" if place == 0 else "poll",
+                    next_look=lambda *_: None,
+                )
+    return ids
+
+
+def running_session() -> Session:
+    return running.get().session
+
+
+def charts_of(test: AppTest) -> list[str]:
+    """The questions of the charts on the page."""
+    specs = [json.loads(chart.proto.spec) for chart in test.get("vega_lite_chart")]
+    specs += [json.loads(chart.proto.spec) for chart in test.get("arrow_vega_lite_chart")]
+    return [spec["title"]["text"] for spec in specs]
+
+
+def patiently(test: AppTest, is_there: Callable[[], bool]) -> None:
+    """Rerun the page until its estimates, which come from another thread, are there."""
+    for _ in range(60):
+        if is_there():
+            return
+        time.sleep(0.2)
+        test.run()
+    raise AssertionError(texts(test))
 
 
 class TestSubmit:
@@ -253,12 +313,44 @@ class TestTracker:
 
     def test_filter_by_status(self) -> None:
         """The pills show only personas of the chosen statuses."""
-        done, failed = submitted("sandbox:done"), submitted("sandbox:failed")
-        ended(done)
-        ended(failed)
+        done, _ = lived(1, running=1)
         test = page(_tracker)
         test.button_group(key="tracker_statuses").set_value(["done"]).run()
         assert list(test.dataframe[0].value["persona_id"]) == [done]
+        assert "Is mine late?" not in charts_of(test)
+
+    def test_when_each_is_ready_and_which_are_late(self) -> None:
+        """Running ones have a range and a mark when late, in the table, a chart and the details."""
+        ids = lived(8, running=3, late=1)
+        test = page(_tracker)
+        patiently(test, lambda: "late" in set(test.dataframe[0].value["late"]))
+        assert not test.exception
+        rows = test.dataframe[0].value.set_index("persona_id")
+        assert list(rows.index[rows["late"] == "late"]) == [ids[8]]
+        assert (rows.loc[ids[8:], "ready"] != "").all()
+        assert set(rows.loc[ids[:8], "ready"]) == {""}
+        assert charts_of(test) == ["Is mine late?", "What happened to this avatar?"]
+
+        test.selectbox(key="tracker_persona").set_value(ids[8]).run()
+        assert "Late: it has been in Reviewing for at least" in texts(test)
+        assert "in 8 of 10 cases" in texts(test)
+        assert "Chance of done" in texts(test)
+        assert "(8 finished avatars)" in texts(test)
+        test.selectbox(key="tracker_persona").set_value(ids[9]).run()
+        assert "Late: " not in texts(test)
+        test.selectbox(key="tracker_persona").set_value(ids[0]).run()
+        assert "Ready" not in texts(test)
+
+    def test_without_history_it_is_the_vendors_claim(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before anything has ended a range is shown, and called what it is."""
+        lived(0, running=1)
+        with monkeypatch.context() as early:
+            early.setattr(estimates.Estimates, "arrivals", lambda *_: None)
+            assert "Basis" not in texts(page(_tracker))
+        test = page(_tracker)
+        patiently(test, lambda: "Basis" in texts(test))
+        assert "Basis: the vendor's claim, not your data." in texts(test)
+        assert "Chance of done" not in texts(test)
 
 
 class TestStageTimes:
@@ -268,13 +360,66 @@ class TestStageTimes:
 
     def test_few_visits_are_not_enough(self) -> None:
         """One persona gives ranges, counts and "not enough yet", no percentile."""
-        ended(submitted())
+        lived(1)
         test = page(_stage_times)
+        patiently(test, lambda: "The log is certain" in texts(test))
         assert not test.exception
         table = test.dataframe[0].value
         assert len(table) == 6
         assert set(table["p50"]) == {""}
         assert table["note"].str.contains("not enough").any()
+        assert charts_of(test) == ["How long does each stage take?"]
+        assert "The log is certain of the stage for" in texts(test)
+
+    def test_how_sure_the_medians_are_on_request(self) -> None:
+        """A toggle adds the interval of each median, and what it takes is worked out once."""
+        lived(12)
+        test = page(_stage_times)
+        assert "p50_interval" not in test.dataframe[0].value
+        test.toggle(key="stage_times_sure").set_value(True).run()
+        patiently(test, lambda: "p50_interval" in test.dataframe[0].value)
+        assert not test.exception
+
+    @pytest.mark.parametrize(
+        ("question", "chart", "said"),
+        [
+            ("Ends", "How do they end, and when?", "8 done, 0 failed, 0 rejected"),
+            ("In flight", "How much is in flight?", "At the end of each day"),
+            ("Waiting times", "Did waiting times change?", "80 % range"),
+        ],
+    )
+    def test_each_question_has_its_chart(self, question: str, chart: str, said: str) -> None:
+        """One question is open at a time, with its chart and a sentence."""
+        lived(8, running=2)
+        test = page(_stage_times)
+        test.session_state["stage_times_question"] = question
+        test.run()
+        patiently(test, lambda: said in texts(test))
+        assert not test.exception
+        assert charts_of(test) == [chart]
+
+    @pytest.mark.parametrize("question", ["Stages", "Ends", "Waiting times"])
+    def test_what_takes_long_is_waited_for_in_words(
+        self, question: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While an estimate is being worked out the page says so, and does not stand still."""
+        lived(1)
+        for name in ("stage_times", "ends", "kept_word"):
+            monkeypatch.setattr(estimates.Estimates, name, lambda *_: None)
+        test = page(_stage_times)
+        test.session_state["stage_times_question"] = question
+        test.run()
+        assert not test.exception
+        assert "Still working it out" in texts(test)
+
+    def test_without_an_end_there_are_no_curves(self) -> None:
+        """While all are running, the page says so instead of an empty chart."""
+        lived(0, running=2)
+        test = page(_stage_times)
+        test.session_state["stage_times_question"] = "Ends"
+        test.run()
+        patiently(test, lambda: "No avatar has ended yet." in texts(test))
+        assert charts_of(test) == []
 
 
 class TestSettings:

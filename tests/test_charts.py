@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import altair as alt
 import pandas as pd
 import pytest
+from chart_specs import check_house_style, layers, parts, words
 
 from avatarkit import charts, durations, stages
 from avatarkit.models import STAGES
@@ -50,63 +48,102 @@ def lives(number: int, *, running: int = 0) -> pd.DataFrame:
     return visits(*runs)
 
 
-def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
-    """Each layer with its mark, its encoding and its rows."""
-    spec = chart.to_dict()
-    made = []
-    for layer in spec["layer"]:
-        data = layer.get("data", spec.get("data"))
-        made.append({**layer, "rows": spec["datasets"][data["name"]]})
-    return made
-
-
-def parts(chart: alt.LayerChart) -> dict[str, list[dict[str, Any]]]:
-    """The rows of all layers, by the part that they draw."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for layer in layers(chart):
-        for row in layer["rows"]:
-            if layer["mark"]["type"] != "text" and "part" in row:
-                found.setdefault(row["part"], []).append(row)
-    return found
-
-
-def words(chart: alt.LayerChart) -> list[Any]:
-    """The texts that a chart without marks shows."""
-    return [row.get("text") for layer in layers(chart) for row in layer["rows"]]
+def summary(n: int, hours: list[float], *, running: int = 0) -> pd.DataFrame:
+    """A summary in which half of a stage are through after ``hours``; NaN for "not enough yet"."""
+    half = pd.Series(hours, dtype="float64")
+    known = half.notna()
+    return pd.DataFrame(
+        {
+            "stage": [stage.value for stage in STAGES][: len(hours)],
+            "n": n,
+            "finished": n - running,
+            "running": running,
+            "never_seen": 0,
+            "p10_h": half / 4,
+            "p25_h": half / 2,
+            "p50_h": half,
+            "p75_h": half * 1.5,
+            "p90_h": half * 2,
+            "note": [
+                "" if one else f"not enough yet: {n - running} finished, {running} running"
+                for one in known
+            ],
+        }
+    )
 
 
 def test_percentiles_are_bars_in_the_order_of_the_api() -> None:
-    """Each stage is a row, in order, with its n; the bar goes from p10 to p90, the mark at p50."""
-    summary = durations.summarize(lives(40, running=3))
-    chart = charts.stage_times(summary)
+    """Each stage is a row with its n; a bar p10 to p90, a thicker one p25 to p75, p50."""
+    frame = summary(40, [2, 4, 6, 8, 10, 20])
+    frame.loc[5, "running"] = 3
+    chart = charts.stage_times(frame)
 
     order = layers(chart)[0]["encoding"]["y"]["sort"]
     assert [label.split("\n")[0] for label in order] == NAMES
     assert order[0].endswith("\nn 40")
     assert order[-1].endswith("\nn 40, 3 running")
     drawn = parts(chart)
-    assert [row["from_h"] for row in drawn["8 of 10 avatars"]] == summary["p10_h"].tolist()
-    assert [row["to_h"] for row in drawn["8 of 10 avatars"]] == summary["p90_h"].tolist()
-    assert [row["p50_h"] for row in drawn["half are through"]] == summary["p50_h"].tolist()
-    assert set(drawn) == {"8 of 10 avatars", "half are through"}
+    for part, low, high in (("8 of 10 avatars", 10, 90), ("the middle half", 25, 75)):
+        assert [row["from_h"] for row in drawn[part]] == frame[f"p{low}_h"].tolist()
+        assert [row["to_h"] for row in drawn[part]] == frame[f"p{high}_h"].tolist()
+    assert [row["p50_h"] for row in drawn["half are through"]] == frame["p50_h"].tolist()
+    assert set(drawn) == {"8 of 10 avatars", "the middle half", "half are through"}
+    sizes = {
+        layer["rows"][0]["part"]: layer["mark"]["size"]
+        for layer in layers(chart)
+        if layer["mark"]["type"] == "bar"
+    }
+    assert sizes["the middle half"] > sizes["8 of 10 avatars"]
+    named = [layer for layer in layers(chart) if layer["mark"]["type"] == "text"]
+    assert [row["half"] for row in named[0]["rows"]][:2] == ["2 h", "4 h"]
 
 
 def test_a_percentile_that_is_not_known_is_drawn_as_open() -> None:
-    """Where p10 or p90 is missing, a fainter bar says that it is not known how far."""
-    summary = durations.summarize(lives(9))
-    summary.loc[0, "p90_h"] = float("nan")
-    summary.loc[1, "p10_h"] = float("nan")
-    summary.loc[2, ["p10_h", "p90_h"]] = float("nan")
-    drawn = parts(charts.stage_times(summary))
+    """Where percentiles are missing, a fainter bar says that it is not known how far."""
+    frame = summary(9, [4, 4, 4, 4, 4, 8])
+    frame.loc[0, "p90_h"] = float("nan")
+    frame.loc[1, "p10_h"] = float("nan")
+    frame.loc[2, ["p10_h", "p90_h"]] = float("nan")
+    frame.loc[3, ["p75_h", "p90_h"]] = float("nan")
+    frame.loc[4, ["p10_h", "p25_h", "p75_h", "p90_h"]] = float("nan")
+    drawn = parts(charts.stage_times(frame))
 
-    half = summary["p50_h"].tolist()
-    open_bars = [(row["from_h"], row["to_h"]) for row in drawn["not known how far"]]
-    end = max(to for _, to in open_bars)
-    assert end > summary["p90_h"].max()
-    assert open_bars == [(half[0], end), (0, half[1]), (0, half[2]), (half[2], end)]
-    known = [(row["from_h"], row["to_h"]) for row in drawn["8 of 10 avatars"]][:2]
-    assert known == [(summary.loc[0, "p10_h"], half[0]), (half[1], summary.loc[1, "p90_h"])]
-    assert len(drawn["8 of 10 avatars"]) == 5
+    def bars(part: str) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for row in drawn[part]:
+            found.setdefault(row["stage"], []).append((row["from_h"], row["to_h"]))
+        return found
+
+    end = max(row["to_h"] for row in drawn["not known how far"])
+    assert end > frame["p90_h"].max()
+    assert bars("not known how far") == {
+        "Pending": [(6, end)],
+        "Processing": [(0, 2)],
+        "Voice creating": [(0, 2), (6, end)],
+        "Video validating": [(4, end)],
+        "Crop and matte": [(0, 4), (4, end)],
+    }
+    assert bars("8 of 10 avatars") == {
+        "Pending": [(1, 6)],
+        "Processing": [(2, 8)],
+        "Video validating": [(1, 4)],
+        "Reviewing": [(2, 16)],
+    }
+    assert bars("the middle half")["Video validating"] == [(2, 4)]
+    assert "Crop and matte" not in bars("the middle half")
+
+
+def test_an_interval_of_the_median_is_a_line_below_the_bar() -> None:
+    """With the columns of the interval, a line with two ends says how sure the median is."""
+    frame = summary(40, [2, 4]).assign(p50_low_h=[1.5, float("nan")], p50_high_h=[3.0, 9.0])
+    chart = charts.stage_times(frame)
+    rules = [layer for layer in layers(chart) if layer["mark"].get("size") == 2]
+    assert [(row["p50_low_h"], row["p50_high_h"]) for row in rules[0]["rows"]] == [(1.5, 3.0)]
+    assert rules[0]["rows"][0]["median"] == "1 h 30 min to 3 h"
+    assert rules[0]["mark"]["yOffset"] > 0
+    assert len([layer for layer in layers(chart) if layer["mark"]["type"] == "tick"]) == 2
+    legend = rules[0]["encoding"]["opacity"]["legend"]["values"]
+    assert "half, 95 % sure" in legend
 
 
 def test_without_percentiles_single_visits_are_drawn_with_their_bounds() -> None:
@@ -115,6 +152,7 @@ def test_without_percentiles_single_visits_are_drawn_with_their_bounds() -> None
         ("a", "pending", 0, 1), ("a", "voice_creating", 3, 5), ("a", "video_validating", 6, 7)
     )
     chart = charts.stage_times(durations.summarize(frame), frame)
+    check_house_style(chart)
     drawn = parts(chart)
 
     spans = {
@@ -162,12 +200,10 @@ def test_at_most_six_single_visits_are_drawn_and_ended_ones_first() -> None:
 def test_the_hours_axis_has_a_unit_and_few_round_ticks() -> None:
     """Hours stand on the axis, in days when it is long, and the axis begins at 0."""
     for scale, ticks in ((1, [0, 3, 6, 9, 12]), (0.02, None), (24, None), (1000, None)):
-        summary = durations.summarize(lives(9))
-        names = ["p10_h", "p50_h", "p90_h"]
-        summary[names] *= scale
+        frame = summary(9, [6 * scale] * 6)
         x = next(
             layer["encoding"]["x"]
-            for layer in layers(charts.stage_times(summary))
+            for layer in layers(charts.stage_times(frame))
             if layer["mark"]["type"] == "bar"
         )
         assert x["title"] == "Hours"
@@ -257,10 +293,9 @@ def test_a_timeline_is_of_one_persona_and_may_have_its_own_title() -> None:
 def test_empty_frames_say_that_there_is_nothing_yet() -> None:
     """Without a visit a chart says so, under the question that it would have answered."""
     none = visits()
-    summary = durations.summarize(none)
     for chart in (
-        charts.stage_times(summary, none),
-        charts.stage_times(summary.head(0)),
+        charts.stage_times(durations.summarize(none), none),
+        charts.stage_times(durations.summarize(none).head(0)),
         charts.timeline(none, now=DAY),
     ):
         assert words(chart) == ["Nothing to show yet"]
@@ -282,16 +317,11 @@ def test_a_chart_stays_small_and_colourless_at_any_size(number: int) -> None:
     frame = lives(number, running=number // 4)
     one = frame.loc[frame["persona_id"] == "p0000"]
     for chart in (
-        charts.stage_times(durations.summarize(frame), frame),
+        charts.stage_times(summary(number, [12] * 6), frame),
         charts.timeline(one, now=DAY + timedelta(days=9)),
     ):
-        spec = chart.to_dict()
-        assert spec["width"] == "container"
-        text = json.dumps({key: spec[key] for key in ("layer", "title")})
-        assert "#" not in text
-        assert '"scheme"' not in text
-        assert '"fill"' not in text
-        assert len(json.dumps(spec)) < 40_000
+        check_house_style(chart)
+        assert len(chart.to_json()) < 40_000
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,14 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "coverage": ("stages",),
     "flow": ("curves", "stages"),
     "office_hours": (),
-    "eta": ("durations", "office_hours", "outcomes"),
+    "sojourns": ("models", "office_hours", "stages"),
+    "eta": ("durations", "sojourns"),
     "backtest": ("eta",),
-    "charts": ("durations",),
+    "charts": ("models", "words"),
     "export": ("errors",),
     "tables": ("words",),
-    "ui": ("backtest", "charts", "coverage", "export", "flow", "session", "tables"),
-    "cli": ("backtest", "charts", "coverage", "export", "flow", "session", "tables"),
+    "ui": ("backtest", "charts", "coverage", "export", "flow", "outcomes", "session", "tables"),
+    "cli": ("backtest", "charts", "coverage", "export", "flow", "outcomes", "session", "tables"),
     "__main__": ("cli",),
 }
 CORE = ("models", "errors", "clock", "settings", "client", "store", "pacing", "tracker", "stages")
@@ -88,6 +89,7 @@ HEAVY = (
     "sqlalchemy",
     "starlette",
     "streamlit",
+    "surpyval",
     "uvicorn",
 )
 

@@ -8,11 +8,12 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from avatarkit import charts, export, stages, tables
+from avatarkit import charts, eta, export, stages, tables
 from avatarkit.models import ProcessStatus
 from avatarkit.session import Session
-from avatarkit.ui import running
-from avatarkit.words import stage_name
+from avatarkit.ui import estimates, running
+from avatarkit.ui.estimates import Estimates, Log
+from avatarkit.words import in_words, stage_name
 
 REFRESH_S = 2
 Color = Literal["green", "red", "violet", "blue"]
@@ -71,7 +72,9 @@ def _uncertain() -> None:
 @st.fragment(run_every=REFRESH_S)
 def _live() -> None:
     session = running.get().session
-    personas = session.store.personas()
+    known = estimates.of(session)
+    log = known.log()
+    personas = log.personas
     if personas.empty:
         st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
         return
@@ -86,7 +89,8 @@ def _live() -> None:
     )
     shown = personas[personas["status"].isin(chosen)] if chosen else personas
     now = session.clock.now()
-    rows = tables.tracking(shown, session.store.sightings(), now)
+    arrivals = known.arrivals(log)
+    rows = tables.tracking(shown, log.sightings, now, arrivals)
     st.dataframe(
         rows,
         hide_index=True,
@@ -96,6 +100,8 @@ def _live() -> None:
             "status",
             "progress",
             "in_status_for",
+            "late",
+            "ready",
             "age",
             "last_look",
             "next_look",
@@ -107,6 +113,12 @@ def _live() -> None:
             "status": st.column_config.TextColumn("Status", width=130),
             "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
             "in_status_for": "In it for",
+            "late": st.column_config.TextColumn(
+                "Late", help="In its stage for longer than 95 % of all.", width=60
+            ),
+            "ready": st.column_config.TextColumn(
+                "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details."
+            ),
             "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
             "last_look": "Last look",
             "next_look": "Next look",
@@ -115,6 +127,17 @@ def _live() -> None:
         },
     )
     st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
+    _aging(known, log, shown, arrivals)
+
+
+def _aging(known: Estimates, log: Log, shown: pd.DataFrame, arrivals: pd.DataFrame | None) -> None:
+    times = known.stage_times(log)
+    if arrivals is None or times is None:
+        return
+    names = shown[["persona_id", "creator_name"]]
+    still = arrivals.merge(names.assign(creator_name=names["creator_name"].fillna("")))
+    if not still.empty:
+        st.altair_chart(charts.aging(still, times.summary), key="tracker_aging")
 
 
 def _order(statuses: pd.Series) -> list[str]:
@@ -174,6 +197,7 @@ def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> No
         st.error(row["failed_reason"], icon=":material/error:")
     if pd.notna(row["last_error"]):
         st.warning(f"Last look: {row['last_error']}", icon=":material/warning:")
+    _arrival(session, persona_id)
     personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
     sightings = session.store.sightings(persona_id)
     visits = stages.visits(sightings, now=now, personas=personas)
@@ -192,3 +216,30 @@ def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> No
     answer = session.store.persona(persona_id)
     with st.expander("Everything the API said at the last look"):
         st.json(answer.model_dump_json(exclude_unset=True) if answer else "{}")
+
+
+def _arrival(session: Session, persona_id: str) -> None:
+    known = estimates.of(session)
+    arrivals = known.arrivals(known.log())
+    if arrivals is None:
+        return
+    for _, one in arrivals.loc[arrivals["persona_id"] == persona_id].iterrows():
+        if one["late"]:
+            st.warning(
+                f"Late: it has been in {stage_name(one['stage'])} for at least "
+                f"{in_words(one['in_stage_h'])}, longer than 95 % of all.",
+                icon=":material/schedule:",
+            )
+        st.markdown(_expected(one))
+
+
+def _expected(one: pd.Series) -> str:
+    """When it is ready, how sure that is, and by what."""
+    chance = one["chance_done"]
+    done = "" if pd.isna(chance) else f" Chance of done: **{chance:.0%}**."
+    lives = "1 finished avatar" if one["n"] == 1 else f"{one['n']:,} finished avatars"
+    by = one["basis"] if one["basis"] == eta.CLAIM else f"{one['basis']} ({lives})"
+    return (
+        f"Ready **{tables.ready(one['p10_at'], one['p90_at'])}** (UTC) in 8 of 10 cases, half of "
+        f"the time by {one['p50_at']:%Y-%m-%d %H:%M}.{done} Basis: {by}."
+    )

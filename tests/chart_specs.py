@@ -1,0 +1,60 @@
+"""What a chart holds, read from its specification."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import altair as alt
+
+
+def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
+    """Each layer with its mark, its encoding and its rows."""
+    spec = chart.to_dict()
+    made = []
+    for layer in spec["layer"]:
+        data = layer.get("data", spec.get("data"))
+        made.append({**layer, "rows": spec["datasets"][data["name"]]})
+    return made
+
+
+def parts(chart: alt.LayerChart) -> dict[str, list[dict[str, Any]]]:
+    """The rows of all layers, by the part that they draw."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for layer in layers(chart):
+        for row in layer["rows"]:
+            if layer["mark"]["type"] != "text" and "part" in row:
+                found.setdefault(row["part"], []).append(row)
+    return found
+
+
+def words(chart: alt.LayerChart) -> list[Any]:
+    """The texts that a chart without marks shows."""
+    return [row.get("text") for layer in layers(chart) for row in layer["rows"]]
+
+
+def axes(chart: alt.LayerChart) -> dict[str, str]:
+    """The titles of the axes x and y."""
+    found: dict[str, str] = {}
+    for layer in layers(chart):
+        for name in ("x", "y"):
+            title = layer["encoding"].get(name, {}).get("title")
+            if title is not None:
+                found[name] = title
+    return found
+
+
+def check_house_style(chart: alt.LayerChart) -> None:
+    """A question as title, the container's width, colours left to the theme, not too much data."""
+    spec = chart.to_dict()
+    assert spec["title"]["text"].endswith("?")
+    assert spec["width"] == "container"
+    text = json.dumps({key: spec[key] for key in ("layer", "title")})
+    assert "#" not in text
+    for word in ("scheme", "fill", "stroke"):
+        assert f'"{word}":' not in text
+    for layer in layers(chart):
+        scale = layer["encoding"].get("color", {}).get("scale", {})
+        assert "range" not in scale
+    assert sum(len(rows) for rows in spec.get("datasets", {}).values()) < 5_000
+    assert len(json.dumps(spec)) < 400_000
