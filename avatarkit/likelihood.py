@@ -222,18 +222,21 @@ class _Between:
     def inside(self, values: Floats) -> Floats:
         from scipy.special import expit
 
-        return self.low + (self.high - self.low) * expit(values)
+        within: Floats = self.low + (self.high - self.low) * expit(values)
+        return within
 
     def slope(self, values: Floats) -> Floats:
         from scipy.special import expit
 
-        return (self.high - self.low) * expit(values) * expit(-values)
+        slope: Floats = (self.high - self.low) * expit(values) * expit(-values)
+        return slope
 
     def outside(self, values: Floats) -> Floats:
         from scipy.special import logit
 
         share = (values - self.low) / (self.high - self.low)
-        return logit(np.clip(share, 0.01, 0.99))
+        without: Floats = logit(np.clip(share, 0.01, 0.99))
+        return without
 
 
 _LOCATION = _Between(-15.0, 15.0)

@@ -375,10 +375,23 @@ class TestStageTimes:
         """A toggle adds the interval of each median, and what it takes is worked out once."""
         lived(12)
         test = page(_stage_times)
+        patiently(test, lambda: len(test.dataframe) > 0)
         assert "p50_interval" not in test.dataframe[0].value
         test.toggle(key="stage_times_sure").set_value(True).run()
         patiently(test, lambda: "p50_interval" in test.dataframe[0].value)
         assert not test.exception
+
+    def test_the_fit_beside_what_was_counted_on_request(self) -> None:
+        """A toggle draws both curves of the stage that is chosen, or says why there is one only."""
+        lived(12)
+        test = page(_stage_times)
+        patiently(test, lambda: len(test.dataframe) > 0)
+        test.toggle(key="stage_times_check").set_value(True).run()
+        patiently(test, lambda: "Does the fit agree with what was counted?" in charts_of(test))
+        chosen = test.selectbox(key="stage_times_check_stage")
+        chosen.set_value("reviewing").run()
+        assert not test.exception
+        assert chosen.value == "reviewing"
 
     @pytest.mark.parametrize(
         ("question", "chart", "said"),

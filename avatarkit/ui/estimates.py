@@ -135,6 +135,7 @@ class Estimates:
         self._log: Kept[Log] = Kept(clock)
         self._times: Kept[StageTimes] = Kept(clock)
         self._sure: Kept[pd.DataFrame] = Kept(clock)
+        self._curves: Kept[pd.DataFrame] = Kept(clock)
         self._arrivals: Kept[pd.DataFrame] = Kept(clock)
         self._ends: Kept[Ends] = Kept(clock)
         self._certain: Kept[str] = Kept(clock)
@@ -164,6 +165,10 @@ class Estimates:
     def sure(self, log: Log) -> pd.DataFrame | None:
         """The summary with the intervals of the medians."""
         return self._sure.get(log.state, lambda: durations.summarize(log.visits, interval=True))
+
+    def curves(self, log: Log) -> pd.DataFrame | None:
+        """The fitted and the nonparametric curve of each stage."""
+        return self._curves.get(log.state, lambda: durations.survival(log.visits))
 
     def arrivals(self, log: Log) -> pd.DataFrame | None:
         """When each running persona will be ready; nobody is late before stage times are known."""

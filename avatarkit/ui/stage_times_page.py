@@ -9,6 +9,7 @@ from avatarkit import charts, export, flow, stages, tables
 from avatarkit.session import Session
 from avatarkit.ui import estimates, running
 from avatarkit.ui.estimates import Estimates, Log
+from avatarkit.words import stage_name
 
 REFRESH_S = 5
 STAGES, ENDS, FLOW, WAITING = "Stages", "Ends", "In flight", "Waiting times"
@@ -39,6 +40,8 @@ HOW_TO_READ = """
 - Avatars that are **still running** count too: they have taken at least as long as they have been
   seen. Leaving them out would make every stage look shorter than it is.
 - A stage that passed between two looks was **never seen**: it took no longer than the gap.
+- The bars come from the distribution under which all those ranges are likeliest. The **fit beside
+  what was counted** shows whether that can be trusted; where the two part, the note says so.
 - p50 is the time that half of the avatars need at most, p90 the time for nine of ten.
 - Where there is too little to say, the table says so instead of guessing.
 - **Ends** are shares of all avatars, those that are still running among them, not of those that
@@ -120,6 +123,31 @@ def _by_stage(known: Estimates, log: Log) -> None:
     )
     if certain := known.certain(log):
         st.caption(certain)
+    if st.toggle("Show the fit beside what was counted", key="stage_times_check"):
+        _check(known, log)
+
+
+def _check(known: Estimates, log: Log) -> None:
+    curves = known.curves(log)
+    if curves is None:
+        st.caption(SOON)
+        return
+    if curves.empty:
+        st.caption("No stage has a fit yet.")
+        return
+    stage = st.selectbox(
+        "Stage",
+        list(curves["stage"].unique()),
+        format_func=stage_name,
+        key="stage_times_check_stage",
+    )
+    shown = curves.loc[curves["stage"] == stage]
+    st.altair_chart(charts.survival(shown), key="stage_times_check_chart")
+    if "nonparametric" not in set(shown["curve"]):
+        st.caption(
+            "The looks were too far apart to count this stage without a fit: its times are not "
+            "known to a fifth."
+        )
 
 
 def _ends(known: Estimates, log: Log) -> None:
