@@ -91,12 +91,18 @@ def summary(stages: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})
 
 
-def statuses(personas: pd.DataFrame, sightings: pd.DataFrame, now: datetime) -> str:
-    """The tracked personas as a table of text, newest first."""
+def statuses(
+    personas: pd.DataFrame,
+    sightings: pd.DataFrame,
+    now: datetime,
+    arrivals: pd.DataFrame | None = None,
+) -> str:
+    """The tracked personas as a table of text, newest first; ``arrivals`` as in ``tracking``."""
     if personas.empty:
         return "No avatars yet; submit one with 'submit'."
-    rows = tracking(personas, sightings, now)
-    columns = ["persona_id", "creator_name", "status", "age", "last_look", "failed_reason"]
+    rows = tracking(personas, sightings, now, arrivals)
+    columns = ["persona_id", "creator_name", "status", "age", "last_look"]
+    columns += [name for name in ("ready", "late", "failed_reason") if (rows[name] != "").any()]
     for column in ("creator_name", "failed_reason"):
         rows[column] = rows[column].str.slice(0, 60)
     return rows[columns].to_string(index=False, justify="left")

@@ -55,10 +55,21 @@ class TestTheWholeStory:
         assert list(frame["persona_id"]) == [persona_id]
         assert list(frame["status"]) == ["done"]
         assert json.loads(frame["labels"][0]) == ["sandbox:done", "x"]
-        for table in ("stage-times", "sightings", "submissions"):
+        for table in ("stage-times", "percentiles", "sightings", "submissions"):
             path = tmp_path / f"{table}.csv"
             assert run("export", table, "--output", path).exit_code == 0
             assert len(pd.read_csv(path)) >= 1
+
+    def test_when_each_is_ready(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The table has a range for what runs, and the CSV says what it rests on."""
+        monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "1")
+        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+        listed = run("status")
+        assert "ready" in listed.stdout
+        assert " to " in listed.stdout
+        path = tmp_path / "arrivals.csv"
+        assert run("export", "arrivals", "--output", path).exit_code == 0
+        assert pd.read_csv(path)["basis"].tolist() == ["the vendor's claim, not your data"]
 
     def test_submit_and_wait(self) -> None:
         """--wait ends with the persona; the exit code tells how."""
