@@ -96,6 +96,91 @@ class TestFrames:
             assert list(none.dtypes.items()) == list(some.dtypes.items())
         assert list(full[0].columns) == list(frames.PERSONAS.columns)
 
+    def test_sightings_are_by_persona_and_time_on_every_database(self, store: Store) -> None:
+        """Letters sort by their code, not as a language of the server has them."""
+        for minutes, name, status in (
+            (5, "b", "pending"),
+            (6, "B", "pending"),
+            (7, "a-2", "pending"),
+            (8, "a1", "pending"),
+            (9, "b", "processing"),
+            (10, "b", "voice_creating"),
+        ):
+            at = T0 + minutes * MINUTE
+            seen = persona(status, id=name)
+            store.record(seen, asked_at=at, answered_at=at, source="list", next_look=soon)
+        rows = store.sightings()
+        assert list(zip(rows["persona_id"], rows["status"], strict=True)) == [
+            ("B", "pending"),
+            ("a-2", "pending"),
+            ("a1", "pending"),
+            ("b", "pending"),
+            ("b", "processing"),
+            ("b", "voice_creating"),
+        ]
+        assert rows.index.tolist() == list(range(6))
+        alone = store.sightings("b")
+        assert alone["status"].tolist() == ["pending", "processing", "voice_creating"]
+
+    def test_many_rows_come_whole(self, store: Store) -> None:
+        """A log is read in parts; all rows arrive, in the order they came where times agree."""
+        count = 3 * frames._CHUNK + 7
+        start = schema.to_us(T0)
+        with store._write() as connection:
+            rows = [
+                {
+                    "account": "other" if number % 10 == 9 else "mine",
+                    "persona_id": f"p{number % 50:02d}",
+                    "status": "pending" if number % 2 else "processing",
+                    "first_seen_us": start + number // 100,
+                    "last_seen_us": start + 2 * number,
+                    "times_seen": number,
+                    "reported_us": None if number % 3 else start - number,
+                    "failed_reason": None if number % 7 else f"reason {number}",
+                    "source": "poll",
+                }
+                for number in range(count)
+            ]
+            connection.execute(schema.sightings.insert(), rows)
+        expected = sorted(
+            (row for row in rows if row["account"] == "mine"),
+            key=lambda row: (row["persona_id"], row["first_seen_us"]),
+        )
+        frame = store.sightings()
+        for name in ("persona_id", "status", "times_seen", "failed_reason", "source"):
+            found = frame[name].astype("object")
+            assert found.where(found.notna(), None).tolist() == [row[name] for row in expected]
+        for name in ("first_seen", "last_seen", "reported"):
+            found = [None if pd.isna(at) else schema.to_us(at) for at in frame[f"{name}_at"]]
+            assert found == [row[f"{name}_us"] for row in expected]
+        assert len(store.sightings("p03")) == sum(row["persona_id"] == "p03" for row in expected)
+
+    def test_a_database_that_breaks_while_it_is_read_is_told_in_a_sentence(
+        self, tmp_path: Path
+    ) -> None:
+        """A damaged file ends in a StoreError that names the file, not in a driver's error."""
+        file = tmp_path / "log.db"
+        with Store(f"sqlite:///{file}", account="mine") as store, store._write() as connection:
+            row = {
+                "account": "mine",
+                "status": "pending",
+                "first_seen_us": 1,
+                "last_seen_us": 2,
+                "times_seen": 1,
+                "source": "poll",
+            }
+            rows = [{**row, "persona_id": f"p{number}"} for number in range(20_000)]
+            connection.execute(schema.sightings.insert(), rows)
+        damaged = bytearray(file.read_bytes())
+        middle = len(damaged) // 2
+        damaged[middle:] = b"\xff" * (len(damaged) - middle)
+        file.write_bytes(damaged)
+        with (
+            Store(f"sqlite:///{file}", account="mine") as store,
+            pytest.raises(errors.StoreError, match=r"log\.db did not work \(.*malformed"),
+        ):
+            store.sightings()
+
     def test_a_submission_tells_its_story(self, store: Store) -> None:
         """What was sent, when, and what became of it stand in one row."""
         submission_id = submitted(store)
