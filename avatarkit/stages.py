@@ -133,8 +133,8 @@ def lives(
     - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
     - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the same
       moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds it.
-    - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was submitted
-      here, else the first look.
+    - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was
+      submitted here, else the first look.
     - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it runs
       ``ended_after`` is the last look and ``ended_before`` NaT; for what was found already ended
       ``ended_after`` is its creation, NaT where that is not known.
@@ -146,10 +146,11 @@ def lives(
     created = _created(runs.persona_ids, personas)[runs.persona]
     previous_last, entered_after, entered_before = _entries(runs, created)
     first, last = runs.is_first, runs.is_last
-    began_before = np.fmin(created, runs.first_seen)[first]
-    began_after = np.where(np.isnat(created[first]), _NAT, began_before)
     here = runs.submitted_here[first]
-    began_after[here] = began_before[here] = entered_before[first][here]
+    unknown = np.isnat(created[first]) & ~here
+    # Neither its first status nor the API's updated_at can be older than the persona.
+    began_before = np.where(here | unknown, entered_before[first], entered_after[first])
+    began_after = np.where(unknown, _NAT, began_before)
 
     end = runs.is_end[last]
     ended_after = np.where(end, previous_last[last], runs.last_seen[last])
@@ -158,7 +159,7 @@ def lives(
     ended_before = np.where(end, entered_before[last], _NAT)
     status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
     most = (ended_before - began_after) / _HOUR
-    bounds = {
+    bounds: dict[str, Moments] = {
         "began_after": began_after,
         "began_before": began_before,
         "seen_from": np.where(here, began_before, runs.first_seen[first]),

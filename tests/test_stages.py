@@ -1,7 +1,8 @@
-"""Visits: what follows from looks at a few moments about when stages began and ended."""
+"""Visits and lives: what looks at a few moments say about when something began and ended."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from avatarkit import stages
 from avatarkit.models import STAGES
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 COLUMNS = [
     "persona_id",
     "status",
@@ -25,6 +27,7 @@ COLUMNS = [
     "failed_reason",
     "source",
 ]
+LIFE = ["began_after", "began_before", "seen_from", "ended_after", "ended_before"]
 BOUNDS = ["entered_after", "entered_before", "left_after", "left_before"]
 
 
@@ -49,13 +52,32 @@ def log(*runs: tuple[Any, ...]) -> pd.DataFrame:
 
 def visits(*runs: tuple[Any, ...], now: float = 1000, created: Any = None) -> pd.DataFrame:
     """Visits of such sightings; ``created`` maps a persona to the hour of its creation."""
-    personas = None
-    if created is not None:
-        rows = [(persona, at(hours)) for persona, hours in created.items()]
-        personas = pd.DataFrame(rows, columns=["persona_id", "created_at"])
     moment = at(now)
     assert moment is not None
-    return stages.visits(log(*runs), now=moment, personas=personas)
+    return stages.visits(log(*runs), now=moment, personas=creations(created))
+
+
+def creations(created: dict[str, float | None] | None) -> pd.DataFrame | None:
+    """The frame of personas that were created at these hours."""
+    if created is None:
+        return None
+    rows = [(persona, at(hours)) for persona, hours in created.items()]
+    return pd.DataFrame(rows, columns=["persona_id", "created_at"])
+
+
+def lives(*runs: tuple[Any, ...], now: float = 1000, created: Any = None) -> pd.DataFrame:
+    """Lives of such sightings; ``created`` maps a persona to the hour of its creation."""
+    moment = at(now)
+    assert moment is not None
+    return stages.lives(log(*runs), now=moment, personas=creations(created))
+
+
+def life(frame: pd.DataFrame) -> tuple[Any, ...]:
+    """Status, state and the moments in hours (None where open) of the only row."""
+    assert len(frame) == 1
+    row = frame.iloc[0]
+    hours = (None if pd.isna(row[name]) else (row[name] - DAY) / HOUR for name in LIFE)
+    return (row["status"], row["state"], *hours)
 
 
 def told(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -300,49 +322,240 @@ def test_bad_arguments_are_told_in_a_sentence() -> None:
         stages.visits(log(), now=DAY, personas=pd.DataFrame({"persona_id": ["a"]}))
 
 
+class TestLives:
+    """One row a persona, from its beginning to its end."""
+
+    def test_a_submitted_persona_lives_from_its_creation_to_its_end(self) -> None:
+        """The beginning is exact, the end lies between the last two looks."""
+        for end in ("done", "failed", "rejected"):
+            frame = lives(
+                ("a", "pending", 0.5, 1, 0.25), ("a", "reviewing", 3, 4), ("a", end, 6, 9)
+            )
+            assert life(frame) == (end, end, 0.25, 0.25, 0.25, 4, 6)
+            assert (frame["min_h"][0], frame["max_h"][0]) == (3.75, 5.75)
+
+    def test_updated_at_lowers_the_end(self) -> None:
+        """What the API said of the last change counts for the end as it does for a stage."""
+        frame = lives(("a", "pending", 0, 1), ("a", "done", 6, 9, 5))
+        assert life(frame)[-2:] == (1, 5)
+
+    def test_what_runs_ended_after_its_last_look(self) -> None:
+        """ended_before is NaT and max_h infinite; the last look bounds the age from below."""
+        frame = lives(("a", "pending", 0, 1), ("a", "processing", 2, 7))
+        assert life(frame) == ("processing", "running", 0, 0, 0, 7, None)
+        assert (frame["min_h"][0], frame["max_h"][0]) == (7, np.inf)
+
+    def test_what_runs_again_after_an_end_is_running(self) -> None:
+        """The last status decides, and of two ends in a row the later one."""
+        again = lives(("a", "pending", 0, 1), ("a", "failed", 2, 3), ("a", "reviewing", 5, 6))
+        assert life(again) == ("reviewing", "running", 0, 0, 0, 6, None)
+        twice = lives(("a", "pending", 0, 1), ("a", "failed", 2, 3), ("a", "rejected", 5, 6))
+        assert life(twice) == ("rejected", "rejected", 0, 0, 0, 3, 5)
+
+    def test_a_persona_found_midway_began_at_its_creation_and_is_followed_since(self) -> None:
+        """Its creation dates the beginning, the first look says since when anybody knew."""
+        frame = lives(("a", "reviewing", 5, 6, 3, "list"), created={"a": 1})
+        assert life(frame) == ("reviewing", "running", 1, 1, 5, 6, None)
+        assert frame["min_h"][0] == 5
+
+    def test_an_unknown_creation_leaves_the_beginning_open(self) -> None:
+        """began_after is NaT and max_h infinite; it began by its first look or updated_at."""
+        for reported, begun in ((None, 5), (3, 3), (5.5, 5)):
+            for created in (None, {"b": 1}, {"a": None}):
+                runs = ("a", "reviewing", 5, 6, reported, "list"), ("a", "done", 8, 8)
+                frame = lives(*runs, created=created)
+                assert life(frame) == ("done", "done", None, begun, 5, 6, 8)
+                assert (frame["min_h"][0], frame["max_h"][0]) == (6 - begun, np.inf)
+
+    def test_a_creation_after_the_first_look_is_cut_to_it(self) -> None:
+        """Two clocks may disagree; nobody is seen before it began."""
+        frame = lives(("a", "processing", 5, 6, None, "list"), created={"a": 9})
+        assert life(frame) == ("processing", "running", 5, 5, 5, 6, None)
+
+    def test_what_is_found_already_ended_ended_after_its_creation(self) -> None:
+        """Nothing else bounds its end from below; without a creation nothing does."""
+        run = ("a", "failed", 9, 12, None, "list")
+        known = lives(run, created={"a": 2})
+        assert life(known) == ("failed", "failed", 2, 2, 9, 2, 9)
+        assert (known["min_h"][0], known["max_h"][0]) == (0, 7)
+        unknown = lives(run)
+        assert life(unknown) == ("failed", "failed", None, 9, 9, None, 9)
+        assert (unknown["min_h"][0], unknown["max_h"][0]) == (0, np.inf)
+
+    def test_a_create_that_answers_an_end_is_over_at_once(self) -> None:
+        """It began and ended at its creation."""
+        assert life(lives(("a", "failed", 1, 4, 0.5))) == ("failed", "failed", *[0.5] * 5)
+
+    def test_an_unknown_status_is_kept_and_runs(self) -> None:
+        """A status that nobody has heard of is no end."""
+        frame = lives(("a", "polishing", 0, 1), ("b", "done", 0, 1), ("a", "later", 2, 3))
+        assert frame["status"].tolist() == ["later", "done"]
+        assert frame["state"].tolist() == ["running", "done"]
+
+    def test_there_is_one_row_a_persona_in_order(self) -> None:
+        """Rows of the log may come in any order; the result is by persona."""
+        runs = (("b", "pending", 0, 1), ("a", "pending", 3, 4), ("b", "done", 6, 7))
+        frame = log(*runs)
+        expected = stages.lives(frame, now=DAY + timedelta(days=9))
+        assert expected["persona_id"].tolist() == ["a", "b"]
+        assert expected.index.tolist() == [0, 1]
+        for seed in range(4):
+            shuffled = frame.sample(frac=1, random_state=seed)
+            again = stages.lives(shuffled, now=DAY + timedelta(days=9))
+            pd.testing.assert_frame_equal(again, expected)
+
+    def test_a_past_moment_can_be_replayed(self) -> None:
+        """An end that was first seen after now has not been seen yet."""
+        runs = (("a", "pending", 0, 1), ("a", "processing", 2, 8), ("a", "done", 9, 9))
+        assert life(lives(*runs, now=5)) == ("processing", "running", 0, 0, 0, 5, None)
+        assert lives(*runs, now=-1).empty
+
+    def test_an_empty_log_gives_the_same_columns_and_dtypes(self) -> None:
+        """Without sightings nobody lives, and a page can still compute with the frame."""
+        full = lives(("a", "pending", 0, 1), ("a", "done", 4, 4))
+        untyped = stages.lives(pd.DataFrame(columns=COLUMNS), now=DAY)
+        for empty in (lives(), lives(created={"a": 1}), untyped):
+            assert empty.empty
+            pd.testing.assert_series_equal(empty.dtypes, full.dtypes)
+        assert list(full.columns) == ["persona_id", "status", "state", *LIFE, "min_h", "max_h"]
+        assert {str(full[name].dtype) for name in LIFE} == {"datetime64[us, UTC]"}
+
+    def test_bad_arguments_are_told_in_a_sentence(self) -> None:
+        """A naive now and a frame of another kind are refused with what to do instead."""
+        with pytest.raises(ValueError, match=r"now must carry a time zone; .*clock\.now"):
+            stages.lives(log(), now=datetime(2026, 1, 1))  # noqa: DTZ001 the mistake itself
+        with pytest.raises(ValueError, match=r"no column source; pass store\.sightings"):
+            stages.lives(log().drop(columns=["source"]), now=DAY)
+        with pytest.raises(ValueError, match=r"no column created_at; pass store\.personas"):
+            stages.lives(log(), now=DAY, personas=pd.DataFrame({"persona_id": ["a"]}))
+
+
+@dataclass
+class Watched:
+    """A true life in minutes since its creation, and what looks at it found."""
+
+    visits: list[tuple[str, int, int]]
+    """(stage, entered, left), one after the other."""
+    end: str
+    ended: int
+    runs: list[list[Any]]
+    """(status, first look, last look, reported_at)"""
+    submitted_here: bool
+    creation_known: bool
+
+    def frame(self) -> pd.DataFrame:
+        """Its sightings."""
+        hours = [
+            ("a", status, *(None if at is None else at / 60 for at in moments))
+            for status, *moments in self.runs
+        ]
+        source = "create" if self.submitted_here else "list"
+        return log((*hours[0], source), *hours[1:])
+
+    def personas(self) -> pd.DataFrame | None:
+        """What else is known of its creation."""
+        if not self.creation_known:
+            return None
+        return pd.DataFrame({"persona_id": ["a"], "created_at": [DAY]})
+
+
 @st.composite
-def watched_life(draw: st.DrawFn) -> tuple[list[tuple[str, float, float]], list[float]]:
-    """True visits (stage, entered, left) of one persona, and the moments it was looked at."""
-    lengths = draw(st.lists(st.floats(0.01, 50), min_size=6, max_size=6))
-    ends = np.cumsum([0, *lengths])
-    life = [
-        (stage.value, float(entered), float(left))
-        for stage, entered, left in zip(STAGES, ends[:-1], ends[1:], strict=True)
-    ]
-    gaps = draw(st.lists(st.floats(0.01, 40), min_size=1, max_size=30))
-    return life, [0.0, *np.cumsum(gaps).tolist()]
+def watched(draw: st.DrawFn) -> Watched:
+    """A life with stages left out, unheard-of ones and any end; submitted here or found."""
+    names = [STAGES[0].value, *(stage.value for stage in STAGES[1:] if draw(st.integers(0, 9)))]
+    end = draw(st.sampled_from(["done", "done", "failed", "rejected"]))
+    if end != "done":
+        names = names[: draw(st.integers(1, len(names)))]
+    if draw(st.integers(0, 3)) == 0:
+        names.insert(draw(st.integers(1, len(names))), "polishing")
+    long = st.integers(0, 2000) | st.integers(0, 30)
+    lengths = draw(st.lists(long, min_size=len(names), max_size=len(names)))
+    edges = [0, *np.cumsum(lengths).tolist()]
+    visits = list(zip(names, edges[:-1], edges[1:], strict=True))
 
-
-@settings(max_examples=150, deadline=None)
-@given(watched_life(), st.booleans())
-def test_the_bounds_contain_the_truth(
-    watched: tuple[list[tuple[str, float, float]], list[float]], reports: bool
-) -> None:
-    """Whatever the life and the looks, entry, exit and duration lie within their bounds."""
-    life, looks = watched
+    here = draw(st.booleans())
+    first = draw(st.integers(0, max(lengths[0] - 1, 0) if here else edges[-1] + 100))
+    gaps = draw(st.lists(st.integers(1, 1500) | st.integers(1, 30), max_size=25))
+    reports = draw(st.booleans()) or here
     runs: list[list[Any]] = []
-    for look in looks:
-        index = next((i for i, (_, _, left) in enumerate(life) if look < left), None)
-        status = "done" if index is None else life[index][0]
-        changed = life[-1][2] if index is None else life[index][1]
-        if runs and runs[-1][1] == status:
-            runs[-1][3] = look
-        else:
-            runs.append(["a", status, look, look, changed if reports else None, None])
-    frame = visits(*(tuple(run) for run in runs), now=5000)
+    for look in (first + np.cumsum([0, *gaps])).tolist():
+        status, since = next(
+            ((name, entered) for name, entered, left in visits if look < left), (end, edges[-1])
+        )
+        if runs and runs[-1][0] == status:
+            runs[-1][2] = look
+            continue
+        # It was last modified when its status changed, or later.
+        modified = draw(st.integers(since, look)) if reports else None
+        runs.append([status, look, look, 0 if here and not runs else modified])
+    return Watched(visits, end, edges[-1], runs, here, draw(st.booleans()))
 
-    fuzz = 1e-9
-    by_stage = {stage: (entered, left) for stage, entered, left in life}
-    for (stage, state, after, before, left_after, left_before), (_, row) in zip(
-        told(frame), frame.iterrows(), strict=True
-    ):
-        entered, left = by_stage[stage]
-        assert after - 1e-6 <= entered <= before + 1e-6
-        assert left_after - 1e-6 <= left
-        assert state == "running" or left <= left_before + 1e-6
-        if state != "running":
-            assert row["min_h"] - 1e-6 <= left - entered <= row["max_h"] + 1e-6
-        assert 0 <= row["min_h"] <= row["max_h"] + fuzz
-    last = "done" if runs[-1][1] == "done" else None
-    if last:
-        assert frame["stage"].tolist() == [stage.value for stage in STAGES]
+
+def minutes(moment: pd.Timestamp) -> float:
+    """Minutes since the creation, NaN where there is no moment."""
+    return float((moment - DAY) / timedelta(minutes=1))
+
+
+def holds(low: pd.Timestamp, value: float, high: pd.Timestamp) -> bool:
+    """Whether a value lies between two moments, of which either may be open."""
+    return not (minutes(low) > value or minutes(high) < value)
+
+
+@settings(max_examples=250, deadline=None)
+@given(watched(), st.integers(0, 20_000))
+def test_the_bounds_of_visits_contain_the_truth(watched: Watched, now: int) -> None:
+    """Whatever life, looks and moment, each entry, exit and duration lies in its bounds."""
+    moment = DAY + timedelta(minutes=now)
+    frame = stages.visits(watched.frame(), now=moment, personas=watched.personas())
+
+    truth = {stage: (entered, left) for stage, entered, left in watched.visits}
+    seen = [status for status, first, *_ in watched.runs if first <= now]
+    for row in frame.itertuples():
+        if row.stage not in truth:
+            # The life left this stage out, and nobody can know.
+            assert row.state == "never_seen"
+            assert row.min_h == 0
+            continue
+        entered, left = truth[row.stage]
+        assert holds(row.entered_after, entered, row.entered_before)
+        assert holds(row.left_after, left, row.left_before)
+        assert 0 <= row.min_h <= row.max_h
+        assert row.min_h <= (left - entered) / 60 + 1e-9
+        assert (left - entered) / 60 <= row.max_h + 1e-9
+        assert (row.state == "running") == (row.stage == seen[-1])
+        assert pd.isna(row.left_before) == (row.state == "running")
+        assert (row.state == "never_seen") == (row.stage not in seen)
+        if row.state == "never_seen":
+            assert minutes(row.entered_after) == minutes(row.left_after)
+            assert minutes(row.entered_before) == minutes(row.left_before)
+    assert [stage for stage in frame["stage"] if stage in seen] == [
+        status for status in seen if status not in ("done", "failed", "rejected")
+    ]
+    # What a create answers first was not preceded by anything.
+    begun = seen[:1] == ["pending"] if watched.submitted_here else watched.creation_known
+    if begun and seen and seen[-1] == "done":
+        assert {stage.value for stage in STAGES} <= set(frame["stage"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(watched(), st.integers(0, 20_000))
+def test_the_bounds_of_lives_contain_the_truth(watched: Watched, now: int) -> None:
+    """Whatever life, looks and moment, beginning, end and length lie within their bounds."""
+    moment = DAY + timedelta(minutes=now)
+    frame = stages.lives(watched.frame(), now=moment, personas=watched.personas())
+
+    seen = [run for run in watched.runs if run[1] <= now]
+    assert len(frame) == (1 if seen else 0)
+    for row in frame.itertuples():
+        assert row.status == seen[-1][0]
+        assert row.state == (watched.end if seen[-1][0] == watched.end else "running")
+        assert holds(row.began_after, 0, row.began_before)
+        known = watched.submitted_here or watched.creation_known
+        assert minutes(row.began_before) == 0 or not known
+        assert pd.isna(row.began_after) != known
+        assert minutes(row.seen_from) == (0 if watched.submitted_here else seen[0][1])
+        assert holds(row.ended_after, watched.ended, row.ended_before)
+        assert pd.isna(row.ended_before) == (row.state == "running")
+        assert row.min_h <= watched.ended / 60 + 1e-9
+        assert watched.ended / 60 <= row.max_h + 1e-9
+        assert np.isinf(row.max_h) == (row.state == "running" or not known)
