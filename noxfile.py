@@ -17,6 +17,7 @@ CORE = (
     "models",
     "errors",
     "clock",
+    "origin",
     "settings",
     "transport",
     "answers",

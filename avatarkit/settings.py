@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -13,8 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from avatarkit.errors import ConfigError
+from avatarkit.origin import DEFAULT_BASE_URL, check_base_url
 
-DEFAULT_BASE_URL = "https://api.creatify.ai"
 SECRETS_FILE = Path(".streamlit") / "secrets.toml"
 ENV_FILE = Path(".env")
 # Editors on Windows begin a file with a byte order mark, which is no part of the first name.
@@ -157,29 +156,6 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database that is used: ``database_url``, or a SQLite file in ``folder``."""
         return self.database_url or f"sqlite:///{self.folder / 'avatarkit.db'}"
-
-
-def check_base_url(value: str) -> str:
-    """The origin alone, in lower case; ``ValueError``, one sentence, for whatever is not one.
-
-    Lower case, as the rows of the log belong to a fingerprint of it: one account, one spelling.
-    """
-    text = value.strip().rstrip("/").lower()
-    example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
-    try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError(f"base_url is not a URL; {example}") from None
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"base_url has no scheme http or https; {example}")
-    if not parts.hostname or not port_is_fine or any(c.isspace() for c in text):
-        raise ValueError(f"base_url has no host; {example}")
-    if parts.username or parts.password:
-        raise ValueError(f"base_url must not hold a user or password; {example}")
-    if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise ValueError(f"base_url has a path or more; {example}")
-    return text
 
 
 def _sentence(error: ValidationError) -> str:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from avatarkit.errors import ConfigError
-from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url
+from avatarkit.origin import DEFAULT_BASE_URL, check_base_url
+from avatarkit.settings import Settings
 
 CANARY = "kanarienvogel-7f3a9c51"
 KEYS = {"api_id": "id-1", "api_key": CANARY}
@@ -143,6 +144,13 @@ def test_keys_are_stripped() -> None:
     settings = Settings(api_id=" id-1\n", api_key=SecretStr(f"\t{CANARY} "))
     assert settings.api_id == "id-1"
     assert settings.api_key == SecretStr(CANARY)
+
+
+@pytest.mark.parametrize("host", ["xn--", "a..b", "a" * 64 + ".com", "-é.com"])
+def test_a_host_that_no_lookup_takes_is_refused(host: str) -> None:
+    """It would otherwise fail at the first call, outside of the tree of errors."""
+    with pytest.raises(ValueError, match="base_url has no host that can be looked up"):
+        check_base_url(f"https://{host}")
 
 
 def test_database_url_wins_over_the_file() -> None:
