@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ Hide = Callable[[str], str]
 KEPT_BODY = 2_000
 """Characters of a body that an error keeps."""
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 
 def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = False) -> None:
     """Raise the ``StatusError`` that fits, unless the answer is a success.
@@ -42,7 +45,7 @@ def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = F
         "method": request.method,
         "url": str(request.url),
         "status_code": code,
-        "body": hide(response.text[:KEPT_BODY]),
+        "body": hide(response.text)[:KEPT_BODY],
         "messages": messages,
     }
     if code == 403 and creating:
@@ -83,7 +86,7 @@ def unexpected(response: httpx.Response, what: str, *, hide: Hide) -> Unexpected
         f"The API's answer {what}; check base_url, and report this if it is right.",
         method=response.request.method,
         url=str(response.request.url),
-        body=hide(response.text[:KEPT_BODY]),
+        body=hide(response.text)[:KEPT_BODY],
     )
 
 
@@ -97,11 +100,24 @@ def misfit(error: ValidationError) -> str:
 
 
 def json_of(response: httpx.Response) -> Any:
-    """The JSON of the answer, or None where it is none."""
+    """The JSON of the answer, or None where it is none.
+
+    Half a surrogate, which JSON may hold and no text that is written down, becomes U+FFFD.
+    """
     try:
-        return json.loads(response.content)
+        return _whole(json.loads(response.content))
     except (ValueError, RecursionError):
         return None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
 
 
 def _messages(response: httpx.Response, hide: Hide) -> tuple[tuple[str, ...], dict[str, list[str]]]:

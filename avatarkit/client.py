@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ from avatarkit.transport import (
 Model = TypeVar("Model", bound=BaseModel)
 Progress = Callable[[int, int], None]
 
+_LONGEST_ID = 1_000
 # Failures before the first byte of the request can have left.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}
@@ -227,9 +229,12 @@ class Client:
         return f"Client(base_url={self.base_url!r})"
 
     def _path(self, persona_id: str) -> str:
-        if persona_id.strip(". ") == "":
+        # Longer, or half of a surrogate: no URL can hold it.
+        strange = len(persona_id) > _LONGEST_ID or not persona_id.isprintable()
+        if strange or persona_id.strip(". ") == "":
             url = f"{self.base_url}/api/personas/"
-            message = f"{persona_id!r} is not the id of a persona; copy the id from the tracker."
+            shown = persona_id[:_LONGEST_ID]
+            message = f"{shown!r} is not the id of a persona; copy the id from the tracker."
             raise NotFound(message, method="GET", url=url, status_code=404)
         return f"/api/personas/{quote(persona_id, safe='')}/"
 
@@ -283,7 +288,11 @@ class Client:
         return answers.unexpected(response, what, hide=self._hide)
 
     def _hide(self, text: str) -> str:
-        return text.replace(self._key.get_secret_value(), "[key]")
+        key = self._key.get_secret_value()
+        # Echoed in JSON, quotes and the like of the key are written in another way.
+        for written in (key, json.dumps(key)[1:-1]):
+            text = text.replace(written, "[key]")
+        return text
 
 
 class _ReadWithProgress(io.FileIO):
@@ -324,6 +333,11 @@ def _open_files(
             file.seek(0)
             file.told = told
     return {
-        field: (paths[field].name, file, _MIME.get(paths[field].suffix.lower(), "video/mp4"))
+        field: (_file_name(paths[field]), file, _MIME.get(paths[field].suffix.lower(), "video/mp4"))
         for field, file in opened.items()
     }
+
+
+def _file_name(path: Path) -> str:
+    # Not all file systems keep names in UTF-8, and the form of an upload does.
+    return path.name.encode("utf-8", "replace").decode("utf-8")

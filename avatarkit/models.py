@@ -111,6 +111,8 @@ def _video(value: Any) -> Any:
             check_file(path)
         except OSError as error:  # a name longer than the file system allows, for one
             raise ValueError(f"This path cannot be opened ({error.strerror}).") from None
+        except UnicodeError:
+            raise ValueError("This path cannot be written as the name of a file.") from None
         return path
     raise ValueError("A video must be the path of a file or an http(s) URL.")
 

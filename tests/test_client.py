@@ -402,6 +402,29 @@ class TestRetries:
             client.get_persona("a")
         assert max(slept) <= 3
 
+    def test_a_key_at_the_edge_of_what_is_kept_is_hidden(self) -> None:
+        """A body is cut after the key is blotted out, however JSON has written it."""
+        edge = "x" * 1_985 + KEY + "y" * 100
+        with pytest.raises(errors.ServerError) as caught:
+            client_of(lambda _: httpx.Response(500, text=edge)).get_persona("a")
+        assert KEY[:5] not in caught.value.body
+        strange = 'a"b\\c-and-more'
+        client = Client(
+            BASE,
+            "the-id",
+            strange,
+            transport=httpx.MockTransport(lambda _: httpx.Response(400, json={"echo": strange})),
+        )
+        with client, pytest.raises(errors.InvalidRequest) as found:
+            client.get_persona("a")
+        assert "and-more" not in f"{found.value.body} {found.value}"
+
+    @pytest.mark.parametrize("persona_id", ["a" * 70_000, "\udcff", "a\nb", ""])
+    def test_what_cannot_be_an_id_is_not_found(self, persona_id: str) -> None:
+        """No URL can hold it, so no persona has it."""
+        with pytest.raises(errors.NotFound, match="is not the id of a persona"):
+            client_of(answering(200, {"id": "a"})).get_persona(persona_id)
+
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is cut off at a size, not read until memory ends."""
         monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
