@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from avatarkit.errors import (
+    APIError,
     AvatarkitError,
     PersonaEnded,
     SubmissionUncertain,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from avatarkit.session import Session
+    from avatarkit.tracker import Tracker
 
 
 class Exit(IntEnum):
@@ -127,12 +129,20 @@ def track(
 ) -> None:
     """Follow every avatar to its end.
 
-    Prints each change of status; Ctrl-C ends it.
+    Prints each change of status, and what went wrong in a look; Ctrl-C ends it. Creates whose
+    answer was lost are settled from the account's list, as by 'reconcile'.
     """
+    from avatarkit.tracker import RECONCILE_EVERY
+
     with _session() as session, suppress(KeyboardInterrupt):
         stop = threading.Event()
         tracker, store, clock = session.tracker, session.store, session.clock
+        reconcile_at, told = clock.now(), None
         while True:
+            tracker.last_error = None
+            if clock.now() >= reconcile_at:
+                reconcile_at = clock.now() + RECONCILE_EVERY
+                _reconcile(tracker)
             for change in tracker.look():
                 reason = f" ({change.failed_reason})" if change.failed_reason else ""
                 story = f"{change.before or 'new'} -> {change.after}{reason}"
@@ -140,6 +150,11 @@ def track(
                     f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  "
                     f"{change.creator_name or ''}  {story}"
                 )
+            if tracker.last_error not in (None, told):
+                typer.echo(tracker.last_error, err=True)
+            told = tracker.last_error
+            if once and told is not None:
+                raise typer.Exit(Exit.ERROR)
             next_at = store.next_look_at()
             if once or (until_done and next_at is None):
                 return
@@ -163,6 +178,8 @@ def reconcile(
     """
     with _session() as session:
         tracker = session.tracker
+        if submission_id is None and (became is not None or never_arrived):
+            raise typer.BadParameter("say which submission; 'reconcile' alone lists them.")
         if submission_id is not None:
             if (became is None) != never_arrived:
                 raise AvatarkitError("Say either --became ID or --never-arrived.")
@@ -201,6 +218,11 @@ def status(
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
             typer.echo(tables.statuses(personas, sightings, now, arrivals))
+            for one in session.store.open_submissions():
+                typer.echo(
+                    f"uncertain: {one.submission_id}, sent as {one.creator_name}; 'reconcile' "
+                    "finds out what became of it."
+                )
         else:
             typer.echo(tables.history(session.store.sightings(persona_id)))
 
@@ -245,7 +267,9 @@ def sandbox(
         Path | None, typer.Option(help="Where it keeps its data; without it, nothing is kept.")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
-    speed: Annotated[float, typer.Option(help="Its seconds for each of yours.")] = 2400.0,
+    speed: Annotated[
+        float, typer.Option(max=1_000_000, help="Its seconds for each of yours.")
+    ] = 2400.0,
 ) -> None:
     """Serve the sandbox of the API alone.
 
@@ -264,6 +288,13 @@ def sandbox(
             typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
+
+
+def _reconcile(tracker: Tracker) -> None:
+    try:
+        tracker.reconcile()
+    except APIError as error:
+        tracker.last_error = str(error)
 
 
 def _check_videos(request: PersonaCreate, *, force: bool) -> None:

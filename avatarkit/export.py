@@ -22,7 +22,7 @@ from avatarkit.errors import StoreError
 
 _MOMENT = re.compile(r"_(at|after|before)$")
 _WHOLE = frozenset({"visit_no", "times_seen", "n", "finished", "running", "never_seen"})
-_FLAGS = frozenset({"is_active", "gone"})
+_FLAGS = frozenset({"is_active", "gone", "late", "first", "inside"})
 _LISTS = frozenset({"labels"})
 
 # What a spreadsheet skips before it looks for a formula: white space, control and zero-width signs.

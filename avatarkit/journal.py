@@ -12,7 +12,7 @@ import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psutil
@@ -21,6 +21,9 @@ import sqlalchemy as sa
 from avatarkit import schema
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.schema import to_moment, to_us
+
+LONGEST_SENDING = timedelta(hours=12)
+"""No upload takes longer than this."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,17 @@ def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
 def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     """Settle what processes left behind that are no more; how many submissions there were.
 
-    One that was being sent is uncertain; one that was only prepared never left.
+    One that was being sent is uncertain; one that was only prepared never left. Whether a process
+    of another machine still lives cannot be asked; after ``LONGEST_SENDING`` it is taken as gone.
     """
     table = schema.submissions
-    query = sa.select(table.c.submission_id, table.c.sender, table.c.state).where(
+    columns = table.c.submission_id, table.c.sender, table.c.state, table.c.prepared_us
+    query = sa.select(*columns).where(
         (table.c.account == account) & table.c.state.in_(["prepared", "sending"])
     )
-    dead = [row for row in connection.execute(query) if not _lives(row.sender)]
+    long_ago = to_us(at - LONGEST_SENDING)
+    rows = connection.execute(query).all()
+    dead = [row for row in rows if not _lives(row.sender, elsewhere=row.prepared_us > long_ago)]
     for row in dead:
         if row.state == "sending":
             uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
@@ -152,8 +159,8 @@ def open_submissions(connection: sa.Connection, account: str) -> list[Uncertain]
                 creator_name=row.creator_name,
                 gender=request["gender"],
                 video_scene=request.get("video_scene"),
-                sent_at=to_moment(row.sent_us),
-                broke_at=to_moment(row.broke_us),
+                sent_at=to_moment(row.sent_us or row.prepared_us),
+                broke_at=to_moment(row.broke_us or row.prepared_us),
                 quota_before=row.quota_before,
                 candidates=tuple(
                     Persona.model_validate(kept) for kept in json.loads(row.candidates or "[]")
@@ -185,11 +192,11 @@ def _this_process() -> str:
     return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.2f}"
 
 
-def _lives(sender: str | None) -> bool:
-    """False when the process is surely no more; another machine's cannot be asked."""
+def _lives(sender: str | None, *, elsewhere: bool) -> bool:
+    """False when the process is surely no more; ``elsewhere`` if it is another machine's."""
     host, pid, began = (sender or "||").split("|")
     if host != socket.gethostname():
-        return bool(host)
+        return bool(host) and elsewhere
     try:
         return f"{psutil.Process(int(pid)).create_time():.2f}" == began
     except (psutil.Error, ValueError):

@@ -66,9 +66,23 @@ class Tracker:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
-    def submit(self, request: PersonaCreate, *, progress: Progress | None = None) -> Persona:
+    def prepare(self, request: PersonaCreate) -> str:
+        """Write down that this create is about to be sent; its id, for ``submit``.
+
+        For who has to wait before sending: whatever happens meanwhile, the request is in the log.
+        """
+        return self.store.prepare(request, self.clock.now())
+
+    def submit(
+        self,
+        request: PersonaCreate,
+        *,
+        progress: Progress | None = None,
+        submission_id: str | None = None,
+    ) -> Persona:
         """Send the create, once, and log what came of it; the new persona.
 
+        ``submission_id`` is what ``prepare`` gave for this request, if it was called.
         ``progress(sent_bytes, total_bytes)`` is called while files are sent.
 
         Raises ``SubmissionUncertain`` when it may have arrived without an answer: it is then
@@ -76,9 +90,10 @@ class Tracker:
         ``PlanFull`` comes before anything is sent.
         """
         store, clock = self.store, self.clock
-        submission_id = store.prepare(request, clock.now())
-        quota = self.ask_quota()
+        submission_id = submission_id or self.prepare(request)
+        leaving = False
         try:
+            quota = self.ask_quota()
             if quota is not None and quota.is_full:
                 raise PlanFull(
                     f"The plan is full: {quota.current_count} of {quota.max_count} avatars; "
@@ -88,6 +103,7 @@ class Tracker:
                     status_code=403,
                 )
             store.sending(submission_id, clock.now(), quota.current_count if quota else None)
+            leaving = True
             persona = self.client.create_persona(request, progress=progress)
         except AvatarkitError as error:
             if isinstance(error, ServerError | UnexpectedAnswer) or (
@@ -102,8 +118,12 @@ class Tracker:
             store.refused(submission_id, clock.now(), str(error))
             raise
         except BaseException:  # Ctrl-C in the middle of an upload, for one
-            message = "The program was interrupted while it was sending."
-            store.uncertain(submission_id, clock.now(), message)
+            if leaving:
+                message = "The program was interrupted while it was sending."
+                store.uncertain(submission_id, clock.now(), message)
+            else:
+                message = "The program was interrupted before it was sent; send it again."
+                store.refused(submission_id, clock.now(), message)
             raise
         at = clock.now()
         try:
@@ -200,18 +220,28 @@ class Tracker:
         asked_at = self.clock.now()
         try:
             persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
+            return self._record(persona, asked_at), None
         except APIError as error:
-            at = self.clock.now()
-            self.last_error = str(error)
-            self.store.record_error(
-                due.persona_id,
-                str(error),
-                at=at,
-                next_look_at=pacing.next_try_at(due.failures, at, due.persona_id),
-                missing=isinstance(error, NotFound),
-            )
+            self._look_failed(due, str(error), missing=isinstance(error, NotFound))
             return None, error
-        return self._record(persona, asked_at), None
+        except StoreError:
+            raise
+        except Exception as error:
+            # One answer that nobody foresaw must not keep the others from being looked at.
+            logger.exception("A look at %s failed.", due.persona_id)
+            self._look_failed(due, f"The answer could not be kept ({type(error).__name__}).")
+            return None, None
+
+    def _look_failed(self, due: Due, message: str, *, missing: bool = False) -> None:
+        at = self.clock.now()
+        self.last_error = message
+        self.store.record_error(
+            due.persona_id,
+            message,
+            at=at,
+            next_look_at=pacing.next_try_at(due.failures, at, due.persona_id),
+            missing=missing,
+        )
 
     def _record(self, persona: Persona, asked_at: datetime) -> Change | None:
         at = self.clock.now()

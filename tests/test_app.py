@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -184,6 +185,34 @@ class TestSubmit:
         assert test.text_input(key=f"submit_{field}").value == value
         assert running.get().session.store.submissions().empty
 
+    @pytest.mark.parametrize("path", ["~nosuchuser/a.mp4", "x" * 400, "a\0b.mp4"])
+    def test_a_path_that_no_file_can_have_is_a_finding(self, path: str) -> None:
+        """It is said beside the form, and nothing that was typed is lost."""
+        test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=path)
+        assert not test.exception
+        assert test.error
+        assert "This page failed" not in texts(test)
+        running.close()
+        assert submit_page().text_input(key="submit_creator_name").value == "Ada"
+
+    def test_what_waits_for_its_turn_is_in_the_log(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The form is cleared when it is sent; a crash before its turn loses nothing."""
+        outbox, go = running.get().outbox, threading.Event()
+
+        def wait(*_: object, **__: object) -> None:
+            go.wait(20)
+            raise avatarkit.errors.ConfigError("Enough.")
+
+        monkeypatch.setattr(outbox._tracker, "submit", wait)
+        try:
+            for name in ("one", "two", "three"):
+                outbox.send(PersonaCreate(creator_name=name, gender="f"))
+            rows = running.get().session.store.submissions()
+            assert sorted(rows["creator_name"]) == ["one", "three", "two"]
+            assert set(rows["state"]) == {"prepared"}
+        finally:
+            go.set()
+
     def test_a_text_file_named_mp4_is_stopped(self, tmp_path: Path) -> None:
         """A file that is no video cannot be sent without saying so."""
         path = tmp_path / "notes.mp4"
@@ -252,6 +281,7 @@ class TestSubmit:
 
         monkeypatch.setattr(running.get().session.tracker, "submit", refuse)
         test.button(key="submit_send").click().run()
+        patiently(test, lambda: len(test.error) > 0)
         assert "The plan is full." in test.error[0].value
         test.button(key="submit_again_1").click().run()
         assert test.text_input(key="submit_creator_name").value == "Ada"

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from avatarkit import PersonaCreate, Settings, Store, cli, open_session
+from avatarkit import PersonaCreate, Settings, Store, cli, errors, open_session
 
 
 def run(*arguments: str | Path) -> Result:
@@ -112,6 +112,31 @@ class TestBadInput:
         assert sentence in result.stderr
         assert "Traceback" not in result.output
 
+    def test_a_look_that_fails_is_said_once_and_an_exit_code(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For cron: wrong keys are a sentence and exit code 1, not silence."""
+        monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "100000")
+        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+
+        def refuse(*_: object, **__: object) -> None:
+            raise errors.AuthError(
+                "The API did not accept the API id and key; check both.",
+                method="GET",
+                url="",
+                status_code=401,
+            )
+
+        monkeypatch.setattr("avatarkit.client.Client.get_persona", refuse)
+        result = run("track", "--once")
+        assert result.exit_code == 1
+        assert result.stderr.count("did not accept the API id and key") == 1
+
+    def test_a_word_about_no_submission_is_wrong_usage(self) -> None:
+        """--never-arrived without an id would settle nothing."""
+        assert run("reconcile", "--never-arrived").exit_code == 2
+        assert run("sandbox", "--speed", "1e300").exit_code == 2
+
     def test_a_text_file_named_mp4_is_not_sent(self, tmp_path: Path) -> None:
         """A file that is no video is stopped before it is sent; --force sends it."""
         path = tmp_path / "notes.mp4"
@@ -153,6 +178,19 @@ class TestBadInput:
 
 
 class TestReconcile:
+    def test_tracking_settles_what_a_killed_program_left(self) -> None:
+        """A create that was being sent is found in the list by the next look, and listed before."""
+        with open_session() as session:
+            store, sent_at = session.store, session.clock.now()
+            request = PersonaCreate(creator_name="Ada", gender="f")
+            submission_id = store.prepare(request, sent_at)
+            store.sending(submission_id, sent_at)
+            made = session.client.create_persona(request).id
+            store.uncertain(submission_id, session.clock.now(), "It broke.")
+        assert f"uncertain: {submission_id}" in run("status").stdout
+        assert run("track", "--once").exit_code == 0
+        assert made in run("status").stdout
+
     def test_nothing_to_settle(self) -> None:
         """Without uncertain creates it ends well and says nothing."""
         result = run("reconcile")
@@ -162,13 +200,16 @@ class TestReconcile:
         """What was made is found; of two that fit a person names the one, or says never."""
         ids = []
         with open_session() as session:
-            store, now = session.store, session.clock.now()
+            store, sent_at = session.store, session.clock.now()
             for _ in range(2):
                 request = PersonaCreate(creator_name="Ada", gender="f")
-                ids.append(store.prepare(request, now))
-                store.sending(ids[-1], now)
-                store.uncertain(ids[-1], now, "It broke.")
+                ids.append(store.prepare(request, sent_at))
+                store.sending(ids[-1], sent_at)
             made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f")).id
+            # After it was made: an hour of this clock is a second and a half.
+            broke_at = session.clock.now()
+            for submission_id in ids:
+                store.uncertain(submission_id, broke_at, "It broke.")
         first = run("reconcile")
         assert first.exit_code == cli.Exit.UNCERTAIN
         assert f"may be {made}" in first.stdout

@@ -158,6 +158,44 @@ class TestSubmit:
             tracker.submit(create, progress=interrupt)
         assert state(tracker) == "uncertain"
 
+    def test_an_interruption_before_it_left_is_safe_to_send_again(
+        self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C while the quota is asked, or as it is written down, leaves no open submission."""
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        for owner, name in ((tracker.client, "persona_quota"), (tracker.store, "sending")):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    tracker.submit(request())
+        assert tracker.store.submissions()["state"].tolist() == ["refused", "refused"]
+        assert tracker.reconcile() == []
+
+    def test_what_was_prepared_is_sent_under_its_own_row(self, tracker: Tracker) -> None:
+        """A submission may be written down long before it is sent, and stays one."""
+        submission_id = tracker.prepare(request())
+        assert state(tracker) == "prepared"
+        tracker.submit(request(), submission_id=submission_id)
+        rows = tracker.store.submissions()
+        assert rows["submission_id"].tolist() == [submission_id]
+        assert rows["state"].tolist() == ["accepted"]
+
+    def test_a_sender_on_another_machine_is_given_time(
+        self, tracker: Tracker, clock: LivingClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody can ask whether it lives; after half a day its create is uncertain."""
+        submission_id = tracker.prepare(request())
+        tracker.store.sending(submission_id, clock.now())
+        monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+        clock.advance(timedelta(hours=11))
+        assert tracker.reconcile() == []
+        assert state(tracker) == "sending"
+        clock.advance(timedelta(hours=2))
+        assert [verdict.submission_id for verdict in tracker.reconcile()] == [submission_id]
+
     def test_a_log_that_fails_after_the_create_names_the_id(
         self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -230,6 +268,49 @@ class TestLook:
         assert rows["last_error"].notna().to_dict() == {f"p{n}": n in (3, 4) for n in range(1, 7)}
         assert tracker.last_error is not None
         assert rows.loc["p3", "next_look_at"] > clock.now()
+
+    def test_an_answer_that_nobody_foresaw_stops_no_other(
+        self, tracker: Tracker, api: API, clock: LivingClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bug in reading one answer is kept on that persona; a broken log is raised."""
+        for number in range(3):
+            tracker.submit(request(f"n{number}"))
+        for persona_id in api.statuses:
+            api.statuses[persona_id] = "processing"
+        clock.advance(timedelta(hours=1))
+        record = tracker.store.record
+
+        def fail(persona: Persona, **values: Any) -> Any:
+            if persona.id == "p2":
+                raise RuntimeError("bug")
+            return record(persona, **values)
+
+        monkeypatch.setattr(tracker.store, "record", fail)
+        assert len(tracker.look()) == 2
+        errors_by_id = tracker.store.personas().set_index("persona_id")["last_error"]
+        assert errors_by_id["p2"] == "The answer could not be kept (RuntimeError)."
+
+        def broken(*_: object, **__: object) -> Any:
+            raise errors.StoreError("Disk full.")
+
+        clock.advance(timedelta(days=1))
+        monkeypatch.setattr(tracker.store, "record", broken)
+        with pytest.raises(errors.StoreError):
+            tracker.look()
+
+    def test_half_a_surrogate_in_an_answer_is_written_down(
+        self, tracker: Tracker, api: API, clock: LivingClock
+    ) -> None:
+        """JSON may hold it and no text file may: it becomes the sign for what is not known."""
+        tracker.submit(request())
+        clock.advance(timedelta(hours=1))
+        api.faults["p1"] = httpx.Response(400, content=b'{"detail": "bad \\ud800"}')
+        tracker.look()
+        assert "bad \ufffd" in tracker.store.personas().iloc[0]["last_error"]
+        api.faults.clear()
+        api.fault = httpx.Response(400, content=b'["bad \\udfff"]')
+        with pytest.raises(errors.InvalidRequest, match="bad \ufffd"):
+            tracker.submit(request("another"))
 
     def test_a_404_keeps_the_history(self, tracker: Tracker, api: API, clock: LivingClock) -> None:
         """Only 404s over hours make a persona gone, and then it is left alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +57,13 @@ def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
             kept.write(chunk)
     partial.replace(path)
     return path
+
+
+def typed_path(given: str) -> Path:
+    """The path that was typed, ~ read as home where there is one."""
+    with suppress(RuntimeError):
+        return Path(given).expanduser()
+    return Path(given)
 
 
 def shown_name(uploads: Path, path: Path) -> str:

@@ -27,6 +27,7 @@ class Parcel:
 
     number: int
     request: PersonaCreate
+    submission_id: str
     total_bytes: int
     sent_bytes: int = 0
     state: str = "sending"
@@ -47,9 +48,11 @@ class Outbox:
         self._slots = threading.Semaphore(2)
 
     def send(self, request: PersonaCreate) -> Parcel:
-        """Begin to send; the parcel to watch."""
+        """Write the request down and begin to send it; the parcel to watch."""
         total = sum(path.stat().st_size for path in request.files.values())
-        parcel = Parcel(next(self._numbers), request, total)
+        # Before it waits for its turn: the form is cleared now, and the log is what is left of it.
+        submission_id = self._tracker.prepare(request)
+        parcel = Parcel(next(self._numbers), request, submission_id, total)
         self._parcels[parcel.number] = parcel
         threading.Thread(target=self._send, args=(parcel,), daemon=True).start()
         return parcel
@@ -70,7 +73,9 @@ class Outbox:
 
         with self._slots:
             try:
-                persona = self._tracker.submit(parcel.request, progress=progress)
+                persona = self._tracker.submit(
+                    parcel.request, progress=progress, submission_id=parcel.submission_id
+                )
             except SubmissionUncertain as error:
                 parcel.state, parcel.message = "uncertain", str(error)
             except AvatarkitError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ def show() -> None:
         right.segmented_control(
             "Gender", list(GENDERS), format_func=GENDERS.__getitem__, key=_key("gender")
         )
+        draft.save(folder, _fields())
         for field in VIDEOS:
             # A place of its own: what is said of a video must not move, and so close, what follows.
             with st.container(key=f"submit_{field}_place"):
@@ -119,10 +121,12 @@ def _video(field: str, outbox: Outbox) -> None:
     if is_url(given):
         right.caption("The API will fetch this URL; it is not checked here.")
         return
-    path = Path(given).expanduser()
-    if path.is_file():
+    path = draft.typed_path(given)
+    # A name that no file can have is said by the look at the video.
+    with suppress(OSError, ValueError):
+        size = path.stat().st_size
         name = draft.shown_name(outbox.uploads, path)
-        right.caption(f"{name}, {path.stat().st_size / 1e6:,.1f} MB")
+        right.caption(f"{name}, {size / 1e6:,.1f} MB")
     video_report.show(path, field)
 
 

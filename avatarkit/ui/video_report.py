@@ -8,6 +8,7 @@ import streamlit as st
 
 from avatarkit.models import is_url
 from avatarkit.preflight import Kind, Report, check
+from avatarkit.ui import draft
 
 ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
 
@@ -24,7 +25,7 @@ def _report(path: Path, field: str) -> Report:
     kind: Kind = "consent" if field == "consent_video" else "lipsync"
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return check(path, kind=kind)
     return _checked(str(path), kind, found.st_mtime, found.st_size)
 
@@ -49,4 +50,4 @@ def is_fatal(given: str, field: str) -> bool:
     given = given.strip()
     if not given or is_url(given):
         return False
-    return bool(_report(Path(given).expanduser(), field).fatal)
+    return bool(_report(draft.typed_path(given), field).fatal)
