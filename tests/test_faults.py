@@ -199,7 +199,7 @@ class TestEachFault:
                 next(pieces)
                 began = time.monotonic()
                 sandbox.stop()
-                assert time.monotonic() - began < 3
+                assert time.monotonic() - began < 8
 
     @pytest.mark.parametrize("path", [FILES, COUNT, PAGES])
     def test_broken_json_breaks_off(self, api: httpx.Client, faulty: Sandbox, path: str) -> None:

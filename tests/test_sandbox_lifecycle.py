@@ -136,7 +136,7 @@ class TestStarting:
             client.get("/_sandbox/")
             began = time.monotonic()
             sandbox.stop()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4.5
         assert set(threading.enumerate()) <= before
         gc.collect()
 
