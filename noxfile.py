@@ -29,6 +29,7 @@ CORE = (
     "store",
     "pacing",
     "reconcile",
+    "creates",
     "tracker",
     "stages",
 )

@@ -26,6 +26,9 @@ Hide = Callable[[str], str]
 KEPT_BODY = 2_000
 """Characters of a body that an error keeps."""
 
+MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
+"""Instead of "try again", which could make a second one."""
+
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -72,7 +75,8 @@ def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = F
             **common,
         )
     if code >= 500:
-        raise ServerError(f"The API has a problem of its own ({code}); try again later.", **common)
+        then = MAY_HAVE_CREATED if creating else "try again later"
+        raise ServerError(f"The API has a problem of its own ({code}); {then}.", **common)
     if code < 400:
         raise StatusError(
             f"The API redirects ({code}) instead of answering; check base_url.", **common

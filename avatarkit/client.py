@@ -269,11 +269,14 @@ class Client:
     def _failure(self, error: httpx.HTTPError, method: str, path: str) -> ConnectionFailed:
         url = self.base_url + path
         maybe_sent = not isinstance(error, _NEVER_SENT)
+        created = maybe_sent and method == "POST"
         if isinstance(error, httpx.TimeoutException):
-            message = f"{self.base_url} did not answer in time; try again, or raise the timeouts."
+            then = answers.MAY_HAVE_CREATED if created else "try again, or raise the timeouts"
+            message = f"{self.base_url} did not answer in time; {then}."
             return RequestTimeout(message, method=method, url=url, maybe_sent=maybe_sent)
         if maybe_sent:
-            message = f"The connection to {self.base_url} broke off; try again."
+            then = answers.MAY_HAVE_CREATED if created else "try again"
+            message = f"The connection to {self.base_url} broke off; {then}."
         else:
             message = f"{self.base_url} cannot be reached; check the network and base_url."
         return ConnectionFailed(message, method=method, url=url, maybe_sent=maybe_sent)

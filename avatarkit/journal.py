@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +19,26 @@ import psutil
 import sqlalchemy as sa
 
 from avatarkit import schema
+from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.schema import to_moment, to_us
 
 LONGEST_SENDING = timedelta(hours=12)
 """No upload takes longer than this."""
+
+in_hand: set[str] = set()
+"""What this process is about to send or sending: a process sends for all of its stores."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A create and what became of it; ``request`` are its fields, videos as path or URL."""
+
+    submission_id: str
+    state: str
+    request: dict[str, Any]
+    persona_id: str | None
+    error: str | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class Uncertain:
 def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at: datetime) -> str:
     """Write down what is about to be sent; the new submission's id."""
     submission_id = uuid.uuid4().hex
+    in_hand.add(submission_id)
     connection.execute(
         schema.submissions.insert().values(
             submission_id=submission_id,
@@ -69,36 +85,45 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
 def sending(
     connection: sa.Connection, submission_id: str, at: datetime, quota_before: int | None
 ) -> None:
-    """The request is about to leave from this process."""
-    _update(
+    """The request is about to leave from this process; ``StoreError`` if it left before."""
+    left = _update(
         connection,
         submission_id,
+        ("prepared",),
         state="sending",
         sent_us=to_us(at),
         quota_before=quota_before,
     )
+    if not left:
+        raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
 
 
 def uncertain(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
     """The create may have happened."""
-    _update(connection, submission_id, state="uncertain", broke_us=to_us(at), error=error)
+    left = ("prepared", "sending")
+    _update(connection, submission_id, left, state="uncertain", broke_us=to_us(at), error=error)
 
 
-def end(
-    connection: sa.Connection,
-    submission_id: str,
-    state: str,
-    at: datetime,
-    *,
-    persona_id: str | None = None,
-    error: str | None = None,
-) -> None:
-    """It is known what became of it."""
+def accepted(connection: sa.Connection, submission_id: str, at: datetime, persona_id: str) -> None:
+    """The create became this persona, whatever was thought of it before."""
     _update(
         connection,
         submission_id,
-        state=state,
+        state="accepted",
         persona_id=persona_id,
+        ended_us=to_us(at),
+        error=None,
+        candidates=None,
+    )
+
+
+def refused(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
+    """The create did not happen; what was accepted meanwhile stays so."""
+    _update(
+        connection,
+        submission_id,
+        ("prepared", "sending", "uncertain"),
+        state="refused",
         ended_us=to_us(at),
         error=error,
         candidates=None,
@@ -110,7 +135,7 @@ def leave_open(
 ) -> None:
     """Keep why it is still open, and the personas that it may have become."""
     kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
-    _update(connection, submission_id, error=reason, candidates=json.dumps(kept))
+    _update(connection, submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
 
 
 def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
@@ -120,10 +145,11 @@ def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
 
 
 def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
-    """Settle what processes left behind that are no more; how many submissions there were.
+    """Settle what nobody sends any more; how many submissions there were.
 
-    One that was being sent is uncertain; one that was only prepared never left. Whether a process
-    of another machine still lives cannot be asked; after ``LONGEST_SENDING`` it is taken as gone.
+    One that was being sent is uncertain; one that was only prepared never left. A process that
+    ended sends no more, and this one only what is ``in_hand``. Whether a process of another
+    machine still lives cannot be asked; after ``LONGEST_SENDING`` it is taken as gone.
     """
     table = schema.submissions
     columns = table.c.submission_id, table.c.sender, table.c.state, table.c.prepared_us
@@ -132,13 +158,19 @@ def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     )
     long_ago = to_us(at - LONGEST_SENDING)
     rows = connection.execute(query).all()
-    dead = [row for row in rows if not _lives(row.sender, elsewhere=row.prepared_us > long_ago)]
+    ours = _this_process()
+    dead = [
+        row
+        for row in rows
+        if row.submission_id not in in_hand
+        and (row.sender == ours or not _lives(row.sender, elsewhere=row.prepared_us > long_ago))
+    ]
     for row in dead:
         if row.state == "sending":
             uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
         else:
             error = "The program ended before it was sent; it is safe to send it again."
-            end(connection, row.submission_id, "refused", at, error=error)
+            refused(connection, row.submission_id, at, error)
     return len(dead)
 
 
@@ -171,6 +203,20 @@ def open_submissions(connection: sa.Connection, account: str) -> list[Uncertain]
     return found
 
 
+def some(connection: sa.Connection, account: str, ids: Collection[str]) -> list[Submission]:
+    """The submissions of these ids, newest first; what is unknown is left out."""
+    table = schema.submissions
+    query = (
+        sa.select(table)
+        .where((table.c.account == account) & table.c.submission_id.in_(ids))
+        .order_by(table.c.prepared_us.desc(), table.c.submission_id)
+    )
+    return [
+        Submission(row.submission_id, row.state, json.loads(row.request), row.persona_id, row.error)
+        for row in connection.execute(query)
+    ]
+
+
 def submitted_ids(connection: sa.Connection, account: str) -> set[str]:
     """The ids of the personas that submissions have ended with."""
     table = schema.submissions
@@ -180,11 +226,15 @@ def submitted_ids(connection: sa.Connection, account: str) -> set[str]:
     return set(connection.scalars(query))
 
 
-def _update(connection: sa.Connection, submission_id: str, **values: Any) -> None:
+def _update(
+    connection: sa.Connection, submission_id: str, states: tuple[str, ...] = (), **values: Any
+) -> bool:
+    """False when it is in none of the ``states``, if any are given: nothing is changed then."""
     table = schema.submissions
-    connection.execute(
-        table.update().where(table.c.submission_id == submission_id).values(**values)
-    )
+    which = table.c.submission_id == submission_id
+    if states:
+        which &= table.c.state.in_(states)
+    return connection.execute(table.update().where(which).values(**values)).rowcount > 0
 
 
 def _this_process() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from avatarkit import journal, runs, schema
 from avatarkit.errors import StoreError
-from avatarkit.journal import Uncertain
+from avatarkit.journal import Submission, Uncertain
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.runs import Change, NextLook
 from avatarkit.schema import to_moment, to_us
@@ -91,14 +91,17 @@ class Store:
             return journal.prepare(connection, self._own(), request, at)
 
     def sending(self, submission_id: str, at: datetime, quota_before: int | None = None) -> None:
-        """The request is about to leave; ``quota_before`` is the account's count just now."""
+        """The request is about to leave; ``quota_before`` is the account's count just now.
+
+        Raises ``StoreError`` when it left before: a create is sent once.
+        """
         with self._write() as connection:
             journal.sending(connection, submission_id, at, quota_before)
 
     def refused(self, submission_id: str, at: datetime, error: str) -> None:
         """The create surely did not happen; ``error`` says why."""
         with self._write() as connection:
-            journal.end(connection, submission_id, "refused", at, error=error)
+            journal.refused(connection, submission_id, at, error)
 
     def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
         """The create may have happened; ``error`` says what broke."""
@@ -128,17 +131,26 @@ class Store:
                 submitted_us=sent.sent_us,
                 sent=json.loads(sent.request),
             )
-            journal.end(connection, submission_id, "accepted", at, persona_id=persona.id)
+            journal.accepted(connection, submission_id, at, persona.id)
 
     def abandon(self, at: datetime) -> int:
-        """Settle what processes left behind that are no more; how many submissions there were."""
+        """Settle what nobody sends any more; how many submissions there were."""
         with self._write() as connection:
             return journal.abandon(connection, self._own(), at)
+
+    def let_go(self, submission_id: str) -> None:
+        """This process sends it no more: what the log does not know by now, it finds out."""
+        journal.in_hand.discard(submission_id)
 
     def open_submissions(self) -> list[Uncertain]:
         """The submissions whose fate is uncertain, oldest first."""
         with self._read() as connection:
             return journal.open_submissions(connection, self._own())
+
+    def some_submissions(self, ids: Collection[str]) -> list[Submission]:
+        """The submissions of these ids, newest first; what is unknown is left out."""
+        with self._read() as connection:
+            return journal.some(connection, self._own(), ids)
 
     def submitted_ids(self) -> set[str]:
         """The ids of the personas that submissions have ended with."""

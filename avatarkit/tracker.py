@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 
-from avatarkit import pacing, reconcile
+from avatarkit import creates, pacing, reconcile
 from avatarkit.client import Client, Progress
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import (
@@ -17,15 +17,10 @@ from avatarkit.errors import (
     AuthError,
     AvatarkitError,
     ConfigError,
-    ConnectionFailed,
     NotFound,
     PersonaFailed,
     PersonaRejected,
-    PlanFull,
-    ServerError,
     StoreError,
-    SubmissionUncertain,
-    UnexpectedAnswer,
     WaitTimeout,
 )
 from avatarkit.models import Persona, PersonaCreate, ProcessStatus, Quota
@@ -89,49 +84,27 @@ class Tracker:
         never sent again on its own. Any other ``AvatarkitError`` means that nothing was created;
         ``PlanFull`` comes before anything is sent.
         """
-        store, clock = self.store, self.clock
         submission_id = submission_id or self.prepare(request)
-        leaving = False
         try:
-            quota = self.ask_quota()
-            if quota is not None and quota.is_full:
-                raise PlanFull(
-                    f"The plan is full: {quota.current_count} of {quota.max_count} avatars; "
-                    "delete one or extend the plan, then send it again.",
-                    method="GET",
-                    url=f"{self.client.base_url}/api/personas_v2/count/",
-                    status_code=403,
-                )
-            store.sending(submission_id, clock.now(), quota.current_count if quota else None)
-            leaving = True
-            persona = self.client.create_persona(request, progress=progress)
-        except AvatarkitError as error:
-            if isinstance(error, ServerError | UnexpectedAnswer) or (
-                isinstance(error, ConnectionFailed) and error.maybe_sent
-            ):
-                store.uncertain(submission_id, clock.now(), str(error))
-                raise SubmissionUncertain(
-                    f"It is not known whether {request.creator_name!r} was created ({error}) "
-                    "Do not send it again: reconcile() finds out what became of it.",
-                    submission_id=submission_id,
+            persona = creates.send(
+                self.client,
+                self.store,
+                self.clock,
+                request,
+                submission_id,
+                ask_quota=self.ask_quota,
+                progress=progress,
+            )
+            at = self.clock.now()
+            try:
+                next_look = self._next_look(persona.id, at)
+                self.store.accepted(submission_id, persona, at, next_look)
+            except StoreError as error:
+                raise StoreError(
+                    f"The API created {persona.id}, but that could not be written down: {error}"
                 ) from error
-            store.refused(submission_id, clock.now(), str(error))
-            raise
-        except BaseException:  # Ctrl-C in the middle of an upload, for one
-            if leaving:
-                message = "The program was interrupted while it was sending."
-                store.uncertain(submission_id, clock.now(), message)
-            else:
-                message = "The program was interrupted before it was sent; send it again."
-                store.refused(submission_id, clock.now(), message)
-            raise
-        at = clock.now()
-        try:
-            store.accepted(submission_id, persona, at, self._next_look(persona.id, at))
-        except StoreError as error:
-            raise StoreError(
-                f"The API created {persona.id}, but that could not be written down: {error}"
-            ) from error
+        finally:
+            self.store.let_go(submission_id)
         return persona
 
     def ask_quota(self) -> Quota | None:
@@ -266,8 +239,8 @@ class Tracker:
             try:
                 if self.clock.now() >= reconcile_at:
                     reconcile_at = self.clock.now() + RECONCILE_EVERY
-                    self.ask_quota()
                     self.reconcile()
+                    self.ask_quota()
                 for change in self.look():
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                 next_at = self.store.next_look_at()

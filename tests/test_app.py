@@ -203,7 +203,7 @@ class TestSubmit:
             go.wait(20)
             raise avatarkit.errors.ConfigError("Enough.")
 
-        monkeypatch.setattr(outbox._tracker, "submit", wait)
+        monkeypatch.setattr("avatarkit.creates.send", wait)
         try:
             for name in ("one", "two", "three"):
                 outbox.send(PersonaCreate(creator_name=name, gender="f"))
@@ -212,6 +212,28 @@ class TestSubmit:
             assert set(rows["state"]) == {"prepared"}
         finally:
             go.set()
+
+    def test_what_a_crash_interrupted_is_shown_after_the_restart(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What never left can be put back, what was on its way is not known; until dismissed."""
+        outbox, store = running.get().outbox, running.get().session.store
+        monkeypatch.setattr("avatarkit.creates.send", lambda *_, **__: 1 / 0)
+        ids = [
+            outbox.send(PersonaCreate(creator_name=name, gender="f", labels=["x"]))
+            for name in ("waiting", "leaving")
+        ]
+        for submission_id in ids:
+            outbox.wait(submission_id, 20)
+        store.sending(ids[1], running.get().session.clock.now())
+        running.close()
+        test = submit_page()
+        patiently(test, lambda: "waiting was not submitted" in texts(test))
+        patiently(test, lambda: "not known yet whether leaving was created" in texts(test))
+        for submission_id in ids:
+            test.button(key=f"submit_dismiss_{submission_id}").click().run()
+        assert "leaving" not in texts(test)
+        assert len(running.get().session.store.submissions()) == 2
 
     def test_a_text_file_named_mp4_is_stopped(self, tmp_path: Path) -> None:
         """A file that is no video cannot be sent without saying so."""
@@ -242,12 +264,13 @@ class TestSubmit:
             lipsync_input=str(talking_head),
         )
         test.button(key="submit_send").click().run()
-        [parcel] = running.get().outbox.parcels()
-        assert parcel.ended.wait(20)
+        outbox = running.get().outbox
+        [parcel] = outbox.parcels()
+        outbox.wait(parcel.submission.submission_id, 20)
         test.run()
-        assert parcel.state == "accepted", parcel.message
-        assert parcel.persona_id is not None
-        assert any(parcel.persona_id in success.value for success in test.success)
+        [parcel] = outbox.parcels()
+        assert parcel.submission.state == "accepted", parcel.error
+        assert any(str(parcel.submission.persona_id) in success.value for success in test.success)
         assert test.text_input(key="submit_creator_name").value == ""
         row = running.get().session.store.personas().iloc[0]
         assert row["labels"] == ["sandbox:done", "mine"]
@@ -279,11 +302,16 @@ class TestSubmit:
         def refuse(*_: object, **__: object) -> None:
             raise avatarkit.errors.ConfigError("The plan is full.")
 
-        monkeypatch.setattr(running.get().session.tracker, "submit", refuse)
+        monkeypatch.setattr(running.get().session.client, "create_persona", refuse)
         test.button(key="submit_send").click().run()
         patiently(test, lambda: len(test.error) > 0)
         assert "The plan is full." in test.error[0].value
-        test.button(key="submit_again_1").click().run()
+        # After a restart, too.
+        running.close()
+        test = submit_page()
+        assert "The plan is full." in test.error[0].value
+        [parcel] = running.get().outbox.parcels()
+        test.button(key=f"submit_again_{parcel.submission.submission_id}").click().run()
         assert test.text_input(key="submit_creator_name").value == "Ada"
         assert test.text_input(key="submit_labels").value == "a, b"
         assert test.button_group(key="submit_gender").value == "nb"

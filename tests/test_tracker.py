@@ -189,6 +189,7 @@ class TestSubmit:
         """Nobody can ask whether it lives; after half a day its create is uncertain."""
         submission_id = tracker.prepare(request())
         tracker.store.sending(submission_id, clock.now())
+        tracker.store.let_go(submission_id)
         monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
         clock.advance(timedelta(hours=11))
         assert tracker.reconcile() == []
@@ -199,15 +200,32 @@ class TestSubmit:
     def test_a_log_that_fails_after_the_create_names_the_id(
         self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """When the answer cannot be written down, the sentence has the id."""
+        """When the answer cannot be written down, the sentence has the id; it is found later."""
 
         def fail(*_: Any) -> None:
             raise errors.StoreError("The disk is full.")
 
-        monkeypatch.setattr(tracker.store, "accepted", fail)
-        with pytest.raises(errors.StoreError, match=r"p1.*disk is full"):
-            tracker.submit(request())
+        with monkeypatch.context() as patch:
+            patch.setattr(tracker.store, "accepted", fail)
+            with pytest.raises(errors.StoreError, match=r"p1.*disk is full"):
+                tracker.submit(request())
         assert state(tracker) == "sending"
+        # Nobody sends it any more, though this process lives.
+        tracker.store.abandon(tracker.clock.now())
+        assert state(tracker) == "uncertain"
+
+    def test_what_was_sent_is_not_sent_again_under_the_same_row(
+        self, tracker: Tracker, api: API
+    ) -> None:
+        """A submission leaves once, and a later word does not undo that it was accepted."""
+        submission_id = tracker.prepare(request())
+        tracker.submit(request(), submission_id=submission_id)
+        with pytest.raises(errors.StoreError, match="was sent before"):
+            tracker.submit(request(), submission_id=submission_id)
+        assert api.calls == ["POST /api/personas_v2/"]
+        tracker.store.refused(submission_id, tracker.clock.now(), "Nobody saw it.")
+        tracker.store.uncertain(submission_id, tracker.clock.now(), "It broke.")
+        assert state(tracker) == "accepted"
 
     def test_a_full_plan_is_said_before_anything_is_sent(self, tracker: Tracker, api: API) -> None:
         """When the quota says that the plan is full, nothing is sent and nothing made."""

@@ -1,39 +1,33 @@
 """``Outbox``: creates on their way, sent by threads of the server and not of a tab.
 
-A tab may be closed, reloaded or turned to another page in the middle of an upload of minutes.
+A tab may be closed, reloaded or turned to another page in the middle of an upload of minutes, and
+the server may be restarted: what a person has not dismissed yet is shown again as the log has it.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from avatarkit.errors import AvatarkitError, SubmissionUncertain
+from avatarkit.errors import AvatarkitError
+from avatarkit.journal import Submission
 from avatarkit.models import PersonaCreate
 from avatarkit.tracker import Tracker
 
 logger = logging.getLogger("avatarkit")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parcel:
-    """One create on its way, and what came of it.
+    """A create as the log has it, and how much of its files has been read for sending."""
 
-    ``state`` is sending, accepted, refused or uncertain; ``message`` is the sentence about it.
-    """
-
-    number: int
-    request: PersonaCreate
-    submission_id: str
+    submission: Submission
+    sent_bytes: int
     total_bytes: int
-    sent_bytes: int = 0
-    state: str = "sending"
-    persona_id: str | None = None
-    message: str = ""
-    ended: threading.Event = field(default_factory=threading.Event)
+    error: str | None
+    """What went wrong, None where nothing did."""
 
 
 class Outbox:
@@ -42,53 +36,63 @@ class Outbox:
     def __init__(self, tracker: Tracker, folder: Path) -> None:
         self._tracker = tracker
         self.uploads = folder / "uploads"
-        self._parcels: dict[int, Parcel] = {}
-        self._numbers = itertools.count(1)
+        # An empty file for each parcel that is shown, so that two servers never overwrite a list.
+        self._shown = folder / "outbox"
+        self._progress: dict[str, tuple[int, int]] = {}
+        self._failed: dict[str, str] = {}
+        self._sending: dict[str, threading.Thread] = {}
         # Two uploads at a time share a line well; more would only slow each other down.
         self._slots = threading.Semaphore(2)
 
-    def send(self, request: PersonaCreate) -> Parcel:
-        """Write the request down and begin to send it; the parcel to watch."""
+    def send(self, request: PersonaCreate) -> str:
+        """Write the request down and begin to send it; the id of the submission."""
         total = sum(path.stat().st_size for path in request.files.values())
         # Before it waits for its turn: the form is cleared now, and the log is what is left of it.
         submission_id = self._tracker.prepare(request)
-        parcel = Parcel(next(self._numbers), request, submission_id, total)
-        self._parcels[parcel.number] = parcel
-        threading.Thread(target=self._send, args=(parcel,), daemon=True).start()
-        return parcel
+        self._shown.mkdir(exist_ok=True, mode=0o700)
+        (self._shown / submission_id).touch()
+        self._progress[submission_id] = (0, total)
+        thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)
+        self._sending[submission_id] = thread
+        thread.start()
+        return submission_id
+
+    def wait(self, submission_id: str, seconds: float) -> None:
+        """Wait until it is sent, for so many wall seconds at most."""
+        self._sending[submission_id].join(seconds)
 
     def parcels(self) -> list[Parcel]:
-        """What is on its way or has arrived and was not dismissed, newest first."""
-        return sorted(self._parcels.values(), key=lambda parcel: -parcel.number)
+        """What is on its way or has ended and was not dismissed, newest first."""
+        shown = {path.name for path in self._shown.glob("*")}
+        if not shown:
+            return []
+        return [
+            Parcel(
+                one,
+                *self._progress.get(one.submission_id, (0, 0)),
+                error=one.error or self._failed.get(one.submission_id),
+            )
+            for one in self._tracker.store.some_submissions(shown)
+        ]
 
-    def dismiss(self, number: int) -> None:
-        """Show this parcel no more; its submission stays in the log."""
-        parcel = self._parcels.get(number)
-        if parcel is not None and parcel.state != "sending":
-            del self._parcels[number]
+    def dismiss(self, submission_id: str) -> None:
+        """Show it no more; it stays in the log."""
+        (self._shown / submission_id).unlink(missing_ok=True)
 
-    def _send(self, parcel: Parcel) -> None:
+    def _send(self, request: PersonaCreate, submission_id: str) -> None:
         def progress(sent: int, total: int) -> None:
-            parcel.sent_bytes, parcel.total_bytes = sent, total
+            self._progress[submission_id] = (sent, total)
 
         with self._slots:
             try:
-                persona = self._tracker.submit(
-                    parcel.request, progress=progress, submission_id=parcel.submission_id
-                )
-            except SubmissionUncertain as error:
-                parcel.state, parcel.message = "uncertain", str(error)
+                self._tracker.submit(request, progress=progress, submission_id=submission_id)
             except AvatarkitError as error:
-                parcel.state, parcel.message = "refused", str(error)
+                self._failed[submission_id] = str(error)
             except Exception as error:
                 logger.exception("A submission failed.")
-                name = type(error).__name__
-                parcel.state, parcel.message = "uncertain", f"Sending failed unexpectedly ({name})."
+                self._failed[submission_id] = f"Sending ended in {type(error).__name__}."
             else:
-                parcel.persona_id, parcel.state = persona.id, "accepted"
-                self._tidy(parcel.request)
-            finally:
-                parcel.ended.set()
+                self._tidy(request)
 
     def _tidy(self, request: PersonaCreate) -> None:
         for path in request.files.values():

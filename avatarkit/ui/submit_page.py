@@ -186,9 +186,8 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     except ValidationError as error:
         st.error(sentence(error), icon=":material/error:")
         return
-    parcel = outbox.send(request)
     # A small create is answered before the page is drawn again.
-    parcel.ended.wait(0.5)
+    outbox.wait(outbox.send(request), 0.5)
     st.session_state["submit_refill"] = {}
     st.rerun()
 
@@ -219,39 +218,46 @@ def _outbox() -> None:
 
 
 def _parcel(parcel: Parcel, outbox: Outbox) -> None:
-    name = parcel.request.creator_name
-    if parcel.state == "sending":
+    sent = parcel.submission
+    name = sent.request["creator_name"]
+    if sent.state in ("prepared", "sending") and parcel.error is None:
         share = parcel.sent_bytes / parcel.total_bytes if parcel.total_bytes else 1.0
         size = f"{parcel.sent_bytes / 1e6:,.1f} of {parcel.total_bytes / 1e6:,.1f} MB"
         text = f"Sending {name}: {size}" if share < 1 else f"Sending {name}: waiting for the answer"
         st.progress(min(share, 1.0), text=text)
         st.caption("You may leave this page; it goes on.")
         return
-    if parcel.state == "accepted":
-        st.success(f"{name} was submitted as {parcel.persona_id}.", icon=":material/check_circle:")
-    elif parcel.state == "uncertain":
-        st.warning(parcel.message, icon=":material/help:")
+    if sent.state == "accepted":
+        st.success(f"{name} was submitted as {sent.persona_id}.", icon=":material/check_circle:")
+    elif sent.state == "refused":
+        st.error(f"{name} was not submitted: {parcel.error}", icon=":material/error:")
     else:
-        st.error(f"{name} was not submitted: {parcel.message}", icon=":material/error:")
+        st.warning(
+            f"It is not known yet whether {name} was created. {parcel.error} It is not sent again; "
+            "the account's list will tell, or the Tracker page asks you.",
+            icon=":material/help:",
+        )
     with st.container(horizontal=True):
-        if parcel.state == "accepted" and st.button(
-            "Follow it", key=f"submit_follow_{parcel.number}", icon=":material/radar:"
+        if sent.state == "accepted" and st.button(
+            "Follow it", key=f"submit_follow_{sent.submission_id}", icon=":material/radar:"
         ):
-            st.session_state["tracker_persona"] = parcel.persona_id
-            outbox.dismiss(parcel.number)
+            st.session_state["tracker_persona"] = sent.persona_id
+            outbox.dismiss(sent.submission_id)
             st.switch_page(st.session_state["main_pages"]["tracker"])
-        if parcel.state == "refused" and st.button(
-            "Put it back into the form", key=f"submit_again_{parcel.number}"
+        if sent.state == "refused" and st.button(
+            "Put it back into the form", key=f"submit_again_{sent.submission_id}"
         ):
-            outbox.dismiss(parcel.number)
-            st.session_state["submit_refill"] = _typed(parcel.request)
+            outbox.dismiss(sent.submission_id)
+            st.session_state["submit_refill"] = _typed(sent.request)
             st.rerun()
-        if st.button("Dismiss", key=f"submit_dismiss_{parcel.number}"):
-            outbox.dismiss(parcel.number)
-            st.rerun(scope="fragment")
+        st.button(
+            "Dismiss",
+            key=f"submit_dismiss_{sent.submission_id}",
+            on_click=outbox.dismiss,
+            args=(sent.submission_id,),
+        )
 
 
-def _typed(request: PersonaCreate) -> dict[str, str]:
+def _typed(request: dict[str, Any]) -> dict[str, str]:
     """The fields of the form that make this request."""
-    values = request.model_dump(mode="json", exclude_none=True)
-    return {**values, "labels": ", ".join(request.labels)}
+    return {**request, "labels": ", ".join(request.get("labels", []))}
