@@ -19,6 +19,8 @@ CORE = (
     "clock",
     "origin",
     "settings",
+    "blot",
+    "network",
     "transport",
     "answers",
     "client",

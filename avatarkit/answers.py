@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,18 +20,16 @@ from avatarkit.errors import (
 )
 from avatarkit.transport import retry_after_s
 
-Hide = Callable[[str], str]
-
 KEPT_BODY = 2_000
 """Characters of a body that an error keeps."""
 
 MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
 """Instead of "try again", which could make a second one."""
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
-def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = False) -> None:
+def raise_for_status(response: httpx.Response, *, creating: bool = False) -> None:
     """Raise the ``StatusError`` that fits, unless the answer is a success.
 
     Source: 401 as seen live; 400 in the three shapes of Django REST framework; 403 on a create is
@@ -41,14 +38,14 @@ def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = F
     code = response.status_code
     if 200 <= code < 300:
         return
-    messages, fields = _messages(response, hide)
+    messages, fields = _messages(response)
     said = f" ({'; '.join(messages)[:500]})" if messages else ""
     request = response.request
     common: dict[str, Any] = {
         "method": request.method,
         "url": str(request.url),
         "status_code": code,
-        "body": hide(response.text)[:KEPT_BODY],
+        "body": text_of(response)[:KEPT_BODY],
         "messages": messages,
     }
     if code == 403 and creating:
@@ -84,14 +81,19 @@ def raise_for_status(response: httpx.Response, *, hide: Hide, creating: bool = F
     raise StatusError(f"The API refused the call ({code}){said}.", **common)
 
 
-def unexpected(response: httpx.Response, what: str, *, hide: Hide) -> UnexpectedAnswer:
+def unexpected(response: httpx.Response, what: str) -> UnexpectedAnswer:
     """The error for a success that ``what``, such as "is not a list of personas"."""
     return UnexpectedAnswer(
         f"The API's answer {what}; check base_url, and report this if it is right.",
         method=response.request.method,
         url=str(response.request.url),
-        body=hide(response.text)[:KEPT_BODY],
+        body=text_of(response)[:KEPT_BODY],
     )
+
+
+def text_of(response: httpx.Response) -> str:
+    """The body as text, whatever the answer calls its encoding."""
+    return response.content.decode("utf-8", "replace")
 
 
 def misfit(error: ValidationError) -> str:
@@ -106,7 +108,7 @@ def misfit(error: ValidationError) -> str:
 def json_of(response: httpx.Response) -> Any:
     """The JSON of the answer, or None where it is none.
 
-    Half a surrogate, which JSON may hold and no text that is written down, becomes U+FFFD.
+    NUL and half a surrogate, which JSON may hold and no database as text, become U+FFFD.
     """
     try:
         return _whole(json.loads(response.content))
@@ -116,7 +118,7 @@ def json_of(response: httpx.Response) -> Any:
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return _NO_TEXT.sub("\ufffd", value)
     if isinstance(value, list):
         return [_whole(item) for item in value]
     if isinstance(value, dict):
@@ -124,16 +126,14 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _messages(response: httpx.Response, hide: Hide) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+def _messages(response: httpx.Response) -> tuple[tuple[str, ...], dict[str, list[str]]]:
     # {"field": ["msg"]}, ["msg"] or {"detail": "msg"}: all sentences, and those by field.
     body = json_of(response)
     if isinstance(body, list):
-        return tuple(hide(text) for text in _texts(body)), {}
+        return tuple(_texts(body)), {}
     if not isinstance(body, dict):
         return (), {}
-    by_field = {
-        hide(str(name)): [hide(text) for text in _texts(value)] for name, value in body.items()
-    }
+    by_field = {str(name): _texts(value) for name, value in body.items()}
     general = ("detail", "non_field_errors", "message", "error")
     messages = tuple(
         text if name in general else f"{name}: {text}"

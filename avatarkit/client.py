@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,25 +16,24 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from avatarkit import answers
+from avatarkit.blot import Blot, out_of_logs
 from avatarkit.errors import (
     ConfigError,
     ConnectionFailed,
     NotFound,
     RequestTimeout,
-    UnexpectedAnswer,
     VideoUnreadable,
 )
 from avatarkit.models import Persona, PersonaCreate, Quota, check_file
+from avatarkit.network import network_transport
 from avatarkit.settings import Settings
-from avatarkit.transport import (
-    BoundedTransport,
-    PoliteRetryTransport,
-    hide_in_logs,
-    network_transport,
-)
+from avatarkit.transport import BoundedTransport, PoliteRetryTransport
 
 Model = TypeVar("Model", bound=BaseModel)
 Progress = Callable[[int, int], None]
+
+MOST_PAGES = 1_000
+"""A list that goes on for longer is taken for one without an end."""
 
 _LONGEST_ID = 1_000
 # Failures before the first byte of the request can have left.
@@ -83,8 +82,8 @@ class Client:
             )
         self.base_url = settings.base_url
         self.api_id = settings.api_id
-        self._key = settings.api_key
-        hide_in_logs(self._key.get_secret_value())
+        key = settings.api_key.get_secret_value()
+        out_of_logs(key)
         self._deadline_s = deadline_s
         read_s, write_s = settings.read_timeout_s, settings.write_timeout_s
         self._timeout = httpx.Timeout(
@@ -104,13 +103,14 @@ class Client:
             base_url=self.base_url,
             headers={
                 "X-API-ID": self.api_id,
-                "X-API-KEY": self._key.get_secret_value(),
+                "X-API-KEY": key,
                 "Accept": "application/json",
+                "Accept-Encoding": "gzip",
             },
             timeout=self._timeout,
             follow_redirects=False,
             transport=PoliteRetryTransport(
-                BoundedTransport(transport or network_transport(self.base_url), answer_s=read_s),
+                BoundedTransport(transport or network_transport(self.base_url), blot=Blot(key)),
                 tries=tries,
                 backoff_s=backoff_s,
             ),
@@ -161,7 +161,7 @@ class Client:
         response = self._call("GET", self._path(persona_id), deadline_s)
         persona = self._read(response, Persona)
         if persona.id != persona_id:
-            raise self._unexpected(response, "is about another persona than the one asked for")
+            raise answers.unexpected(response, "is about another persona than the one asked for")
         return persona
 
     def list_personas(
@@ -171,11 +171,13 @@ class Client:
         age_range: str | None = None,
         location: str | None = None,
         style: str | None = None,
+        deadline_s: float | None = None,
     ) -> Iterator[Persona]:
-        """The account's custom avatars, lazily, in the API's order.
+        """The account's custom avatars, lazily, in the API's order, each once.
 
         Each filter takes one value or several, comma separated. A bare array is read as well as
         pages, of which the next is asked for when the one before has been used up.
+        ``deadline_s`` bounds the whole of it, from the first page on.
 
         Source: ``GET /api/personas_v2/`` and ``GET /api/personas/paginated/``.
         """
@@ -183,29 +185,39 @@ class Client:
         url = httpx.URL(
             "/api/personas_v2/", params={k: v for k, v in filters.items() if v is not None}
         )
-        seen = set()
-        while True:
-            seen.add(str(url))
-            response = self._call("GET", str(url))
+        end = math.inf if deadline_s is None else time.monotonic() + deadline_s
+        seen: set[str] = set()
+        for _ in range(MOST_PAGES):
+            left_s = None if deadline_s is None else max(0.0, end - time.monotonic())
+            response = self._call("GET", str(url), left_s)
             page = answers.json_of(response)
             items = page.get("results") if isinstance(page, dict) else page
             if not isinstance(items, list):
-                raise self._unexpected(response, "is not a list of personas")
+                raise answers.unexpected(response, "is not a list of personas")
+            before = len(seen)
             for item in items:
                 try:
-                    yield Persona.model_validate(item)
+                    persona = Persona.model_validate(item)
                 except ValidationError as error:
-                    raise self._unexpected(response, answers.misfit(error)) from None
+                    raise answers.unexpected(response, answers.misfit(error)) from None
+                # Pages move on while they are read, as somebody creates another.
+                if persona.id not in seen:
+                    seen.add(persona.id)
+                    yield persona
             following = page.get("next") if isinstance(page, dict) else None
             if not following:
                 return
+            if len(seen) == before:
+                raise answers.unexpected(response, "has a next page but nothing new on this one")
             # Only path and query of the link are used: the keys go to no other host.
             try:
-                url = httpx.URL(httpx.URL(str(following)).raw_path.decode("ascii"))
+                link = httpx.URL(str(following)).raw_path.decode("ascii")
             except (httpx.InvalidURL, ValueError):
-                raise self._unexpected(response, "has a broken link to its next page") from None
-            if str(url) in seen:
-                raise self._unexpected(response, "leads back to a page that was read already")
+                link = ""
+            if not link.startswith("/") or link.startswith("//"):
+                raise answers.unexpected(response, "has a broken link to its next page")
+            url = httpx.URL(link)
+        raise answers.unexpected(response, f"has more than {MOST_PAGES:,} pages")
 
     def persona_quota(self) -> Quota:
         """How many custom avatars the account may have, and has."""
@@ -248,7 +260,7 @@ class Client:
         retried = getattr(response.extensions.get("retry"), "attempts_made", 0) > 0
         if method == "DELETE" and response.status_code == 404 and retried:
             return response  # an earlier try, whose answer was lost, had deleted it
-        answers.raise_for_status(response, hide=self._hide)
+        answers.raise_for_status(response)
         return response
 
     def _send_create(self, path: str, **body: Any) -> httpx.Response:
@@ -263,7 +275,7 @@ class Client:
                 url=self.base_url + path,
                 maybe_sent=True,
             ) from None
-        answers.raise_for_status(response, hide=self._hide, creating=True)
+        answers.raise_for_status(response, creating=True)
         return response
 
     def _failure(self, error: httpx.HTTPError, method: str, path: str) -> ConnectionFailed:
@@ -283,19 +295,10 @@ class Client:
 
     def _read(self, response: httpx.Response, model: type[Model]) -> Model:
         try:
-            return model.model_validate_json(response.content)
+            # NUL, which JSON may hold and no database as text, becomes U+FFFD.
+            return model.model_validate_json(response.content.replace(b"\\u0000", b"\\ufffd"))
         except ValidationError as error:
-            raise self._unexpected(response, answers.misfit(error)) from None
-
-    def _unexpected(self, response: httpx.Response, what: str) -> UnexpectedAnswer:
-        return answers.unexpected(response, what, hide=self._hide)
-
-    def _hide(self, text: str) -> str:
-        key = self._key.get_secret_value()
-        # Echoed in JSON, quotes and the like of the key are written in another way.
-        for written in (key, json.dumps(key)[1:-1]):
-            text = text.replace(written, "[key]")
-        return text
+            raise answers.unexpected(response, answers.misfit(error)) from None
 
 
 class _ReadWithProgress(io.FileIO):

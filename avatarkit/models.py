@@ -285,6 +285,9 @@ def as_status(text: str) -> ProcessStatus | None:
         return None
 
 
+_MOST = 1_000_000_000
+
+
 class Quota(BaseModel):
     """How many custom avatars the account may have, and has.
 
@@ -293,8 +296,8 @@ class Quota(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    max_count: int
-    current_count: int
+    max_count: Annotated[int, Field(ge=-1, le=_MOST)]
+    current_count: Annotated[int, Field(ge=0, le=_MOST)]
 
     @property
     def room(self) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 from httpx_retries import Retry, RetryTransport
+
+from avatarkit import network
 
 logger = logging.getLogger("avatarkit")
 
@@ -66,57 +67,76 @@ class LoggedRetry(Retry):
 
 
 class BoundedTransport(httpx.BaseTransport):
-    """Reads each answer whole, within a size and a deadline, before anyone sees it.
+    """Reads each answer whole, within a size and a time, before anyone sees it.
 
     So a connection that breaks in the middle of a body counts as a broken connection, which the
     retrying transport around this one can act upon. ``request.extensions["deadline"]`` is the
-    moment of ``time.monotonic`` by which the whole call has to end; a body that drips is read for
-    ``answer_s`` wall seconds at most.
+    moment of ``time.monotonic`` by which the whole call has to end; the answer alone may take as
+    long as the request's read timeout. ``blot`` takes the key out of all that is in it, and
+    cookies are left out: this API needs none.
     """
 
-    def __init__(self, inner: httpx.BaseTransport, *, answer_s: float) -> None:
+    def __init__(self, inner: httpx.BaseTransport, *, blot: Callable[[bytes], bytes]) -> None:
         self._inner = inner
-        self._answer_s = answer_s
+        self._blot = blot
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The answer with its body read and decoded."""
         deadline = request.extensions.get("deadline")
+        timeout = request.extensions.get("timeout", {})
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise AnswerTooSlow("The deadline of the call has passed.", request=request)
-            timeout = request.extensions.get("timeout", {})
-            request.extensions["timeout"] = {
+            timeout = {
                 key: left if value is None else min(value, left) for key, value in timeout.items()
             }
-        answer = self._inner.handle_request(request)
-        end = time.monotonic() + self._answer_s
-        end = end if deadline is None else min(end, deadline)
+            request.extensions["timeout"] = timeout
+        answer_s = timeout.get("read")
+        budget = network.Budget(math.inf if answer_s is None else answer_s, deadline)
+        token = network.budget.set(budget)
         try:
-            body = bytearray()
-            # Decoded, so that a small compressed body cannot unfold into a huge one unseen.
-            for chunk in httpx.Response(
-                answer.status_code, headers=answer.headers, stream=answer.stream
-            ).iter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise AnswerTooLarge("The answer is too large.", request=request)
-                if time.monotonic() > end:
-                    raise AnswerTooSlow("The answer does not come to an end.", request=request)
+            answer = self._inner.handle_request(request)
+            try:
+                body = _read(answer, request, budget)
+            finally:
+                answer.close()
         finally:
-            answer.close()
+            network.budget.reset(token)
         headers = [
-            (name, value)
+            (name, self._blot(value))
             for name, value in answer.headers.raw
-            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
+            if name.lower() not in _LEFT_OUT
         ]
         return httpx.Response(
-            answer.status_code, headers=headers, content=bytes(body), request=request
+            answer.status_code, headers=headers, content=self._blot(body), request=request
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._inner.close()
+
+
+# What told how the body travelled is wrong of the body that is kept.
+_LEFT_OUT = (b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie")
+
+
+def _read(answer: httpx.Response, request: httpx.Request, budget: network.Budget) -> bytes:
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity", "gzip"):
+        # Only gzip was asked for, and codings within codings unfold without bound.
+        raise AnswerTooLarge("The answer is encoded in a way that was not asked for.")
+    body = bytearray()
+    # Decoded, so that a small compressed body cannot unfold into a huge one unseen.
+    for chunk in httpx.Response(
+        answer.status_code, headers=answer.headers, stream=answer.stream
+    ).iter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge("The answer is too large.", request=request)
+        if budget.left_s() <= 0:
+            raise AnswerTooSlow("The answer does not come to an end.", request=request)
+    return bytes(body)
 
 
 class PoliteRetryTransport(RetryTransport):
@@ -170,32 +190,6 @@ class _HandBackLongWaits(httpx.BaseTransport):
         self._inner.close()
 
 
-class _HideKeys(logging.Filter):
-    """Blots the keys out of what httpcore logs at DEBUG: a server may echo them in its headers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if any(key in text for key in self.keys):
-            for key in self.keys:
-                text = text.replace(key, "[key]")
-            record.msg, record.args = text, None
-        return True
-
-
-_hide_keys = _HideKeys()
-
-
-def hide_in_logs(key: str) -> None:
-    """From now on no log record of the HTTP libraries shows this key."""
-    _hide_keys.keys.add(key)
-    for name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
-        logging.getLogger(name).addFilter(_hide_keys)
-
-
 def retry_after_s(response: httpx.Response) -> float | None:
     """What ``Retry-After`` asks to wait, in wall seconds, or None when it says nothing sensible.
 
@@ -208,16 +202,3 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return Retry().parse_retry_after(value)
     except (ValueError, OverflowError):
         return None
-
-
-def network_transport(base_url: str) -> httpx.HTTPTransport:
-    """Real connections to ``base_url``, through the environment's proxy where one is set.
-
-    httpx itself looks at the environment only when no transport is given.
-    """
-    url = httpx.URL(base_url)
-    proxy = urllib.request.getproxies().get(url.scheme)
-    loopback = url.host in ("localhost", "127.0.0.1", "::1")
-    if not proxy or loopback or urllib.request.proxy_bypass(url.host):
-        return httpx.HTTPTransport()
-    return httpx.HTTPTransport(proxy=proxy)

@@ -571,7 +571,7 @@ class TestList:
     def test_a_circle_of_pages_ends(self) -> None:
         """Pages that lead back to one another are an error, not a loop."""
         page = {"results": [], "next": "https://api.example/api/personas_v2/"}
-        with pytest.raises(errors.UnexpectedAnswer, match="read already"):
+        with pytest.raises(errors.UnexpectedAnswer, match="nothing new"):
             list(client_of(answering(200, page)).list_personas())
 
     @pytest.mark.parametrize("body", [{"x": 1}, "text", None, [1], [{"no": "id"}]])
