@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from avatarkit.client import Client, Progress
 from avatarkit.clock import Clock
@@ -17,6 +18,10 @@ from avatarkit.errors import (
 )
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store import Store
+
+# The cause is worth more than that it could not be written down: what the log has as being sent
+# and nobody sends any more, it settles by itself (Store.abandon).
+_log_may_fail = suppress(StoreError)
 
 
 def send(
@@ -46,28 +51,31 @@ def send(
                 url=f"{client.base_url}/api/personas_v2/count/",
                 status_code=403,
             )
-        store.sending(submission_id, clock.now(), quota.current_count if quota else None)
+        store.sending(submission_id, clock.now())
         leaving = True
         return client.create_persona(request, progress=progress)
     except StoreError:
         raise  # it has not left; what the log holds of it stands
     except AvatarkitError as error:
         if may_have_arrived(error):
-            store.uncertain(submission_id, clock.now(), str(error))
+            with _log_may_fail:
+                store.uncertain(submission_id, clock.now(), str(error))
             raise SubmissionUncertain(
                 f"It is not known whether {request.creator_name!r} was created: {error} "
                 "Do not send it again; reconcile() finds out what became of it.",
                 submission_id=submission_id,
             ) from error
-        store.refused(submission_id, clock.now(), str(error))
+        with _log_may_fail:
+            store.refused(submission_id, clock.now(), str(error))
         raise
     except BaseException:  # Ctrl-C in the middle of an upload, for one
-        if leaving:
-            message = "The program was interrupted while it was sending."
-            store.uncertain(submission_id, clock.now(), message)
-        else:
-            message = "The program was interrupted before it was sent; send it again."
-            store.refused(submission_id, clock.now(), message)
+        with _log_may_fail:
+            if leaving:
+                message = "The program was interrupted while it was sending."
+                store.uncertain(submission_id, clock.now(), message)
+            else:
+                message = "The program was interrupted before it was sent; send it again."
+                store.refused(submission_id, clock.now(), message)
         raise
 
 

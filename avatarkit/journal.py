@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -55,7 +56,6 @@ class Uncertain:
     video_scene: str | None
     sent_at: datetime
     broke_at: datetime
-    quota_before: int | None
     candidates: tuple[Persona, ...]
     reason: str
 
@@ -82,9 +82,7 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
     return submission_id
 
 
-def sending(
-    connection: sa.Connection, submission_id: str, at: datetime, quota_before: int | None
-) -> None:
+def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None:
     """The request is about to leave from this process; ``StoreError`` if it left before."""
     left = _update(
         connection,
@@ -92,7 +90,6 @@ def sending(
         ("prepared",),
         state="sending",
         sent_us=to_us(at),
-        quota_before=quota_before,
     )
     if not left:
         raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
@@ -115,6 +112,17 @@ def accepted(connection: sa.Connection, submission_id: str, at: datetime, person
         error=None,
         candidates=None,
     )
+
+
+def may_be(connection: sa.Connection, account: str, submission_id: str, persona_id: str) -> bool:
+    """True while this submission is uncertain, and no other has become this persona."""
+    table = schema.submissions
+    # All of them, so that two processes that settle at once take turns.
+    query = sa.select(table.c.submission_id).where(
+        (table.c.account == account) & (table.c.state == "uncertain")
+    )
+    uncertain_ids = connection.scalars(query.with_for_update()).all()
+    return submission_id in uncertain_ids and persona_id not in submitted_ids(connection, account)
 
 
 def refused(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
@@ -174,12 +182,14 @@ def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     return len(dead)
 
 
-def open_submissions(connection: sa.Connection, account: str) -> list[Uncertain]:
-    """The submissions whose fate is uncertain, oldest first."""
+def open_submissions(
+    connection: sa.Connection, account: str, state: str = "uncertain"
+) -> list[Uncertain]:
+    """The submissions whose fate is uncertain, oldest first; or those that are ``sending``."""
     table = schema.submissions
     query = (
         sa.select(table)
-        .where((table.c.account == account) & (table.c.state == "uncertain"))
+        .where((table.c.account == account) & (table.c.state == state))
         .order_by(table.c.sent_us, table.c.submission_id)
     )
     found = []
@@ -192,8 +202,7 @@ def open_submissions(connection: sa.Connection, account: str) -> list[Uncertain]
                 gender=request["gender"],
                 video_scene=request.get("video_scene"),
                 sent_at=to_moment(row.sent_us or row.prepared_us),
-                broke_at=to_moment(row.broke_us or row.prepared_us),
-                quota_before=row.quota_before,
+                broke_at=to_moment(row.broke_us or row.sent_us or row.prepared_us),
                 candidates=tuple(
                     Persona.model_validate(kept) for kept in json.loads(row.candidates or "[]")
                 ),
@@ -239,7 +248,7 @@ def _update(
 
 def _this_process() -> str:
     # A process id alone may be used again after a restart; with its start it is unique.
-    return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.2f}"
+    return f"{socket.gethostname()}|{os.getpid()}|{_began(os.getpid())}"
 
 
 def _lives(sender: str | None, *, elsewhere: bool) -> bool:
@@ -248,6 +257,23 @@ def _lives(sender: str | None, *, elsewhere: bool) -> bool:
     if host != socket.gethostname():
         return bool(host) and elsewhere
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == began
+        return _began(int(pid)) == began and psutil.Process(int(pid)).status() not in _DEAD
     except (psutil.Error, ValueError):
         return False
+
+
+_DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def _began(pid: int) -> str:
+    """When a process began; ``psutil.Error`` when there is none.
+
+    On Linux by a clock that nobody sets: there psutil's moves when the system's clock is set.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    # The 22nd field; the second is a name in brackets, in which anything may stand.
+    return f"{boot.strip()}+{fields.rpartition(')')[2].split()[19]}"

@@ -1,8 +1,9 @@
 """What became of creates whose answer was lost: pure decisions from what the account shows.
 
 Only presence proves. A persona that fits proves that the create happened; that none is there
-proves nothing until a settling time has passed and the list is known to show personas that are
-still in flight, or the account's count has not grown.
+proves nothing until a settling time has passed, and then only if the list shows a persona that is
+still pending, as the lost one may be, or if the account counts no more than those that are known.
+Where anything speaks against it, a person decides.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from avatarkit.journal import Uncertain
-from avatarkit.models import Persona
+from avatarkit.models import Persona, ProcessStatus
 
 SETTLING = timedelta(hours=1)
 """How long the API may take to show a persona that it has accepted."""
 SKEW = timedelta(minutes=10)
-"""How far the API's clock may be off this one."""
+"""How far the API's clock may be off this one, for a persona to be taken for the one sent."""
+STRAY = timedelta(days=1)
+"""How far off a persona may be, for a person to be asked whether it is the one sent."""
 
 
 @dataclass(frozen=True)
@@ -40,59 +43,54 @@ class Verdict:
 class Account:
     """What the account shows now.
 
-    ``listed`` are its personas, ``taken`` the ids that other submissions ended with, ``running``
-    those that are known, from looks at each, to be in flight. ``count`` is the quota's
-    current_count, None when it is not known or some may have been deleted; ``accepted_at`` are
-    the moments at which creates were sent that were accepted.
+    ``listed`` are its personas, ``taken`` the ids that other submissions ended with, ``sending``
+    the creates that are on their way, ``running`` the ids that are known, from looks at each, to
+    be in flight. ``count`` is the quota's current_count, None when it is not known.
     """
 
     listed: tuple[Persona, ...]
     taken: frozenset[str]
+    sending: tuple[Uncertain, ...]
     running: frozenset[str]
     count: int | None
-    accepted_at: tuple[datetime, ...]
 
 
 def decide(open_submissions: Iterable[Uncertain], account: Account, now: datetime) -> list[Verdict]:
     """A verdict for each uncertain submission, in their order."""
     open_submissions = list(open_submissions)
-    fitting = {
-        one.submission_id: [
-            persona
-            for persona in account.listed
-            if persona.id not in account.taken and _fits(persona, one)
-        ]
-        for one in open_submissions
-    }
-    wanted = Counter(persona.id for found in fitting.values() for persona in found)
-    return [
-        _decide(one, fitting[one.submission_id], wanted, account, now) for one in open_submissions
-    ]
+    free = [persona for persona in account.listed if persona.id not in account.taken]
+    # A create that is on its way may be what made a persona, as much as one that broke.
+    wanted = Counter(
+        persona.id
+        for one in (*open_submissions, *account.sending)
+        for persona in free
+        if _fits(persona, one, SKEW)
+    )
+    return [_decide(one, free, wanted, account, now) for one in open_submissions]
 
 
 def _decide(
-    one: Uncertain,
-    fitting: list[Persona],
-    wanted: Counter[str],
-    account: Account,
-    now: datetime,
+    one: Uncertain, free: list[Persona], wanted: Counter[str], account: Account, now: datetime
 ) -> Verdict:
+    fitting = [persona for persona in free if _fits(persona, one, SKEW)]
     if len(fitting) == 1 and wanted[fitting[0].id] == 1:
         return Verdict(one.submission_id, "accepted", persona=fitting[0])
+    candidates = tuple(persona for persona in free if _fits(persona, one, STRAY))
     if fitting:
         reason = "Several avatars fit, or several submissions fit one; choose which it is."
-        return Verdict(one.submission_id, "uncertain", candidates=tuple(fitting), reason=reason)
-    if now - one.broke_at < SETTLING:
+    elif candidates:
+        reason = "Only an avatar of another time is like it; choose whether it is that."
+    elif now - one.broke_at < SETTLING:
         reason = "It does not show yet; the account is looked at again."
-        return Verdict(one.submission_id, "uncertain", reason=reason)
-    if _shows_running(account) or _has_not_grown(one, account):
+    elif _is_absent(account):
         reason = "The account does not have it; it is safe to send it again."
         return Verdict(one.submission_id, "refused", reason=reason)
-    reason = "The account does not show it, but may hide avatars in progress; look there yourself."
-    return Verdict(one.submission_id, "uncertain", reason=reason)
+    else:
+        reason = "The account does not show it, but may hide it; look there yourself."
+    return Verdict(one.submission_id, "uncertain", candidates=candidates, reason=reason)
 
 
-def _fits(persona: Persona, one: Uncertain) -> bool:
+def _fits(persona: Persona, one: Uncertain, skew: timedelta) -> bool:
     same = persona.creator_name == one.creator_name and persona.gender in (None, one.gender)
     # A scene that the answer leaves out speaks neither for nor against.
     same = same and (persona.video_scene or one.video_scene) == (
@@ -103,17 +101,22 @@ def _fits(persona: Persona, one: Uncertain) -> bool:
     if persona.created_at is None:
         return True
     # The API may have gone on with what it had read for long after the connection broke.
-    return one.sent_at - SKEW <= persona.created_at <= one.broke_at + SETTLING
+    return one.sent_at - skew <= persona.created_at <= one.broke_at + max(SETTLING, skew)
 
 
-def _shows_running(account: Account) -> bool:
-    """The list shows every persona that is known to be in flight, and there is one."""
-    listed = {persona.id for persona in account.listed}
-    return bool(account.running) and account.running <= listed
+def _is_absent(account: Account) -> bool:
+    """What is not listed is not there.
 
-
-def _has_not_grown(one: Uncertain, account: Account) -> bool:
-    if account.count is None or one.quota_before is None:
-        return False
-    since = sum(1 for at in account.accepted_at if at >= one.sent_at)
-    return account.count - since <= one.quota_before
+    So it is when the account counts just those that are known, in flight or not; or when the list
+    shows one that is still pending, as the lost one may be, and the count does not speak against
+    it. Whether those that ended badly count is not known.
+    """
+    bad = (ProcessStatus.FAILED, ProcessStatus.REJECTED)
+    known = {persona.id for persona in account.listed} | account.running
+    alive = known - {persona.id for persona in account.listed if persona.status in bad}
+    if account.count is not None and account.count == len(alive):
+        return True
+    shows_pending = any(persona.status is ProcessStatus.PENDING for persona in account.listed)
+    return shows_pending and (
+        account.count is None or account.count < len(alive) or account.count == len(known)
+    )

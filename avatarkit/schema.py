@@ -42,7 +42,6 @@ submissions = sa.Table(
     # Not in the frame: what settling an uncertain fate needs.
     sa.Column("sender", sa.Text),
     sa.Column("broke_us", sa.BigInteger),
-    sa.Column("quota_before", sa.Integer),
     sa.Column("candidates", sa.Text),
     sa.Index("submissions_by_account", "account", "prepared_us"),
 )

@@ -37,15 +37,6 @@ class Due:
     failures: int
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How the account stands by the log; ``missing``: some persona was answered with a 404."""
-
-    running: frozenset[str]
-    submitted_at: tuple[datetime, ...]
-    missing: bool
-
-
 class Store:
     """The log in the database at ``url``: ``sqlite:///file.db`` or ``postgresql+psycopg://…``.
 
@@ -90,13 +81,13 @@ class Store:
         with self._write() as connection:
             return journal.prepare(connection, self._own(), request, at)
 
-    def sending(self, submission_id: str, at: datetime, quota_before: int | None = None) -> None:
-        """The request is about to leave; ``quota_before`` is the account's count just now.
+    def sending(self, submission_id: str, at: datetime) -> None:
+        """The request is about to leave.
 
         Raises ``StoreError`` when it left before: a create is sent once.
         """
         with self._write() as connection:
-            journal.sending(connection, submission_id, at, quota_before)
+            journal.sending(connection, submission_id, at)
 
     def refused(self, submission_id: str, at: datetime, error: str) -> None:
         """The create surely did not happen; ``error`` says why."""
@@ -109,29 +100,48 @@ class Store:
             journal.uncertain(connection, submission_id, at, error)
 
     def accepted(
+        self, submission_id: str, persona: Persona, at: datetime, next_look: NextLook
+    ) -> None:
+        """The create was answered: persona, first sighting and the submission's end, all in one."""
+        with self._write() as connection:
+            self._begin(connection, submission_id, persona, at, next_look, source="create")
+
+    def found(
+        self, submission_id: str, persona: Persona, at: datetime, next_look: NextLook
+    ) -> bool:
+        """An uncertain create turned out to have made this persona; the same, all in one.
+
+        False, and nothing is changed, when it is settled by now or the persona is another's.
+        """
+        with self._write() as connection:
+            if not journal.may_be(connection, self._own(), submission_id, persona.id):
+                return False
+            self._begin(connection, submission_id, persona, at, next_look, source="list")
+            return True
+
+    def _begin(
         self,
+        connection: sa.Connection,
         submission_id: str,
         persona: Persona,
         at: datetime,
         next_look: NextLook,
         *,
-        source: str = "create",
+        source: str,
     ) -> None:
-        """The create happened: persona, first sighting and the submission's end, all in one."""
-        with self._write() as connection:
-            sent = journal.get(connection, submission_id)
-            runs.record(
-                connection,
-                self._own(),
-                persona,
-                asked_at=at,
-                answered_at=at,
-                source=source,
-                next_look=next_look,
-                submitted_us=sent.sent_us,
-                sent=json.loads(sent.request),
-            )
-            journal.accepted(connection, submission_id, at, persona.id)
+        sent = journal.get(connection, submission_id)
+        runs.record(
+            connection,
+            self._own(),
+            persona,
+            asked_at=at,
+            answered_at=at,
+            source=source,
+            next_look=next_look,
+            submitted_us=sent.sent_us,
+            sent=json.loads(sent.request),
+        )
+        journal.accepted(connection, submission_id, at, persona.id)
 
     def abandon(self, at: datetime) -> int:
         """Settle what nobody sends any more; how many submissions there were."""
@@ -146,6 +156,12 @@ class Store:
         """The submissions whose fate is uncertain, oldest first."""
         with self._read() as connection:
             return journal.open_submissions(connection, self._own())
+
+    def claims(self) -> tuple[frozenset[str], list[Uncertain]]:
+        """The ids that submissions have ended with, and the submissions that are on their way."""
+        with self._read() as connection:
+            taken = journal.submitted_ids(connection, self._own())
+            return frozenset(taken), journal.open_submissions(connection, self._own(), "sending")
 
     def some_submissions(self, ids: Collection[str]) -> list[Submission]:
         """The submissions of these ids, newest first; what is unknown is left out."""
@@ -244,20 +260,16 @@ class Store:
                 for row in connection.execute(query)
             ]
 
-    def standing(self) -> Standing:
-        """Which personas are in flight, when they were sent, and whether any is missing."""
+    def running(self) -> frozenset[str]:
+        """The ids of the personas that were in flight at their last look, which went well."""
         table = schema.personas
-        query = sa.select(table).where(table.c.account == self._own())
-        with self._read() as connection:
-            rows = connection.execute(query).all()
-        sent = [to_moment(row.submitted_us) for row in rows if row.submitted_us is not None]
-        return Standing(
-            running=frozenset(
-                row.persona_id for row in rows if row.next_look_us is not None and not row.failures
-            ),
-            submitted_at=tuple(sent),
-            missing=any(row.gone or row.missed_since_us is not None for row in rows),
+        query = sa.select(table.c.persona_id).where(
+            (table.c.account == self._own())
+            & table.c.next_look_us.is_not(None)
+            & (table.c.failures == 0)
         )
+        with self._read() as connection:
+            return frozenset(connection.scalars(query))
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
         """The moment of the next look at any persona, or at this one; None when there is none."""

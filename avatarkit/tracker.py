@@ -21,6 +21,7 @@ from avatarkit.errors import (
     PersonaFailed,
     PersonaRejected,
     StoreError,
+    SubmissionUncertain,
     WaitTimeout,
 )
 from avatarkit.models import Persona, PersonaCreate, ProcessStatus, Quota
@@ -38,6 +39,8 @@ LONGEST_IDLE_S = 5.0
 process may have submitted meanwhile."""
 SHORTEST_WAIT_S = 0.1
 RECONCILE_EVERY = timedelta(minutes=10)
+LISTING_S = 300.0
+"""Wall seconds for the whole list of an account, however many its pages."""
 
 
 class Tracker:
@@ -80,9 +83,10 @@ class Tracker:
         ``submission_id`` is what ``prepare`` gave for this request, if it was called.
         ``progress(sent_bytes, total_bytes)`` is called while files are sent.
 
-        Raises ``SubmissionUncertain`` when it may have arrived without an answer: it is then
-        never sent again on its own. Any other ``AvatarkitError`` means that nothing was created;
-        ``PlanFull`` comes before anything is sent.
+        Raises ``SubmissionUncertain`` when it may have arrived without an answer, or arrived and
+        could not be written down: it is then never sent again on its own. Any other
+        ``AvatarkitError`` means that nothing was created; ``PlanFull`` comes before anything is
+        sent.
         """
         submission_id = submission_id or self.prepare(request)
         try:
@@ -100,8 +104,10 @@ class Tracker:
                 next_look = self._next_look(persona.id, at)
                 self.store.accepted(submission_id, persona, at, next_look)
             except StoreError as error:
-                raise StoreError(
-                    f"The API created {persona.id}, but that could not be written down: {error}"
+                raise SubmissionUncertain(
+                    f"The API created {persona.id}, but that could not be written down: {error} "
+                    "Do not send it again; reconcile() finds it.",
+                    submission_id=submission_id,
                 ) from error
         finally:
             self.store.let_go(submission_id)
@@ -147,30 +153,32 @@ class Tracker:
             known = {one.id: one for one in open_now[submission_id].candidates}
             persona = known.get(persona_id) or self.client.get_persona(persona_id)
             verdict = Verdict(submission_id, "accepted", persona=persona)
-        self._settle(verdict, self.clock.now())
+        if not self._settle(verdict, self.clock.now()):
+            raise ConfigError("Somebody else has settled it meanwhile; look again.")
 
-    def _settle(self, verdict: Verdict, now: datetime) -> None:
+    def _settle(self, verdict: Verdict, now: datetime) -> bool:
         if verdict.persona is not None:
             next_look = self._next_look(verdict.persona.id, now)
-            self.store.accepted(
-                verdict.submission_id, verdict.persona, now, next_look, source="list"
-            )
-        elif verdict.state == "refused":
+            return self.store.found(verdict.submission_id, verdict.persona, now, next_look)
+        if verdict.state == "refused":
             self.store.refused(verdict.submission_id, now, verdict.reason)
         else:
             self.store.leave_open(verdict.submission_id, verdict.reason, verdict.candidates)
+        return True
 
     def _account(self) -> Account:
-        # Counted before it is listed: what arrives between the two is then seen in the list.
-        quota = self.ask_quota()
-        listed = tuple(self.client.list_personas())
-        known = self.store.standing()
+        # Counted before and after it is listed: only then do count and list tell of one moment.
+        before = self.ask_quota()
+        listed = tuple(self.client.list_personas(deadline_s=LISTING_S))
+        after = self.ask_quota()
+        # Read last: a create that is on its way may have made what is listed.
+        taken, sending = self.store.claims()
         return Account(
             listed=listed,
-            taken=frozenset(self.store.submitted_ids()),
-            running=known.running,
-            count=quota.current_count if quota and not known.missing else None,
-            accepted_at=known.submitted_at,
+            taken=taken,
+            sending=tuple(sending),
+            running=self.store.running(),
+            count=after.current_count if after is not None and after == before else None,
         )
 
     def look(self) -> list[Change]:

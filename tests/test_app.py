@@ -350,6 +350,39 @@ class TestUncertain:
         assert list(store.submissions()["state"].sort_values()) == ["accepted", "refused"]
         assert "not certain" not in texts(test)
 
+    def test_a_person_may_name_what_the_list_hides(self) -> None:
+        """Without a candidate the id can be typed; a wrong one is a sentence."""
+        session = running.get().session
+        store = session.store
+        session.tracker.stop()
+        submission_id = store.prepare(
+            PersonaCreate(creator_name="Ada", gender="f"), session.clock.now()
+        )
+        store.sending(submission_id, session.clock.now())
+        store.uncertain(submission_id, session.clock.now() + timedelta(days=9), "It broke.")
+        other = session.client.create_persona(PersonaCreate(creator_name="Renamed", gender="f"))
+        test = page(_tracker)
+        key = f"tracker_settle_{submission_id}"
+        assert f"{key}_never" not in [button.key for button in test.button]
+        for given, said in (("nobody", "no such persona"), (other.id, "")):
+            test.text_input(key=f"{key}_id").set_value(given)
+            [send] = [one for one in test.button if one.label == "It is this one"]
+            send.click().run()
+            assert said in texts(test)
+        assert store.submissions()["persona_id"].tolist() == [other.id]
+        assert "not certain" not in texts(test)
+
+    def test_a_name_that_may_be_there_has_to_be_wanted_again(self) -> None:
+        """An uncertain create counts as a twin: sent again it could be made twice."""
+        session = running.get().session
+        session.tracker.stop()
+        submission_id = session.tracker.prepare(PersonaCreate(creator_name="Ada", gender="f"))
+        session.store.sending(submission_id, session.clock.now())
+        session.store.uncertain(submission_id, session.clock.now(), "It broke.")
+        test = fill(submit_page(), creator_name="Ada", gender="f")
+        assert "may have been created" in texts(test)
+        assert test.button(key="submit_send").disabled
+
 
 class TestTracker:
     def test_without_avatars_it_says_so(self) -> None:

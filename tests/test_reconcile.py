@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from conftest import ROOT, ManualClock
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.journal import Uncertain
-from avatarkit.models import Persona
+from avatarkit.models import STAGES, Persona, ProcessStatus
 from avatarkit.reconcile import SETTLING, Account, decide
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -30,7 +33,6 @@ def uncertain(number: int = 1, **values: Any) -> Uncertain:
         "video_scene": "office",
         "sent_at": T0,
         "broke_at": T0 + 3 * MINUTE,
-        "quota_before": 1,
         "candidates": (),
         "reason": "",
     }
@@ -53,9 +55,9 @@ def account(*listed: Persona, **values: Any) -> Account:
     given: dict[str, Any] = {
         "listed": listed,
         "taken": frozenset(),
+        "sending": (),
         "running": frozenset(),
         "count": None,
-        "accepted_at": (),
     }
     return Account(**given | values)
 
@@ -102,46 +104,90 @@ class TestDecide:
         verdicts = decide([uncertain(1), uncertain(2)], account(shown()), LATER)
         assert {verdict.state for verdict in verdicts} == {"uncertain"}
 
+    def test_one_that_is_being_sent_may_have_made_it(self) -> None:
+        """What fits a create that is on its way as well settles nothing."""
+        on_its_way = account(shown(), sending=(uncertain(2),))
+        [verdict] = decide([uncertain()], on_its_way, LATER)
+        assert (verdict.state, [one.id for one in verdict.candidates]) == ("uncertain", ["p1"])
+
+    @pytest.mark.parametrize("hours", [-23, -3, 5, 23])
+    def test_one_of_another_time_is_for_a_person_to_choose(self, hours: float) -> None:
+        """A clock may be set wrong: a namesake proves neither that it arrived nor that not."""
+        stray = shown(created_at=T0 + timedelta(hours=hours))
+        [verdict] = decide([uncertain()], account(stray, count=1), LATER)
+        assert (verdict.state, verdict.candidates) == ("uncertain", (stray,))
+        old = shown(created_at=T0 - timedelta(days=3))
+        assert decide([uncertain()], account(old, count=1), LATER)[0].state == "refused"
+
+    @pytest.mark.parametrize("minutes", [-10, 9 + 60])
+    def test_clocks_may_differ_by_minutes(self, minutes: int) -> None:
+        """Created a little before it was sent, or a while after it broke, it is the one."""
+        fits = shown(created_at=T0 + min(minutes, 63) * MINUTE)
+        assert decide([uncertain()], account(fits), LATER)[0].state == "accepted"
+
     def test_absence_before_the_settling_time_proves_nothing(self) -> None:
         """Right after the break an empty list says nothing, whatever else is known."""
-        knows_all = account(shown("x", creator_name="X"), running=frozenset({"x"}), count=1)
+        knows_all = account(bo(), running=frozenset({"bo"}), count=1)
         [verdict] = decide([uncertain()], knows_all, LATER - MINUTE)
         assert verdict.state == "uncertain"
 
-    def test_absence_from_a_list_that_shows_running_ones(self) -> None:
-        """Later, absence from a list that shows what is in flight means refused."""
-        knows = account(shown("x", creator_name="X"), running=frozenset({"x"}))
-        assert decide([uncertain()], knows, LATER)[0].state == "refused"
+    def test_absence_from_a_list_that_shows_pending_ones(self) -> None:
+        """Later, absence from a list that shows what is pending means refused."""
+        assert decide([uncertain()], account(bo()), LATER)[0].state == "refused"
 
-    @pytest.mark.parametrize(
-        "hides",
-        [
+    def test_absence_from_a_list_that_may_hide(self) -> None:
+        """Absence from a list that shows none that is pending proves nothing, without a count."""
+        for hides in (
             account(),
-            account(shown("x", creator_name="X")),
-            account(running=frozenset({"x"})),
-            account(shown("x", creator_name="X"), running=frozenset({"x", "y"})),
-        ],
-    )
-    def test_absence_from_a_list_that_may_hide(self, hides: Account) -> None:
-        """Absence from a list that is not known to show what is in flight proves nothing."""
-        assert decide([uncertain()], hides, LATER)[0].state == "uncertain"
+            account(running=frozenset({"bo"})),
+            *(account(bo(status), running=frozenset({"bo"})) for status in LATE_STATUSES),
+        ):
+            assert decide([uncertain()], hides, LATER)[0].state == "uncertain"
 
     @pytest.mark.parametrize(
-        ("count", "accepted_at", "state"),
+        ("listed", "running", "count", "state"),
         [
-            (1, (), "refused"),
-            (2, (), "uncertain"),
-            (2, (T0 + MINUTE,), "refused"),
-            (2, (T0 - MINUTE,), "uncertain"),
-            (None, (), "uncertain"),
+            # All that count are known: none is left for the lost one.
+            ((), (), 0, "refused"),
+            (("reviewing",), ("bo",), 1, "refused"),
+            ((), ("bo",), 1, "refused"),
+            (("done",), (), 1, "refused"),
+            # One more than is known, whatever the list shows.
+            ((), (), 1, "uncertain"),
+            (("pending",), (), 2, "uncertain"),
+            (("reviewing",), ("bo",), 2, "uncertain"),
+            (("done",), (), 2, "uncertain"),
+            # Fewer: somebody deleted one, or not all count.
+            (("done",), ("x",), 1, "uncertain"),
+            (("pending",), ("x",), 1, "refused"),
+            # Nobody knows whether one that failed counts.
+            (("failed",), (), 1, "uncertain"),
+            (("failed",), (), 0, "refused"),
+            (("failed", "pending"), (), 2, "refused"),
+            (("failed", "rejected", "pending"), (), 2, "uncertain"),
         ],
     )
-    def test_a_count_that_did_not_grow(
-        self, count: int | None, accepted_at: tuple[datetime, ...], state: str
+    def test_a_count_of_those_that_are_known(
+        self, listed: tuple[str, ...], running: tuple[str, ...], count: int, state: str
     ) -> None:
-        """A count that did not grow, but for what was accepted since, means refused."""
-        seen = account(count=count, accepted_at=accepted_at)
+        """A count that is all known personas leaves none; one more speaks for the lost one."""
+        seen = account(
+            *(
+                bo(status, "bo" if place == 0 else f"bo{place}")
+                for place, status in enumerate(listed)
+            ),
+            running=frozenset(running),
+            count=count,
+        )
         assert decide([uncertain()], seen, LATER)[0].state == state
+
+
+LATE_STATUSES = [status.value for status in ProcessStatus if status is not ProcessStatus.PENDING]
+
+
+def bo(status: str = "pending", persona_id: str = "bo") -> Persona:
+    """A persona that is not the lost one."""
+    return shown(persona_id, creator_name="Bo", process_status=status)
 
 
 class Account_:
@@ -152,7 +198,8 @@ class Account_:
         self.personas: list[dict[str, Any]] = []
         self.creates = 0
         self.lose: str | None = None
-        self.hides_pending = False
+        self.hides: tuple[str, ...] = ()
+        self.meanwhile: Callable[[], object] | None = None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -167,15 +214,30 @@ class Account_:
             if self.lose == "before":
                 raise httpx.WriteError("broke")
             self.personas.append(made)
+            self.happens()
             if self.lose == "after":
                 raise httpx.ReadError("broke")
             return httpx.Response(201, json=made)
         if path.endswith("/count/"):
             return httpx.Response(200, json={"max_count": 9, "current_count": len(self.personas)})
         if path == "/api/personas_v2/":
-            return httpx.Response(200, json=[] if self.hides_pending else self.personas)
+            listed = [one for one in self.personas if one["process_status"] not in self.hides]
+            self.happens()
+            return httpx.Response(200, json=listed)
         found = [one for one in self.personas if one["id"] == path.split("/")[-2]]
+        if request.method == "DELETE":
+            self.personas.remove(found[0])
+            return httpx.Response(204)
         return httpx.Response(200, json=found[0]) if found else httpx.Response(404)
+
+    def happens(self) -> None:
+        """What somebody else does between the API's decision and its answer."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+UNFINISHED = tuple(stage.value for stage in STAGES)
 
 
 @pytest.fixture
@@ -241,30 +303,96 @@ class TestReconcile:
         assert states(tracker) == ["refused"]
 
     @pytest.mark.parametrize("lose", ["before", "after"])
+    @pytest.mark.parametrize("hides", [("pending",), ("pending", "reviewing"), UNFINISHED])
     def test_a_list_that_hides_pending_personas(
-        self, tracker: Tracker, fake: Account_, clock: ManualClock, lose: str
+        self,
+        tracker: Tracker,
+        fake: Account_,
+        clock: ManualClock,
+        hides: tuple[str, ...],
+        lose: str,
     ) -> None:
         """Where the list hides what is in flight, only the count can tell."""
-        fake.hides_pending = True
-        fake.lose = lose
+        tracker.submit(PersonaCreate(creator_name="Bo", gender="m"))
+        fake.personas[0]["process_status"] = "reviewing"
+        clock.advance(2 * SETTLING)
+        tracker.look()
+        fake.hides, fake.lose = hides, lose
         lost(tracker)
         clock.advance(SETTLING + MINUTE)
         tracker.reconcile()
-        assert states(tracker) == ["refused" if lose == "before" else "uncertain"]
+        settled = "refused" if lose == "before" else "uncertain"
+        assert states(tracker) == ["accepted", settled]
+        # What the log does not know yet: it is done by now, and so it is listed.
+        fake.personas[0]["process_status"] = "done"
+        tracker.reconcile()
+        assert states(tracker) == ["accepted", settled]
 
-    def test_a_count_is_not_trusted_when_one_is_missing(
-        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    @pytest.mark.parametrize("status", ["done", "processing"])
+    def test_a_count_is_not_trusted_when_one_was_deleted(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock, status: str
     ) -> None:
-        """A persona that was deleted meanwhile makes the count useless."""
-        tracker.submit(PersonaCreate(creator_name="Bo", gender="m"))
-        fake.hides_pending = True
-        fake.lose = "after"
+        """The lost one may have taken the place of one that was deleted meanwhile."""
+        bo = tracker.submit(PersonaCreate(creator_name="Bo", gender="m"))
+        fake.personas[0]["process_status"] = status
+        clock.advance(2 * SETTLING)
+        tracker.look()
+        fake.hides, fake.lose = UNFINISHED, "after"
         lost(tracker)
-        fake.personas = [one for one in fake.personas if one["creator_name"] != "Bo"]
+        tracker.client.delete_persona(bo.id)
         clock.advance(SETTLING + MINUTE)
         tracker.look()
         tracker.reconcile()
         assert states(tracker) == ["accepted", "uncertain"]
+
+    def test_what_is_created_while_it_is_listed_confuses_nobody(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """A count and a list of two moments prove nothing together."""
+        fake.hides, fake.lose = ("pending",), "after"
+        lost(tracker)
+        clock.advance(SETTLING + MINUTE)
+        other = {"id": "x", "creator_name": "X", "process_status": "done"}
+        fake.meanwhile = lambda: fake.personas.append(other)
+        tracker.reconcile()
+        assert states(tracker) == ["uncertain"]
+
+    def test_no_two_submissions_become_one_persona(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """A namesake that is answered just while another process settles keeps its persona."""
+        fake.lose = "before"
+        lost(tracker)
+        fake.lose = None
+        clock.advance(5 * MINUTE)
+        other = Tracker(tracker.client, tracker.store, clock=clock)
+        fake.meanwhile = other.reconcile
+        tracker.submit(PersonaCreate(creator_name="Ada", gender="f"))
+        rows = tracker.store.submissions()
+        assert rows["state"].tolist() == ["uncertain", "accepted"]
+        assert rows["persona_id"].dropna().tolist() == ["p1"]
+        # The other way about: answered after it was listed and before it is written down.
+        fake.lose = "before"
+        third = lost(tracker, "Cy")
+        fake.lose = None
+        answered = tracker.submit(PersonaCreate(creator_name="Cy", gender="f"))
+        next_look = tracker._next_look(answered.id, clock.now())
+        assert not tracker.store.found(third, answered, clock.now(), next_look)
+
+    def test_a_stale_verdict_changes_nothing(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """What a person settled while another process was listing stays as they said."""
+        fake.lose = "after"
+        submission = lost(tracker)
+        fake.personas[0]["creator_name"] = "renamed"
+        clock.advance(SETTLING + MINUTE)
+        fake.meanwhile = lambda: tracker.settle(submission, "p1")
+        tracker.reconcile()
+        row = tracker.store.submissions().iloc[0]
+        assert (row["state"], row["persona_id"]) == ("accepted", "p1")
+        with pytest.raises(errors.ConfigError, match="No uncertain submission"):
+            tracker.settle(submission, None)
 
     def test_a_person_may_choose(
         self, tracker: Tracker, fake: Account_, clock: ManualClock
@@ -330,6 +458,46 @@ class TestAfterAKill:
         command = [sys.executable, "-c", KILLED, url, tracker.client.account]
         subprocess.run(command, cwd=ROOT, check=False)
         assert states(tracker) == ["sending"]
+        tracker.reconcile()
+        assert states(tracker) == ["uncertain"]
+
+    def test_one_that_nobody_has_buried_is_dead(
+        self, tracker: Tracker, clock: ManualClock, tmp_path: Path
+    ) -> None:
+        """A killed process stays in the process table until its parent asks for it."""
+        url = f"sqlite:///{tmp_path / 'log.db'}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, url, tracker.client.account], cwd=ROOT
+        )
+        try:
+            while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.05)
+            tracker.reconcile()
+            assert states(tracker) == ["uncertain"]
+        finally:
+            process.wait()
+
+    def test_a_system_clock_that_is_set_kills_nobody(
+        self, tracker: Tracker, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another living process keeps what it sends, though the clock was set meanwhile."""
+        url = f"sqlite:///{tmp_path / 'log.db'}"
+        living = KILLED.replace("os.kill(os.getpid(), 9)", "print('sent', flush=True); input()")
+        process = subprocess.Popen(
+            [sys.executable, "-c", living, url, tracker.client.account],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            boot = psutil.boot_time()
+            monkeypatch.setattr("psutil.boot_time", lambda: boot + 5)
+            monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 5, raising=False)
+            tracker.reconcile()
+            assert states(tracker) == ["sending"]
+            process.communicate(b"\n")
         tracker.reconcile()
         assert states(tracker) == ["uncertain"]
 

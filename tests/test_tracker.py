@@ -207,7 +207,7 @@ class TestSubmit:
 
         with monkeypatch.context() as patch:
             patch.setattr(tracker.store, "accepted", fail)
-            with pytest.raises(errors.StoreError, match=r"p1.*disk is full"):
+            with pytest.raises(errors.SubmissionUncertain, match=r"p1.*disk is full"):
                 tracker.submit(request())
         assert state(tracker) == "sending"
         # Nobody sends it any more, though this process lives.

@@ -193,8 +193,12 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
 
 
 def _twin(creator_name: str) -> str | None:
-    """A sentence about a persona of the same name that has not ended badly."""
+    """A sentence about a persona of the same name that has not ended badly, or may be there."""
     session = running.get().session
+    sent = session.store.submissions()
+    sent = sent[sent["state"].isin(["prepared", "sending", "uncertain"])]
+    if (sent["creator_name"] == creator_name.strip()).any():
+        return f"An avatar of {creator_name.strip()} is being sent, or may have been created."
     personas = session.store.personas()
     same = personas[
         (personas["creator_name"] == creator_name.strip())

@@ -9,7 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from avatarkit import charts, eta, export, stages, tables
+from avatarkit.errors import AvatarkitError
 from avatarkit.models import ProcessStatus
+from avatarkit.reconcile import SETTLING
 from avatarkit.session import Session
 from avatarkit.ui import estimates, running
 from avatarkit.ui.estimates import Estimates, Log
@@ -64,9 +66,34 @@ def _uncertain() -> None:
                     if st.button(text, key=f"{key}_{persona.id}"):
                         tracker.settle(one.submission_id, persona.id)
                         st.rerun()
-                if st.button("It was never created", key=f"{key}_never"):
-                    tracker.settle(one.submission_id, None)
-                    st.rerun()
+                with st.popover("It is another", icon=":material/search:"):
+                    _name_it(one.submission_id, key)
+                if tracker.clock.now() - one.broke_at >= SETTLING:
+                    with st.popover("It was never created", icon=":material/block:"):
+                        st.caption(NEVER)
+                        if st.button("I have looked: it is not there", key=f"{key}_never"):
+                            tracker.settle(one.submission_id, None)
+                            st.rerun()
+
+
+NEVER = (
+    "Look at your account on the vendor's own pages first: sent again, an avatar that is there "
+    "after all is made twice."
+)
+
+
+def _name_it(submission_id: str, key: str) -> None:
+    with st.form(f"{key}_form", border=False):
+        given = st.text_input(
+            "Its id", key=f"{key}_id", help="As the vendor's pages or another program show it."
+        )
+        if st.form_submit_button("It is this one"):
+            try:
+                running.get().session.tracker.settle(submission_id, given.strip())
+            except AvatarkitError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                st.rerun()
 
 
 @st.fragment(run_every=REFRESH_S)
