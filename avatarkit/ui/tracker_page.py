@@ -66,7 +66,7 @@ def _uncertain() -> None:
                     if st.button(text, key=f"{key}_{persona.id}"):
                         tracker.settle(one.submission_id, persona.id)
                         st.rerun()
-                with st.popover("It is another", icon=":material/search:"):
+                with st.popover("I know its id", icon=":material/search:"):
                     _name_it(one.submission_id, key)
                 if tracker.clock.now() - one.broke_at >= SETTLING:
                     with st.popover("It was never created", icon=":material/block:"):
