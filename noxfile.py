@@ -33,6 +33,7 @@ CORE = (
     "reconcile",
     "creates",
     "tracker",
+    "looks",
     "stages",
 )
 CORE_COVERAGE = 95

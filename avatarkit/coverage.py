@@ -6,6 +6,8 @@ from datetime import datetime
 
 import pandas as pd
 
+from avatarkit.looks import gone_now
+
 _HOUR = pd.Timedelta(hours=1)
 _NEEDED = (
     *("persona_id", "visit_no", "state"),
@@ -13,11 +15,14 @@ _NEEDED = (
 )
 
 
-def certainty(visits: pd.DataFrame, *, now: datetime) -> pd.DataFrame:
+def certainty(
+    visits: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """For each persona, the share of its life in which the log is certain of its stage.
 
-    ``visits`` is the frame of ``stages.visits``, ``now`` the moment that it was made for. Returns
-    one row a persona, ordered by ``persona_id``:
+    ``visits`` is the frame of ``stages.visits``, ``now`` the moment that it was made for; of whom
+    ``personas`` (``store.personas()``) says that the API knows them no more the life is taken to
+    end at the last look. Returns one row a persona, ordered by ``persona_id``:
 
     - ``persona_id``: text.
     - ``lived_h``: float64 hours from the first bound of its first visit (its creation, else the
@@ -35,13 +40,15 @@ def certainty(visits: pd.DataFrame, *, now: datetime) -> pd.DataFrame:
             f"visits has no column {', '.join(missing)}; pass what stages.visits() returned."
         )
     seen = visits["state"] != "never_seen"
+    gone = gone_now(pd.Index(visits["persona_id"]), personas)
+    until = visits["left_after"].where(gone, pd.Timestamp(now))
     between: pd.Series[pd.Timedelta] = visits["left_after"] - visits["entered_before"]
     certain = between.where(seen) / _HOUR
     rows = pd.DataFrame(
         {
             "persona_id": visits["persona_id"],
             "begin": visits["entered_after"].fillna(visits["entered_before"]),
-            "end": visits["left_before"].fillna(pd.Timestamp(now)),
+            "end": visits["left_before"].fillna(until),
             "certain_h": certain.clip(lower=0.0),
         }
     )

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+_ENOUGH = 1e-6
+"""Within so many, in shares of one visit, the curve is that of the greatest likelihood."""
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -74,7 +77,7 @@ def turnbull(least: Any, most: Any) -> pd.DataFrame:
         return pd.DataFrame(columns=["time_h", "survival", "low", "high"], dtype="float64")
     from surpyval.univariate.nonparametric import Turnbull
 
-    model = Turnbull.fit(xl=low, xr=high, turnbull_estimator="Kaplan-Meier")
+    model = Turnbull.fit(xl=low, xr=high, turnbull_estimator="Kaplan-Meier", tol=_ENOUGH)
     times, survival = np.asarray(model.x), np.clip(np.asarray(model.R), 0.0, 1.0)
     band = _band(low, high, times, survival)
     return pd.DataFrame({"time_h": times, "survival": survival, "low": band[0], "high": band[1]})

@@ -25,7 +25,7 @@ INTERVAL = ("p50_low_h", "p50_high_h")
 LATE = 0.95
 """Older in its stage than this share of all is late."""
 
-_WELL_KNOWN, _WIDE = 0.1, 0.2
+_WELL_KNOWN, _WIDE, _ALIKE = 0.1, 0.2, 0.05
 _RESAMPLED = 100
 _LEAST_DAYS = 5
 _MANY_MOMENTS = 5_000
@@ -54,11 +54,14 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
     - ``note``: text, the reason for what is NaN or left out; empty when all is well.
 
     The percentiles are those of the distribution under which the bounds on each beginning and
-    each end are likeliest: see ``likelihood.fit`` and ``semi_markov.fit_stages``. There is no
+    each end are likeliest, bounds by looks alone (``stages.by_looks``): see ``likelihood.fit`` and
+    ``semi_markov.fit_stages``. There is no
     number at all, but the reason in ``note``, when fewer than 5 visits finished, when more than
-    half of those that ended were never seen, and when the median is below three quarters of the
-    typical gap between looks (the median of ``left_before`` - ``left_after``). A single percentile
-    is NaN also when it is itself below that, or beyond the longest time observed.
+    half of those that ended were never seen, when the median is below three quarters of the
+    typical gap between looks (the median of ``left_before`` - ``left_after``), and when most visits
+    ended in the same wide interval around it, as looks in step with the creates leave them. A
+    single percentile is NaN also when it is itself below that, or beyond the longest time that
+    one may have taken.
 
     Where beginnings are known to a tenth of the median, and durations to a fifth, Turnbull's
     nonparametric curve is a check; ``note`` says where the two disagree beyond their bands.
@@ -88,15 +91,28 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
 def late_after(visits: pd.DataFrame) -> pd.Series[float]:
     """The hours within which 95 % have left each stage; what is older in it is late.
 
-    Index: the stages of ``summarize``. NaN where ``summarize`` would give no number.
+    Index: the stages of ``summarize``. Where that gives no number the hours are an upper bound,
+    however coarse the polls: Kaplan and Meier's percentile of the most that each visit may have
+    taken. NaN where fewer than 5 visits ended, or too many are still running.
     """
     sample = Sample(visits)
     late = {}
-    for stage, one in semi_markov.fit_stages(sample.visits, sample.fitted).items():
-        values, _ = _percentiles(sample.of(stage), one, {"p50_h": 0.5, "p95_h": LATE})
-        late[stage] = values["p95_h"]
+    fits = semi_markov.fit_stages(sample.visits, sample.fitted)
+    for stage in sample.counts.index.get_level_values("stage").unique():
+        its = sample.of(stage)
+        values, _ = _percentiles(its, fits.get(stage), {"p50_h": 0.5, "p95_h": LATE})
+        within = values["p95_h"]
+        late[stage] = _at_most(its) if np.isnan(within) else within
     known = [stage.value for stage in STAGES]
     return pd.Series(late, dtype="float64").reindex([*known, *sorted(set(late) - set(known))])
+
+
+def _at_most(visits: pd.DataFrame) -> float:
+    ended = (visits["state"] != "running").to_numpy()
+    if ended.sum() < LEAST_FINISHED:
+        return float("nan")
+    curve = curves.kaplan_meier(np.where(ended, visits["max_h"], visits["min_h"]), ended)
+    return curves.percentile(curve, LATE)
 
 
 def survival(visits: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +193,8 @@ def _percentiles(
         return none, [
             f"polls too coarse: half took under {in_words(least)}, looked at every {in_words(gap)}"
         ]
+    if _in_step(visits, values["p50_h"]):
+        return none, ["polls too coarse: most were looked at in step, and no look tells where"]
     short = [name for name, value in values.items() if value < least]
     beyond = [name for name, value in values.items() if value > longest]
     notes = []
@@ -186,6 +204,22 @@ def _percentiles(
         notes.append(f"{_names(beyond)} beyond the longest time observed ({in_words(longest)})")
     notes += _disagreement(visits, one, values["p50_h"])
     return values | dict.fromkeys([*short, *beyond], float("nan")), notes
+
+
+def _in_step(visits: pd.DataFrame, median: float) -> bool:
+    """Most visits ended in one and the same wide interval: nobody knows where in it the median is.
+
+    So it is where creates and looks keep to the same hours. Otherwise the intervals differ, and
+    tell together what each does not.
+    """
+    ended = visits.loc[np.isfinite(visits["max_h"]), ["min_h", "max_h"]].to_numpy()
+    if not len(ended):
+        return False
+    alike, count = np.unique(np.round(ended / (_ALIKE * median)), axis=0, return_counts=True)
+    least, most = alike[count.argmax()] * _ALIKE * median
+    return bool(
+        count.max() > len(ended) / 2 and least <= median <= most and most - least > _WIDE * median
+    )
 
 
 def _disagreement(visits: pd.DataFrame, one: StageFit, median: float) -> list[str]:
@@ -254,7 +288,7 @@ def _gap(visits: pd.DataFrame) -> float:
 
 def _longest(visits: pd.DataFrame) -> float:
     least, most = visits["min_h"].to_numpy(), visits["max_h"].to_numpy()
-    return float(np.where(np.isfinite(most), (least + most) / 2, least).max())
+    return float(np.where(np.isfinite(most), most, least).max())
 
 
 def _hours(span: pd.Series[pd.Timedelta]) -> Floats:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from avatarkit import curves, stages
-from avatarkit.models import UNKNOWN, ProcessStatus
+from avatarkit.looks import gone_now
+from avatarkit.models import TERMINAL, UNKNOWN, ProcessStatus
 
 LEAST_ENDED = 5
 """Percentiles of a period need so many ends."""
@@ -28,13 +29,17 @@ Days = np.ndarray[Any, np.dtype[np.datetime64]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def cumulative(sightings: pd.DataFrame, *, now: datetime) -> pd.DataFrame:
+def cumulative(
+    sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """How many personas stood in each status at the end of each day.
 
     ``sightings`` is ``store.sightings()``, ``now`` the moment on the session's clock. A day ends
     at midnight UTC, the last one at ``now``. A change lies between two looks: a persona counts in
     the status that had been seen last by then, from the day on which it was first seen, and stays
-    in the one that it was last seen in. Nothing first seen after ``now`` is used.
+    in the one that it was last seen in; of whom ``personas`` (``store.personas()``) says that the
+    API knows them no more, only to the day of the last look. Nothing first seen after ``now`` is
+    used.
 
     Returns a row a day and status, by both, every day from the first sighting to ``now`` with
     every status; an empty frame has the same columns and dtypes:
@@ -50,7 +55,7 @@ def cumulative(sightings: pd.DataFrame, *, now: datetime) -> pd.DataFrame:
     _check_columns(sightings, _NEEDED, "sightings", "store.sightings()")
     moment = pd.Timestamp(now).tz_convert("UTC").tz_localize(None).to_datetime64()
     first = _moments(sightings["first_seen_at"])
-    persona, _ = pd.factorize(sightings["persona_id"].astype("str"))
+    persona, ids = pd.factorize(sightings["persona_id"].astype("str"))
     code, names = pd.factorize(sightings["status"].astype("str").fillna(UNKNOWN))
     order = np.lexsort((first, persona))
     order = order[first[order] <= moment]
@@ -66,9 +71,18 @@ def cumulative(sightings: pd.DataFrame, *, now: datetime) -> pd.DataFrame:
     day = (first.astype("datetime64[D]") - begin).astype(np.int64)
     # A run counts from its day on, and no more from the day of the next run on.
     follows = np.append(persona[1:] == persona[:-1], False)
-    cells = np.append(day, day[1:][follows[:-1]]) * len(statuses)
-    cells += np.append(status, status[follows])
-    change = np.append(np.ones(day.size), -np.ones(int(follows.sum())))
+    # Nor from the day after the last look on, if the API knows the persona no more.
+    is_end = np.isin(status, [statuses.index(end.value) for end in TERMINAL])
+    lost = ~follows & ~is_end & gone_now(pd.Index(ids), personas)[persona]
+    after = np.full(day.size, days.size)
+    if lost.any():
+        last = _moments(sightings["last_seen_at"])[order].astype("datetime64[D]")
+        after = (last - begin).astype(np.int64) + 1
+        lost &= after < days.size
+    leaves = np.append(day[1:][follows[:-1]], after[lost])
+    cells = np.append(day, leaves) * len(statuses)
+    cells += np.concatenate([status, status[follows], status[lost]])
+    change = np.append(np.ones(day.size), -np.ones(leaves.size))
     steps = np.bincount(cells, change, minlength=days.size * len(statuses))
     counts = np.cumsum(steps.reshape(days.size, len(statuses)), axis=0)
     return _grid(days, statuses, counts.astype(np.int64))

@@ -45,7 +45,7 @@ def incidence(lives: pd.DataFrame) -> pd.DataFrame:
     variance by the delta method: Marubini and Valsecchi, "Analysing Survival Data from Clinical
     Trials and Observational Studies" (1995), section 10.3.
     """
-    times, entries, state = _observed(lives)
+    times, entries, state, _ = _observed(lives)
     parts = [_curve(outcome, times, entries, state) for outcome in OUTCOMES]
     frame = pd.concat(parts, ignore_index=True)
     return frame.astype({"outcome": "str", "at_risk": "int64"})
@@ -57,10 +57,10 @@ def chances(lives: pd.DataFrame) -> pd.DataFrame:
     Returns a row for each of done, failed and rejected: ``outcome``: text; ``share``, ``low``,
     ``high``: float64, NaN without an avatar that counts; ``by_h``: float64, the longest time
     observed; ``n``, ``ended``, ``running``: int64, the avatars that count, how many of them ended
-    so, and how many are still running.
+    so, and how many are still running, without those that the API knows no more.
     """
     curves = incidence(lives)
-    times, _, state = _observed(lives)
+    times, _, state, gone = _observed(lives)
     last = curves.groupby("outcome", sort=False).tail(1).set_index("outcome")
     frame = last.loc[list(OUTCOMES), ["share", "low", "high"]]
     if not times.size:
@@ -69,12 +69,12 @@ def chances(lives: pd.DataFrame) -> pd.DataFrame:
         by_h=last["time_h"],
         n=times.size,
         ended=[int((state == outcome).sum()) for outcome in OUTCOMES],
-        running=int((~np.isin(state, OUTCOMES)).sum()),
+        running=int((~np.isin(state, OUTCOMES) & ~gone).sum()),
     ).reset_index()
 
 
-def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any]:
-    """(hours to the end or the last look, hours at the first look, state) of those that count."""
+def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Any]:
+    """Of those that count: hours to the end or the last look, at the first look, state, gone."""
     if missing := [name for name in _NEEDED if name not in lives.columns]:
         raise ValueError(
             f"lives has no column {', '.join(missing)}; pass what stages.lives() returned."
@@ -88,7 +88,8 @@ def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any]:
 
     after, before = since(here["ended_after"]), since(here["ended_before"])
     times = np.where(np.isnan(before), after, (after + before) / 2)
-    return np.maximum(times, 0.0), since(here["seen_from"]), here["state"].to_numpy()
+    gone = here["gone"].to_numpy(dtype=bool) if "gone" in here else np.zeros(len(here), dtype=bool)
+    return np.maximum(times, 0.0), since(here["seen_from"]), here["state"].to_numpy(), gone
 
 
 def _curve(outcome: str, times: Floats, entries: Floats, state: Any) -> pd.DataFrame:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from avatarkit.stages import by_looks
+
 MOST_FITTED = 5_000
 """Of more visits of a stage than this, so many are fitted, even over time."""
 
@@ -34,6 +36,7 @@ class Sample:
             raise ValueError(
                 f"visits has no column {', '.join(missing)}; pass what stages.visits() returned."
             )
+        visits = by_looks(visits)
         stage = visits["stage"].to_numpy()
         self.counts: pd.Series[int] = visits.groupby(["stage", "state"]).size()
         persona = pd.factorize(visits["persona_id"])[0]

@@ -109,7 +109,8 @@ def sightings(
 ) -> tuple[pd.DataFrame, datetime]:
     """(the log of looks about every ``gap_h``, the moment at which the last one may have been).
 
-    Each life is looked at from its own moment on, in gaps that differ by up to a tenth.
+    Each life is looked at from its own moment on, in gaps that differ by up to a tenth. The API's
+    ``updated_at`` is honest: the moment of each change.
     """
     random = np.random.default_rng(seed)
     until = quarter_runs(these) if until_h is None else until_h
@@ -131,13 +132,15 @@ def sightings(
         stops = np.append(starts[1:] - 1, len(looks) - 1)
         for first, last in zip(starts, stops, strict=True):
             at = looks[first], looks[last]
-            rows.append((f"p{number:06}", names[places[first]], *at, first == 0))
-    frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "created"])
+            changed = created if first == 0 else ends[places[first] - 1]
+            rows.append((f"p{number:06}", names[places[first]], *at, changed, first == 0))
+    columns = ["persona_id", "status", "first", "last", "reported", "created"]
+    frame = pd.DataFrame(rows, columns=columns)
     seen = {
         f"{name}_seen_at": MONDAY + pd.to_timedelta((frame[name] * 3.6e9).round(), unit="us")
-        for name in ("first", "last")
+        for name in ("first", "last", "reported")
     }
     frame = frame.assign(**seen, source=np.where(frame["created"], "create", "poll"))
-    frame["reported_at"] = frame["first_seen_at"].where(frame["created"])
+    frame = frame.rename(columns={"reported_seen_at": "reported_at"})
     now = MONDAY + pd.Timedelta(microseconds=round(until * 3.6e9))
-    return frame.drop(columns=["first", "last", "created"]), now.to_pydatetime()
+    return frame.drop(columns=["first", "last", "reported", "created"]), now.to_pydatetime()

@@ -51,6 +51,15 @@ def test_what_runs_lives_until_now() -> None:
     assert (row["lived_h"], row["certain_h"]) == (4, 3)
 
 
+def test_who_is_gone_lives_until_its_last_look() -> None:
+    """Nothing more can be seen of it, and nothing is missed."""
+    now = START + timedelta(hours=900)
+    runs = [("a", "pending", 0, 3), ("b", "pending", 0, 3)]
+    personas = pd.DataFrame({"persona_id": ["a", "b"], "gone": [True, False]})
+    frame = coverage.certainty(visits(*runs, now_h=900), now=now, personas=personas)
+    assert frame["lived_h"].tolist() == [3, 900]
+
+
 def test_stages_never_seen_are_not_certain() -> None:
     """Seen pending until 1 h and reviewing from 11 h on, ten hours are uncertain, once."""
     runs = [("a", "pending", 0, 1), ("a", "reviewing", 11, 20), ("a", "done", 20, 20)]

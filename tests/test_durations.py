@@ -44,7 +44,8 @@ def visits(*rows: tuple[Any, ...], stage: str = "reviewing") -> pd.DataFrame:
         ),
         now=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return pd.DataFrame(made, columns=empty.columns).astype(empty.dtypes.to_dict())
+    kinds = empty.dtypes.iloc[: len(made[0]) if made else 10].to_dict()
+    return pd.DataFrame(made, columns=list(kinds)).astype(kinds)
 
 
 def exact(*times: float) -> pd.DataFrame:
@@ -126,7 +127,7 @@ def test_several_reasons_stand_side_by_side() -> None:
     result = row(visits(*short, *spread, *[("running", 1, 14, 0)] * 8))
     assert result["note"].split("; ") == [
         "p10 is too short for looks every 2 h",
-        "p75 and p90 are beyond the longest time observed (14 h)",
+        "p75 and p90 are beyond the longest time observed (14 h 30 min)",
     ]
     assert result[["p10_h", "p75_h", "p90_h"]].isna().all()
     assert 2 < result["p50_h"] <= 14
@@ -173,15 +174,36 @@ def test_the_curves_of_a_stage_come_down_together() -> None:
 
 
 def test_late_is_what_nineteen_in_twenty_are_not() -> None:
-    """The p95 of each stage; not known where there is no median or nobody took so long."""
+    """The p95 of each stage; not known where nobody was or too many still are in it."""
     late = durations.late_after(exact(*log_normal(20, 0.5, 100)))
     assert late["reviewing"] == pytest.approx(lognorm(0.5, scale=20).ppf(0.95), rel=0.05)
-    assert late.drop("reviewing").isna().all()
+    assert late.drop(["pending", "reviewing"]).isna().all()
     assert list(late.index) == [stage.value for stage in STAGES]
     cut = durations.late_after(
         exact(*(time if time < 21 else -21 for time in log_normal(20, 0.5, 50)))
     )
     assert math.isnan(cut["reviewing"])
+
+
+def test_late_is_said_however_coarse_the_polls() -> None:
+    """Where stages pass between two looks, what is far too long is still known to be."""
+    unseen = [("never_seen", 0, 0, 0.7)] * 195
+    late = durations.late_after(visits(*unseen, ("running", 0, 480, 0)))
+    assert late["reviewing"] == pytest.approx(0.7)
+    few = durations.late_after(visits(*unseen[:4], ("running", 0, 480, 0)))
+    assert math.isnan(few["reviewing"])
+    stuck = durations.late_after(visits(*unseen[:20], *[("running", 0, 480, 0)] * 20))
+    assert math.isnan(stuck["reviewing"])
+
+
+def test_looks_in_step_with_the_creates_give_no_number() -> None:
+    """A batch at nine, a look at every full hour: the hour is known, and for all alike."""
+    in_step = [("finished", 0, 1, 1)] * 90
+    told = row(visits(*in_step, *[("finished", 0, 0, 1)] * 40))
+    assert math.isnan(told["p50_h"])
+    assert "in step" in told["note"]
+    apart = [("finished", 0, 1 - shift, 1) for shift in np.linspace(0, 0.99, 90)]
+    assert row(visits(*apart))["p50_h"] == pytest.approx(1, abs=0.35)
 
 
 def test_the_interval_is_wider_with_fewer_days() -> None:

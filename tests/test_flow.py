@@ -78,6 +78,20 @@ class TestCumulative:
             "personas": "int64",
         }
 
+    def test_who_is_gone_is_in_flight_no_more(self) -> None:
+        """After the day of its last look the API knew it no more; what was done stays."""
+        sightings = log(("a", "pending", 1), ("b", "pending", 2), ("c", "pending", 3))
+        sightings = pd.concat([sightings, log(("c", "done", 30))], ignore_index=True)
+        sightings["last_seen_at"] = sightings["first_seen_at"] + pd.Timedelta(hours=30)
+        personas = pd.DataFrame({"persona_id": ["a", "b", "c"], "gone": [True, False, True]})
+        frame = flow.cumulative(sightings, now=at(80), personas=personas)
+        assert standing(frame) == {
+            "03-02": {"pending": 3},
+            "03-03": {"pending": 2, "done": 1},
+            "03-04": {"pending": 1, "done": 1},
+            "03-05": {"pending": 1, "done": 1},
+        }
+
     def test_a_past_moment_knows_nothing_of_later(self) -> None:
         """What was first seen after ``now`` does not count, nor do days after it."""
         sightings = log(("a", "pending", 1), ("a", "done", 30), ("b", "pending", 40))

@@ -97,6 +97,14 @@ def test_who_was_found_midway_counts_from_then_on() -> None:
     assert at(outcomes.incidence(early), "done")["share"].max() == 0.5
 
 
+def test_who_is_gone_is_not_still_running() -> None:
+    """It counts as long as it was followed, like one that is still running, but is none."""
+    frame = lives(("done", 6, 6), ("running", 9, 9), ("running", 9, 9))
+    marked = outcomes.chances(frame.assign(gone=[False, True, False]))
+    assert marked["running"].tolist() == [1, 1, 1]
+    assert marked["share"].tolist() == outcomes.chances(frame)["share"].tolist()
+
+
 def test_what_nobody_followed_does_not_count() -> None:
     """Found already ended, or of unknown creation, it says nothing of when."""
     frame = lives(("done", 0, 50, 50), ("done", 5, 5))

@@ -308,8 +308,26 @@ def test_an_empty_log_gives_the_same_columns_and_dtypes() -> None:
     untyped = stages.visits(pd.DataFrame(columns=COLUMNS), now=DAY)
     pd.testing.assert_series_equal(untyped.dtypes, full.dtypes)
     assert list(full.columns) == [
-        *("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h")
+        *("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h"),
+        *("entered_seen_at", "left_seen_at"),
     ]
+
+
+def test_estimates_get_the_bounds_of_the_looks_alone() -> None:
+    """What updated_at cut is whole again; what was found in pending begins by its first look."""
+    cut = visits(("a", "pending", 0, 1), ("a", "reviewing", 6, 7, 5), ("a", "done", 9, 9, 8))
+    whole = stages.by_looks(cut)
+    assert told(cut)[0][2:] == (0, 0, 1, 5)
+    assert told(whole)[0][2:] == (0, 0, 1, 6)
+    assert whole[["min_h", "max_h"]].iloc[-1].tolist() == [1, 8]
+    assert cut[["min_h", "max_h"]].iloc[-1].tolist() == [2, 7]
+    found = visits(("a", "pending", 5, 6, None, "list"), ("a", "done", 9, 9), created={"a": 1})
+    assert told(found)[0][2:] == (1, 1, 6, 9)
+    assert told(stages.by_looks(found))[0][2:] == (1, 5, 6, 9)
+    running = stages.by_looks(visits(("a", "pending", 0, 4)))
+    assert running[["min_h", "max_h"]].iloc[0].tolist() == [4, np.inf]
+    plain = cut.drop(columns=["entered_seen_at", "left_seen_at"])
+    assert stages.by_looks(plain) is plain
 
 
 def test_bad_arguments_are_told_in_a_sentence() -> None:
@@ -334,10 +352,21 @@ class TestLives:
             assert life(frame) == (end, end, 0.25, 0.25, 0.25, 4, 6)
             assert (frame["min_h"][0], frame["max_h"][0]) == (3.75, 5.75)
 
-    def test_updated_at_lowers_the_end(self) -> None:
-        """What the API said of the last change counts for the end as it does for a stage."""
+    def test_updated_at_says_nothing_of_the_end(self) -> None:
+        """Lives are for estimates, which need the bounds of the looks alone."""
         frame = lives(("a", "pending", 0, 1), ("a", "done", 6, 9, 5))
-        assert life(frame)[-2:] == (1, 5)
+        assert life(frame)[-2:] == (1, 6)
+
+    def test_who_is_gone_is_marked_unless_it_has_ended(self) -> None:
+        """A frame of personas that knows who is gone says so; what was done stays done."""
+        runs = log(("a", "pending", 0, 1), ("b", "pending", 0, 1), ("b", "done", 2, 2))
+        personas = pd.DataFrame(
+            {"persona_id": ["a", "b"], "created_at": [DAY, DAY], "gone": [True, True]}
+        )
+        frame = stages.lives(runs, now=DAY + 9 * HOUR, personas=personas)
+        assert frame["gone"].tolist() == [True, False]
+        assert frame["state"].tolist() == ["running", "done"]
+        assert not lives(("a", "pending", 0, 1))["gone"].any()
 
     def test_what_runs_ended_after_its_last_look(self) -> None:
         """ended_before is NaT and max_h infinite; the last look bounds the age from below."""
@@ -359,8 +388,8 @@ class TestLives:
         assert frame["min_h"][0] == 5
 
     def test_an_unknown_creation_leaves_the_beginning_open(self) -> None:
-        """began_after is NaT and max_h infinite; it began by its first look or updated_at."""
-        for reported, begun in ((None, 5), (3, 3), (5.5, 5)):
+        """began_after is NaT and max_h infinite; it began by its first look."""
+        for reported, begun in ((None, 5), (3, 5), (5.5, 5)):
             for created in (None, {"b": 1}, {"a": None}):
                 runs = ("a", "reviewing", 5, 6, reported, "list"), ("a", "done", 8, 8)
                 frame = lives(*runs, created=created)
@@ -417,7 +446,9 @@ class TestLives:
         for empty in (lives(), lives(created={"a": 1}), untyped):
             assert empty.empty
             pd.testing.assert_series_equal(empty.dtypes, full.dtypes)
-        assert list(full.columns) == ["persona_id", "status", "state", *LIFE, "min_h", "max_h"]
+        assert list(full.columns) == [
+            *("persona_id", "status", "state", *LIFE, "min_h", "max_h", "gone")
+        ]
         assert {str(full[name].dtype) for name in LIFE} == {"datetime64[us, UTC]"}
 
     def test_bad_arguments_are_told_in_a_sentence(self) -> None:

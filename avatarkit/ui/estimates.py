@@ -201,7 +201,9 @@ class Estimates:
         """Of how much of the lives the log is certain, in a sentence."""
 
         def work() -> str:
-            return coverage.sentence(coverage.certainty(log.visits, now=log.now))
+            return coverage.sentence(
+                coverage.certainty(log.visits, now=log.now, personas=log.personas)
+            )
 
         return self._certain.get(log.state, work)
 

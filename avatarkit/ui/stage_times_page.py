@@ -170,7 +170,7 @@ def _ends(known: Estimates, log: Log) -> None:
 
 
 def _in_flight(log: Log) -> None:
-    days = flow.cumulative(log.sightings, now=log.now)
+    days = flow.cumulative(log.sightings, now=log.now, personas=log.personas)
     st.altair_chart(charts.cumulative_flow(days), key="stage_times_flow")
     st.caption(
         "At the end of each day, and today so far: in the status that was last seen by then."
