@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import ssl
+import threading
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,19 +49,61 @@ budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 """That of the request which this thread is in."""
 
 
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+PATIENCE_S = 0.5
+"""So long it may take until a call is given up after its stop."""
+
+
+class Stopped(httpx.TransportError):
+    """The call was given up, as whoever made it was told to stop."""
+
+
+@contextmanager
+def until(stop: threading.Event | None) -> Iterator[None]:
+    """Calls of this thread are given up (``Stopped``) once ``stop`` is set."""
+    token = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
+
+
+def rest(seconds: float) -> None:
+    """Sleep, less when the calls of this thread are to stop meanwhile."""
+    stop = _stop.get()
+    if stop is None:
+        time.sleep(seconds)
+    else:
+        stop.wait(seconds)
+
+
+def check_stop() -> None:
+    """Raise ``Stopped`` when the calls of this thread are to stop."""
+    stop = _stop.get()
+    if stop is not None and stop.is_set():
+        raise Stopped("The call was given up.")
+
+
 class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        given = budget.get()
-        if given is not None:
-            left_s = given.left_s()
+        given, left_s = budget.get(), math.inf if timeout is None else timeout
+        until_s = time.monotonic() + left_s
+        while True:
+            check_stop()
+            left_s = until_s - time.monotonic()
+            if given is not None:
+                left_s = min(left_s, given.left_s())
             if left_s <= 0:
-                raise httpcore.ReadTimeout("The answer does not come to an end.")
-            if left_s < math.inf:
-                timeout = left_s if timeout is None else min(timeout, left_s)
-        return self._inner.read(max_bytes, timeout)
+                raise httpcore.ReadTimeout("The answer does not come in time.")
+            try:
+                # In short waits, so that a stop is heard.
+                return self._inner.read(max_bytes, min(left_s, PATIENCE_S))
+            except httpcore.ReadTimeout:
+                continue
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         given = budget.get()

@@ -104,10 +104,11 @@ def open_engine(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise StoreError(
             "The database URL is not one; write sqlite:///file.db or "
-            "postgresql+psycopg://user:password@host/name."
+            "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
+            "as %40 and %3A."
         ) from None
     shown = parsed.render_as_string(hide_password=True)
     in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
@@ -116,32 +117,43 @@ def open_engine(url: str) -> sa.Engine:
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     try:
         engine = sa.create_engine(parsed, **options)
-    except (sa.exc.SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"No driver for the database {shown}: {short_reason(error)}.") from None
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"No driver for the database {shown} ({short_reason(error)}); write sqlite:///file.db, "
+            'or postgresql+psycopg://… after pip install "psycopg[binary]".'
+        ) from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, in_memory=in_memory)
     try:
         with engine.begin() as connection:
-            _tables.create_all(connection)
             query = sa.select(meta.c.value).where(meta.c.key == "schema_version")
-            version = connection.scalar(query)
+            known = sa.inspect(connection).has_table("meta")
+            version = connection.scalar(query) if known else None
+            if not _is_newer(version):
+                _tables.create_all(connection)
             if version is None:
                 connection.execute(
                     meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION))
                 )
-    except sa.exc.SQLAlchemyError as error:
+    except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
         engine.dispose()
         raise StoreError(
             f"The database {shown} cannot be opened ({short_reason(error)}); check that its "
             "folder or server exists and that you may write there."
         ) from None
-    if version is not None and not (version.isdigit() and int(version) <= SCHEMA_VERSION):
+    if _is_newer(version):
         engine.dispose()
         raise StoreError(
             f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
             f"knows {SCHEMA_VERSION}); update avatarkit or choose another database."
         )
     return engine
+
+
+def _is_newer(version: str | None) -> bool:
+    if version is None:
+        return False
+    return not (version.isdecimal() and int(version) <= SCHEMA_VERSION)
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -18,6 +19,9 @@ SECRETS_FILE = Path(".streamlit") / "secrets.toml"
 ENV_FILE = Path(".env")
 # Editors on Windows begin a file with a byte order mark, which is no part of the first name.
 _ENCODING = "utf-8-sig"
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class _SecretsToml(PydanticBaseSettingsSource):
@@ -75,10 +79,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, repr=False)
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
-    connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
-    read_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    write_timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    pool_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    connect_timeout_s: Seconds = 10.0
+    read_timeout_s: Seconds = 60.0
+    write_timeout_s: Seconds = 300.0
+    pool_timeout_s: Seconds = 30.0
 
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
@@ -155,7 +159,9 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """The database that is used: ``database_url``, or a SQLite file in ``folder``."""
-        return self.database_url or f"sqlite:///{self.folder / 'avatarkit.db'}"
+        # A ? in a path would begin the options of a URL.
+        path = quote(str(self.folder / "avatarkit.db"), safe="/\\: ")
+        return self.database_url or f"sqlite:///{path}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 
-from avatarkit import creates, pacing, reconcile
+from avatarkit import creates, network, pacing, reconcile
 from avatarkit.client import Client, Progress
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import (
@@ -111,6 +111,9 @@ class Tracker:
                 ) from error
         finally:
             self.store.let_go(submission_id)
+        if self.quota is not None:
+            count = self.quota.current_count + 1
+            self.quota = self.quota.model_copy(update={"current_count": count})
         return persona
 
     def ask_quota(self) -> Quota | None:
@@ -181,28 +184,33 @@ class Tracker:
             count=after.current_count if after is not None and after == before else None,
         )
 
-    def look(self) -> list[Change]:
+    def look(self, stop: threading.Event | None = None) -> list[Change]:
         """One pass over the personas that are due; the changes seen, in the order of the pass.
 
-        An error on one persona is logged on it (``last_error``) and stops no other.
+        An error on one persona is logged on it (``last_error``) and stops no other. Once ``stop``
+        is set no more are looked at, and the looks that are under way are given up.
         """
         self.last_pass_at = self.clock.now()
         due = self.store.due(self.last_pass_at)
+        look_at = partial(self._look_at, stop=stop)
         if len(due) <= 1:
-            seen = [self._look_at(one) for one in due]
+            seen = [look_at(one) for one in due]
         else:
             with ThreadPoolExecutor(min(self._threads, len(due)), "avatarkit-look") as pool:
-                seen = list(pool.map(self._look_at, due))
+                seen = list(pool.map(look_at, due))
         return [change for change, _ in seen if change is not None]
 
     def _look_at(
-        self, due: Due, deadline_s: float | None = None
+        self, due: Due, deadline_s: float | None = None, stop: threading.Event | None = None
     ) -> tuple[Change | None, APIError | None]:
         asked_at = self.clock.now()
         try:
-            persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
+            with network.until(stop):
+                persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
             return self._record(persona, asked_at), None
         except APIError as error:
+            if stop is not None and stop.is_set():
+                return None, None  # given up: it says nothing of the persona
             self._look_failed(due, str(error), missing=isinstance(error, NotFound))
             return None, error
         except StoreError:
@@ -240,7 +248,14 @@ class Tracker:
         return partial(pacing.next_look_at, now=now, persona_id=persona_id)
 
     def run(self, stop: threading.Event) -> None:
-        """Pass after pass until ``stop`` is set; errors are kept in ``last_error``."""
+        """Pass after pass until ``stop`` is set; errors are kept in ``last_error``.
+
+        A call that is under way then is given up within a second or so.
+        """
+        with network.until(stop):
+            self._run(stop)
+
+    def _run(self, stop: threading.Event) -> None:
         reconcile_at = self.clock.now()
         while not stop.is_set():
             pause_s = LONGEST_IDLE_S
@@ -249,12 +264,14 @@ class Tracker:
                     reconcile_at = self.clock.now() + RECONCILE_EVERY
                     self.reconcile()
                     self.ask_quota()
-                for change in self.look():
+                for change in self.look(stop):
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                 next_at = self.store.next_look_at()
                 if next_at is not None:
                     pause_s = min(pause_s, self.clock.wall_seconds_until(next_at))
             except AvatarkitError as error:
+                if stop.is_set():
+                    return
                 self.last_error = str(error)
                 logger.warning("A pass of the tracker ended early: %s", error)
             except Exception as error:
@@ -275,7 +292,7 @@ class Tracker:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the background thread and wait for the pass that it is in."""
+        """End the background thread, and wait until it has; what it asks is given up."""
         with self._starting:
             self._stop.set()
             if self._thread is not None:

@@ -57,13 +57,11 @@ class LoggedRetry(Retry):
 
     def sleep(self, response: httpx.Response | Exception) -> None:
         """Wait before the next try: what Retry-After asks, else exponentially longer."""
-        cause = (
-            f"answer {response.status_code}"
-            if isinstance(response, httpx.Response)
-            else type(response).__name__
-        )
+        cause, headers = type(response).__name__, httpx.Headers()
+        if isinstance(response, httpx.Response):
+            cause, headers = f"answer {response.status_code}", response.headers
         logger.info("Retry %d of %d after %s.", self.attempts_made, self.total, cause)
-        super().sleep(response)
+        network.rest(self._calculate_sleep(headers))
 
 
 class BoundedTransport(httpx.BaseTransport):
@@ -82,6 +80,7 @@ class BoundedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The answer with its body read and decoded."""
+        network.check_stop()
         deadline = request.extensions.get("deadline")
         timeout = request.extensions.get("timeout", {})
         if deadline is not None:

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from avatarkit import Client, PersonaCreate, errors, transport
+from avatarkit import Client, PersonaCreate, Settings, errors, transport
 from avatarkit.models import Persona
 
 KEY = "CANARY-key-that-must-never-be-shown"
@@ -135,6 +135,26 @@ def video(tmp_path: Path) -> Path:
 
 def request_for(**values: Any) -> PersonaCreate:
     return PersonaCreate(**{"creator_name": "James", "gender": "m", **values})
+
+
+def test_writes_and_creates_have_longer_timeouts() -> None:
+    """The API may store a long video away before it answers; a GET has no reason to take long."""
+    record = Recorder(httpx.Response(200, json={"id": "a"}))
+    settings = Settings(
+        base_url=BASE,
+        api_id="i",
+        api_key="k",
+        connect_timeout_s=1,
+        read_timeout_s=2,
+        write_timeout_s=300,
+        pool_timeout_s=4,
+    )
+    with Client(settings=settings, transport=httpx.MockTransport(record)) as client:
+        client.get_persona("a")
+        client.create_persona(request_for())
+    got, sent = (request.extensions["timeout"] for request in record.requests)
+    assert got["read"] == pytest.approx(2)
+    assert sent == {"connect": 1, "read": 300, "write": 300, "pool": 4}
 
 
 class TestHeadersAndPaths:

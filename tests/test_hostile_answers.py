@@ -141,6 +141,30 @@ def test_the_answer_is_timed_from_the_end_of_the_upload(serve: Serving, tmp_path
     assert time.monotonic() - began > 1  # as long as the answer alone may take
 
 
+def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None:
+    """An app that is ended does not wait for an API that hangs; the persona is not blamed."""
+    client = Client(serve(dripping(*DRIPS["headers"])), "the-id", KEY)
+    with client, Store("sqlite://") as store:
+        tracker = Tracker(client, store)
+        now = tracker.clock.now()
+        for number in range(6):
+            persona = Persona(id=f"p{number}", process_status="pending")
+            store.record(
+                persona,
+                asked_at=now,
+                answered_at=now,
+                source="list",
+                next_look=lambda *_: now,
+            )
+        tracker.start()
+        time.sleep(0.3)  # it hangs in the first looks
+        began = time.monotonic()
+        tracker.stop()
+        assert time.monotonic() - began < 5
+        assert store.personas()["last_error"].isna().all()
+        assert tracker.last_error is None
+
+
 def test_codings_within_codings_are_refused(serve: Serving) -> None:
     """A kilobyte that unfolds into gigabytes is not unfolded."""
     body = gzip.compress(gzip.compress(b"0" * 200_000_000, 9), 9)

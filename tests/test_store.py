@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from avatarkit import PersonaCreate, Store, errors, frames, schema
 from avatarkit.models import Persona
@@ -362,6 +363,14 @@ class TestDue:
         assert store.next_look_at() == T0 + 10 * HOUR
         assert not store.make_due("nobody", T0)
 
+    def test_two_misses_are_not_three(self, store: Store) -> None:
+        """However long they are apart."""
+        see(store, T0)
+        for hours in (1, 900):
+            at = T0 + hours * HOUR
+            store.record_error("p1", "404", at=at, next_look_at=at, missing=True)
+        assert not store.personas().iloc[0]["gone"]
+
     def test_another_error_between_misses_begins_the_count_anew(self, store: Store) -> None:
         """Only misses in a row count."""
         see(store, T0)
@@ -429,10 +438,17 @@ class TestOpening:
         """A database of a newer avatarkit is not touched."""
         if url == "sqlite://":
             pytest.skip("nothing stays in memory")
-        with Store(url) as store, store._write() as connection:
-            connection.execute(schema.meta.update().values(value="99"))
-        with pytest.raises(errors.StoreError, match="newer avatarkit"):
-            Store(url)
+        for version in ("99", "²"):
+            with Store(url) as store, store._write() as connection:
+                connection.execute(schema.meta.update().values(value=version))
+                connection.exec_driver_sql("DROP TABLE submissions")
+            with pytest.raises(errors.StoreError, match="newer avatarkit"):
+                Store(url)
+            engine = sa.create_engine(url)
+            assert not sa.inspect(engine).has_table("submissions")
+            with engine.begin() as connection:
+                connection.execute(schema.meta.update().values(value=str(schema.SCHEMA_VERSION)))
+            engine.dispose()
 
     def test_everything_survives_a_restart(self, url: str) -> None:
         """Closing and opening loses nothing."""
@@ -459,7 +475,43 @@ class TestOpening:
             holder.close()
             assert store.personas().empty
 
-    def test_repr_and_url_hide_the_password(self, tmp_path: Path) -> None:
-        """The repr names the database."""
+    def test_repr_and_url_hide_the_password(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The repr names the database, and neither it nor url nor an error has the password."""
         with Store(f"sqlite:///{tmp_path / 'x.db'}") as store:
             assert repr(store) == f"Store('sqlite:///{tmp_path / 'x.db'}')"
+        engine = sa.create_engine("sqlite://").execution_options()
+        engine.url = sa.make_url("postgresql+psycopg://ada:s3cret@h/d")
+        monkeypatch.setattr(schema, "open_engine", lambda _: engine)
+        assert "s3cret" not in repr(Store("x")) + Store("x").url
+        monkeypatch.undo()
+        for url in ("postgresql+psycopg://ada:s3cret@127.0.0.1:1/d", "postgresql://a:s3cret:x@h/d"):
+            with pytest.raises(errors.StoreError) as caught:
+                Store(url)
+            assert "s3cret" not in str(caught.value)
+
+    def test_a_file_is_written_ahead_and_safe_against_a_power_cut(self, tmp_path: Path) -> None:
+        """Readers do not wait for writers, and what was accepted stays accepted."""
+        with Store(f"sqlite:///{tmp_path / 'x.db'}") as store, store._read() as connection:
+            said = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "busy_timeout")
+            ]
+        assert said == ["wal", 2, schema.BUSY_TIMEOUT_MS]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql+psycopg://u:p@host:port/db",
+            "postgresql+psycopg://ada:p4ss@word:x@h/db",
+            "sqlite:///x.db?timeout=abc",
+            "foo://x",
+            "no url",
+        ],
+    )
+    def test_a_url_that_opens_nothing_is_a_sentence(self, url: str) -> None:
+        """Whatever the URL, it is one sentence that says what to write instead."""
+        with pytest.raises(errors.StoreError, match=r"sqlite:///file\.db|check that") as caught:
+            Store(url)
+        assert "p4ss" not in str(caught.value)

@@ -370,7 +370,7 @@ class TestRun:
         raised: list[Exception] = [errors.StoreError("Disk full."), RuntimeError("bug")]
         said: list[str | None] = []
 
-        def fail() -> Any:
+        def fail(*_: object) -> Any:
             if not raised:
                 stop.set()
                 return []
