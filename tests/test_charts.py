@@ -247,6 +247,13 @@ def test_a_timeline_has_solid_certain_parts_and_faint_edges() -> None:
     ]
 
 
+def test_the_last_date_of_a_timeline_is_not_cut_off() -> None:
+    """A label near an end of the axis is set inwards, by more than half of a date's width."""
+    chart = charts.timeline(visits(("a", "pending", 0, 96)), now=DAY + timedelta(hours=96))
+    axis = next(layer["encoding"]["x"] for layer in layers(chart) if "x" in layer["encoding"])
+    assert axis["axis"]["labelFlush"] >= 20
+
+
 def test_a_running_visit_is_open_until_now() -> None:
     """After the last look nothing is known; a faint bar leads to now and ends in an arrow."""
     frame = visits(("a", "pending", 0, 2))

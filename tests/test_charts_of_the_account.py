@@ -165,14 +165,45 @@ class TestAging:
         assert layers(chart)[0]["encoding"]["y"]["sort"] == ["Reviewing\n1,000 running, 50 late"]
 
     def test_one_very_old_persona_does_not_squeeze_the_others(self) -> None:
-        """What is older than three times the longest percentile is an arrow at the end."""
+        """What is older than three times the longest percentile is a triangle at the end."""
         frame = arrivals(("a", "reviewing", 5, False), ("b", "reviewing", 900, True))
         chart = charts.aging(frame, summary(reviewing=10))
-        (arrow,) = parts(chart)["late, beyond the axis"]
+        (arrow,) = parts(chart)["late, beyond it"]
         end = layers(chart)[-1]["encoding"]["x"]["scale"]["domain"][1]
         assert arrow["at_h"] == end
         assert 60 <= end < 70
         assert "late" not in parts(chart)
+
+    def test_the_axis_reaches_those_in_a_stage_that_nothing_is_known_of(self) -> None:
+        """Several that are older than all percentiles are a part of the picture, not its edge."""
+        ages = [45 + 2 * i for i in range(8)]
+        reviewing = [(f"r{age}", "reviewing", float(age), False) for age in ages]
+        chart = charts.aging(arrivals(("a", "pending", 1, False), *reviewing), summary(pending=7))
+        assert set(parts(chart)) == {"half are through", "9 of 10 are", "running"}
+        assert [row["at_h"] for row in parts(chart)["running"]] == [1, *ages]
+        end = layers(chart)[-1]["encoding"]["x"]["scale"]["domain"][1]
+        assert max(ages) < end < 65
+
+    def test_what_is_clamped_says_so_late_or_not(self) -> None:
+        """A point at the end of the axis is not taken for an age, and the legend names its mark."""
+        two = [(f"r{n}", "reviewing", 50.0 + n, False) for n in range(2)]
+        chart = charts.aging(arrivals(("a", "pending", 1, False), *two), summary(pending=7))
+        end = layers(chart)[-1]["encoding"]["x"]["scale"]["domain"][1]
+        drawn = parts(chart)
+        assert [row["at_h"] for row in drawn["beyond the axis"]] == [end, end]
+        assert [row["at_h"] for row in drawn["running"]] == [1]
+        assert drawn["beyond the axis"][0]["here"] == "at least 2 d 2 h"
+        shape = layers(chart)[-1]["encoding"]["shape"]
+        assert "beyond the axis" in shape["legend"]["values"]
+        assert len(set(shape["scale"]["range"][2:])) == len(shape["scale"]["range"][2:])
+
+    def test_one_old_one_in_an_unknown_stage_does_not_squeeze_the_others(self) -> None:
+        """Of several whose stage nothing is known of, the axis reaches to twice their middle."""
+        hours = [50.0, 51.0, 52.0, 53.0, 4000.0]
+        frame = arrivals(*((f"r{h:.0f}", "reviewing", h, False) for h in hours))
+        chart = charts.aging(frame, summary(pending=7))
+        assert len(parts(chart)["beyond the axis"]) == 1
+        assert layers(chart)[-1]["encoding"]["x"]["scale"]["domain"][1] < 120
 
     def test_a_stage_that_nothing_is_known_of_is_there_with_its_personas(self) -> None:
         """Without percentiles the points stand alone; unknown stages come last."""
@@ -199,9 +230,9 @@ class TestCumulativeFlow:
             )
         )
         assert self.bands(chart) == {
-            "Failed": [(0, 0), (0, 1)],
-            "Done": [(0, 0), (1, 2)],
-            "Reviewing": [(0, 0), (2, 4)],
+            "Failed": [(0, 1)],
+            "Done": [(1, 2)],
+            "Reviewing": [(2, 4)],
             "Pending": [(0, 3), (4, 5)],
         }
         encoding = layers(chart)[0]["encoding"]
@@ -215,9 +246,9 @@ class TestCumulativeFlow:
         chart = charts.cumulative_flow(counts(day, {**day, "rejected": 1, "done": 5}))
         shades = layers(chart)[0]["encoding"]["opacity"]["scale"]["range"]
         assert all(one != other for one, other in pairwise(shades))
-        axis = layers(chart)[1]["encoding"]["y"]["axis"]
+        axis = layers(chart)[2]["encoding"]["y"]["axis"]
         assert axis["orient"] == "right"
-        names = json.loads(axis["labelExpr"].partition("[")[0])
+        names = json.loads(axis["labelExpr"].removeprefix("split(").partition("[")[0])
         assert names == {
             "3.5": "Done",
             "10.5": "Reviewing",
@@ -227,10 +258,60 @@ class TestCumulativeFlow:
         assert [f"{value:g}" for value in axis["values"]] == list(names)
         assert chart.to_dict()["resolve"] == {"axis": {"y": "independent"}}
 
+    def test_bands_that_touch_are_parted_without_colour(self) -> None:
+        """A line in the page's colour lies on every edge, also between two of one lightness."""
+        days = [{"crop_and_matte": 3, "done": 4}, {"pending": 2, "reviewing": 1, "done": 5}]
+        for chart, mark in (
+            (charts.cumulative_flow(counts(*days)), "rule"),
+            (charts.cumulative_flow(counts(*days * 10)), "line"),
+        ):
+            edges = layers(chart)[1]
+            assert edges["mark"]["type"] == mark
+            assert edges["encoding"]["color"] == {"value": {"expr": "background"}}
+            assert edges["encoding"]["y"]["field"] == "top"
+            assert edges["rows"] == layers(chart)[0]["rows"]
+        many = charts.cumulative_flow(counts(*days * 31))
+        assert [layer["mark"]["type"] for layer in layers(many)] == ["area", "point"]
+
+    def test_bars_that_are_thick_enough_are_named_within(self) -> None:
+        """All days but the last, which has its names beside it, say where who is."""
+        day = {"crop_and_matte": 30, "reviewing": 1, "done": 40}
+        words = layers(charts.cumulative_flow(counts(day, {"pending": 9, **day})))[3]
+        assert words["mark"]["type"] == "text"
+        named = {row["status"]: row for row in words["rows"]}
+        assert set(named) == {"Crop and matte", "Done"}
+        assert {row["noon"] for row in words["rows"]} == {"2026-03-02T12:00:00+00:00"}
+        assert named["Crop and matte"]["middle"] == 56
+        assert named["Crop and matte"]["word"] == "Crop"
+        # The width is the container's, so that only the page can tell what has room.
+        text = words["mark"]["text"]["expr"]
+        assert text.startswith("width * 0.46")
+        assert text.index("name_px ? datum.status") < text.index("word_px ? datum.word")
+        assert named["Done"]["name_px"] == named["Done"]["word_px"] < 40
+
+    def test_days_without_anybody_in_flight_keep_their_place(self) -> None:
+        """Where the ended are left out, an empty day is a gap, and has no names beside it."""
+        chart = charts.cumulative_flow(
+            counts(
+                {"pending": 3, "done": 90}, {"done": 93}, {"pending": 1, "done": 93}, {"done": 94}
+            )
+        )
+        bar = layers(chart)[0]
+        assert [row["day"][:10] for row in bar["rows"]] == ["2026-03-02", "2026-03-04"]
+        assert [layer["mark"]["type"] for layer in layers(chart)] == [
+            "bar",
+            "rule",
+            "text",
+            "point",
+        ]
+        span = [row["begin"][:10] for row in layers(chart)[-1]["rows"]]
+        assert span == ["2026-03-02", "2026-03-06"]
+
     def test_one_day_is_a_bar(self) -> None:
         """A single day is a bar as wide as the day, and not an area without width."""
         chart = charts.cumulative_flow(counts({"pending": 1}))
-        (bar, _) = layers(chart)
+        (bar, edge, _, _) = layers(chart)
+        assert edge["encoding"]["x2"] == {"field": "until"}
         assert bar["mark"]["type"] == "bar"
         assert bar["encoding"]["x2"] == {"field": "until"}
         (row,) = bar["rows"]
@@ -265,10 +346,35 @@ class TestCumulativeFlow:
 
 
 class TestOutcomes:
+    def labels(self, layer: dict[str, Any]) -> dict[str, str]:
+        """The labels at the right, outside of the plot, by their height."""
+        axis = layer["encoding"]["y"]["axis"]
+        assert axis["orient"] == "right"
+        found: dict[str, str] = json.loads(axis["labelExpr"].removeprefix("split(").split("[")[0])
+        assert [f"{value:g}" for value in axis["values"]] == list(found)
+        return found
+
+    def test_no_line_goes_through_a_label(self) -> None:
+        """Curves end at the plot's right edge, labels stand beyond it, none within."""
+        chart = charts.outcomes(incidence(done=[(10, 0.2, 8), (12, 0.6, 4), (99, 1.0, 1)]))
+        *drawn, label = layers(chart)
+        assert drawn[0]["encoding"]["x"]["scale"]["domain"] == [0, 15]
+        assert max(row["time_h"] for layer in drawn for row in layer["rows"]) == 15
+        assert "text" not in {layer["mark"]["type"] for layer in layers(chart)}
+        assert label["encoding"]["y"]["axis"]["labelOverlap"] is False
+        assert chart.to_dict()["resolve"] == {"axis": {"y": "independent"}}
+        with_axis = [one for one in drawn if one["encoding"]["y"].get("axis", {}) is not None]
+        assert len(with_axis) == 1
+
+    def test_a_short_time_is_said_in_words(self) -> None:
+        """By 1 h 30 min, and not by 2 h."""
+        chart = charts.outcomes(incidence(failed=[(1.5, 0.2, 8)]))
+        assert list(self.labels(layers(chart)[-1]).values()) == ["Failed\n20% by 1 h 30 min"]
+
     def test_a_step_curve_an_outcome_with_its_band(self) -> None:
         """Curves, bands and numbers are told apart by dashes and names as well as by colour."""
         chart = charts.outcomes(incidence(done=[(10, 0.5, 8), (30, 0.8, 5)], failed=[(5, 0.1, 9)]))
-        line, band, label = layers(chart)
+        line, band, dot, label = layers(chart)
         assert (line["mark"]["type"], band["mark"]["type"]) == ("line", "area")
         assert line["mark"]["interpolate"] == band["mark"]["interpolate"] == "step-after"
         dashes = line["encoding"]["strokeDash"]["scale"]
@@ -279,19 +385,21 @@ class TestOutcomes:
         assert [(row["time_h"], row["share"]) for row in done[:3]] == [(0, 0), (10, 0.5), (30, 0.8)]
         assert band["encoding"]["y"]["field"] == "low"
         assert band["encoding"]["y2"] == {"field": "high"}
-        assert [row["label"] for row in label["rows"]] == ["Failed 10%", "Done 80%"]
-        assert {row["time_h"] for row in label["rows"]} == {30}
+        assert self.labels(label) == {"0.1": "Failed\n10% by 30 h", "0.8": "Done\n80% by 30 h"}
+        assert [(row["time_h"], row["share"]) for row in dot["rows"]] == [(30, 0.1), (30, 0.8)]
         assert axes(chart) == {"x": "Hours since submission", "y": "Share of all avatars"}
 
     def test_where_few_are_left_the_curve_is_faint(self) -> None:
         """With fewer than five at risk it goes on faintly, and the axis says so."""
         chart = charts.outcomes(incidence(done=[(10, 0.5, 8), (12, 0.6, 4), (99, 1.0, 1)]))
-        solid, _, faint, _, label = layers(chart)
+        solid, _, faint, _, dot, label = layers(chart)
         assert solid["mark"]["opacity"] > faint["mark"]["opacity"]
         assert solid["rows"][-1]["time_h"] == 10 == faint["rows"][0]["time_h"]
         assert [row["time_h"] for row in faint["rows"]] == [10, 12, 15]
         assert [row["share"] for row in faint["rows"]] == [0.5, 0.6, 0.6]
-        assert [row["label"] for row in label["rows"]] == ["Done 50%"]
+        assert [(row["time_h"], row["share"]) for row in dot["rows"]] == [(10, 0.5)]
+        # Where the faint curve ends, and with the hour up to which its number is counted.
+        assert self.labels(label) == {"0.6": "Done\n50% by 10 h"}
         assert "faint: fewer than 5 left" in axes(chart)["x"]
 
     def test_one_persona_gives_a_faint_curve_without_a_number(self) -> None:
@@ -307,10 +415,11 @@ class TestOutcomes:
         chart = charts.outcomes(
             incidence(done=[(9, 0.05, 9)], failed=[(9, 0.06, 9)], rejected=[(9, 0.07, 9)])
         )
-        places = [row["beside"] for row in layers(chart)[-1]["rows"]]
-        assert min(np.diff(places)) > 0.05
-        assert [row["label"] for row in layers(chart)[-1]["rows"]] == [
-            *("Done 5%", "Failed 6%", "Rejected 7%")
+        labels = self.labels(layers(chart)[-1])
+        # Two lines of 11 pixels and a little between them, of 280.
+        assert min(np.diff([float(place) for place in labels])) > 0.1
+        assert [label.split(" by")[0] for label in labels.values()] == [
+            *("Done\n5%", "Failed\n6%", "Rejected\n7%")
         ]
 
     def test_many_steps_are_thinned_where_they_stand(self) -> None:

@@ -14,19 +14,23 @@ DRAWN = 100
 
 _ROW_PX = 50
 _REACH = 3.0
+_REACH_OF_USUAL = 2.0
+_SEVERAL = 3
 _GOLDEN = (5**0.5 - 1) / 2
 
 _HALF = "half are through"
 _NINE = "9 of 10 are"
 _FINE = "running"
 _LATE = "late"
-_BEYOND = "late, beyond the axis"
+_BEYOND = "beyond the axis"
+_LATE_BEYOND = "late, beyond it"
 _PARTS = {
     _HALF: (0.4, house.BAR),
     _NINE: (0.18, house.BAR),
     _FINE: (0.8, "circle"),
     _LATE: (1.0, "triangle-up"),
-    _BEYOND: (1.0, "triangle-right"),
+    _BEYOND: (0.8, "M-1,-1L0,0L-1,1L-.1,1L1,0L-.1,-1Z"),
+    _LATE_BEYOND: (1.0, "triangle-right"),
 }
 
 
@@ -40,8 +44,9 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     through and a fainter one to where nine of ten are, as far as these are known.
 
     Of more than 100 personas in a stage 100 are drawn, evenly by age, of its late ones as well,
-    and the axis says so. What is older than three times the longest percentile is
-    drawn at the end of the axis, as an arrow.
+    and the axis says so. What is older than three times the longest percentile, or
+    than twice what is usual among three or more in a stage that nothing is known of, is drawn at
+    the end of the axis: as a triangle that points there if it is late, as a hook if not.
 
     Returns a chart of hours by stage, in the order of ``summary``, then other stages by name,
     without those that nobody is in and nothing is known of; without a running persona, the words
@@ -53,7 +58,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     stages = [*summary["stage"], *sorted(set(arrivals["stage"]) - set(summary["stage"]))]
     known = summary.set_index("stage").reindex(stages)[["p50_h", "p90_h"]].astype("float64")
     known = known.loc[known["p50_h"].notna() | known.index.isin(arrivals["stage"])]
-    end = _end(known, arrivals["in_stage_h"])
+    end = _end(known, arrivals)
     points = _points(arrivals, end)
     rows = {str(stage): _label(str(stage), arrivals) for stage in known.index}
     points["row"] = points["stage"].map(rows)
@@ -91,11 +96,16 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     return house.chart(layers, title, height=_ROW_PX * len(rows))
 
 
-def _end(known: pd.DataFrame, ages: pd.Series[float]) -> float:
+def _end(known: pd.DataFrame, arrivals: pd.DataFrame) -> float:
     """The end of the axis: one very old persona must not squeeze all that is to be seen."""
-    oldest, longest = house.longest(ages.to_frame()), house.longest(known)
+    oldest, longest = house.longest(arrivals[["in_stage_h"]]), house.longest(known)
+    # Where nothing is known of a stage, it is what most of those in it show.
+    nothing_known = arrivals["stage"].map(known["p50_h"].isna()).to_numpy(dtype=bool)
+    ages = arrivals.loc[nothing_known].groupby("stage")["in_stage_h"]
+    usual = ages.quantile(0.5, interpolation="lower")[ages.size() >= _SEVERAL]
     if longest > 0:
-        oldest = min(oldest, _REACH * longest)
+        reach = max(_REACH * longest, _REACH_OF_USUAL * house.longest(usual.to_frame()))
+        oldest = min(oldest, reach)
     return max(oldest, longest) * 1.05 or 1.0
 
 
@@ -103,7 +113,8 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     """The personas that are drawn, each with its part and its place across the row."""
     by_age = arrivals.sort_values(["stage", "in_stage_h", "persona_id"], ignore_index=True)
     late = by_age["late"].to_numpy(dtype=bool)
-    part = np.where(late, np.where(by_age["in_stage_h"] > end, _BEYOND, _LATE), _FINE)
+    beyond = (by_age["in_stage_h"] > end).to_numpy()
+    part = np.select([late & beyond, late, beyond], [_LATE_BEYOND, _LATE, _BEYOND], _FINE)
     by_age = by_age.assign(part=part, at_h=by_age["in_stage_h"].clip(upper=end))
     kept = [
         rows.iloc[house.evenly(len(rows), DRAWN)]

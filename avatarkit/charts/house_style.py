@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import count
@@ -26,6 +27,15 @@ CLOCK = (
     "utchours(datum.value) || utcminutes(datum.value) ? '%H:%M' : '%b %d')"
 )
 """The label of a moment: as short as it can be."""
+
+BACKGROUND = {"expr": "background"}
+"""The colour of the page, by the name that Vega has for it."""
+
+_TWO_LINES_PX = -7
+"""The offset that puts the middle of two lines, not the first, beside their place."""
+
+_FLUSH_PX = 24
+"""A label of a moment so near an end of its axis is set inwards; centred it would be cut off."""
 
 _TICKS_H = (
     *(minutes / 60 for minutes in (1, 2, 5, 10, 15, 30)),
@@ -84,15 +94,41 @@ def meanings(
     )
 
 
+def names_beside(
+    frame: pd.DataFrame, names: pd.Series[str], *, x: str, y: str, scale: alt.Scale
+) -> alt.Chart:
+    """The names as an axis at the right, each at its ``y``; ``x`` and ``y`` are columns.
+
+    For a chart with ``axes_at_both_sides``. The names are of one line, or all of two.
+    """
+    # An axis, as its labels have the theme's colour and get the room that they need.
+    places = frame[y].round(3)
+    texts = json.dumps({f"{at:g}": name for at, name in zip(places, names, strict=True)})
+    axis = alt.Axis(
+        orient="right",
+        values=places.tolist(),
+        labelExpr=f"split({texts}[format(datum.value, '.6~g')], '\\n')",
+        title=None,
+        grid=False,
+        ticks=False,
+        domain=False,
+        labelLimit=0,
+        labelOffset=_TWO_LINES_PX if any("\n" in name for name in names) else 0,
+        labelOverlap=False,
+    )
+    rows = frame[[x.removesuffix(":T").removesuffix(":Q")]].assign(place=places)
+    points: alt.Chart = alt.Chart(rows).mark_point(opacity=0)
+    return points.encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
+
+
 def row_axis() -> alt.Axis:
     """The axis of rows that are named in two lines."""
     # A theme may cut labels off at 100 pixels; these are short already.
-    # The offset puts the middle of the two lines, not the first, beside the row.
     two_lines = "split(datum.label, '\\n')"
     return alt.Axis(
         labelExpr=two_lines,
         labelLimit=0,
-        labelOffset=-7,
+        labelOffset=_TWO_LINES_PX,
         labelPadding=8,
         ticks=False,
         domain=False,
@@ -108,7 +144,13 @@ def hours_axis(end: float) -> alt.Axis:
 
 def moments_axis() -> alt.Axis:
     """The axis of moments, UTC, labelled as shortly as can be."""
-    return alt.Axis(labelExpr=CLOCK, labelOverlap=True, tickCount=4, labelSeparation=8)
+    return alt.Axis(
+        labelExpr=CLOCK,
+        labelFlush=_FLUSH_PX,
+        labelOverlap=True,
+        tickCount=4,
+        labelSeparation=8,
+    )
 
 
 def as_value(moment: datetime) -> str:

@@ -20,7 +20,7 @@ FOLLOWED = 5
 _HEIGHT_PX = 280
 _FAINT = 0.35
 _REACH = 1.5
-_APART = 0.07
+_APART = 0.12
 _ENDS = ("done", "rejected", "failed")
 _DASHES = (house.SOLID, (8, 4), (2, 3))
 
@@ -31,8 +31,9 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     ``incidence`` is the frame of ``outcomes.incidence``: for each way to end the share of all
     personas that have come to it, those that are still running counted, with its 95 % band. A
     number stands where fewer than 5 personas were followed any longer; from there on the curve is
-    faint, and it is not drawn beyond one and a half times as long. A curve of more than 200 steps
-    is thinned, evenly in time.
+    faint, and it is not drawn beyond one and a half times as long. A number says up to when it is
+    counted, stands beside the end of its curve, and a dot is where it is read off. A curve of more
+    than 200 steps is thinned, evenly in time.
 
     Returns a chart of shares by hours since submission; without an end, the words "Nothing to
     show yet".
@@ -59,11 +60,7 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         parts += [part.assign(outcome=stage_name(outcome)) for part in drawn]
     steps = pd.concat(parts, ignore_index=True)
     steps["after"] = steps["time_h"].map(in_words)
-    last = steps.loc[steps["followed"] & (steps["time_h"] == known) & (known > 0)]
-    last = last.drop_duplicates("outcome", keep="last")[["outcome", "time_h", "share"]]
-    last = last.sort_values("share", ignore_index=True)
-    last["label"] = [f"{end} {share:.0%}" for end, share in last[["outcome", "share"]].to_numpy()]
-    last["beside"] = _apart(last["share"].to_numpy())
+    last = _numbers(steps, known)
 
     names = [stage_name(outcome) for outcome in _ENDS]
     legend = house.legend([stage_name(outcome) for outcome in present], 3, symbolType=house.LINE)
@@ -75,16 +72,13 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         "time_h:Q",
         title=f"Hours since submission{f'; faint: fewer than {FOLLOWED} left' if faded else ''}",
         axis=house.hours_axis(end),
-        # Room at the right for the numbers.
-        scale=alt.Scale(domain=[0, max(end, known * 1.3)], nice=False),
+        scale=alt.Scale(domain=[0, end], nice=False),
     )
-    shares = alt.Axis(format=".0%", tickCount=5)
     scale = alt.Scale(domain=[0, 1])
-    y_title = "Share of all avatars"
-    y = {
-        name: alt.Y(f"{name}:Q", title=y_title, scale=scale, axis=shares)
-        for name in ("share", "low")
-    }
+    shares = alt.Axis(format=".0%", tickCount=5)
+    # Each layer has an axis of its own, and one of them is enough.
+    first = alt.Y("share:Q", title="Share of all avatars", scale=scale, axis=shares)
+    y = {name: alt.Y(f"{name}:Q", scale=scale, axis=None) for name in ("share", "low")}
     tips = [
         alt.Tooltip("outcome:N", title="End"),
         alt.Tooltip("after:N", title="Within"),
@@ -93,7 +87,7 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         alt.Tooltip("high:Q", title="At most", format=".1%"),
         alt.Tooltip("at_risk:Q", title="Not ended before"),
     ]
-    layers = []
+    layers: list[alt.Chart] = []
     for rows, strength in ((steps[steps["followed"]], 1.0), (steps[~steps["followed"]], _FAINT)):
         line = alt.Chart(rows).mark_line(
             interpolate="step-after", strokeWidth=2.5, opacity=strength
@@ -101,13 +95,28 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         band = alt.Chart(rows).mark_area(
             interpolate="step-after", opacity=0.15 * strength, line=False
         )
-        layers.append(
-            line.encode(x=hours, y=y["share"], color=colour, strokeDash=dash, tooltip=tips)
-        )
+        share = y["share"] if any(len(layer.data) for layer in layers) else first
+        layers.append(line.encode(x=hours, y=share, color=colour, strokeDash=dash, tooltip=tips))
         layers.append(band.encode(x=hours, y=y["low"], y2="high", color=colour, tooltip=tips))
-    labels = alt.Chart(last).mark_text(align="left", dx=5, dy=-9, fontSize=12, fontWeight="bold")
-    layers.append(labels.encode(x="time_h:Q", y="beside:Q", text="label:N", color=colour))
-    return house.chart(layers, title, height=_HEIGHT_PX)
+    dots = alt.Chart(last).mark_point(filled=True, size=60, opacity=1)
+    layers.append(dots.encode(x=hours, y=y["share"], color=colour, tooltip=tips[:3]))
+    layers.append(house.names_beside(last, last["label"], x="time_h:Q", y="beside", scale=scale))
+    return house.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
+
+
+def _numbers(steps: pd.DataFrame, known: float) -> pd.DataFrame:
+    """A row an outcome: its share at ``known`` hours, the words, and where these stand."""
+    followed = steps.loc[steps["followed"]]
+    last = followed.drop_duplicates("outcome", keep="last")
+    ends = steps.drop_duplicates("outcome", keep="last").set_index("outcome")["share"]
+    last = last[["outcome", "time_h", "after", "share"]]
+    last = last.assign(end=last["outcome"].map(ends)).sort_values("end", ignore_index=True)
+    hours = f"{known:,.0f} h" if known >= 10 else in_words(known)
+    last["label"] = [
+        f"{outcome}\n{share:.0%} by {hours}"
+        for outcome, share in zip(last["outcome"], last["share"], strict=True)
+    ]
+    return last.assign(beside=_apart(last["end"].to_numpy()))
 
 
 def _of(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
@@ -116,7 +125,7 @@ def _of(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
 
 
 def _apart(shares: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
-    """Where the labels of ascending shares stand: a little above one another."""
+    """Where labels of two lines stand for ascending shares: each above the one before."""
     places: list[float] = []
     for share in shares:
         places.append(max(float(share), places[-1] + _APART if places else 0.0))
