@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import SecretStr
 
 from avatarkit.client import Client
-from avatarkit.clock import Clock, SystemClock
+from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
 from avatarkit.settings import Settings
 from avatarkit.store import Store
@@ -60,6 +60,16 @@ class Session:
     def mode(self) -> str:
         """``sandbox`` or ``live``."""
         return "sandbox" if self.settings.is_sandbox else "live"
+
+    @property
+    def is_served(self) -> bool:
+        """False when the sandbox was served by another process, and is not any more."""
+        return self.sandbox is None or self.sandbox.is_served
+
+    @property
+    def sandbox_speed(self) -> float:
+        """How many times as fast as the wall the sandbox's clock runs; 1 on the live account."""
+        return self.clock.speed if isinstance(self.clock, ScaledClock) else 1.0
 
     def close(self) -> None:
         """Stop the tracker, then the sandbox if it is ours, and close client and store."""

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
+
+_MARKS = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
+
+
+def plain(text: object) -> str:
+    """Text that somebody else wrote, so that Markdown shows it as it is: no link, no picture."""
+    return _MARKS.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", str(text))
 
 
 def in_words(hours: float) -> str:

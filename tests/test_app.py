@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import avatarkit
-from avatarkit import Persona, PersonaCreate, Quota
+from avatarkit import Persona, PersonaCreate, Quota, Sandbox, words
 from avatarkit.models import STAGES, ProcessStatus
 from avatarkit.session import Session
 from avatarkit.ui import draft, estimates, running, settings_page
@@ -62,7 +62,8 @@ def page(script: Callable[[], None]) -> AppTest:
 
 def texts(test: AppTest) -> str:
     kinds = (test.markdown, test.caption, test.error, test.warning, test.info, test.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    # Without the signs that keep Markdown from reading what others wrote.
+    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
 
 def fill(test: AppTest, **values: str) -> AppTest:
@@ -161,7 +162,7 @@ class TestSubmit:
         assert "gender" in test.error[0].value
         fill(test, gender="f")
         test.button(key="submit_send").click().run()
-        assert "creator_name: must not be empty" in test.error[0].value
+        assert "creator_name: must not be empty" in texts(test)
         assert running.get().session.store.submissions().empty
 
     @pytest.mark.parametrize(
@@ -171,19 +172,43 @@ class TestSubmit:
             ("lipsync_input", "/", "is a directory"),
             ("webhook_url", "nope", "must be a URL"),
             ("lipsync_input", "ftp://x/y.mp4", "http"),
+            ("creator_name", "x" * 256, "creator_name: String should have at most 255"),
+            ("video_scene", "x" * 256, "video_scene: String should have at most 255"),
+            ("webhook_url", f"https://example.com/{'x' * 181}", "webhook_url: String should have"),
+            ("labels", "one, , two", "A label must not be empty"),
         ],
     )
     def test_bad_input_is_a_sentence_and_loses_nothing(
         self, field: str, value: str, sentence: str
     ) -> None:
         """What is wrong is said, and everything typed is still in the form."""
-        test = fill(submit_page(), creator_name="Ada", gender="f", **{field: value})
+        test = fill(submit_page(), **{"creator_name": "Ada", "gender": "f", field: value})
         if test.checkbox:
-            test.checkbox(key="submit_anyway").check().run()
+            test.checkbox[0].check().run()
         test.button(key="submit_send").click().run()
-        assert any(sentence in error.value for error in test.error)
+        assert sentence in texts(test)
         assert test.text_input(key=f"submit_{field}").value == value
         assert running.get().session.store.submissions().empty
+
+    def test_255_emoji_are_a_name(self) -> None:
+        """Characters are counted, as the API counts them, and not their halves."""
+        test = fill(submit_page(), creator_name="🎬" * 255, gender="f")
+        test.button(key="submit_send").click().run()
+        assert not test.error
+        assert running.get().session.store.submissions()["creator_name"].tolist() == ["🎬" * 255]
+
+    def test_a_tick_is_for_one_video(self, tmp_path: Path) -> None:
+        """Another unusable video has to be wanted anew."""
+        for name in ("a.mp4", "b.mp4"):
+            (tmp_path / name).write_text("no video")
+        first, second = str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")
+        test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=first)
+        test.checkbox[0].check().run()
+        assert not test.button(key="submit_send").disabled
+        fill(test, lipsync_input=second)
+        assert test.button(key="submit_send").disabled
+        fill(test, lipsync_input="", consent_video=first)
+        assert not test.checkbox[0].value or test.button(key="submit_send").disabled is False
 
     @pytest.mark.parametrize("path", ["~nosuchuser/a.mp4", "x" * 400, "a\0b.mp4"])
     def test_a_path_that_no_file_can_have_is_a_finding(self, path: str) -> None:
@@ -242,7 +267,7 @@ class TestSubmit:
         test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=str(path))
         assert test.error
         assert test.button(key="submit_send").disabled
-        test.checkbox(key="submit_anyway").check().run()
+        test.checkbox[0].check().run()
         assert not test.button(key="submit_send").disabled
 
     def test_what_was_typed_survives_a_reload(self) -> None:
@@ -290,7 +315,7 @@ class TestSubmit:
         fill(test, creator_name="Ada", gender="f")
         assert "Ada was submitted" in texts(test)
         assert test.button(key="submit_send").disabled
-        test.checkbox(key="submit_twin").check().run()
+        test.checkbox[0].check().run()
         assert not test.button(key="submit_send").disabled
 
     def test_a_refused_submission_goes_back_into_the_form(
@@ -399,7 +424,7 @@ class TestTracker:
         assert list(table["persona_id"]) == [persona_id]
         assert list(table["status"]) == ["Failed"]
         reason = running.get().session.store.personas().iloc[0]["failed_reason"]
-        assert any(reason in error.value for error in test.error)
+        assert reason in texts(test)
         assert {metric.label: metric.value for metric in test.metric}["Failed"] == "1"
 
     def test_filter_by_status(self) -> None:
@@ -409,6 +434,78 @@ class TestTracker:
         test.button_group(key="tracker_statuses").set_value(["done"]).run()
         assert list(test.dataframe[0].value["persona_id"]) == [done]
         assert "Is mine late?" not in charts_of(test)
+
+    def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(self) -> None:
+        """The table of it is empty then, and not that of all."""
+        _, going = lived(1, running=1)
+        test = page(_tracker)
+        test.button_group(key="tracker_statuses").set_value(["reviewing"]).run()
+        store, now = running.get().session.store, running.get().session.clock.now()
+        store.record(
+            Persona(id=going, process_status="done"),
+            asked_at=now,
+            answered_at=now,
+            source="poll",
+            next_look=lambda *_: None,
+        )
+        test.run()
+        assert test.button_group(key="tracker_statuses").value == ["reviewing"]
+        assert test.dataframe[0].value.empty
+
+    def test_an_id_that_nobody_has_is_said(self) -> None:
+        """A link to it shows no other avatar as if it were that one without a word."""
+        lived(1)
+        test = AppTest.from_function(_tracker, default_timeout=30)
+        test.secrets["unused"] = "x"
+        test.query_params["tracker_persona"] = "nobody"
+        assert "no avatar nobody" in texts(test.run())
+
+    def test_who_is_gone_can_be_looked_for_again(self) -> None:
+        """What the API knew no more may have come back."""
+        [persona_id] = lived(0, running=1)
+        store, now = running.get().session.store, running.get().session.clock.now()
+        for hours in (0, 3, 7):
+            at = now + timedelta(hours=hours)
+            store.record_error(persona_id, "404", at=at, next_look_at=at, missing=True)
+        test = page(_tracker)
+        assert "knows this avatar no more" in texts(test)
+        test.button(key=f"tracker_again_{persona_id}").click().run()
+        assert not test.exception
+        assert not store.personas().iloc[0]["gone"]
+        assert store.next_look_at(persona_id) is not None
+
+    def test_names_and_reasons_are_not_read_as_markdown(self) -> None:
+        """They are shown as they are: no picture of them is fetched."""
+        name, reason = "![x](http://127.0.0.1:9/p.png) *Ada* :red[x] $y$", "1. [a](b) `c` <b>"
+        session = running.get().session
+        session.tracker.stop()
+        now = session.clock.now()
+        session.store.record(
+            Persona(id="a", creator_name=name, process_status="failed", failed_reason=reason),
+            asked_at=now,
+            answered_at=now,
+            source="list",
+            next_look=lambda *_: None,
+        )
+        test = page(_tracker)
+        assert words.plain(name) in test.subheader[0].value
+        assert words.plain(reason) in test.error[0].value
+        assert texts(test).count(reason) == 1
+        assert words.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
+
+    def test_no_rerun_calls_the_api(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pages read the store: whatever they show, the client is not touched."""
+        lived(3, running=2)
+        session = running.get().session
+
+        def fail(*_: object, **__: object) -> None:
+            raise AssertionError("a rerun called the API")
+
+        for name in ("get_persona", "list_personas", "persona_quota", "create_persona"):
+            monkeypatch.setattr(session.client, name, fail)
+        for shown in (submit_page(), page(_tracker), page(_stage_times), page(_settings)):
+            assert not shown.exception
+            assert "This page failed" not in texts(shown)
 
     def test_when_each_is_ready_and_which_are_late(self) -> None:
         """Running ones have a range and a mark when late, in the table, a chart and the details."""
@@ -546,12 +643,29 @@ class TestSettings:
 
 
 class TestTrouble:
+    def test_the_sandbox_of_another_process_is_taken_over(self, tmp_path: Path) -> None:
+        """When who served it has ended, the app serves it itself and goes on."""
+        folder = running.get().session.settings.folder / "api"
+        running.close()
+        other = Sandbox(folder, speed=50).start()
+        try:
+            test = submit_page()
+            assert "50 times as fast" in texts(test)
+            assert running.get().session.sandbox is not other
+            submitted()
+        finally:
+            other.stop()
+        test = submit_page()
+        assert not test.error
+        assert len(running.get().session.store.personas()) == 1
+        assert running.get().session.client.persona_quota().current_count == 1
+
     def test_one_key_alone_is_a_sentence_on_the_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A wrong setting is said on the page; mended, the next rerun works."""
         monkeypatch.setenv("AVATARKIT_API_ID", "only-one")
         test = submit_page()
         assert not test.exception
-        assert "AVATARKIT_API_KEY" in test.error[0].value
+        assert "AVATARKIT_API_KEY" in texts(test)
         monkeypatch.delenv("AVATARKIT_API_ID")
         assert not test.run().error
 
@@ -570,9 +684,13 @@ class TestDraft:
         source.write_bytes(b"x" * 3_000_000)
         with source.open("rb") as content:
             path = draft.keep_upload(tmp_path / "uploads", "../../ev/il name.mp4", content)
-        assert path.parent == tmp_path / "uploads"
+        assert path.parent.parent == tmp_path / "uploads"
         assert path.read_bytes() == source.read_bytes()
-        assert draft.shown_name(tmp_path / "uploads", path) == "il name.mp4"
+        assert path.name == "il name.mp4"
+        draft.forget_upload(tmp_path / "uploads", path)
+        assert list((tmp_path / "uploads").iterdir()) == []
+        draft.forget_upload(tmp_path / "uploads", source)
+        assert source.exists()
 
     @pytest.mark.parametrize("content", ["", "{", "[1]", '{"creator_name": null}'])
     def test_a_broken_draft_is_no_draft(self, tmp_path: Path, content: str) -> None:

@@ -28,6 +28,12 @@ class Attached:
     clock: FollowedClock
     folder: Path
 
+    @property
+    def is_served(self) -> bool:
+        """True while it answers where it did."""
+        serving = read_serving(self.folder / SERVING)
+        return serving is not None and instance_at(self.url) == serving.instance
+
     def stop(self) -> None:
         """Nothing to do: whoever started the sandbox stops it."""
 

@@ -144,6 +144,11 @@ class Sandbox:
         return self._state.folder
 
     @property
+    def is_served(self) -> bool:
+        """True: it is served by this process."""
+        return True
+
+    @property
     def _state(self) -> Running:
         if self._running is None:
             raise ConfigError("The sandbox has not been started; use it as `with Sandbox() as …`.")

@@ -47,9 +47,10 @@ def save(folder: Path, fields: dict[str, str]) -> None:
 def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
     """Copy an uploaded file to disk in chunks; its path, which ends in its own name."""
     safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
-    folder = uploads
+    # A folder of its own, so that the file keeps the name that the person gave it.
+    folder = uploads / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{uuid.uuid4().hex[:8]}-{safe}"
+    path = folder / safe
     partial = path.with_name(path.name + ".part")
     content.seek(0)
     with partial.open("wb") as kept:
@@ -66,6 +67,9 @@ def typed_path(given: str) -> Path:
     return Path(given)
 
 
-def shown_name(uploads: Path, path: Path) -> str:
-    """The name under which a kept upload was given."""
-    return path.name.split("-", 1)[-1] if path.parent == uploads else path.name
+def forget_upload(uploads: Path, path: Path) -> None:
+    """Delete a kept upload that is needed no more; a file that is none stays where it is."""
+    if path.parent.parent == uploads:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()

@@ -6,6 +6,7 @@ import streamlit as st
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.ui import running, settings_page, stage_times_page, submit_page, tracker_page
+from avatarkit.words import plain
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
         session = running.get().session
     except AvatarkitError as error:
         st.title(page.title)
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         st.caption("Correct it and reload this page; nothing that was submitted is lost.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -48,7 +49,7 @@ def main() -> None:
         else:
             st.badge("Live account", icon=":material/cloud:", color="green")
     if session.sandbox is not None:
-        st.caption(_pace(session.settings.sandbox_speed))
+        st.caption(_pace(session.sandbox_speed))
     page.run()
 
 

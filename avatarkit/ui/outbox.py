@@ -15,6 +15,7 @@ from avatarkit.errors import AvatarkitError
 from avatarkit.journal import Submission
 from avatarkit.models import PersonaCreate
 from avatarkit.tracker import Tracker
+from avatarkit.ui import draft
 
 logger = logging.getLogger("avatarkit")
 
@@ -96,5 +97,4 @@ class Outbox:
 
     def _tidy(self, request: PersonaCreate) -> None:
         for path in request.files.values():
-            if path.parent == self.uploads:
-                path.unlink(missing_ok=True)
+            draft.forget_upload(self.uploads, path)

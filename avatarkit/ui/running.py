@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session, open_session
 from avatarkit.ui.outbox import Outbox
+from avatarkit.words import plain
 
 logger = logging.getLogger("avatarkit")
 
@@ -29,9 +30,14 @@ def get() -> Running:
     """What runs, opened at the first call. Raises ``AvatarkitError``, one sentence, if it cannot.
 
     A failed opening is tried again by the next call, so that a mended setting needs no restart.
+    So is one whose sandbox another process has ended.
     """
     global _running
     with _lock:
+        if _running is not None and not _running.session.is_served:
+            # The sandbox was another process's, which has ended: this one serves it from now on.
+            _running.session.close()
+            _running = None
         if _running is None:
             session = open_session()
             session.tracker.start()
@@ -62,7 +68,7 @@ def explain(error: Exception) -> bool:
     import streamlit as st
 
     if isinstance(error, AvatarkitError):
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
     else:
         logger.error("A page failed.", exc_info=error)
         st.error(

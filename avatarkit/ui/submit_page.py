@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from avatarkit.models import Gender, PersonaCreate, is_url, sentence
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, Parcel
-from avatarkit.words import in_words
+from avatarkit.words import in_words, plain
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 VIDEOS = {
@@ -38,7 +38,7 @@ def show() -> None:
     _restore(folder)
     with st.container(border=True):
         left, right = st.columns(2)
-        left.text_input("Creator name", key=_key("creator_name"), max_chars=255, help=HELP_NAME)
+        left.text_input("Creator name", key=_key("creator_name"), help=HELP_NAME)
         right.segmented_control(
             "Gender", list(GENDERS), format_func=GENDERS.__getitem__, key=_key("gender")
         )
@@ -49,10 +49,10 @@ def show() -> None:
                 _video(field, outbox)
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
             left, right = st.columns(2)
-            left.text_input("Video scene", key=_key("video_scene"), max_chars=255, help=HELP_SCENE)
-            right.text_input("Keywords, comma separated", key=_key("keywords"), max_chars=255)
+            left.text_input("Video scene", key=_key("video_scene"), help=HELP_SCENE)
+            right.text_input("Keywords, comma separated", key=_key("keywords"))
             left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
-            right.text_input("Webhook URL", key=_key("webhook_url"), max_chars=200)
+            right.text_input("Webhook URL", key=_key("webhook_url"))
         fields = _fields()
         draft.save(folder, fields)
         _send(fields, outbox)
@@ -125,8 +125,7 @@ def _video(field: str, outbox: Outbox) -> None:
     # A name that no file can have is said by the look at the video.
     with suppress(OSError, ValueError):
         size = path.stat().st_size
-        name = draft.shown_name(outbox.uploads, path)
-        right.caption(f"{name}, {size / 1e6:,.1f} MB")
+        right.caption(plain(f"{path.name}, {size / 1e6:,.1f} MB"))
     video_report.show(path, field)
 
 
@@ -144,7 +143,9 @@ def _keep(field: str, widget: str, outbox: Outbox) -> None:
     uploaded = st.session_state.get(widget)
     if uploaded is None:
         return
+    before = draft.typed_path(str(st.session_state[_key(field)] or ""))
     path = draft.keep_upload(outbox.uploads, uploaded.name, uploaded)
+    draft.forget_upload(outbox.uploads, before)
     st.session_state[_key(field)] = str(path)
     # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
     st.session_state[f"submit_{field}_nonce"] += 1
@@ -158,16 +159,18 @@ def _send(fields: dict[str, str], outbox: Outbox) -> None:
             st.error(f"{text} Delete one before you submit another.", icon=":material/block:")
         else:
             st.caption(text)
-    fatal = [name for name in VIDEOS if video_report.is_fatal(fields[name], name)]
+    fatal = [fields[name] for name in VIDEOS if video_report.is_fatal(fields[name], name)]
     anyway = True
     if fatal:
+        # For just these: another video has to be wanted anew.
         anyway = st.checkbox(
-            "Send it although a video looks unusable", key="submit_anyway", value=False
+            "Send it although a video looks unusable", key=f"submit_anyway_{fatal}", value=False
         )
     twin = _twin(fields["creator_name"])
     if twin:
-        st.warning(f"{twin} Plans allow only a few avatars.", icon=":material/content_copy:")
-        anyway = st.checkbox("Submit another one of this name", key="submit_twin") and anyway
+        st.warning(f"{plain(twin)} Plans allow only a few avatars.", icon=":material/content_copy:")
+        key = f"submit_twin_{fields['creator_name']}"
+        anyway = st.checkbox("Submit another one of this name", key=key) and anyway
     if st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not anyway
     ):
@@ -175,7 +178,7 @@ def _send(fields: dict[str, str], outbox: Outbox) -> None:
 
 
 def _submit(fields: dict[str, str], outbox: Outbox) -> None:
-    labels = [label.strip() for label in fields["labels"].split(",") if label.strip()]
+    labels = fields["labels"].split(",") if fields["labels"].strip() else []
     values: dict[str, Any] = {name: value or None for name, value in fields.items()}
     values |= {"creator_name": fields["creator_name"], "labels": labels}
     if not fields["gender"]:
@@ -184,7 +187,7 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     try:
         request = PersonaCreate(**values)
     except ValidationError as error:
-        st.error(sentence(error), icon=":material/error:")
+        st.error(plain(sentence(error)), icon=":material/error:")
         return
     # A small create is answered before the page is drawn again.
     outbox.wait(outbox.send(request), 0.5)
@@ -223,7 +226,7 @@ def _outbox() -> None:
 
 def _parcel(parcel: Parcel, outbox: Outbox) -> None:
     sent = parcel.submission
-    name = sent.request["creator_name"]
+    name, said = plain(sent.request["creator_name"]), plain(parcel.error)
     if sent.state in ("prepared", "sending") and parcel.error is None:
         share = parcel.sent_bytes / parcel.total_bytes if parcel.total_bytes else 1.0
         size = f"{parcel.sent_bytes / 1e6:,.1f} of {parcel.total_bytes / 1e6:,.1f} MB"
@@ -234,10 +237,10 @@ def _parcel(parcel: Parcel, outbox: Outbox) -> None:
     if sent.state == "accepted":
         st.success(f"{name} was submitted as {sent.persona_id}.", icon=":material/check_circle:")
     elif sent.state == "refused":
-        st.error(f"{name} was not submitted: {parcel.error}", icon=":material/error:")
+        st.error(f"{name} was not submitted: {said}", icon=":material/error:")
     else:
         st.warning(
-            f"It is not known yet whether {name} was created. {parcel.error} It is not sent again; "
+            f"It is not known yet whether {name} was created. {said} It is not sent again; "
             "the account's list will tell, or the Tracker page asks you.",
             icon=":material/help:",
         )

@@ -15,7 +15,7 @@ from avatarkit.reconcile import SETTLING
 from avatarkit.session import Session
 from avatarkit.ui import estimates, running
 from avatarkit.ui.estimates import Estimates, Log
-from avatarkit.words import in_words, stage_name
+from avatarkit.words import in_words, plain, stage_name
 
 REFRESH_S = 2
 Color = Literal["green", "red", "violet", "blue"]
@@ -54,8 +54,8 @@ def _uncertain() -> None:
         key = f"tracker_settle_{one.submission_id}"
         with st.container(border=True):
             st.warning(
-                f"It is not certain whether {one.creator_name} was created, sent "
-                f"{one.sent_at:%Y-%m-%d %H:%M} UTC. {one.reason}",
+                f"It is not certain whether {plain(one.creator_name)} was created, sent "
+                f"{one.sent_at:%Y-%m-%d %H:%M} UTC. {plain(one.reason)}",
                 icon=":material/help:",
             )
             with st.container(horizontal=True):
@@ -91,7 +91,7 @@ def _name_it(submission_id: str, key: str) -> None:
             try:
                 running.get().session.tracker.settle(submission_id, given.strip())
             except AvatarkitError as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(plain(error), icon=":material/error:")
             else:
                 st.rerun()
 
@@ -106,7 +106,13 @@ def _live() -> None:
         st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
         return
     _counts(personas)
-    present = [s for s in _order(personas["status"]) if (personas["status"] == s).any()]
+    wanted = st.session_state.get("tracker_statuses", [])
+    present = [
+        status
+        for status in _order(personas["status"])
+        # What is chosen stays, though nobody is in it just now.
+        if status in wanted or (personas["status"] == status).any()
+    ]
     chosen = st.pills(
         "Show only",
         present,
@@ -193,6 +199,11 @@ def _details() -> None:
     if personas.empty:
         return
     named = personas.set_index("persona_id")
+    asked = st.query_params.get("tracker_persona")
+    if asked is not None and asked not in named.index:
+        st.warning(
+            f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
+        )
     persona_id = st.selectbox(
         "Details of",
         list(named.index),
@@ -212,18 +223,21 @@ def _title(named: pd.DataFrame, persona_id: str) -> str:
 
 def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(str(row["creator_name"]), anchor=False, width="content")
-        st.badge(stage_name(row["status"]), color=COLORS.get(row["status"], "blue"))
+        st.subheader(plain(row["creator_name"]), anchor=False, width="content")
+        st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
     if row["gone"]:
         st.warning(
             "The API knows this avatar no more; its history is kept.", icon=":material/help:"
         )
+        if st.button("Look again", key=f"tracker_again_{persona_id}"):
+            session.store.make_due(persona_id, now)
+            st.rerun()
     if pd.notna(row["failed_reason"]):
-        st.error(row["failed_reason"], icon=":material/error:")
+        st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
-        st.warning(f"Last look: {row['last_error']}", icon=":material/warning:")
+        st.warning(f"Last look: {plain(row['last_error'])}", icon=":material/warning:")
     _arrival(session, persona_id)
     personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
     sightings = session.store.sightings(persona_id)

@@ -9,6 +9,7 @@ import streamlit as st
 from avatarkit.models import is_url
 from avatarkit.preflight import Kind, Report, check
 from avatarkit.ui import draft
+from avatarkit.words import plain
 
 ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
 
@@ -34,13 +35,13 @@ def show(path: Path, field: str) -> None:
     """The findings that matter, the picture, and the rest folded away."""
     report = _report(path, field)
     for finding in report.fatal:
-        st.error(finding.message, icon=ICONS["fatal"])
+        st.error(plain(finding.message), icon=ICONS["fatal"])
     for finding in report.warnings:
-        st.warning(finding.message, icon=ICONS["warning"])
+        st.warning(plain(finding.message), icon=ICONS["warning"])
     fine = [finding for finding in report.findings if finding.severity == "fine"]
     if fine:
         with st.expander(f"{len(fine)} checks are fine", icon=ICONS["fine"]):
-            st.caption(" ".join(finding.message for finding in fine))
+            st.caption(plain(" ".join(finding.message for finding in fine)))
             if report.contact_sheet is not None:
                 st.image(report.contact_sheet)
 
