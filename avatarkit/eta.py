@@ -9,7 +9,7 @@ called that; it gives way as history grows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ COLUMNS = (
 
 SHARES = {"p10_at": 0.1, "p50_at": 0.5, "p90_at": 0.9}
 
+SOONEST = timedelta(seconds=1)
+"""So long after now is the soonest moment of a range: what may have ended since the last look."""
+
 _MIXED = 0.1
 _DRAWS = 256
 _LEAST_DRAWS = 16
@@ -53,7 +56,6 @@ _LEAST_PAIRS = 30
 _NORMAL_P95 = 1.6448536269514722
 _FURTHEST, _STEPS = 4.0, 801
 _LEAST = 1e-12
-_SECOND_H = 1 / 3600
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def predict(
 ) -> pd.DataFrame:
     """The frame of ``arrivals`` without ``late``, by a model that may be older than the visits."""
     now_h = float(office_hours.since_monday(pd.Series([now]))[0])
+    soonest = pd.Timestamp(now).tz_convert("UTC") + SOONEST
     running = lives.loc[(lives["state"] == stages.RUNNING).to_numpy(dtype=bool)]
     mine = visits.loc[visits["persona_id"].isin(running["persona_id"]).to_numpy()]
     seen = sojourns.spans(mine, lives, model.names)
@@ -163,7 +166,10 @@ def predict(
             "stage": running["status"].to_numpy(),
             "in_stage_h": mine["min_h"].to_numpy()[last],
             "age_h": np.maximum(age, 0.0),
-            **{name: office_hours.to_moments(at) for name, at in zip(SHARES, ranges, strict=True)},
+            **{
+                name: office_hours.to_moments(at).clip(lower=soonest)
+                for name, at in zip(SHARES, ranges, strict=True)
+            },
             "chance_done": chance,
             "basis": basis,
             "n": model.n,
@@ -232,22 +238,15 @@ def _paths(
 
 
 def _ranges(ends: Floats, now_h: float, age: Floats) -> tuple[list[Floats], Flags]:
-    """The percentiles of the ends that are still to come, and where there are too few of them."""
-    ends = np.sort(np.where(ends > now_h, ends, np.inf), axis=1)
-    count = np.isfinite(ends).sum(axis=1)
-    few = count < _LEAST_DRAWS
-    ends[few] = now_h
-    row = np.arange(len(ends))
-    ranges = []
-    for share in SHARES.values():
-        place = np.clip(share * count - 0.5, 0, np.maximum(count - 1, 0))
-        lower = place.astype("int64")
-        upper = np.minimum(lower + 1, np.maximum(count - 1, 0))
-        at = ends[row, lower]
-        at = at + (place - lower) * (ends[row, upper] - at)
-        guess = now_h + np.maximum(age, 1.0) * ((1 - share) ** (-1 / sojourns.TAIL) - 1)
-        ranges.append(np.maximum(np.where(few, guess, at), now_h + _SECOND_H))
-    return ranges, few
+    """The percentiles of the ends, and where too few of them are still to come to tell.
+
+    An end before now is not ruled out, as nobody has looked since.
+    """
+    few = (ends > now_h).sum(axis=1) < _LEAST_DRAWS
+    found = np.quantile(ends, list(SHARES.values()), axis=1, method="hazen")
+    left = np.array([(1 - share) ** (-1 / sojourns.TAIL) - 1 for share in SHARES.values()])
+    guess = now_h + np.maximum(age, 1.0) * left[:, None]
+    return list(np.where(few, guess, found)), few
 
 
 def _pace(model: Model, seen: Spans) -> tuple[Floats, Floats]:
