@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-import numpy as np
 import pandas as pd
 
 from avatarkit import eta, stages
@@ -87,7 +86,8 @@ def replay(
     middle = found["ended_after"] + (found["ended_before"] - found["ended_after"]) / 2
     middle = middle.fillna(found["ended_before"])
     # What had ended unseen is ready at once, and no range begins before that.
-    middle = np.maximum(middle, found["predicted_at"] + eta.SOONEST)
+    soonest = found["predicted_at"] + eta.SOONEST
+    middle = middle.where(middle > soonest, soonest)
     found["inside"] = (middle >= found["p10_at"]) & (middle <= found["p90_at"])
     over = (found["state"] != stages.RUNNING) | (found["ended_after"] >= found["p90_at"])
     judged = (found["p90_at"] <= pd.Timestamp(now)) & over
