@@ -59,7 +59,8 @@ def replay(
     - ``p10_at``, ``p50_at``, ``p90_at``, ``basis``, ``n``: as ``eta.arrivals`` gave them.
     - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended, as
       ``stages.lives`` has it; ``ended_before`` NaT while it is still running.
-    - ``inside``: bool, the middle of the two lies within ``p10_at`` to ``p90_at``.
+    - ``inside``: bool, the middle of the two lies within ``p10_at`` to ``p90_at``; one before
+      ``predicted_at`` counts as the soonest moment that a range can have.
 
     A model is kept until there are a fifth more ends, so a prediction may rest on a little less
     than was known. The log does not keep each look: a persona counts as seen at noon when it was
@@ -84,6 +85,9 @@ def replay(
     found = found.join(ends, on="persona_id")
     middle = found["ended_after"] + (found["ended_before"] - found["ended_after"]) / 2
     middle = middle.fillna(found["ended_before"])
+    # What had ended unseen is ready at once, and no range begins before that.
+    soonest = found["predicted_at"] + eta.SOONEST
+    middle = middle.where(middle > soonest, soonest)
     found["inside"] = (middle >= found["p10_at"]) & (middle <= found["p90_at"])
     over = (found["state"] != stages.RUNNING) | (found["ended_after"] >= found["p90_at"])
     judged = (found["p90_at"] <= pd.Timestamp(now)) & over

@@ -3,19 +3,22 @@
 A life is followed stage by stage from where it was last seen: how long a stage takes, on the clock
 that its own ends have taught, and what comes after it is what earlier personas showed, those that
 are still running counted as such. Before there is any history the vendor's claim speaks, and is
-called that; it gives way as history grows.
+called that; it gives way as history grows. While nobody knows when the reviewers work, some of the
+possible futures have office hours, the fewer the less that was seen speaks for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from avatarkit import durations, office_hours, sojourns, stages
+from avatarkit.models import ProcessStatus
 from avatarkit.sojourns import ENDS, Codes, Flags, Floats, Sojourn, Spans
 
 CLAIM = "the vendor's claim, not your data"
@@ -43,6 +46,10 @@ COLUMNS = (
 
 SHARES = {"p10_at": 0.1, "p50_at": 0.5, "p90_at": 0.9}
 
+SOONEST = timedelta(seconds=1)
+"""So long after now is the soonest moment of a range: what may have ended since the last look."""
+
+_REVIEW = sojourns.KNOWN.index(ProcessStatus.REVIEWING.value)
 _MIXED = 0.1
 _DRAWS = 256
 _LEAST_DRAWS = 16
@@ -53,7 +60,6 @@ _LEAST_PAIRS = 30
 _NORMAL_P95 = 1.6448536269514722
 _FURTHEST, _STEPS = 4.0, 801
 _LEAST = 1e-12
-_SECOND_H = 1 / 3600
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class Model:
     ``names`` are the stages and the three ends, in the order of the codes in ``sojourns``, one for
     each stage. ``chances[stage][i]`` is the chance of done for who leaves from the i-th piece of
     the sojourn on. ``alike`` is how much the stages of one life resemble each other in their pace,
-    0 to 1. ``n`` is the number of finished lives.
+    0 to 1. ``n`` is the number of finished lives. ``reviews`` are what the review may be
+    while the clock of the reviewers is not known, each with its chance; then empty.
     """
 
     names: tuple[str, ...]
@@ -71,6 +78,7 @@ class Model:
     chances: tuple[Floats, ...]
     alike: float
     n: int
+    reviews: tuple[tuple[float, Sojourn], ...]
 
 
 def arrivals(
@@ -132,8 +140,15 @@ def learn(visits: pd.DataFrame, lives: pd.DataFrame) -> Model:
     seen = sojourns.spans(visits if over.any() else visits.iloc[:0], lives)
     found = tuple(sojourns.learn(seen, stage) for stage in range(len(seen.names) - len(ENDS)))
     finished = np.isin(seen.ids, lives["persona_id"].to_numpy()[over])
+    # Few have shown neither nights nor weekends; the claim alone includes both.
+    unknown = over.any() and found[_REVIEW].clock.is_flat
     return Model(
-        seen.names, found, _chances(seen, found, finished), _alike(found, seen), int(over.sum())
+        names=seen.names,
+        sojourns=found,
+        chances=_chances(seen, found, finished),
+        alike=_alike(found, seen),
+        n=int(over.sum()),
+        reviews=tuple(sojourns.suppose(seen, _REVIEW)) if unknown else (),
     )
 
 
@@ -142,16 +157,25 @@ def predict(
 ) -> pd.DataFrame:
     """The frame of ``arrivals`` without ``late``, by a model that may be older than the visits."""
     now_h = float(office_hours.since_monday(pd.Series([now]))[0])
+    soonest = pd.Timestamp(now).tz_convert("UTC") + SOONEST
     running = lives.loc[(lives["state"] == stages.RUNNING).to_numpy(dtype=bool)]
     mine = visits.loc[visits["persona_id"].isin(running["persona_id"]).to_numpy()]
     seen = sojourns.spans(mine, lives, model.names)
     last = (mine["state"] == stages.RUNNING).to_numpy(dtype=bool)
     stage = seen.stage[last]
-    ends, piece = _paths(model, stage, seen.begin[last], seen.end[last], _pace(model, seen))
+    begin, end = seen.begin[last], seen.end[last]
+    ends, pieces = np.empty((stage.size, _DRAWS)), []
+    for supposed, drawn in _supposed(model):
+        pace = _pace(supposed, seen)
+        ends[:, drawn], piece = _paths(supposed, stage, begin, end, pace, drawn)
+        pieces.append(piece)
 
     age = now_h - office_hours.since_monday(running["began_before"])
     ranges, guessed = _ranges(ends, now_h, age)
-    told = list(zip(stage, piece, strict=True))
+    moments = [
+        found.where(found > soonest, soonest) for found in map(office_hours.to_moments, ranges)
+    ]
+    told = list(zip(stage, pieces[0], strict=True))
     claimed = np.array([model.sojourns[code].claim[at] for code, at in told], dtype="float64")
     guessed |= np.array([model.sojourns[code].time.size == at for code, at in told], dtype=bool)
     chance = np.array([model.chances[code][at] for code, at in told], dtype="float64")
@@ -163,7 +187,7 @@ def predict(
             "stage": running["status"].to_numpy(),
             "in_stage_h": mine["min_h"].to_numpy()[last],
             "age_h": np.maximum(age, 0.0),
-            **{name: office_hours.to_moments(at) for name, at in zip(SHARES, ranges, strict=True)},
+            **dict(zip(SHARES, moments, strict=True)),
             "chance_done": chance,
             "basis": basis,
             "n": model.n,
@@ -173,6 +197,19 @@ def predict(
     return frame.astype(kinds).sort_values(["p50_at", "persona_id"], ignore_index=True)
 
 
+def _supposed(model: Model) -> Iterator[tuple[Model, Flags]]:
+    """The model for each clock that the reviewers may have, and which draws it has; ours first."""
+    if not model.reviews:
+        yield model, np.ones(_DRAWS, dtype=bool)
+        return
+    place = (np.random.default_rng(21).permutation(_DRAWS) + 0.5) / _DRAWS
+    least = 0.0
+    for chance, review in model.reviews:
+        known = (*model.sojourns[:_REVIEW], review, *model.sojourns[_REVIEW + 1 :])
+        yield replace(model, sojourns=known), (place > least) & (place <= least + chance)
+        least += chance
+
+
 def _weight(model: Model) -> float:
     """How much of the model is the vendor's claim."""
     weight = sojourns.claim_weight(model.n)
@@ -180,11 +217,17 @@ def _weight(model: Model) -> float:
 
 
 def _paths(
-    model: Model, stage: Codes, begin: Floats, seen: Floats, pace: tuple[Floats, Floats]
+    model: Model,
+    stage: Codes,
+    begin: Floats,
+    seen: Floats,
+    pace: tuple[Floats, Floats],
+    wanted: Flags,
 ) -> tuple[Floats, Codes]:
     """A row of ends for each persona, and the piece of its sojourn that it has come to.
 
-    A persona is in ``stage`` since ``begin`` and was last seen there at ``seen``.
+    A persona is in ``stage`` since ``begin`` and was last seen there at ``seen``; ``wanted`` says
+    which of the draws are.
     """
     from scipy.special import ndtr, ndtri
 
@@ -192,14 +235,14 @@ def _paths(
     # The same chances for each persona and each time, so that ranges do not jump about.
     rng = np.random.default_rng(20)
     even = np.array([rng.permutation(_DRAWS) for _ in range(len(model.sojourns) + 2)])
-    account, life, *own = ndtri((even + 0.5) / _DRAWS)
+    account, life, *own = ndtri((even[:, wanted] + 0.5) / _DRAWS)
     mean, spread = (np.sqrt((1 - claim) * model.alike) * part[:, None] for part in pace)
     common = np.sqrt(claim) * account + mean + spread * life
     alone = np.sqrt((1 - claim) * (1 - model.alike))
     scale = np.sqrt(claim + spread**2 + alone**2)
 
-    ends = np.empty((stage.size, _DRAWS))
-    follows = np.empty((stage.size, _DRAWS), dtype="int64")
+    ends = np.empty((stage.size, account.size))
+    follows = np.empty((stage.size, account.size), dtype="int64")
     piece = np.empty(stage.size, dtype="int64")
     for number, sojourn in enumerate(model.sojourns):
         rows = stage == number
@@ -232,22 +275,15 @@ def _paths(
 
 
 def _ranges(ends: Floats, now_h: float, age: Floats) -> tuple[list[Floats], Flags]:
-    """The percentiles of the ends that are still to come, and where there are too few of them."""
-    ends = np.sort(np.where(ends > now_h, ends, np.inf), axis=1)
-    count = np.isfinite(ends).sum(axis=1)
-    few = count < _LEAST_DRAWS
-    ends[few] = now_h
-    row = np.arange(len(ends))
-    ranges = []
-    for share in SHARES.values():
-        place = np.clip(share * count - 0.5, 0, np.maximum(count - 1, 0))
-        lower = place.astype("int64")
-        upper = np.minimum(lower + 1, np.maximum(count - 1, 0))
-        at = ends[row, lower]
-        at = at + (place - lower) * (ends[row, upper] - at)
-        guess = now_h + np.maximum(age, 1.0) * ((1 - share) ** (-1 / sojourns.TAIL) - 1)
-        ranges.append(np.maximum(np.where(few, guess, at), now_h + _SECOND_H))
-    return ranges, few
+    """The percentiles of the ends, and where too few of them are still to come to tell.
+
+    An end before now is not ruled out, as nobody has looked since.
+    """
+    few = (ends > now_h).sum(axis=1) < _LEAST_DRAWS
+    found = np.quantile(ends, list(SHARES.values()), axis=1, method="hazen")
+    left = np.array([(1 - share) ** (-1 / sojourns.TAIL) - 1 for share in SHARES.values()])
+    guess = now_h + np.maximum(age, 1.0) * left[:, None]
+    return list(np.where(few, guess, found)), few
 
 
 def _pace(model: Model, seen: Spans) -> tuple[Floats, Floats]:

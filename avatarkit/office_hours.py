@@ -27,6 +27,8 @@ EVIDENCE = 3.0
 """By so much the logarithm of the likelihood must rise for a clock other than the wall's."""
 
 _SLOWEST = 0.01
+_OFF_DUTY = 0.05
+_FLAT = 0.5
 _GOLDEN, _SILVER = (5**0.5 - 1) / 2, 2**0.5 - 1
 _TIGHTNESS = (0.3, 1.0, 3.0, 10.0, 30.0, np.inf)
 _MONDAY = 4 * 24  # hours from the epoch, a Thursday, to the first Monday
@@ -78,6 +80,17 @@ WALL = OfficeHours(np.ones(WEEK))
 """The clock on the wall."""
 
 
+def _office(utc_offset_h: int) -> OfficeHours:
+    """Monday to Friday, 9 to 18 o'clock there."""
+    hour = (np.arange(WEEK) + utc_offset_h) % WEEK
+    rates = np.where((hour < 5 * 24) & (hour % 24 >= 9) & (hour % 24 < 18), 1.0, _OFF_DUTY)
+    return OfficeHours(rates / rates.mean())
+
+
+SUPPOSED = (WALL, *(_office(hours) for hours in range(-9, 13, 3)))
+"""What may be before much is known: no office hours, or those of one of eight time zones."""
+
+
 def since_monday(moments: pd.Series[Any]) -> Floats:
     """Moments with a time zone as hours since a Monday, 00:00 UTC; NaN for NaT."""
     bare = pd.to_datetime(moments, utc=True).dt.tz_localize(None).to_numpy()
@@ -110,33 +123,79 @@ def learn(began_after: Any, began_before: Any, ended_after: Any, ended_before: A
     Biometrics 43 (1987), 671-681.
     """
     bounds = (began_after, began_before, ended_after, ended_before)
-    first, last, after, before = (np.asarray(one, dtype="float64") for one in bounds)
-    ended = ~np.isnan(before)
-    if ended.sum() < LEAST_ENDS:
+    _, _, after, before = (np.asarray(one, dtype="float64") for one in bounds)
+    if np.isfinite(before).sum() < LEAST_ENDS:
         return WALL
-    # Not all in the middle: looks at the same hour each day would make it an hour of ends.
-    place = np.arange(1, first.size + 1)
-    began = first + (last - first) * (place * _GOLDEN % 1)
-    end = np.where(ended, after + (before - after) * (place * _SILVER % 1), after)
-    end = np.maximum(end, began)
-    # Nothing was seen to end beyond the longest time, so nothing can be learned from it either.
-    end = np.minimum(end, began + (end - began)[ended].max())
-    of, start, stop = _by_hour(began, end)
+    began, end, ended = _moments(*bounds)
     ends = _ends(after[ended], before[ended])
     clock = WALL
     for _ in range(ROUNDS):
-        at = clock.reading(began)
-        took = clock.reading(end) - at
-        age = clock.reading(np.append(start, stop)) - np.append(at[of], at[of])
-        hazard = _nelson_aalen(took, ended)
-        before_, after_ = np.interp(age, *hazard).reshape(2, -1)
-        cell = (start // 1).astype("int64") % WEEK
-        expected = np.bincount(cell, after_ - before_, minlength=WEEK) / clock.rates
+        expected = _expected(clock, began, end, ended)
         rates = _rates(ends, expected)
         if rates is None:
             return WALL
         clock = OfficeHours(rates)
     return clock
+
+
+def suppose(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any) -> Floats:
+    """The chance of each clock in ``SUPPOSED`` by these times; without any, a half is the wall's.
+
+    The arguments are those of ``learn``.
+
+    Source: Bayes's theorem; given how many ended, each end falls into an hour in proportion to
+    what is expected there.
+    """
+    bounds = (began_after, began_before, ended_after, ended_before)
+    _, _, after, before = (np.asarray(one, dtype="float64") for one in bounds)
+    began, end, ended = _moments(*bounds)
+    chances = np.array([_FLAT, *[(1 - _FLAT) / (len(SUPPOSED) - 1)] * (len(SUPPOSED) - 1)])
+    if not ended.any():
+        return chances
+    expected = _expected(WALL, began, end, ended)
+    if not expected.any():
+        return chances
+    # An end in an interval is the likelier the faster the clock runs in it.
+    early, late = after[ended], np.maximum(before[ended], after[ended] + 1 / 3600)
+    fits = [
+        np.log((clock.reading(late) - clock.reading(early)) / (late - early)).sum()
+        - ended.sum() * np.log(expected @ clock.rates / expected.sum())
+        for clock in SUPPOSED
+    ]
+    chances *= np.exp(fits - np.max(fits))
+    return np.asarray(chances / chances.sum(), dtype="float64")
+
+
+def _moments(
+    began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
+) -> tuple[Floats, Floats, Any]:
+    """One moment for each beginning and for each end or last look, and which have ended."""
+    bounds = (began_after, began_before, ended_after, ended_before)
+    first, last, after, before = (np.asarray(one, dtype="float64") for one in bounds)
+    ended = ~np.isnan(before)
+    # Not all in the middle: looks at the same hour each day would make it an hour of ends.
+    place = np.arange(1, first.size + 1)
+    began = first + (last - first) * (place * _GOLDEN % 1)
+    end = np.where(ended, after + (before - after) * (place * _SILVER % 1), after)
+    end = np.maximum(end, began)
+    if ended.any():
+        # Nothing was seen to end beyond the longest time, so nothing can be learned from it.
+        end = np.minimum(end, began + (end - began)[ended].max())
+    return began, end, ended
+
+
+def _expected(clock: OfficeHours, began: Floats, end: Floats, ended: Any) -> Floats:
+    """How many would end in each hour of the week if the clock were the wall's.
+
+    By what was going on then, and how long already on this clock.
+    """
+    of, start, stop = _by_hour(began, end)
+    at = clock.reading(began)
+    took = clock.reading(end) - at
+    age = clock.reading(np.append(start, stop)) - np.append(at[of], at[of])
+    before, after = np.interp(age, *_nelson_aalen(took, ended)).reshape(2, -1)
+    cell = (start // 1).astype("int64") % WEEK
+    return np.asarray(np.bincount(cell, after - before, minlength=WEEK) / clock.rates)
 
 
 def _by_hour(begin: Floats, end: Floats) -> tuple[Any, Floats, Floats]:

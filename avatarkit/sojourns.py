@@ -180,8 +180,21 @@ def claim_weight(n: int) -> float:
     return CLAIM_WEIGHT * CLAIM_FADES / (CLAIM_FADES + n)
 
 
-def learn(seen: Spans, stage: int) -> Sojourn:
+def suppose(seen: Spans, stage: int) -> list[tuple[float, Sojourn]]:
+    """The sojourn on each of the clocks that are supposed, and the chance of each."""
+    rows = (seen.stage == stage) & seen.watched
+    bounds = (bound[rows] for bound in (*seen.entered, *seen.left))
+    chances = office_hours.suppose(*bounds).tolist()
+    return [
+        (chance, learn(seen, stage, clock))
+        for chance, clock in zip(chances, office_hours.SUPPOSED, strict=True)
+    ]
+
+
+def learn(seen: Spans, stage: int, clock: OfficeHours | None = None) -> Sojourn:
     """What these visits of one stage and the vendor's claim say together.
+
+    ``clock`` is the stage's own unless one is given.
 
     Source: Kaplan and Meier (1958) with each end's destination kept, as Aalen and Johansen do,
     "An empirical transition matrix", Scandinavian Journal of Statistics 5 (1978), 141-150; the
@@ -189,7 +202,8 @@ def learn(seen: Spans, stage: int) -> Sojourn:
     estimation of survival curves from incomplete observations", JASA 71 (1976), 897-902.
     """
     rows = np.flatnonzero((seen.stage == stage) & seen.watched)
-    clock = office_hours.learn(*(bound[rows] for bound in (*seen.entered, *seen.left)))
+    bounds = (bound[rows] for bound in (*seen.entered, *seen.left))
+    clock = clock or office_hours.learn(*bounds)
     took = np.maximum(clock.reading(seen.end[rows]) - clock.reading(seen.begin[rows]), 0.0)
     claim, after = _claim(seen.names[stage])
     goes = seen.names.index(after)

@@ -10,6 +10,7 @@ from avatarkit.models import STAGES, as_status
 from avatarkit.words import in_words, stage_name, took
 
 HOUR = timedelta(hours=1)
+_SOON = timedelta(seconds=1)
 
 
 def tracking(
@@ -28,7 +29,7 @@ def tracking(
     since = personas["persona_id"].map(_since(sightings))
     ended = personas["status"].map(is_terminal).astype(bool)
     begun = personas["created_at"].fillna(personas["first_seen_at"])
-    coming, late = _arriving(personas["persona_id"].mask(ended), arrivals)
+    coming, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
         {
             "creator_name": personas["creator_name"].fillna(""),
@@ -49,14 +50,25 @@ def tracking(
     )
 
 
-def ready(p10: datetime, p90: datetime) -> str:
+def ready(p10: datetime, p90: datetime, now: datetime) -> str:
     """The range of an arrival as people say it, in UTC.
 
-    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``.
+    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``; from now on
+    ``may be ready already, else by Thu 26 Nov``.
     """
+    if already(p10, now):
+        if already(p90, now):
+            return "may be ready already"
+        time = f", {p90:%H:%M}" if p90.date() == p10.date() else ""
+        return f"may be ready already, else by {_day(p90)}{time}"
     if p10.date() == p90.date():
         return f"{_day(p10)}, {p10:%H:%M} to {p90:%H:%M}"
     return f"{_day(p10)} to {_day(p90)}"
+
+
+def already(moment: datetime, now: datetime) -> bool:
+    """Whether a moment of an arrival has come: ``eta`` gives none sooner than in a second."""
+    return moment <= now + _SOON
 
 
 def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
@@ -122,12 +134,14 @@ def is_terminal(status: str) -> bool:
     return known is not None and known.is_terminal
 
 
-def _arriving(persona_ids: pd.Series, arrivals: pd.DataFrame | None) -> tuple[list[str], list[str]]:
+def _arriving(
+    persona_ids: pd.Series, arrivals: pd.DataFrame | None, now: datetime
+) -> tuple[list[str], list[str]]:
     if arrivals is None or arrivals.empty:
         return [""] * len(persona_ids), [""] * len(persona_ids)
     by_id = arrivals.set_index("persona_id")
     spans = zip(by_id["p10_at"], by_id["p90_at"], strict=True)
-    words = dict(zip(by_id.index, (ready(*span) for span in spans), strict=True))
+    words = dict(zip(by_id.index, (ready(*span, now) for span in spans), strict=True))
     late = set(by_id.index[by_id["late"].to_numpy(dtype=bool)])
     return (
         [words.get(one, "") for one in persona_ids],

@@ -92,7 +92,7 @@ def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sojourns, "CLAIM_WEIGHT", 1e-9)
 
 
-@pytest.mark.usefixtures("without_claim")
+@pytest.mark.usefixtures("without_claim", "round_the_clock")
 def test_one_stage_is_kaplan_meier_given_the_age() -> None:
     """Ends at 10, 20, 21, 30 and 40 h, two running at 25: who is at 15 h ends at 20, 30, 40 h.
 
@@ -100,14 +100,20 @@ def test_one_stage_is_kaplan_meier_given_the_age() -> None:
     after 30 h and none after 40 h. Without the running ones the median would be 21 h.
     """
     lives = reviews(10, 20, 21, 30, 40)
-    lives |= {name: (90.0, [("reviewing", 25.0)], None) for name in ("one", "two")}
-    lives |= {"new": (100.0, [("reviewing", 15.0)], None)}
-    found = arrivals(lives, 115)
-    assert hours_of(found.loc["new"], since=100) == pytest.approx([20, 30, 40], abs=1.2)
+    lives |= {name: (20.0, [("reviewing", 25.0)], None) for name in ("one", "two")}
+    lives |= {"new": (30.0, [("reviewing", 15.0)], None)}
+    found = arrivals(lives, 45)
+    assert hours_of(found.loc["new"], since=30) == pytest.approx([20, 30, 40], abs=1.2)
     assert found.loc["new", "n"] == 5
     assert found.loc["new", "stage"] == "reviewing"
     assert found.loc["new", "in_stage_h"] == pytest.approx(15)
     assert found.loc["new", "age_h"] == pytest.approx(15)
+
+
+@pytest.fixture
+def round_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody supposes office hours."""
+    monkeypatch.setattr(office_hours, "_FLAT", 1.0)
 
 
 @pytest.mark.usefixtures("without_claim")
@@ -218,6 +224,7 @@ def test_only_the_personas_that_began_last_count(monkeypatch: pytest.MonkeyPatch
 # Lives that go their own way
 
 
+@pytest.mark.usefixtures("round_the_clock")
 def test_who_stays_longer_than_any_before_is_a_guess_that_widens_with_age() -> None:
     """Beyond all that was seen or claimed the range reaches on in proportion to the age."""
     widths = []
@@ -242,6 +249,31 @@ def test_a_look_long_ago_does_not_put_the_end_into_the_past() -> None:
     assert hours_of(found, since=700)[0] > 0
     assert found["in_stage_h"] == pytest.approx(0.5)
     assert found["age_h"] == pytest.approx(690)
+
+
+def test_what_was_not_looked_at_lately_may_be_ready_already() -> None:
+    """Seen in review 20 h ago, where two of three end within that time: ready now, or soon."""
+    lives = {p: (nth * 11.0, *life[1:]) for nth, (p, life) in
+             enumerate(reviews(*np.linspace(5, 35, 200)).items())}  # fmt: skip
+    lives["unseen"] = (3000.0, [("reviewing", 5.0)], None)
+    p10, p50, p90 = hours_of(arrivals(lives, 3025).loc["unseen"], since=3025)
+    assert p10 == p50 == pytest.approx(1 / 3600)
+    assert p90 == pytest.approx(7.0, abs=1.0)
+
+
+def test_before_a_weekend_was_seen_the_range_reaches_over_it() -> None:
+    """On the first Friday, after ends by day, Monday is possible; not so if they end on Sundays."""
+    reach = []
+    for days in (4, 60):
+        lives: dict[str, Life] = {}
+        for nth in range(2 * days):
+            begin, end = nth // 2 * 24.0 + nth * 7 % 24, nth // 2 * 24.0 + 34 + nth * 3 % 8
+            lives[f"e{nth:03d}"] = (begin, [("reviewing", end - begin)], "done")
+        now = 24.0 * 4 + 15 + (24 * 56 if days > 4 else 0)
+        lives["new"] = (now - 1, [("reviewing", 1.0)], None)
+        reach.append(hours_of(arrivals(lives, now).loc["new"], since=now)[2])
+    assert reach[0] > 48
+    assert reach[1] < 48
 
 
 def test_office_hours_shape_the_range() -> None:

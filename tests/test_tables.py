@@ -45,17 +45,21 @@ def arrivals(**late: bool) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("p10", "p90", "words"),
     [
-        ((3, 9, 30), (3, 18, 5), "Tue 3 Mar, 09:30 to 18:05"),
-        ((3, 23, 0), (4, 1, 0), "Tue 3 Mar to Wed 4 Mar"),
-        ((3, 9, 0), (12, 9, 0), "Tue 3 Mar to Thu 12 Mar"),
+        ((6, 9, 30), (6, 18, 5), "Fri 6 Mar, 09:30 to 18:05"),
+        ((6, 23, 0), (7, 1, 0), "Fri 6 Mar to Sat 7 Mar"),
+        ((6, 9, 0), (15, 9, 0), "Fri 6 Mar to Sun 15 Mar"),
+        ((5, 12, 0, 2), (6, 9, 0), "Thu 5 Mar to Fri 6 Mar"),
+        ((5, 12, 0, 1), (6, 9, 0), "may be ready already, else by Fri 6 Mar"),
+        ((5, 11, 0), (5, 18, 5), "may be ready already, else by Thu 5 Mar, 18:05"),
+        ((5, 12, 0, 1), (5, 12, 0, 1), "may be ready already"),
     ],
 )
 def test_a_range_of_an_arrival_reads_as_people_say_it(
-    p10: tuple[int, int, int], p90: tuple[int, int, int], words: str
+    p10: tuple[int, ...], p90: tuple[int, ...], words: str
 ) -> None:
-    """Within a day the times of it, else the days."""
-    moments = (datetime(2026, 3, *moment, tzinfo=UTC) for moment in (p10, p90))
-    assert tables.ready(*moments) == words
+    """Within a day the times of it, else the days; from now on that it may be ready already."""
+    early, late = (pd.Timestamp(2026, 3, *moment, tz="UTC") for moment in (p10, p90))
+    assert tables.ready(early, late, NOW) == words
 
 
 def test_tracking_says_when_it_is_ready_and_what_is_late() -> None:

@@ -121,8 +121,8 @@ def _live() -> None:
         key="tracker_statuses",
     )
     shown = personas[personas["status"].isin(chosen)] if chosen else personas
-    now = session.clock.now()
     arrivals = known.arrivals(log)
+    now = session.clock.now()
     rows = tables.tracking(shown, log.sightings, now, arrivals)
     st.dataframe(
         rows,
@@ -271,16 +271,19 @@ def _arrival(session: Session, persona_id: str) -> None:
                 f"{in_words(one['in_stage_h'])}, longer than 95 % of all.",
                 icon=":material/schedule:",
             )
-        st.markdown(_expected(one))
+        st.markdown(_expected(one, session.clock.now()))
 
 
-def _expected(one: pd.Series) -> str:
+def _expected(one: pd.Series, now: datetime) -> str:
     """When it is ready, how sure that is, and by what."""
     chance = one["chance_done"]
     done = "" if pd.isna(chance) else f" Chance of done: **{chance:.0%}**."
     lives = "1 finished avatar" if one["n"] == 1 else f"{one['n']:,} finished avatars"
     by = one["basis"] if one["basis"] == eta.CLAIM else f"{one['basis']} ({lives})"
-    return (
-        f"Ready **{tables.ready(one['p10_at'], one['p90_at'])}** (UTC) in 8 of 10 cases, half of "
-        f"the time by {one['p50_at']:%Y-%m-%d %H:%M}.{done} Basis: {by}."
-    )
+    span = tables.ready(one["p10_at"], one["p90_at"], now)
+    if tables.already(one["p10_at"], now):
+        ready = f"It **{span}** (UTC) in 9 of 10 cases"
+    else:
+        ready = f"Ready **{span}** (UTC) in 8 of 10 cases"
+    median = f"{one['p50_at']:%Y-%m-%d %H:%M}"
+    return f"{ready}, half of the time by {median}.{done} Basis: {by}."
