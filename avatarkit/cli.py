@@ -6,39 +6,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
-from avatarkit.errors import (
-    APIError,
-    AvatarkitError,
-    PersonaEnded,
-    SubmissionUncertain,
-    WaitTimeout,
-)
-from avatarkit.models import Gender, Persona, PersonaCreate, sentence
+from avatarkit.errors import APIError, AvatarkitError
+from avatarkit.exits import Exit, end, sentences
+from avatarkit.models import Gender, Persona, PersonaCreate
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from avatarkit.session import Session
     from avatarkit.tracker import Tracker
-
-
-class Exit(IntEnum):
-    """What the process ends with; 2 is the command line's own, for wrong usage."""
-
-    FINE = 0
-    ERROR = 1
-    USAGE = 2
-    ENDED_BADLY = 3
-    TIMED_OUT = 4
-    UNCERTAIN = 5
-
 
 app = typer.Typer(
     name="avatarkit",
@@ -92,7 +74,7 @@ def submit(
     wait: Annotated[float, typer.Option(help="Wait up to so many seconds until it is ready.")] = 0,
 ) -> None:
     """Submit one avatar, and print its id."""
-    with _sentences():
+    with sentences():
         request = PersonaCreate(
             creator_name=creator_name,
             gender=gender,
@@ -105,14 +87,16 @@ def submit(
         )
         _check_videos(request, force=force)
     with _session() as session:
-        size = sum(path.stat().st_size for path in request.files.values())
-        if size:
-            with typer.progressbar(length=size, label="Sending", file=sys.stderr) as bar:
-                persona = session.tracker.submit(
-                    request, progress=lambda sent, _: bar.update(sent - bar.pos)
-                )
-        else:
-            persona = session.tracker.submit(request)
+        try:
+            persona = _submit(session.tracker, request)
+        except KeyboardInterrupt:
+            if not session.store.open_submissions():
+                raise AvatarkitError("Interrupted before it was sent; send it again.") from None
+            end(
+                "Interrupted while it was sent: it is not known whether it was created. Do not "
+                "send it again; 'python -m avatarkit reconcile' finds out.",
+                Exit.UNCERTAIN,
+            )
         typer.echo(persona.id)
         if wait > 0:
             session.tracker.wait(persona.id, timeout=wait, on_progress=_tell)
@@ -277,7 +261,7 @@ def sandbox(
     """
     from avatarkit.sandbox import Sandbox
 
-    with _sentences():
+    with sentences():
         if speed <= 0:
             raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
         with Sandbox(folder, speed=speed, port=port) as served:
@@ -290,6 +274,14 @@ def sandbox(
                 threading.Event().wait()
 
 
+def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
+    size = sum(path.stat().st_size for path in request.files.values())
+    if not size:
+        return tracker.submit(request)
+    with typer.progressbar(length=size, label="Sending", file=sys.stderr) as bar:
+        return tracker.submit(request, progress=lambda sent, _: bar.update(sent - bar.pos))
+
+
 def _reconcile(tracker: Tracker) -> None:
     try:
         tracker.reconcile()
@@ -300,15 +292,18 @@ def _reconcile(tracker: Tracker) -> None:
 def _check_videos(request: PersonaCreate, *, force: bool) -> None:
     from avatarkit import preflight
 
+    unusable = []
     for field, path in request.files.items():
         kind: preflight.Kind = "consent" if field == "consent_video" else "lipsync"
         report = preflight.check(path, kind=kind)
         for finding in (*report.fatal, *report.warnings):
             typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
-        if report.fatal and not force:
-            raise AvatarkitError(
-                f"{path} was not sent; mend the video, or send it nevertheless with --force."
-            )
+        if report.fatal:
+            unusable.append(str(path))
+    if unusable and not force:
+        raise AvatarkitError(
+            f"Nothing was sent; mend {' and '.join(unusable)}, or send it with --force."
+        )
 
 
 def _tell(persona: Persona) -> None:
@@ -319,27 +314,5 @@ def _tell(persona: Persona) -> None:
 def _session() -> Iterator[Session]:
     from avatarkit.session import open_session
 
-    with _sentences(), open_session() as session:
+    with sentences(), open_session() as session:
         yield session
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn whatever a person can cause into one sentence and an exit code."""
-    try:
-        yield
-    except ValidationError as error:
-        _end(sentence(error), Exit.USAGE)
-    except PersonaEnded as error:
-        _end(str(error), Exit.ENDED_BADLY)
-    except WaitTimeout as error:
-        _end(str(error), Exit.TIMED_OUT)
-    except SubmissionUncertain as error:
-        _end(str(error), Exit.UNCERTAIN)
-    except AvatarkitError as error:
-        _end(str(error), Exit.ERROR)
-
-
-def _end(text: str, code: Exit) -> None:
-    typer.echo(text, err=True)
-    raise typer.Exit(code) from None

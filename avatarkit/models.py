@@ -72,16 +72,18 @@ def is_url(value: object) -> bool:
 
 def check_file(path: Path) -> None:
     """Raise ``ValueError``, one sentence, unless ``path`` is a file with something in it."""
+    # Not all file systems keep names in UTF-8, and sentences are.
+    shown = str(path).encode("utf-8", "replace").decode("utf-8")
     if path.is_dir():
-        raise ValueError(f"{path} is a directory; give the path of a video file.")
+        raise ValueError(f"{shown} is a directory; give the path of a video file.")
     if not path.exists():
-        raise ValueError(f"{path} does not exist; check the path.")
+        raise ValueError(f"{shown} does not exist; check the path.")
     if not os.access(path, os.R_OK):
-        raise ValueError(f"{path} cannot be read; check its permissions.")
+        raise ValueError(f"{shown} cannot be read; check its permissions.")
     if not path.is_file():
-        raise ValueError(f"{path} is a device or a pipe; give the path of a video file.")
+        raise ValueError(f"{shown} is a device or a pipe; give the path of a video file.")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty; export or download the video again.")
+        raise ValueError(f"{shown} is empty; export or download the video again.")
 
 
 def _check_http_url(value: str, what: str) -> str:
@@ -209,8 +211,12 @@ def _utc(value: datetime | None) -> datetime | None:
         raise ValueError("This moment lies outside the years 1 to 9999.") from None
 
 
-Timestamp = Annotated[datetime | None, AfterValidator(_utc)]
-"""Aware UTC, whatever offset came."""
+def _blank_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Timestamp = Annotated[datetime | None, BeforeValidator(_blank_is_none), AfterValidator(_utc)]
+"""Aware UTC, whatever offset came; None where nothing was set."""
 
 
 class Persona(BaseModel):
@@ -241,20 +247,21 @@ class Persona(BaseModel):
     consent_video: str | None = None
     matching_voice_non_null: Any = None
     gdown_url: str | None = None
+    # Nothing here depends on these: whatever they are, they do not spoil the rest.
     suitable_industries: Any = None
-    type: str | None = None
-    age_range: str | None = None
-    location: str | None = None
-    style: str | None = None
-    preview_image_16_9: str | None = None
-    preview_image_1_1: str | None = None
-    preview_image_9_16: str | None = None
-    preview_video_16_9: str | None = None
-    preview_video_1_1: str | None = None
-    preview_video_9_16: str | None = None
-    landscape_preview_video: str | None = None
-    squared_preview_video: str | None = None
-    portrait_preview_video: str | None = None
+    type: Any = None
+    age_range: Any = None
+    location: Any = None
+    style: Any = None
+    preview_image_16_9: Any = None
+    preview_image_1_1: Any = None
+    preview_image_9_16: Any = None
+    preview_video_16_9: Any = None
+    preview_video_1_1: Any = None
+    preview_video_9_16: Any = None
+    landscape_preview_video: Any = None
+    squared_preview_video: Any = None
+    portrait_preview_video: Any = None
 
     @property
     def status_text(self) -> str:

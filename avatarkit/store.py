@@ -346,7 +346,7 @@ class Store:
                 connection = connection.execution_options(reading=reading)
                 with connection.begin():
                     yield connection
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
             reason = schema.short_reason(error)
             raise StoreError(
                 f"The database {self.url} did not work ({reason}); nothing was half written."

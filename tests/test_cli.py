@@ -132,6 +132,66 @@ class TestBadInput:
         assert result.exit_code == 1
         assert result.stderr.count("did not accept the API id and key") == 1
 
+    @pytest.mark.parametrize(
+        ("raised", "said"),
+        [
+            (KeyboardInterrupt(), "Interrupted while it was sent"),
+            (
+                errors.ConnectionFailed("It broke off.", method="POST", url="u", maybe_sent=True),
+                "Do not send it again; 'python -m avatarkit reconcile' finds out",
+            ),
+        ],
+    )
+    def test_a_create_whose_fate_is_uncertain_has_a_code_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, raised: BaseException, said: str
+    ) -> None:
+        """Ctrl-C in the middle of an upload is as uncertain as a broken connection."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise raised
+
+        monkeypatch.setattr("avatarkit.client.Client.create_persona", fail)
+        result = run("submit", "Ada", "--gender", "f")
+        assert result.exit_code == 5
+        assert said in result.stderr
+        assert "reconcile()" not in result.stderr
+        assert "uncertain:" in run("status").stdout
+
+    def test_an_interrupt_before_it_is_sent_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing left, so nothing is uncertain."""
+
+        def interrupt(_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("avatarkit.client.Client.persona_quota", interrupt)
+        result = run("submit", "Ada", "--gender", "f")
+        assert (result.exit_code, "before it was sent" in result.stderr) == (1, True)
+
+    def test_names_that_are_no_text_are_a_sentence(self, tmp_path: Path) -> None:
+        """A terminal may hand over bytes that are no UTF-8."""
+        path = tmp_path / "e\udcff.mp4"
+        path.touch()
+        for arguments in (
+            ("submit", "A\udcff", "--gender", "f"),
+            ("submit", "Ada", "--gender", "f", "--lipsync-input", str(path)),
+            ("status", "A\udcff"),
+        ):
+            result = run(*arguments)
+            assert result.exit_code in (1, 2)
+            assert isinstance(result.exception, SystemExit)
+
+    def test_all_videos_are_looked_at_before_it_says_no(self, tmp_path: Path) -> None:
+        """What is wrong with the consent is said as well."""
+        for name in ("a.mp4", "b.mp4"):
+            (tmp_path / name).write_text("no video")
+        files = ("--lipsync-input", tmp_path / "a.mp4", "--consent-video", tmp_path / "b.mp4")
+        result = run("submit", "Ada", "--gender", "f", *files)
+        assert result.exit_code == 1
+        assert "lipsync_input: fatal" in result.stderr
+        assert "consent_video: fatal" in result.stderr
+
     def test_a_word_about_no_submission_is_wrong_usage(self) -> None:
         """--never-arrived without an id would settle nothing."""
         assert run("reconcile", "--never-arrived").exit_code == 2

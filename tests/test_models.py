@@ -472,6 +472,14 @@ def test_timestamps_become_utc() -> None:
     assert Persona(id="1", created_at=None).created_at is None
 
 
+def test_what_nothing_depends_on_spoils_nothing() -> None:
+    """Fields that are only shown may be anything, and a moment that is blank is none."""
+    odd = {"id": "1", "age_range": [1, 2], "type": {}, "style": 3, "updated_at": ""}
+    persona = Persona.model_validate(odd)
+    assert (persona.age_range, persona.type, persona.style) == ([1, 2], {}, 3)
+    assert persona.updated_at is None
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
 def test_timestamp_beyond_the_calendar_is_a_validation_error(moment: str) -> None:
     """A moment that UTC cannot express is refused like any other value that does not fit."""

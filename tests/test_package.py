@@ -76,7 +76,18 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "export": ("errors",),
     "tables": ("words",),
     "ui": ("backtest", "charts", "coverage", "export", "flow", "outcomes", "session", "tables"),
-    "cli": ("backtest", "charts", "coverage", "export", "flow", "outcomes", "session", "tables"),
+    "exits": ("errors", "models"),
+    "cli": (
+        "exits",
+        "backtest",
+        "charts",
+        "coverage",
+        "export",
+        "flow",
+        "outcomes",
+        "session",
+        "tables",
+    ),
     "__main__": ("cli",),
 }
 CORE = ("models", "errors", "clock", "settings", "client", "store", "pacing", "tracker", "stages")
