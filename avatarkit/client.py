@@ -25,7 +25,7 @@ from avatarkit.errors import (
     VideoUnreadable,
 )
 from avatarkit.models import Persona, PersonaCreate, Quota, check_file
-from avatarkit.network import network_transport
+from avatarkit.network import is_loopback, network_transport
 from avatarkit.settings import Settings
 from avatarkit.transport import BoundedTransport, PoliteRetryTransport
 
@@ -117,6 +117,11 @@ class Client:
         )
 
     @property
+    def is_local(self) -> bool:
+        """True when it is this machine that is asked: a sandbox."""
+        return is_loopback(self.base_url)
+
+    @property
     def account(self) -> str:
         """A fingerprint of base URL and API id: whose personas these are.
 
@@ -124,8 +129,7 @@ class Client:
         finds a free port; its API id is its own.
         """
         url = httpx.URL(self.base_url)
-        loopback = url.host in ("localhost", "127.0.0.1", "::1")
-        origin = f"{url.scheme}://loopback" if loopback else str(url)
+        origin = f"{url.scheme}://loopback" if self.is_local else str(url)
         return hashlib.sha256(f"{origin}|{self.api_id}".encode()).hexdigest()[:16]
 
     def create_persona(

@@ -138,6 +138,11 @@ class _Backend(httpcore.SyncBackend):
         return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
 
 
+def is_loopback(base_url: str) -> bool:
+    """True for an address of this machine."""
+    return httpx.URL(base_url).host in ("localhost", "127.0.0.1", "::1")
+
+
 def network_transport(base_url: str) -> httpx.HTTPTransport:
     """Real connections to ``base_url``, through the environment's proxy where one is set.
 
@@ -145,8 +150,7 @@ def network_transport(base_url: str) -> httpx.HTTPTransport:
     """
     url = httpx.URL(base_url)
     proxy = urllib.request.getproxies().get(url.scheme)
-    loopback = url.host in ("localhost", "127.0.0.1", "::1")
-    if loopback or (proxy and urllib.request.proxy_bypass(url.host)):
+    if is_loopback(base_url) or (proxy and urllib.request.proxy_bypass(url.host)):
         proxy = None
     transport = httpx.HTTPTransport(proxy=proxy or None)
     # httpx has no argument for it; a test of answers that drip sees to it that it takes effect.

@@ -38,7 +38,6 @@ class Session:
                 ) from None
             # The store first: a database that does not open should not leave a sandbox behind.
             self.store = stack.enter_context(Store(settings.store_url))
-            self.store.claim(self.mode)
             if settings.is_sandbox:
                 self.sandbox = _sandbox(settings)
                 stack.callback(self.sandbox.stop)

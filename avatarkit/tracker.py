@@ -53,6 +53,8 @@ class Tracker:
         self, client: Client, store: Store, *, clock: Clock | None = None, threads: int = 4
     ) -> None:
         store.bind(client.account)
+        # Whoever opens it: what the sandbox knows and the live data never share a database.
+        store.claim("sandbox" if client.is_local else "live")
         self.client = client
         self.store = store
         self.clock = clock or SystemClock()

@@ -244,6 +244,7 @@ class TestSubmit:
     ) -> None:
         """What never left can be put back, what was on its way is not known; until dismissed."""
         outbox, store = running.get().outbox, running.get().session.store
+        running.get().session.tracker.stop()
         monkeypatch.setattr("avatarkit.creates.send", lambda *_, **__: 1 / 0)
         ids = [
             outbox.send(PersonaCreate(creator_name=name, gender="f", labels=["x"]))

@@ -98,6 +98,18 @@ def state(tracker: Tracker) -> str:
     return str(tracker.store.submissions().iloc[-1]["state"])
 
 
+def test_sandbox_and_live_never_share_a_database(tmp_path: Path) -> None:
+    """Not even where somebody wires them by hand: the second one is refused."""
+    answer = httpx.MockTransport(lambda _: httpx.Response(404))
+    with Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
+        Tracker(Client("http://127.0.0.1:9", "i", "k", transport=answer), store)
+    with (
+        Store(f"sqlite:///{tmp_path / 'log.db'}") as store,
+        pytest.raises(errors.StoreError, match="sandbox data"),
+    ):
+        Tracker(Client("https://a.example", "i", "k", transport=answer), store)
+
+
 class TestSubmit:
     def test_a_create_is_logged_before_during_and_after(self, tracker: Tracker, api: API) -> None:
         """A submission ends as accepted, with the persona's id and a first sighting."""
