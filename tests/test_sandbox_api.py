@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from avatarkit import Client, PersonaCreate, errors
 from avatarkit.clock import SystemClock
 from avatarkit.models import Persona, Quota
 from avatarkit.sandbox import Behaviour, Sandbox, rendering
+from avatarkit.sandbox.behaviour import Refusal
 from avatarkit.sandbox.bodies import Body
 from avatarkit.sandbox.fields import check, is_valid_url
 from avatarkit.sandbox.refused import Refused
@@ -24,6 +26,7 @@ from avatarkit.sandbox.refused import Refused
 if TYPE_CHECKING:
     from conftest import ManualClock
 
+BLANK = "This field may not be blank."
 FILES, URLS = "/api/personas_v2/", "/api/personas/"
 COUNT, PAGES = "/api/personas_v2/count/", "/api/personas/paginated/"
 ADA = {"gender": "f", "creator_name": "Ada"}
@@ -604,6 +607,51 @@ class TestReading:
         assert api.get(FILES).json() == []
         manual_clock.advance(timedelta(days=5))
         assert [item["is_active"] for item in api.get(FILES).json()] == [True]
+
+    @pytest.mark.parametrize(
+        ("refusal", "body"),
+        [
+            ("fields", {"gender": ['"x" is not a valid choice.'], "labels": {"1": [BLANK]}}),
+            ("list", ['gender: "x" is not a valid choice.', f"labels: {BLANK}"]),
+            ("detail", {"detail": 'gender: "x" is not a valid choice.'}),
+        ],
+    )
+    def test_a_refusal_has_any_of_three_shapes(
+        self, serve: Serve, refusal: Refusal, body: Any
+    ) -> None:
+        """Each was seen somewhere; the client reads them all."""
+        api = serve(behaviour=Behaviour(refusal=refusal))
+        answer = api.post(FILES, json={**ADA, "gender": "x", "labels": ["a", ""]})
+        assert (answer.status_code, answer.json()) == (400, body)
+        keys = api.headers["X-API-ID"], api.headers["X-API-KEY"]
+        request = PersonaCreate(creator_name="A", gender="f", webhook_url="https://nobody/x")
+        with Client(str(api.base_url).rstrip("/"), *keys) as client:
+            with pytest.raises(errors.InvalidRequest) as caught:
+                client.create_persona(request)
+            assert "Enter a valid URL." in caught.value.messages[0]
+
+    def test_labels_of_a_form_may_be_one_field(self, serve: Serve) -> None:
+        """How a form gives several is a guess; what counts otherwise is the last field."""
+        api = serve(behaviour=Behaviour(form_labels="commas"))
+        for labels, kept in ((["a,b"], ["a", "b"]), (["a", "b"], ["b"]), ([""], [])):
+            made = api.post(FILES, data={**ADA, "labels": labels})
+            assert (made.status_code, made.json()["labels"]) == (201, kept)
+
+    def test_equal_creates_may_make_one(self, serve: Serve) -> None:
+        """Whether they do is a guess; a create that differs in anything makes another."""
+        api = serve(behaviour=Behaviour(equal_creates_make_two=False), max_personas=2)
+        first, again = (api.post(FILES, json=ADA) for _ in range(2))
+        assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+        assert api.post(FILES, json={**ADA, "keywords": "x"}).json()["id"] != first.json()["id"]
+        assert api.get(f"{FILES}count/").json()["current_count"] == 2
+
+    def test_is_active_may_disagree(self, serve: Serve, manual_clock: ManualClock) -> None:
+        """What is done need not be active; lists show it all the same."""
+        api = serve(behaviour=Behaviour(active_when_done=False, list_shows_unfinished=False))
+        api.post(FILES, json={**ADA, "labels": ["sandbox:done"]})
+        manual_clock.advance(timedelta(days=5))
+        [item] = api.get(FILES).json()
+        assert (item["process_status"], item["is_active"]) == ("done", False)
 
 
 def test_an_error_of_its_own_is_a_page(

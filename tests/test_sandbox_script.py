@@ -38,9 +38,13 @@ def drawn(
 def test_the_same_id_always_lives_the_same_life(
     persona_id: str, born: datetime, scenario: Scenario | None
 ) -> None:
-    """Drawing is pure: the same arguments give the same script."""
+    """Drawing is pure, and only the review, which goes on in office hours, heeds the calendar."""
     first = script.draw(persona_id, born, scenario=scenario)
     assert first == script.draw(persona_id, born, scenario=scenario)
+    other = script.draw(persona_id, born + timedelta(days=2, hours=9), scenario=scenario)
+    assert (other.end, other.reason) == (first.end, first.reason)
+    for mine, its in zip(first.stages, other.stages, strict=True):
+        assert mine == its or mine[0] == its[0] == "reviewing"
 
 
 @given(ids, births)

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from avatarkit.clock import Clock
+from avatarkit.models import ProcessStatus
 from avatarkit.sandbox import bodies, fields, rendering, script
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.breaking import Breaks
@@ -165,12 +166,14 @@ class Api:
             for name in _FILTERS
             if request.query_params.get(name)
         }
-        shown = await self._shown(self.records.newest_first())
+        records = list(self.records.newest_first())
+        if not self.behaviour.list_shows_unfinished:
+            stands = await self.lives.now(records)
+            records = [one for one in records if stands[one.id].status == ProcessStatus.DONE]
         return [
             each
-            for each in shown
-            if (each["is_active"] or self.behaviour.list_shows_unfinished)
-            and all(each[name] in values for name, values in wanted.items())
+            for each in await self._shown(records)
+            if all(each[name] in values for name, values in wanted.items())
         ]
 
     async def _create(
@@ -185,9 +188,17 @@ class Api:
                 file_fields=fields.VIDEO_FIELDS if files else (),
                 max_text_bytes=self.behaviour.max_text_bytes,
             )
-            wanted = fields.check(body, urls=urls, files=files)
-            self._check_room()  # another create may have taken the last place meanwhile
-            record = self._settle(wanted, place)
+            wanted = fields.check(
+                body,
+                urls=urls,
+                files=files,
+                labels=self.behaviour.form_labels,
+                refusal=self.behaviour.refusal,
+            )
+            record = self._equal(wanted)
+            if record is None:
+                self._check_room()  # another create may have taken the last place meanwhile
+                record = self._settle(wanted, place)
         stand = self.lives.at(record, self.clock.now())
         answer = rendering.created(record, stand, self.url, self.behaviour)
         return JSONResponse(answer, 201)
@@ -195,6 +206,20 @@ class Api:
     def _check_room(self) -> None:
         if len(self.records) >= self.max_personas:
             raise detail(self.behaviour.quota_status, self.behaviour.quota_detail)
+
+    def _equal(self, wanted: fields.Wanted) -> Record | None:
+        if self.behaviour.equal_creates_make_two:
+            return None
+        names = ("gender", "creator_name", "video_scene", "keywords", "labels", "webhook_url")
+        return next(
+            (
+                record
+                for record in self.records.newest_first()
+                if all(getattr(record, name) == getattr(wanted, name) for name in names)
+                and set(record.videos) == set(wanted.videos)
+            ),
+            None,
+        )
 
     def _settle(self, wanted: fields.Wanted, place: Path) -> Record:
         # On the loop and without a pause, so that memory and disk change together and nobody else

@@ -12,6 +12,13 @@ WebhookBody = Literal["summary", "persona"]
 """``id, status, failed_reason, output``, or the whole persona as GET by id shows it."""
 
 
+Refusal = Literal["fields", "list", "detail"]
+"""The shape of a 400: ``{"field": ["msg"]}``, ``["msg"]`` or ``{"detail": "msg"}``."""
+
+FormLabels = Literal["repeated", "commas"]
+"""How a form gives several labels: the field again and again, or once with commas."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
     """How the sandbox acts where nobody outside the vendor knows; the likeliest is the default.
@@ -54,6 +61,18 @@ class Behaviour:
 
     get_carries_process_status: bool = True
     """False: GET by id and lists leave ``process_status`` out, and only ``is_active`` is left."""
+
+    refusal: Refusal = "fields"
+    """Seen on sibling endpoints, all three: how a 400 says what is wrong."""
+
+    form_labels: FormLabels = "repeated"
+    """Where it is ``commas`` the last of repeated fields counts."""
+
+    equal_creates_make_two: bool = True
+    """False: a create that is equal to an earlier one is answered with the persona of that."""
+
+    active_when_done: bool = True
+    """False: ``is_active`` stays false in a persona that is done; the two may disagree."""
 
     list_shows_unfinished: bool = True
     """False: lists show personas only when they are done."""

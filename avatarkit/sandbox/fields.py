@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from avatarkit.models import Gender
+from avatarkit.sandbox.behaviour import FormLabels, Refusal
 from avatarkit.sandbox.bodies import Body
 from avatarkit.sandbox.refused import Refused
 
@@ -45,10 +46,18 @@ class Wanted:
     videos: Mapping[str, Path | str] = field(default_factory=dict)
 
 
-def check(body: Body, *, urls: bool, files: bool = True) -> Wanted:
+def check(
+    body: Body,
+    *,
+    urls: bool,
+    files: bool = True,
+    labels: FormLabels = "repeated",
+    refusal: Refusal = "fields",
+) -> Wanted:
     """The create in ``body``. ``urls`` and ``files`` say in which ways videos may be given.
 
-    Raises ``Refused`` (400) with all messages by field; unknown fields are ignored.
+    Raises ``Refused`` (400) with all messages, in the shape of ``refusal``; unknown fields are
+    ignored.
 
     Source: the contract (required fields, enum, lengths, nullability).
     """
@@ -56,7 +65,7 @@ def check(body: Body, *, urls: bool, files: bool = True) -> Wanted:
         kind = type(body.json).__name__
         text = f"Invalid data. Expected a dictionary, but got {kind}."
         raise Refused(400, {"non_field_errors": [text]})
-    form = _Fields(body)
+    form = _Fields(body, commas=labels == "commas")
     wanted = Wanted(
         gender=form.gender(),
         creator_name=form.text("creator_name", max_length=_NAME_LENGTH, required=True) or "",
@@ -66,9 +75,18 @@ def check(body: Body, *, urls: bool, files: bool = True) -> Wanted:
         webhook_url=form.text("webhook_url", max_length=_WEBHOOK_LENGTH, url=True),
         videos=form.videos(urls=urls, files=files),
     )
-    if form.errors:
+    if form.errors and refusal == "fields":
         raise Refused(400, form.errors)
+    if form.errors:
+        said = [f"{name}: {text}" for name, text in _flat(form.errors)]
+        raise Refused(400, said if refusal == "list" else {"detail": said[0]})
     return wanted
+
+
+def _flat(errors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, messages in errors.items():
+        lists = messages.values() if isinstance(messages, dict) else [messages]
+        yield from ((name, text) for texts in lists for text in texts)
 
 
 def is_valid_url(value: str) -> bool:
@@ -90,8 +108,9 @@ def is_valid_url(value: str) -> bool:
 
 
 class _Fields:
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, *, commas: bool) -> None:
         self._body = body
+        self._commas = commas
         self.errors: dict[str, Any] = {}
 
     def _value(self, name: str) -> Any:
@@ -157,6 +176,9 @@ class _Fields:
         if not self._body.is_form:
             return self._value("labels")
         values = self._body.values
+        if "labels" in values and self._commas:
+            text = str(values["labels"][-1])
+            return text.split(",") if text.strip() else []
         if "labels" in values:
             return values["labels"]
         # The framework reads labels[0]=…&labels[1]=… of a form as a list too.

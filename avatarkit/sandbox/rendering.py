@@ -68,7 +68,7 @@ def shown(
         "landscape_preview_video": None,
         "squared_preview_video": None,
         "portrait_preview_video": None,
-        "is_active": is_done,
+        "is_active": is_done and behaviour.active_when_done,
         "process_status": stand.status,
         "failed_reason": stand.reason,
         "type": behaviour.avatar_type,

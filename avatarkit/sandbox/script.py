@@ -39,6 +39,9 @@ SIGMA = 0.4
 OFFICE = Office(opens_h=9, closes_h=18, utc_offset_h=-8.0)
 """When a review goes on: Monday to Friday, 9 to 18 o'clock in the vendor's own time zone."""
 
+LONGEST_AUTOMATIC_H = 44.0
+"""All stages before the review together: what is longer might leave it no time on a weekend."""
+
 SHORTEST_H, LONGEST_H = 48.0, 120.0
 """Source: "It may take up to 2 ~ 5 days to create a custom avatar." (the contract)
 
@@ -152,8 +155,8 @@ def scenario_of(labels: Iterable[str]) -> Scenario | None:
 def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = None) -> Script:
     """The life of the persona of that id; the same arguments always give the same.
 
-    The hours of a stage depend on the id, and those of the review, which rests at night and on
-    weekends, on the moment of creation too; neither depends on ``scenario``, ``slow-review`` aside.
+    The hours of a stage depend on the id alone, and those of the review, which rests at night and
+    on weekends, on when it begins too; neither depends on ``scenario``, ``slow-review`` aside.
     """
     rng = random.Random(f"life of {persona_id}")  # noqa: S311 - the same life each time
     drawn = rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
@@ -208,17 +211,25 @@ def total_h(script: Script) -> float:
 
 
 def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, float]:
-    # Drawn again rather than cut off, so that lives do not pile up at the two limits.
+    automatic: list[ProcessStatus] = [each for each in STAGES if each != ProcessStatus.REVIEWING]
+    # Drawn again rather than cut off, so that lives do not pile up at the limits.
     for _ in range(_TRIES):
-        hours = {each: rng.lognormvariate(math.log(MEDIAN_H[each]), SIGMA) for each in STAGES}
-        office_h = hours.pop(ProcessStatus.REVIEWING)
-        begins = created_at + sum(hours.values()) * _HOUR
+        hours = {each: _drawn(rng, each) for each in automatic}
+        if sum(hours.values()) <= LONGEST_AUTOMATIC_H:
+            break
+    begins = created_at + sum(hours.values()) * _HOUR
+    for _ in range(_TRIES):
+        office_h = _drawn(rng, ProcessStatus.REVIEWING)
         review_h = (OFFICE.after(begins, office_h) - begins) / _HOUR
         if SHORTEST_H <= sum(hours.values()) + review_h <= LONGEST_H:
             break
-    else:  # pragma: no cover - on the worst weekday one in three fits
+    else:  # pragma: no cover - on the worst weekday one in ten fits
         review_h = max(1.0, SHORTEST_H - sum(hours.values()))
     return {**hours, ProcessStatus.REVIEWING: review_h}
+
+
+def _drawn(rng: random.Random, stage: ProcessStatus) -> float:
+    return rng.lognormvariate(math.log(MEDIAN_H[stage]), SIGMA)
 
 
 def _with_unheard_of(stages: Stages) -> Stages:
