@@ -7,6 +7,7 @@ named there must be fine. Most are shorter than 15 s, to be quick, and get that 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -218,7 +219,52 @@ def box(kind: bytes, content: bytes = b"") -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-def bomb(path: Path, samples: int = 100_000_000) -> None:
+def zeroed(path: Path) -> None:
+    """Space was kept for the pictures and the sound, and nothing written into it."""
+    start = plain().index(b"mdat") + 4
+    path.write_bytes(plain()[:start] + bytes(len(plain()) - start))
+
+
+def trimmed(path: Path, *, at_s: int = 0, seconds: int = 3) -> None:
+    """Twelve seconds in an editor that keeps all frames and writes down which ones to show."""
+    whole = remux(
+        source_of(path), path.with_suffix(".whole.mp4"), times=2, sound=footage.voice(2 * BRIEF)
+    )
+    content = bytearray(whole.read_bytes())
+    edit, media = content.index(b"elst") + 12, content.index(b"mdhd") + 16
+    (ticks,) = struct.unpack(">I", content[media : media + 4])
+    content[edit : edit + 8] = struct.pack(">II", 1000 * seconds, at_s * ticks)
+    path.write_bytes(content)
+
+
+def flagged(path: Path, *matrix: int) -> None:
+    """With these upper left four values of the matrix, in whole numbers."""
+    content = bytearray(plain())
+    at = content.index(b"tkhd") + 44
+    a, b, c, d = (65536 * value for value in matrix)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30 if any(matrix) else 0)
+    path.write_bytes(content)
+
+
+def noise_for_sound(path: Path) -> None:
+    """After half a second, what should be sound is something else."""
+    content = np.frombuffer(plain(), np.uint8).copy()
+    noise = np.random.default_rng(1)
+    with av.open(str(source_of(path))) as container:
+        for number, packet in enumerate(container.demux(audio=0)):
+            if number > 20 and packet.size:
+                place = slice(packet.pos, packet.pos + packet.size)
+                content[place] = noise.integers(0, 256, packet.size, np.uint8)
+    path.write_bytes(content.tobytes())
+
+
+def one_frame(path: Path) -> None:
+    """A still of a second."""
+    cup = np.asarray(Image.fromarray(data.coffee()).resize((SIDE, SIDE)))
+    footage.write(path, [cup], fps=1, sound=footage.voice(1))
+
+
+def bomb(path: Path, samples: int = 80_000_000) -> None:
     """A small file that promises so many frames of a byte each: libav would fill gigabytes."""
     content = bytearray(plain())
     for kind, offset, values in (
@@ -229,6 +275,43 @@ def bomb(path: Path, samples: int = 100_000_000) -> None:
         at = content.index(kind) + offset
         content[at : at + 4 * len(values)] = struct.pack(f">{len(values)}I", *values)
     path.write_bytes(content)
+
+
+def disguised_bomb(path: Path) -> None:
+    """The same, with the name of another box where nobody reads."""
+    bomb(path)
+    path.write_bytes(path.read_bytes().replace(b"stsz\0\0\0\0", b"stsztrak"))
+
+
+def loose_bomb(path: Path) -> None:
+    """The same, with the track outside the header."""
+    bomb(path)
+    content = path.read_bytes()
+    at = content.index(b"trak") - 4
+    track = content[at : at + struct.unpack(">I", content[at : at + 4])[0]]
+    head = content.index(b"mvhd") - 4
+    header = content[head : head + struct.unpack(">I", content[head : head + 4])[0]]
+    path.write_bytes(box(b"ftyp", b"isom\0\0\0\0") + track + box(b"moov", header))
+
+
+def large_picture(path: Path, side: int = 8000) -> None:
+    """A QuickTime file of 720 x 720 whose one PNG is much larger: half a gigabyte of pixels."""
+    pack = zlib.compressobj(1)
+    row = bytes(1 + 8 * side)
+    pixels = b"".join(pack.compress(row) for _ in range(side)) + pack.flush()
+    picture = b"\x89PNG\r\n\x1a\n"
+    size = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
+    for kind, content in ((b"IHDR", size), (b"IDAT", pixels), (b"IEND", b"")):
+        picture += struct.pack(">I", len(content)) + kind + content
+        picture += struct.pack(">I", zlib.crc32(kind + content))
+    with av.open(str(path), "w", format="mov") as container:
+        stream = container.add_stream("png", rate=FPS)
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "rgb24"
+        packet = av.Packet(picture)
+        packet.stream, packet.time_base = stream, Fraction(1, FPS)
+        packet.pts = packet.dts = 0
+        container.mux(packet)
 
 
 @dataclass(frozen=True)
@@ -296,7 +379,16 @@ CASES: dict[str, Case] = {
     "fragments, cut off": _case(
         lambda path: cut_off(path, {"movflags": "frag_keyframe+empty_moov"}),
         fatal="reading",
-        also="audio",
+        also="audio, faces",
+    ),
+    "zeroed": _case(zeroed, fatal="reading"),
+    "trimmed": _case(trimmed),
+    "mirrored": _case(lambda path: flagged(path, -1, 0, 0, 1)),
+    "one frame": _case(one_frame, warning="duration, faces"),
+    "noise for sound": _case(noise_for_sound, fatal="audio"),
+    "sound at first": _case(
+        lambda path: footage.write(path, faces(), fps=FPS, sound=footage.voice(1)),
+        warning="duration, audio",
     ),
     "scratched": _case(
         scratched, fatal="reading", also="cuts, faces, frame rate, loudness, clipping, sharpness"

@@ -23,7 +23,17 @@ from PIL import Image
 
 from avatarkit import preflight
 from avatarkit.errors import ConfigError
-from avatarkit.preflight import Finding, Report, Severity, Source, boxes, faces, probe, sound
+from avatarkit.preflight import (
+    Finding,
+    Report,
+    Severity,
+    Source,
+    boxes,
+    faces,
+    picture,
+    probe,
+    sound,
+)
 from avatarkit.preflight.contact_sheet import Shot
 from avatarkit.sandbox import footage
 
@@ -209,6 +219,24 @@ def _compressed_header(path: Path) -> None:
     path.write_bytes(cases.box(b"ftyp", b"qt  ") + cases.box(b"moov", cases.box(b"cmov")))
 
 
+def _chunk_bomb(path: Path) -> None:
+    _wrap(path, codec="mpeg4", pixels="yuv420p", sound_codec="pcm_s16le")
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"stsc") + 16
+    content[at : at + 4] = b"\xff" * 4
+    path.write_bytes(content)
+
+
+def _tracks(path: Path) -> None:
+    tracks = cases.box(b"trak") * (boxes.MAX_BOXES + 1)
+    path.write_bytes(cases.box(b"ftyp", b"isom\0\0\0\0") + cases.box(b"moov", tracks))
+
+
+def _hidden_header(path: Path) -> None:
+    moof, hidden = cases.box(b"moof"), cases.box(b"free", cases.box(b"mvhd", bytes(100)))
+    path.write_bytes(cases.box(b"ftyp", b"isom\0\0\0\0") + moof + hidden)
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -229,6 +257,26 @@ def _compressed_header(path: Path) -> None:
         (
             cases.bomb,
             "a.mp4 is not opened since it promises too many frames; export the video again.",
+        ),
+        (
+            cases.disguised_bomb,
+            "a.mp4 is not opened since it promises too many frames; export the video again.",
+        ),
+        (
+            _chunk_bomb,
+            "a.mp4 is not opened since it promises too many frames; export the video again.",
+        ),
+        (
+            _tracks,
+            "a.mp4 is not opened since it promises too many frames; export the video again.",
+        ),
+        (
+            cases.loose_bomb,
+            "a.mp4 is not opened since its boxes are damaged; export the video again.",
+        ),
+        (
+            _hidden_header,
+            "a.mp4 is not opened since its boxes are damaged; export the video again.",
         ),
     ],
 )
@@ -262,6 +310,34 @@ def test_a_file_without_permission_is_a_fatal_finding(
 
     monkeypatch.setattr(Path, "open", refuse)
     assert preflight.check(path).reason == "a.mp4 cannot be read; check its permissions."
+
+
+def test_a_name_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
+    """A name in another encoding than UTF-8 gets question marks, on pages, in CSV and in print."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    report = preflight.check(path)
+    assert report.reason == "caf?.mp4 does not exist; check the path."
+    assert "caf?.mp4" in report.to_frame().to_csv()
+    assert str(report).encode()
+    path.with_suffix(os.fsdecode(b".v\xe9")).write_bytes(cases.plain())
+    named = preflight.check(path.with_suffix(os.fsdecode(b".v\xe9")))
+    assert found(named, "container").value == ".v?"
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said about its content."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(cases.plain())
+    read = probe.read
+
+    def late(target: Path) -> probe.Footage | None:
+        target.unlink()
+        return read(target)
+
+    monkeypatch.setattr(probe, "read", late)
+    assert preflight.check(path).reason == "a.mp4 does not exist; check the path."
 
 
 def test_a_name_that_reads_like_a_protocol_is_opened_as_a_file(tmp_path: Path) -> None:
@@ -385,13 +461,18 @@ def test_a_container_that_is_nearly_right_is_a_warning(
     assert finding.source is Source.DOCUMENTED
 
 
-def test_minutes_too_many_are_a_warning(tmp_path: Path) -> None:
+def test_minutes_too_many_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five minutes are enough; a frame more is nobody's mistake."""
     path = tmp_path / "a.mp4"
     source = _wrap(tmp_path / "source.mov", codec="libx264", pixels="yuv420p", side=64)
     cases.remux(source, path, times=302)
     finding = found(preflight.check(path), "duration")
     assert (finding.severity, finding.value) == (Severity.WARNING, "302.0 s")
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "MAX_DECODED_FRAMES", 240)
+        reading = found(preflight.check(path), "reading")
+    assert reading.severity is Severity.WARNING
+    assert reading.message.endswith("were looked at since it is too long; shorten it.")
     cases.remux(source, path, times=300)
     assert found(preflight.check(path), "duration").severity is Severity.FINE
 
@@ -401,6 +482,24 @@ def test_a_tilted_picture_is_a_warning(tmp_path: Path) -> None:
     source = cases.source_of(tmp_path / "a.mp4")
     path = cases.remux(source, tmp_path / "b.mp4", rotation=30)
     assert found(preflight.check(path), "rotation").severity is Severity.WARNING
+
+
+def test_a_mirrored_picture_is_seen_as_it_is_shown(tmp_path: Path) -> None:
+    """It is not taken for one that is turned; and a matrix that shows nothing is no matrix."""
+    seen = []
+    for matrix in ((1, 0, 0, 1), (-1, 0, 0, 1), (0, 1, 1, 0), (0, 0, 0, 0)):
+        path = tmp_path / "a.mp4"
+        cases.flagged(path, *matrix)
+        read = probe.read(path)
+        assert read is not None
+        seen.append((read.rotation, read.is_mirrored, read.samples[0].colour))
+    plain = seen[0][2]
+    assert [one[:2] for one in seen] == [(0, False), (0, True), (-90, True), (0, False)]
+    assert np.array_equal(seen[1][2], plain[:, ::-1])
+    assert np.array_equal(seen[2][2], plain.transpose(1, 0, 2))
+    assert np.array_equal(seen[3][2], plain)
+    cases.flagged(path, -1, 0, 0, 1)
+    assert found(preflight.check(path), "rotation").value == "0°, mirrored"
 
 
 def test_of_a_long_video_the_first_part_is_looked_at(
@@ -413,9 +512,13 @@ def test_of_a_long_video_the_first_part_is_looked_at(
     monkeypatch.setattr(probe, "MAX_SOUND_S", 1.0)
     report = preflight.check(path)
     finding = found(report, "reading")
-    assert finding.severity is Severity.WARNING
-    assert finding.value == "40 of 144 frames, h264"
+    assert finding.severity is Severity.FINE
+    assert finding.message == "It is whole; only the first 2 s were looked at."
+    # The decoder holds some back.
+    assert 30 <= int(finding.value.split()[0]) <= 40
+    assert finding.value.endswith(" of 144 frames, h264")
     assert found(report, "duration").value == "6.0 s"
+    assert found(report, "audio").severity is Severity.FINE
     assert "loudness" in names(report.findings)
     path.write_bytes(cases.plain()[: len(cases.plain()) * 2 // 3])
     assert found(preflight.check(path), "reading").severity is Severity.FATAL
@@ -444,6 +547,56 @@ def test_too_large_a_picture_is_not_decoded(
     assert found(report, "reading").severity is Severity.WARNING
     assert "its picture is too large" in found(report, "reading").message
     assert not report.shots
+    assert report.ok
+    footage.write(path, cases.faces(1), fps=cases.FPS)
+    assert names(preflight.check(path).fatal) == {"audio"}
+
+
+def test_frames_that_an_edit_list_hides_are_work_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are decoded before the first one that is shown, and count."""
+    path = tmp_path / "a.mp4"
+    cases.trimmed(path, at_s=4, seconds=2)
+    monkeypatch.setattr(probe, "MAX_DECODED_FRAMES", 40)
+    report = preflight.check(path)
+    assert "The video was not looked at since it is too long" in found(report, "reading").message
+    monkeypatch.setattr(probe, "MAX_DECODED_FRAMES", 288)
+    assert found(preflight.check(path), "reading").severity is Severity.FINE
+
+
+_LOOK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30,) * 2)
+from avatarkit import preflight
+preflight.check(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = preflight.check(sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, not report.ok)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize(
+    "make", [cases.bomb, cases.disguised_bomb, cases.loose_bomb, cases.large_picture]
+)
+def test_no_bomb_takes_more_memory_than_a_video(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A small file that would unfold to gigabytes costs at most 100 MB more than a good one."""
+    good, path = tmp_path / "good.mp4", tmp_path / "a.mp4"
+    good.write_bytes(cases.plain())
+    make(path)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOK, str(good), str(path)],
+        cwd=Path(preflight.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kilobytes, is_fatal = done.stdout.split()
+    assert int(kilobytes) < 100_000
+    assert is_fatal == "True"
 
 
 def test_a_file_that_lies_about_its_length_costs_no_more(tmp_path: Path) -> None:
@@ -551,6 +704,33 @@ def test_luma_is_the_same_at_eight_and_ten_bits() -> None:
     assert probe._luma(eight).shape == (36, 36)
 
 
+def test_damaged_sound_does_not_end_the_look_at_the_picture(
+    calibration: Callable[[str], Made],
+) -> None:
+    """All frames are looked at, and the advice is about the sound."""
+    report = calibration("noise for sound").report
+    assert found(report, "reading").value == "144 frames, h264"
+    assert report.reason == "The sound is damaged; export the video again."
+
+
+def test_a_moment_of_sound_is_too_short(tmp_path: Path) -> None:
+    """It is not called silent, which is what a meter of blocks of 0.4 s says of it."""
+    path = tmp_path / "a.mp4"
+    footage.write(path, cases.faces(2), fps=cases.FPS, sound=footage.voice(0.3))
+    report = preflight.check(path)
+    assert report.reason == "The sound is too short; record it again over the whole video."
+    assert "loudness" not in names(report.findings)
+
+
+def test_what_cannot_be_read_says_nothing_about_its_sound(
+    calibration: Callable[[str], Made],
+) -> None:
+    """One reason is enough."""
+    assert calibration("zeroed").report.reason == (
+        "No picture of the video can be decoded; export it again as H.264."
+    )
+
+
 def test_sound_of_many_channels_is_measured() -> None:
     """Eight planes of samples are what PyAV itself cannot read without going beyond them."""
     voice = np.repeat(footage.voice(2)[:, None], 8, axis=1).reshape(1, -1)
@@ -599,6 +779,35 @@ def test_a_picture_smaller_than_any_face_has_none() -> None:
     """The detector's smallest face is 24 pixels."""
     assert faces.find([np.zeros((40, 60), np.uint8)]) == [()]
     assert faces.judge([], 480, is_dark=False, needed=True) == []
+
+
+def test_where_nobody_is_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few pictures settle it; a small face that is in most of those is looked for in all."""
+    asked: list[tuple[float, float]] = []
+    small: set[int] = set()
+
+    def detect(
+        picture: np.ndarray, smallest: float, factor: float, step: float = 1
+    ) -> tuple[faces.Box, ...]:
+        asked.append((smallest, factor))
+        is_there = smallest < faces.LARGE_ENOUGH and int(picture[0, 0]) in small
+        return (faces.Box(0, 0, 40),) if is_there else ()
+
+    monkeypatch.setattr(faces, "_detect", detect)
+    pictures = [np.full((480, 480), n, np.uint8) for n in range(9)]
+    assert faces.find(pictures) == [()] * 9
+    assert len(asked) == 9 + 3 + 3
+    small = {0, 1, 3, 6}
+    assert faces.find(pictures) == [()] * 9
+    small = {0, 1, 3, 6, 8}
+    assert sum(map(bool, faces.find(pictures))) == 5
+
+
+@pytest.mark.parametrize("level", [0, 90])
+def test_a_picture_of_one_colour_is_neither_sharp_nor_blurred(level: int) -> None:
+    """There is nothing in it that could be."""
+    noise = np.random.default_rng(1).integers(0, 3, (480, 480), np.uint8)
+    assert picture.judge_sharpness([noise + np.uint8(level)], [()]) is None
 
 
 def test_most_real_faces_are_found_and_no_thing_is() -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avatarkit.errors import ConfigError
-from avatarkit.preflight.report import Finding, Report, Severity, Source
+from avatarkit.preflight.picture import LONGEST_S
+from avatarkit.preflight.report import Finding, Report, Severity, Source, printable
 
 if TYPE_CHECKING:
     from avatarkit.preflight.boxes import Layout
@@ -53,6 +54,8 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
     target = Path(path)
     try:
         layout = _open(target)
+    except FileNotFoundError:
+        return Report(target, (_missing(target),))
     except _Unusable as problem:
         return Report(target, (_fatal("file", str(problem), problem.value, problem.limit),))
     findings = [_container(target, layout)]
@@ -65,6 +68,8 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
 
     try:
         footage = probe.read(target)
+    except FileNotFoundError:
+        return Report(target, (_missing(target),))
     except Exception as error:  # noqa: BLE001 - a decoder fails in any way on damaged bytes
         message = "The video cannot be read; export or download it again."
         fatal = _fatal("reading", message, type(error).__name__, "readable to the end")
@@ -82,10 +87,13 @@ class _Unusable(Exception):
 
 
 def _open(path: Path) -> Layout:
-    """The boxes of a file that is worth decoding; raises ``_Unusable`` for every other."""
+    """The boxes of a file that is worth decoding.
+
+    Raises ``FileNotFoundError``, and ``_Unusable`` for every other that is not.
+    """
     from avatarkit.preflight import boxes
 
-    name = path.name or str(path)
+    name = printable(path.name or str(path))
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -99,7 +107,7 @@ def _open(path: Path) -> Layout:
         with path.open("rb") as file:
             layout = boxes.read(file, found.st_size)
     except FileNotFoundError:
-        raise _Unusable(f"{name} does not exist; check the path.", "missing", "a file") from None
+        raise
     except PermissionError:
         message = f"{name} cannot be read; check its permissions."
         raise _Unusable(message, "not readable", "a readable file") from None
@@ -122,9 +130,10 @@ def _container(path: Path, layout: Layout) -> Finding:
     if brand.startswith(("3g", "M4A", "M4B", "heic", "avif", "mif1")):
         message = "The file is a relative of MP4, not MP4 itself; export the video as MP4."
         return Finding("container", Severity.WARNING, message, brand, limit, source)
+    suffix = printable(path.suffix) or "none"
     if path.suffix.lower() not in _NAMES:
         message = "The file is MP4 or QuickTime but its name says otherwise; rename it to .mp4."
-        return Finding("container", Severity.WARNING, message, path.suffix, limit, source)
+        return Finding("container", Severity.WARNING, message, suffix, limit, source)
     message = "The container is MP4 or QuickTime."
     return Finding("container", Severity.FINE, message, value, limit, source)
 
@@ -135,10 +144,11 @@ def _judge(
     from avatarkit.preflight import faces, picture, sound
     from avatarkit.preflight.contact_sheet import Shot
 
-    findings.append(_cut_off(layout) if layout.missing_bytes else _reading(footage))
+    reading = _cut_off(layout) if layout.missing_bytes else _reading(footage)
+    findings.append(reading)
     findings += picture.judge_format(footage, is_lipsync=is_lipsync)
-    if footage.times:
-        findings += sound.judge(footage.has_audio, footage.levels, needed=is_lipsync)
+    is_read = bool(footage.times) and reading.severity is not Severity.FATAL
+    findings += sound.judge(footage, is_read=is_read, needed=is_lipsync)
     cuts = picture.judge_cuts(footage)
     if cuts is not None:
         findings.append(cuts)
@@ -151,7 +161,9 @@ def _judge(
     short_side = min(pictures[0].shape)
     findings += faces.judge(found, short_side, is_dark=light < picture.DARK, needed=is_lipsync)
     findings.append(picture.judge_light(light))
-    findings.append(picture.judge_sharpness(pictures, found))
+    sharpness = picture.judge_sharpness(pictures, found)
+    if sharpness is not None:
+        findings.append(sharpness)
     shots = []
     for sample, boxes in zip(samples, found, strict=True):
         scale = sample.colour.shape[0] / sample.gray.shape[0]
@@ -168,6 +180,11 @@ def _fatal(name: str, message: str, value: str, limit: str) -> Finding:
     return Finding(name, Severity.FATAL, message, value, limit, source)
 
 
+def _missing(path: Path) -> Finding:
+    name = printable(path.name or str(path))
+    return _fatal("file", f"{name} does not exist; check the path.", "missing", "a file")
+
+
 def _cut_off(layout: Layout) -> Finding:
     message = "The file is cut off; download or export it again."
     return _fatal("reading", message, f"{layout.missing_bytes:,} bytes missing", "whole")
@@ -178,8 +195,9 @@ def _reading(footage: Footage) -> Finding:
     limit = "readable to the end"
     promised, read = footage.declared_frames, footage.frames_read
     value = f"{read:,} frames, {footage.codec}"
-    if footage.stopped_because and not footage.times:
-        message = f"The video was not looked at since {footage.stopped_because}; scale it to 1080p."
+    if footage.stopped_because and not footage.times and not footage.damaged:
+        reason = footage.stopped_because
+        message = f"The video was not looked at since {reason}; export it again in 1080p."
         return Finding("reading", Severity.WARNING, message, value, limit, Source.OWN)
     if not footage.times:
         message = "No picture of the video can be decoded; export it again as H.264."
@@ -196,7 +214,14 @@ def _reading(footage: Footage) -> Finding:
         message = "A few frames are damaged; if they show, export the video again."
         return Finding("reading", Severity.WARNING, message, value, limit, Source.OWN)
     if footage.stopped_because:
-        message = f"Only the first part was looked at since {footage.stopped_because}; shorten it."
         value = f"{len(footage.times):,} of {max(promised, read):,} frames, {footage.codec}"
+        seconds = footage.times[-1] - footage.times[0]
+        if footage.is_whole and footage.duration_s <= LONGEST_S + 0.1:
+            message = f"It is whole; only the first {seconds:.0f} s were looked at."
+            return Finding("reading", Severity.FINE, message, value, limit, Source.OWN)
+        message = (
+            f"Only the first {seconds:.0f} s were looked at since {footage.stopped_because}; "
+            "shorten it."
+        )
         return Finding("reading", Severity.WARNING, message, value, limit, Source.OWN)
     return Finding("reading", Severity.FINE, "It can be read to the end.", value, limit, Source.OWN)

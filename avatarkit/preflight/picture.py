@@ -23,12 +23,16 @@ CUT_PERCENT = 10.0
 JUMP_TIMES, JUMP_PERCENT = 10.0, 2.5
 DARK = 40.0
 BLURRED = 0.65
+PLAIN = 2.0
+"""The standard deviation, in 255 steps, below which there is nothing that could be sharp."""
 _BLUR_SIDE = 128
 
 
 def judge_format(footage: Footage, *, is_lipsync: bool) -> list[Finding]:
-    """Findings ``duration``, ``resolution``, ``frame rate`` and ``rotation``."""
-    findings = [_resolution(footage), _rotation(footage)]
+    """Findings ``duration``, ``resolution``, ``rotation`` and ``frame rate``, where known."""
+    findings = [_rotation(footage)]
+    if footage.width:
+        findings.insert(0, _resolution(footage))
     if is_lipsync:
         findings.insert(0, _duration(footage.duration_s))
     if len(footage.times) > 2:
@@ -62,6 +66,9 @@ def _rotation(footage: Footage) -> Finding:
     severity, message = Severity.FINE, "The picture is stored upright."
     if footage.rotation % 90:
         severity, message = Severity.WARNING, "The picture is tilted by a flag; export it upright."
+    elif footage.is_mirrored:
+        value = f"{value}, mirrored"
+        message = "The picture is stored mirrored and a flag puts it right."
     elif footage.rotation:
         message = "The picture is stored turned and a flag puts it upright, as phones do."
     return Finding("rotation", severity, message, value, limit, Source.OWN)
@@ -139,8 +146,10 @@ def judge_light(level: float) -> Finding:
 
 def judge_sharpness(
     pictures: Sequence[NDArray[np.uint8]], faces: Sequence[Sequence[Box]]
-) -> Finding:
+) -> Finding | None:
     """Finding ``sharpness``, of the faces or where there are none of the picture.
+
+    None when the pictures are of one colour.
 
     Source: Crété et al., "The blur effect", 2007, as ``skimage.measure.blur_effect``, with the
     subject at a width of 128 pixels so that near and far, 720p and 4K, measure the same.
@@ -152,10 +161,13 @@ def judge_sharpness(
     effects = []
     for picture, boxes in zip(pictures, faces, strict=True):
         subject = _subject(picture, boxes)
+        if subject.std() < PLAIN:
+            continue
         height = max(16, round(_BLUR_SIDE * subject.shape[0] / subject.shape[1]))
         scaled = Image.fromarray(subject).resize((_BLUR_SIDE, height))
         effects.append(blur_effect(np.asarray(scaled)))  # type: ignore[no-untyped-call]
-    # A picture of one colour has no edges to be judged.
+    if not effects:
+        return None
     effect = float(np.nan_to_num(np.median(effects), nan=0.0))
     value, limit = f"{effect:.2f} blur effect", f"at most {BLURRED:.2f} (0 sharp, 1 blurred)"
     if effect > BLURRED:

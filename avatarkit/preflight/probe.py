@@ -6,7 +6,9 @@ more than the largest honest one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
     from av.container import InputContainer
+    from av.sidedata.sidedata import SideData
     from av.stream import Stream
     from numpy.typing import NDArray
 
@@ -29,6 +32,7 @@ MAX_SOUND_VALUES = 300 * 48_000 * 8
 MAX_BYTES = 8 * 2**30
 MAX_PACKETS = 5_000_000
 MAX_ERRORS = 100
+"""Of the pictures, and again of the sound."""
 
 SAMPLES = 9
 _GRAY_SIDE, _COLOUR_SIDE, _LUMA_ROWS = 480, 240, 36
@@ -63,8 +67,15 @@ class Footage:
     declared_frames: int = 0
     declared_s: float = 0.0
     rotation: int = 0
+    """Degrees counterclockwise from how it is stored to how it is shown."""
+    is_mirrored: bool = False
+    """Left and right are swapped, after the rotation."""
     frames_read: int = 0
     damaged: int = 0
+    sound_read: int = 0
+    sound_damaged: int = 0
+    heard_until_s: float = math.inf
+    """Where the hearing was ended, in seconds of sound; infinite when it was not."""
     is_whole: bool = False
     stopped_because: str | None = None
     times: list[float] = field(default_factory=list)
@@ -98,7 +109,8 @@ def read(path: Path) -> Footage | None:
     with av.open(
         f"file:{path}",
         format="mov",
-        options={"protocol_whitelist": "file"},
+        # Pictures are decoded when the file is opened, and may be larger than they say.
+        options={"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)},
         metadata_errors="replace",
     ) as opened:
         videos = [
@@ -132,7 +144,8 @@ class _Reader:
             width=video.width,
             height=video.height,
             codec=video.codec_context.name,
-            declared_frames=video.frames,
+            # Those that an edit list leaves out are not in the index.
+            declared_frames=min(video.frames, len(video.index_entries)),
             declared_s=seconds,
         )
         self._step = seconds / SAMPLES if 0 < seconds < 86_400 else 1.0
@@ -141,7 +154,8 @@ class _Reader:
         self._tick = float(video.time_base or 0)
         self._last_luma: NDArray[np.int16] | None = None
         self._meter = Meter()
-        self._pixels = self._sound_values = self._errors = 0
+        self._first: Sample | None = None
+        self._decoded = self._pixels = self._sound_values = self._errors = 0
         self._sound_s = 0.0
         self._hears = audio is not None
 
@@ -161,6 +175,8 @@ class _Reader:
             elif self._hears:
                 self._hear(packet)
         footage.levels = self._meter.levels()
+        if not footage.samples and self._first is not None:
+            footage.samples.append(self._first)
         return footage
 
     def _packets(self) -> Iterator[Packet[Stream]]:
@@ -191,28 +207,37 @@ class _Reader:
         footage.damaged += packet.is_corrupt
         if footage.stopped_because is not None:
             return
+        if packet.size and (
+            self._decoded >= MAX_DECODED_FRAMES or self._pixels >= MAX_DECODED_PIXELS
+        ):
+            footage.stopped_because = "it is too long"
+            return
+        before = len(footage.times)
         try:
             for frame in packet.decode():
                 self._see(frame)  # type: ignore[arg-type]
         except FFmpegError:
             self._errors += 1
             footage.damaged += 1
+        # What an edit list hides is decoded all the same.
+        work = max(packet.size > 0, len(footage.times) - before)
+        self._decoded += work
+        codec = self._video.codec_context
+        self._pixels += work * codec.width * codec.height
 
     def _see(self, frame: VideoFrame) -> None:
         footage = self.footage
         count = len(footage.times)
         time = count / self._rate if frame.pts is None else frame.pts * self._tick
         if not count:
-            footage.rotation = frame.rotation
+            footage.rotation, footage.is_mirrored = _orientation(frame)
+            self._first = self._reduced(frame, 0.0)
         footage.times.append(time)
         footage.damaged += frame.is_corrupt
         if count % 2 == 0:
             footage.changes.append((time, self._change(frame)))
         if time - footage.times[0] >= self._next_sample:
             self._sample(frame, time - footage.times[0])
-        self._pixels += frame.width * frame.height
-        if count + 1 >= MAX_DECODED_FRAMES or self._pixels >= MAX_DECODED_PIXELS:
-            footage.stopped_because = "it is too long"
 
     def _change(self, frame: VideoFrame) -> float:
         import numpy as np
@@ -224,20 +249,24 @@ class _Reader:
         return float(np.abs(luma - last).mean()) / 2.55
 
     def _sample(self, frame: VideoFrame, time: float) -> None:
-        import numpy as np
-
-        turns = round(self.footage.rotation / 90)
-        gray, colour = (
-            np.ascontiguousarray(np.rot90(self._scaled(frame, side, pixels), turns))
-            for side, pixels in ((_GRAY_SIDE, "gray"), (_COLOUR_SIDE, "rgb24"))
-        )
         samples = self.footage.samples
-        samples.append(Sample(time, gray, colour))
+        samples.append(self._reduced(frame, time))
         self._next_sample = max(self._next_sample + self._step, time + self._step / 2)
         if len(samples) >= 2 * SAMPLES:
             # The file is longer than it said.
             del samples[::2]
             self._step *= 2
+
+    def _reduced(self, frame: VideoFrame, time: float) -> Sample:
+        import numpy as np
+
+        turns = round(self.footage.rotation / 90)
+        across = -1 if self.footage.is_mirrored else 1
+        gray, colour = (
+            np.ascontiguousarray(np.rot90(self._scaled(frame, side, pixels), turns)[:, ::across])
+            for side, pixels in ((_GRAY_SIDE, "gray"), (_COLOUR_SIDE, "rgb24"))
+        )
+        return Sample(time, gray, colour)
 
     def _scaled(self, frame: VideoFrame, side: int, pixels: str) -> NDArray[np.uint8]:
         aspect = float(self._video.sample_aspect_ratio or 1)
@@ -254,19 +283,51 @@ class _Reader:
     def _hear(self, packet: Packet[Stream]) -> None:
         from av.error import FFmpegError
 
+        footage = self.footage
+        footage.sound_read += packet.size > 0
         try:
-            for frame in packet.decode():
-                self._listen(frame)  # type: ignore[arg-type]
+            frames = packet.decode()
         except (FFmpegError, ValueError):
-            self._errors += 1
+            footage.sound_damaged += 1
+            if footage.sound_damaged > MAX_ERRORS:
+                self._end_hearing()
+            return
+        for frame in frames:
+            self._listen(frame)  # type: ignore[arg-type]
+
+    def _end_hearing(self) -> None:
+        self._hears, self.footage.heard_until_s = False, self._sound_s
 
     def _listen(self, frame: AudioFrame) -> None:
+        from av.error import FFmpegError
+
         self._sound_values += frame.samples * frame.layout.nb_channels
         self._sound_s += frame.samples / max(1, frame.sample_rate)
         if self._sound_s > MAX_SOUND_S or self._sound_values > MAX_SOUND_VALUES:
-            self._hears = False
+            self._end_hearing()
             return
-        self._meter.add(frame)
+        # What changes its format is measured up to there.
+        with suppress(FFmpegError, ValueError):
+            self._meter.add(frame)
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """The rotation in degrees, counterclockwise, and whether the picture is mirrored after it.
+
+    Source: ISO/IEC 14496-12, 6.2.2 (the matrix of a track), with libav's order of its values.
+    """
+    import numpy as np
+
+    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(matrix), np.int32)[:5])
+    is_mirrored = a * d < b * c
+    if a * d == b * c:  # it makes a line of the picture
+        return 0, False
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    turned = math.atan2(b / down, (-a if is_mirrored else a) / across)
+    return round(-math.degrees(turned)), is_mirrored
 
 
 def _luma(frame: VideoFrame) -> NDArray[np.int16]:

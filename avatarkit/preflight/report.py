@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from avatarkit.preflight.contact_sheet import Shot
 
 
+def printable(name: str) -> str:
+    """That name with a question mark for every byte that is no text."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 class Severity(StrEnum):
     """``fatal``: do not send it; ``warning``: it may be turned down; ``fine``."""
 
@@ -106,7 +111,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{finding.severity:7}  {finding.message}" for finding in self._sorted()]
-        return "\n".join([str(self.path), *lines])
+        return "\n".join([printable(str(self.path)), *lines])
 
     def _repr_html_(self) -> str:
         rows = "".join(

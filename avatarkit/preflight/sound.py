@@ -11,9 +11,15 @@ from avatarkit.preflight.report import Finding, Severity, Source
 if TYPE_CHECKING:
     from av import AudioFrame
 
+    from avatarkit.preflight.probe import Footage
+
 SILENT_LUFS = -50.0
 QUIET_LUFS = -35.0
 CLIPPED_SHARE = 0.001
+SHORTEST_S = 0.4
+"""Loudness is that of blocks of this length."""
+COVERED_SHARE = 0.5
+DAMAGED_SHARE = 0.01
 _MEASURED_HZ = 16_000
 _BATCH = 32
 """Asking after every frame whether there is a result takes longer than the result."""
@@ -23,11 +29,15 @@ _FULL_SCALE = 0.985
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Integrated loudness of the whole, and the share of samples at full scale."""
+    """Integrated loudness of the whole, and the share of samples at full scale.
+
+    ``loud_s`` is the time during which it was not silent, of ``seconds``.
+    """
 
     loudness_lufs: float
     clipped_share: float
     seconds: float
+    loud_s: float
 
 
 class Meter:
@@ -46,7 +56,7 @@ class Meter:
         self._is_set_up = False
         self._waiting = 0
         self._samples = self._clipped = 0
-        self._seconds = 0.0
+        self._seconds = self._loud_s = 0.0
         self._last: AudioFrame | None = None
 
     def add(self, frame: AudioFrame) -> None:
@@ -102,6 +112,7 @@ class Meter:
             loudness_lufs=-math.inf if math.isnan(value) else value,
             clipped_share=self._clipped / self._samples,
             seconds=self._seconds,
+            loud_s=min(self._loud_s, self._seconds),
         )
 
     def _pull(self) -> None:
@@ -115,20 +126,46 @@ class Meter:
             except (NothingYet, Ended):
                 return
             self._last = frame  # type: ignore[assignment]
+            if float(frame.metadata.get("lavfi.r128.M", "nan")) >= SILENT_LUFS:
+                self._loud_s += frame.samples / frame.sample_rate  # type: ignore[union-attr]
 
 
-def judge(has_audio: bool, levels: Levels | None, *, needed: bool) -> list[Finding]:
-    """Findings ``audio``, ``loudness`` and ``clipping``; what is missing is fatal if ``needed``."""
+def judge(footage: Footage, *, is_read: bool, needed: bool) -> list[Finding]:
+    """Findings ``audio``, ``loudness`` and ``clipping``; what is missing is fatal if ``needed``.
+
+    Where the file cannot be read (``is_read``), only whether there is a sound track.
+    """
+    levels = footage.levels
     worst = Severity.FATAL if needed else Severity.WARNING
     source = Source.CONTRACT if needed else Source.OTHER_VENDORS
-    if not has_audio:
+    if not footage.has_audio:
         message = "The video has no sound; record it again with the microphone on."
         return [Finding("audio", worst, message, "none", "a sound track", source)]
+    if not is_read:
+        return []
+    if footage.sound_damaged > max(1, DAMAGED_SHARE * footage.sound_read):
+        message = "The sound is damaged; export the video again."
+        value = f"{footage.sound_damaged:,} damaged of {footage.sound_read:,} packets"
+        limit = f"at most {DAMAGED_SHARE:.0%} damaged"
+        return [Finding("audio", worst, message, value, limit, source)]
     if levels is None:
         message = "The sound cannot be decoded; export the video again with AAC sound."
         return [Finding("audio", worst, message, "not readable", "a sound track", source)]
-    present = Finding("audio", Severity.FINE, "The video has sound.", "present", "present", source)
-    return [present, _loudness(levels, worst, source), _clipping(levels)]
+    if levels.seconds < SHORTEST_S:
+        message = "The sound is too short; record it again over the whole video."
+        value, limit = f"{levels.seconds:.1f} s", f"at least {SHORTEST_S} s"
+        return [Finding("audio", worst, message, value, limit, source)]
+    presence = _presence(levels, min(footage.duration_s, footage.heard_until_s), source)
+    return [presence, _loudness(levels, worst, source), _clipping(levels)]
+
+
+def _presence(levels: Levels, seconds: float, source: Source) -> Finding:
+    is_silent = levels.loudness_lufs < SILENT_LUFS  # which is another finding
+    if is_silent or levels.loud_s >= COVERED_SHARE * seconds:
+        return Finding("audio", Severity.FINE, "The video has sound.", "present", "present", source)
+    message = "There is sound in a part of the video only; speak all the time."
+    value, limit = f"{levels.loud_s:.1f} of {seconds:.1f} s", f"at least {COVERED_SHARE:.0%}"
+    return Finding("audio", Severity.WARNING, message, value, limit, Source.OWN)
 
 
 def _loudness(levels: Levels, worst: Severity, source: Source) -> Finding:

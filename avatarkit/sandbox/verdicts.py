@@ -103,9 +103,9 @@ def look(videos: Mapping[str, str], place: Path) -> Verdict:
     """
     reasons = []
     if _FOOTAGE in videos:
-        reasons.append(preflight.check(place / videos[_FOOTAGE]).reason)
+        reasons.append(_reason(place / videos[_FOOTAGE], "lipsync"))
     if _CONSENT in videos:
-        reason = preflight.check(place / videos[_CONSENT], kind="consent").reason
+        reason = _reason(place / videos[_CONSENT], "consent")
         reasons.append(reason and f"Consent video: {reason}")
     flaw = " ".join(filter(None, reasons)) or None
     if flaw or _FOOTAGE not in videos:
@@ -114,6 +114,12 @@ def look(videos: Mapping[str, str], place: Path) -> Verdict:
         return Verdict(None, save_stills(place / videos[_FOOTAGE], place))
     except OSError:  # a full disk costs the previews, nothing else
         return Verdict(None)
+
+
+def _reason(path: Path, kind: preflight.Kind) -> str | None:
+    reason = preflight.check(path, kind=kind).reason
+    # The name under which the sandbox keeps it is one that nobody gave.
+    return reason and reason.replace(path.name, "The file" if kind == "consent" else "The footage")
 
 
 def _files(record: Record) -> dict[str, str]:
