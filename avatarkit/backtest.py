@@ -128,16 +128,19 @@ def _said(
     first_noon = sightings["first_seen_at"].min().tz_convert("UTC").floor("D") + _NOON
     if days is not None:
         first_noon = max(first_noon, now.tz_convert("UTC").floor("D") + _NOON - days * _DAY)
-    model, known = None, -1
+    model, known, learned_at = None, -1, first_noon
     for noon in pd.date_range(first_noon, now, freq="D"):
         count = int((ends <= noon).sum())
+        # Whether anything runs at a noon depends on what came later; when a model is renewed must
+        # not.
+        if count >= max(known + 1, known * GROWTH):
+            model, known, learned_at = None, count, noon
         alive = (sightings["first_seen_at"] <= noon) & ~(over_at <= noon)
         if not alive.any():
             continue
+        if model is None:
+            model = eta.learn(*_frames(sightings, learned_at.to_pydatetime(), personas))
         moment = noon.to_pydatetime()
-        if model is None or count >= max(known + 1, known * GROWTH):
-            model = eta.learn(*_frames(sightings, moment, personas))
-            known = count
         visits, still = _frames(sightings.loc[alive.to_numpy()], moment, personas)
         if (still["state"] == stages.RUNNING).any():
             yield noon, eta.predict(model, visits, still, now=moment)

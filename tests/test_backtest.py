@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_eta import DAY, RANGE, Life, at, histories, log, reviews, whole
 
@@ -52,6 +52,17 @@ def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.Monke
 
 @settings(max_examples=20, deadline=None)
 @given(histories(), histories(), st.integers(0, 6), st.floats(0, 0.3))
+@example(
+    # What ended alone and was later seen again: at its noon a model is due, though nothing runs.
+    lives={
+        "p0": (13.0, [("pending", 1.0)], None),
+        "p1": (0.0, [("pending", 1.0)], "done"),
+        "p2": (13.0, [("pending", 2.0)], None),
+    },
+    others={"p0": (0.0, [("pending", 1.0)], None)},
+    day=1,
+    gap=0.0,
+)
 def test_nothing_that_was_seen_later_changes_a_prediction(
     lives: dict[str, Life], others: dict[str, Life], day: int, gap: float
 ) -> None:

@@ -117,7 +117,7 @@ def test_from_a_video_to_a_csv(
     expect(page.get_by_text("Ada Lovelace was submitted as")).to_be_visible()
     picture(page, "2-submitted")
 
-    page.get_by_role("button", name="Follow it").click()
+    page.get_by_role("link", name="Follow it").click()
     expect(page.get_by_role("heading", name="Tracker", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
     picture(page, "3-tracker")

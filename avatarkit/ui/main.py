@@ -17,7 +17,6 @@ def main() -> None:
             submit_page.show,
             title="Submit",
             icon=":material/upload:",
-            url_path="submit",
             default=True,
         ),
         "tracker": st.Page(

@@ -80,6 +80,12 @@ class Outbox:
         """Show it no more; it stays in the log."""
         (self._shown / submission_id).unlink(missing_ok=True)
 
+    def followed(self, persona_id: str | None) -> None:
+        """Whoever looks at this persona knows that it was accepted: show its parcel no more."""
+        for parcel in self.parcels():
+            if persona_id is not None and parcel.submission.persona_id == persona_id:
+                self.dismiss(parcel.submission.submission_id)
+
     def _send(self, request: PersonaCreate, submission_id: str) -> None:
         def progress(sent: int, total: int) -> None:
             self._progress[submission_id] = (sent, total)

@@ -245,12 +245,15 @@ def _parcel(parcel: Parcel, outbox: Outbox) -> None:
             icon=":material/help:",
         )
     with st.container(horizontal=True):
-        if sent.state == "accepted" and st.button(
-            "Follow it", key=f"submit_follow_{sent.submission_id}", icon=":material/radar:"
-        ):
-            st.session_state["tracker_persona"] = sent.persona_id
-            outbox.dismiss(sent.submission_id)
-            st.switch_page(st.session_state["main_pages"]["tracker"])
+        if sent.state == "accepted":
+            # A link and not st.switch_page: this part reruns by itself, and a rerun of it that is
+            # under way while the server changes the page would leave the browser with a blank one.
+            st.page_link(
+                st.session_state["main_pages"]["tracker"],
+                label="Follow it",
+                icon=":material/radar:",
+                query_params={"tracker_persona": str(sent.persona_id)},
+            )
         if sent.state == "refused" and st.button(
             "Put it back into the form", key=f"submit_again_{sent.submission_id}"
         ):

@@ -145,16 +145,18 @@ def _live() -> None:
             "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
             "status": st.column_config.TextColumn("Status", width=130),
             "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
-            "in_status_for": "In it for",
+            "in_status_for": st.column_config.TextColumn("In it for", width=95),
             "late": st.column_config.TextColumn(
                 "Late", help="In its stage for longer than 95 % of all.", width=60
             ),
             "ready": st.column_config.TextColumn(
-                "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details."
+                "Ready (UTC)",
+                help="When it ends, in 8 of 10 cases. More in its details.",
+                width=190,
             ),
             "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
-            "last_look": "Last look",
-            "next_look": "Next look",
+            "last_look": st.column_config.TextColumn("Last look", width=125),
+            "next_look": st.column_config.TextColumn("Next look", width=95),
             "failed_reason": "Reason",
             "persona_id": "Id",
         },
@@ -200,6 +202,7 @@ def _details() -> None:
         return
     named = personas.set_index("persona_id")
     asked = st.query_params.get("tracker_persona")
+    running.get().outbox.followed(asked)
     if asked is not None and asked not in named.index:
         st.warning(
             f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
