@@ -79,7 +79,7 @@ def _decide(
     if fitting:
         reason = "Several avatars fit, or several submissions fit one; choose which it is."
     elif candidates:
-        reason = "Only an avatar of another time is like it; choose whether it is that."
+        reason = "Only avatars of another time are like it; choose whether it is one of them."
     elif now - one.broke_at < SETTLING:
         reason = "It does not show yet; the account is looked at again."
     elif _is_absent(account):

@@ -38,6 +38,8 @@ LONGEST_IDLE_S = 5.0
 """Wall seconds between two passes: not busier than this, and never blind for longer, as another
 process may have submitted meanwhile."""
 SHORTEST_WAIT_S = 0.1
+SETTLING_S = 20.0
+"""Wall seconds for the one call that a person waits for who says what a create became."""
 RECONCILE_EVERY = timedelta(minutes=10)
 LISTING_S = 300.0
 """Wall seconds for the whole list of an account, however many its pages."""
@@ -156,7 +158,9 @@ class Tracker:
             verdict = Verdict(submission_id, "refused", reason="A person said that it never came.")
         else:
             known = {one.id: one for one in open_now[submission_id].candidates}
-            persona = known.get(persona_id) or self.client.get_persona(persona_id)
+            persona = known.get(persona_id)
+            if persona is None:
+                persona = self.client.get_persona(persona_id, deadline_s=SETTLING_S)
             verdict = Verdict(submission_id, "accepted", persona=persona)
         if not self._settle(verdict, self.clock.now()):
             raise ConfigError("Somebody else has settled it meanwhile; look again.")

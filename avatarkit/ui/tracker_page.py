@@ -91,9 +91,12 @@ def _name_it(submission_id: str, key: str) -> None:
             try:
                 running.get().session.tracker.settle(submission_id, given.strip())
             except AvatarkitError as error:
-                st.error(plain(error), icon=":material/error:")
+                # Kept, as this part reruns by itself.
+                st.session_state[f"{key}_said"] = str(error)
             else:
                 st.rerun()
+        if f"{key}_said" in st.session_state:
+            st.error(plain(st.session_state[f"{key}_said"]), icon=":material/error:")
 
 
 @st.fragment(run_every=REFRESH_S)
