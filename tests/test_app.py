@@ -459,8 +459,22 @@ class TestTracker:
         lived(1)
         test = AppTest.from_function(_tracker, default_timeout=30)
         test.secrets["unused"] = "x"
-        test.query_params["tracker_persona"] = "nobody"
+        test.query_params["persona"] = "nobody"
         assert "no avatar nobody" in texts(test.run())
+
+    def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(self) -> None:
+        """Two may have the same name, so the link has the id; what is chosen stays chosen."""
+        ids = lived(3)
+        test = AppTest.from_function(_tracker, default_timeout=30)
+        test.secrets["unused"] = "x"
+        test.query_params["persona"] = ids[2]
+        test.run()
+        assert test.selectbox(key="tracker_persona").value == ids[2]
+        test.selectbox(key="tracker_persona").set_value(ids[1]).run()
+        assert test.query_params["persona"] in (ids[1], [ids[1]])
+        test.run()
+        assert test.selectbox(key="tracker_persona").value == ids[1]
+        assert "no avatar" not in texts(test)
 
     def test_who_is_gone_can_be_looked_for_again(self) -> None:
         """What the API knew no more may have come back."""

@@ -13,7 +13,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from avatarkit.models import Gender, PersonaCreate, is_url, sentence
-from avatarkit.ui import draft, running, video_report
+from avatarkit.ui import draft, running, tracker_page, video_report
 from avatarkit.ui.outbox import Outbox, Parcel
 from avatarkit.words import in_words, plain
 
@@ -252,7 +252,7 @@ def _parcel(parcel: Parcel, outbox: Outbox) -> None:
                 st.session_state["main_pages"]["tracker"],
                 label="Follow it",
                 icon=":material/radar:",
-                query_params={"tracker_persona": str(sent.persona_id)},
+                query_params={tracker_page.LINKED: str(sent.persona_id)},
             )
         if sent.state == "refused" and st.button(
             "Put it back into the form", key=f"submit_again_{sent.submission_id}"

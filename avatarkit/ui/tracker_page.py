@@ -18,6 +18,9 @@ from avatarkit.ui.estimates import Estimates, Log
 from avatarkit.words import in_words, plain, stage_name
 
 REFRESH_S = 2
+LINKED = "persona"
+"""Of the page's URL: the id of the persona whose details are shown."""
+
 Color = Literal["green", "red", "violet", "blue"]
 COLORS: dict[str, Color] = {
     "done": "green",
@@ -204,21 +207,35 @@ def _details() -> None:
     if personas.empty:
         return
     named = personas.set_index("persona_id")
-    asked = st.query_params.get("tracker_persona")
-    running.get().outbox.followed(asked)
-    if asked is not None and asked not in named.index:
-        st.warning(
-            f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
-        )
+    _follow_link(named)
     persona_id = st.selectbox(
         "Details of",
         list(named.index),
         format_func=lambda one: _title(named, one),
         key="tracker_persona",
-        bind="query-params",
+        on_change=_link_to_chosen,
     )
     if persona_id in named.index:
         _one(session, named.loc[persona_id], str(persona_id), session.clock.now())
+
+
+# By hand: a widget that is bound to the URL writes there what it shows, and names are not unique.
+def _follow_link(named: pd.DataFrame) -> None:
+    asked = st.query_params.get(LINKED)
+    if asked is None:
+        return
+    running.get().outbox.followed(asked)
+    if asked not in named.index:
+        st.warning(
+            f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
+        )
+    elif st.session_state.get("tracker_linked") != asked:
+        st.session_state["tracker_linked"] = st.session_state["tracker_persona"] = asked
+
+
+def _link_to_chosen() -> None:
+    chosen = st.session_state["tracker_persona"]
+    st.session_state["tracker_linked"] = st.query_params[LINKED] = chosen
 
 
 def _title(named: pd.DataFrame, persona_id: str) -> str:
