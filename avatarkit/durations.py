@@ -32,6 +32,7 @@ _MANY_MOMENTS = 5_000
 _POINTS = 100
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
@@ -93,18 +94,31 @@ def late_after(visits: pd.DataFrame) -> pd.Series[float]:
 
     Index: the stages of ``summarize``. Where that gives no number the hours are an upper bound,
     however coarse the polls: Kaplan and Meier's percentile of the most that each visit may have
-    taken. NaN where fewer than 5 visits ended, or too many are still running.
+    taken. NaN where fewer than 5 visits ended, or too many are still running. One visit, or one in
+    twenty, that is running for longer than any that ended has no part in it: what is in question
+    does not decide.
     """
     sample = Sample(visits)
     late = {}
-    fits = semi_markov.fit_stages(sample.visits, sample.fitted)
+    counted = sample.fitted & ~_in_question(sample.visits)
+    fits = semi_markov.fit_stages(sample.visits, counted)
     for stage in sample.counts.index.get_level_values("stage").unique():
-        its = sample.of(stage)
+        its = sample.visits.loc[counted & (sample.visits["stage"] == stage).to_numpy()]
         values, _ = _percentiles(its, fits.get(stage), {"p50_h": 0.5, "p95_h": LATE})
         within = values["p95_h"]
         late[stage] = _at_most(its) if np.isnan(within) else within
     known = [stage.value for stage in STAGES]
     return pd.Series(late, dtype="float64").reindex([*known, *sorted(set(late) - set(known))])
+
+
+def _in_question(visits: pd.DataFrame) -> Flags:
+    stage, running = visits["stage"], visits["state"] == "running"
+    longest = visits["max_h"].where(~running).groupby(stage).transform("max")
+    beyond = running & (visits["min_h"] > longest)
+    many = beyond.groupby(stage).transform("sum")
+    ended = (~running).groupby(stage).transform("sum")
+    few: Flags = (beyond & (many <= np.maximum(1.0, (1 - LATE) * ended))).to_numpy(dtype=bool)
+    return few
 
 
 def _at_most(visits: pd.DataFrame) -> float:

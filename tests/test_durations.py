@@ -196,6 +196,18 @@ def test_late_is_said_however_coarse_the_polls() -> None:
     assert math.isnan(stuck["reviewing"])
 
 
+def test_one_that_is_stuck_does_not_decide_how_late_is_late() -> None:
+    """Among sixteen that took a day, one of a fortnight would stretch the p95 to itself."""
+    took = log_normal(20, 0.4, 16)
+    limit = lognorm(0.4, scale=20).ppf(0.95)
+    for stuck in ([-300], [-2000]):
+        late = durations.late_after(exact(*took, *stuck))
+        assert late["reviewing"] == pytest.approx(limit, rel=0.1)
+    # Where many are running for longer than any that ended, they are the rule.
+    many = durations.late_after(exact(*took[:5], *[-100] * 10))
+    assert not many["reviewing"] < 100
+
+
 def test_looks_in_step_with_the_creates_give_no_number() -> None:
     """A batch at nine, a look at every full hour: the hour is known, and for all alike."""
     in_step = [("finished", 0, 1, 1)] * 90
