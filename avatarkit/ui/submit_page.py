@@ -244,7 +244,7 @@ def _parcel(parcel: Parcel, outbox: Outbox) -> None:
             "the account's list will tell, or the Tracker page asks you.",
             icon=":material/help:",
         )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if sent.state == "accepted":
             # A link and not st.switch_page: this part reruns by itself, and a rerun of it that is
             # under way while the server changes the page would leave the browser with a blank one.
