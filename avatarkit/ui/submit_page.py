@@ -143,9 +143,8 @@ def _keep(field: str, widget: str, outbox: Outbox) -> None:
     uploaded = st.session_state.get(widget)
     if uploaded is None:
         return
-    before = draft.typed_path(str(st.session_state[_key(field)] or ""))
+    # One that was there before stays on disk: the browser may still have its path in the form.
     path = draft.keep_upload(outbox.uploads, uploaded.name, uploaded)
-    draft.forget_upload(outbox.uploads, before)
     st.session_state[_key(field)] = str(path)
     # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
     st.session_state[f"submit_{field}_nonce"] += 1
