@@ -92,8 +92,9 @@ def unexpected(response: httpx.Response, what: str) -> UnexpectedAnswer:
 
 
 def text_of(response: httpx.Response) -> str:
-    """The body as text, whatever the answer calls its encoding."""
-    return response.content.decode("utf-8", "replace")
+    """The body as text without the key, whatever the answer calls its encoding."""
+    blot = response.extensions.get("blot", bytes)
+    return bytes(blot(response.content)).decode("utf-8", "replace")
 
 
 def misfit(error: ValidationError) -> str:

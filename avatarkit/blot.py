@@ -6,6 +6,8 @@ import json
 import logging
 
 IN_ITS_PLACE = "[key]"
+TELLING = 12
+"""A key of so many characters stands in nothing by chance."""
 
 
 class Blot:
@@ -13,6 +15,7 @@ class Blot:
 
     def __init__(self, key: str) -> None:
         # Echoed in JSON, quotes and the like of the key are written in another way.
+        self.is_telling = len(key) >= TELLING
         self._forms = [form.encode() for form in sorted({key, json.dumps(key)[1:-1]}, reverse=True)]
 
     def __call__(self, data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ LONGEST_SENDING = timedelta(hours=12)
 
 in_hand: set[str] = set()
 """What this process is about to send or sending: a process sends for all of its stores."""
+
+_taken: set[str] = set()
+_taking = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,20 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
         )
     )
     return submission_id
+
+
+def take(connection: sa.Connection, submission_id: str) -> None:
+    """The caller sends it now; ``StoreError`` if it left before, or another thread sends it."""
+    with _taking:
+        if submission_id in _taken or get(connection, submission_id).state != "prepared":
+            raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
+        _taken.add(submission_id)
+
+
+def let_go(submission_id: str) -> None:
+    """This process sends it no more: what the log does not know by now, it finds out."""
+    _taken.discard(submission_id)
+    in_hand.discard(submission_id)
 
 
 def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None:

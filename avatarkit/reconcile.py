@@ -44,8 +44,9 @@ class Account:
     """What the account shows now.
 
     ``listed`` are its personas, ``taken`` the ids that other submissions ended with, ``sending``
-    the creates that are on their way, ``running`` the ids that are known, from looks at each, to
-    be in flight. ``count`` is the quota's current_count, None when it is not known.
+    the creates that are on their way, ``running`` the ids that are not listed and were found, by
+    a look at each just now, to be there all the same. ``count`` is the quota's current_count, None
+    when it is not known or not of that moment.
     """
 
     listed: tuple[Persona, ...]

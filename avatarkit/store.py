@@ -148,9 +148,17 @@ class Store:
         with self._write() as connection:
             return journal.abandon(connection, self._own(), at)
 
+    def take(self, submission_id: str) -> None:
+        """The caller sends it now, and lets it go when that has ended.
+
+        Raises ``StoreError`` when it left before, or another thread is sending it.
+        """
+        with self._read() as connection:
+            journal.take(connection, submission_id)
+
     def let_go(self, submission_id: str) -> None:
         """This process sends it no more: what the log does not know by now, it finds out."""
-        journal.in_hand.discard(submission_id)
+        journal.let_go(submission_id)
 
     def open_submissions(self) -> list[Uncertain]:
         """The submissions whose fate is uncertain, oldest first."""

@@ -93,6 +93,8 @@ class Tracker:
         sent.
         """
         submission_id = submission_id or self.prepare(request)
+        # Before anything is asked: what is uncertain must not become "send it again" here.
+        self.store.take(submission_id)
         try:
             persona = creates.send(
                 self.client,
@@ -179,16 +181,35 @@ class Tracker:
         # Counted before and after it is listed: only then do count and list tell of one moment.
         before = self.ask_quota()
         listed = tuple(self.client.list_personas(deadline_s=LISTING_S))
+        # The last look at what is not listed may be an hour old: it may be deleted by now.
+        unlisted = self.store.running() - {persona.id for persona in listed}
+        there = self._still_there(unlisted) if before is not None else None
         after = self.ask_quota()
+        of_one_moment = after == before and there is not None
         # Read last: a create that is on its way may have made what is listed.
         taken, sending = self.store.claims()
         return Account(
             listed=listed,
             taken=taken,
             sending=tuple(sending),
-            running=self.store.running(),
-            count=after.current_count if after is not None and after == before else None,
+            running=there or frozenset(),
+            count=after.current_count if after is not None and of_one_moment else None,
         )
+
+    def _still_there(self, ids: frozenset[str]) -> frozenset[str] | None:
+        """Those of them that the API knows now; None when it cannot be told whether all count."""
+        there = set()
+        for persona_id in sorted(ids):
+            try:
+                persona = self.client.get_persona(persona_id, deadline_s=SETTLING_S)
+            except NotFound:
+                continue
+            except APIError:
+                return None
+            if persona.status in (ProcessStatus.FAILED, ProcessStatus.REJECTED):
+                return None
+            there.add(persona_id)
+        return frozenset(there)
 
     def look(self, stop: threading.Event | None = None) -> list[Change]:
         """One pass over the personas that are due; the changes seen, in the order of the pass.
@@ -256,7 +277,8 @@ class Tracker:
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until ``stop`` is set; errors are kept in ``last_error``.
 
-        A call that is under way then is given up within a second or so.
+        A call that is under way then is given up within a second or so; one that is still
+        connecting, after the connect timeout.
         """
         with network.until(stop):
             self._run(stop)
@@ -298,7 +320,7 @@ class Tracker:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the background thread, and wait until it has; what it asks is given up."""
+        """End the background thread, and wait until it has; what it asks is given up (``run``)."""
         with self._starting:
             self._stop.set()
             if self._thread is not None:

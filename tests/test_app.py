@@ -262,6 +262,24 @@ class TestSubmit:
         assert "leaving" not in texts(test)
         assert len(running.get().session.store.submissions()) == 2
 
+    def test_the_videos_of_a_create_that_was_found_are_deleted(self, tmp_path: Path) -> None:
+        """They are kept until it is accepted, and then not for good."""
+        session, outbox = running.get().session, running.get().outbox
+        session.tracker.stop()
+        with (tmp_path / "a.mp4").open("wb+") as content:
+            content.write(b"x" * 99)
+            path = draft.keep_upload(outbox.uploads, "a.mp4", content)
+        request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=path)
+        submission_id = session.tracker.prepare(request)
+        session.store.sending(submission_id, session.clock.now())
+        session.store.uncertain(submission_id, session.clock.now(), "It broke.")
+        outbox.dismiss(submission_id)
+        assert path.exists()
+        made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f"))
+        session.tracker.settle(submission_id, made.id)
+        outbox.dismiss(submission_id)
+        assert not path.exists()
+
     def test_a_text_file_named_mp4_is_stopped(self, tmp_path: Path) -> None:
         """A file that is no video cannot be sent without saying so."""
         path = tmp_path / "notes.mp4"
@@ -475,6 +493,16 @@ class TestTracker:
         test.run()
         assert test.selectbox(key="tracker_persona").value == ids[1]
         assert "no avatar" not in texts(test)
+
+    def test_coming_back_by_the_same_link_leads_to_the_same_avatar(self) -> None:
+        """Away from the page Streamlit forgets the choice, and not that the link was followed."""
+        ids = lived(3)
+        test = AppTest.from_function(_tracker, default_timeout=30)
+        test.secrets["unused"] = "x"
+        test.query_params["persona"] = ids[2]
+        test.session_state["tracker_linked"] = ids[2]
+        test.run()
+        assert test.selectbox(key="tracker_persona").value == ids[2]
 
     def test_who_is_gone_can_be_looked_for_again(self) -> None:
         """What the API knew no more may have come back."""

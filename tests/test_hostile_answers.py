@@ -322,6 +322,20 @@ def test_a_key_in_a_status_line_or_a_header_is_not_logged(
     assert KEY not in logged
 
 
+def test_a_short_key_spoils_no_answer() -> None:
+    """Such as a sandbox of one's own may have: it stands in names and ids by chance."""
+    said = [httpx.Response(200, json={"id": "my-test-1", "creator_name": "test"})]
+    said.append(httpx.Response(400, json={"detail": "test is wrong"}))
+    said.append(httpx.Response(200, text="test"))
+    answers = httpx.MockTransport(lambda _: said.pop(0))
+    with Client("https://api.example", "the-id", "test", transport=answers) as client:
+        assert client.get_persona("my-test-1").creator_name == "test"
+        for kind in (errors.InvalidRequest, errors.UnexpectedAnswer):
+            with pytest.raises(kind) as caught:
+                client.get_persona("a")
+            assert "test" not in str(caught.value) + repr(vars(caught.value))
+
+
 def test_a_key_that_comes_back_in_a_persona_is_blotted_out() -> None:
     """What the API says of a persona is shown and exported, so the key is in none of it."""
     said = {"id": "a", "process_status": "failed", "failed_reason": f"bad {KEY}"}

@@ -42,7 +42,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "origin"),
     "blot": (),
     "network": (),
-    "transport": ("network",),
+    "transport": ("blot", "network"),
     "answers": ("errors", "transport"),
     "client": ("answers", "blot", "models", "settings"),
     "preflight": ("errors",),

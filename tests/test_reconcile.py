@@ -198,6 +198,7 @@ class Account_:
         self.personas: list[dict[str, Any]] = []
         self.creates = 0
         self.lose: str | None = None
+        self.room = 9
         self.hides: tuple[str, ...] = ()
         self.meanwhile: Callable[[], object] | None = None
 
@@ -219,7 +220,9 @@ class Account_:
                 raise httpx.ReadError("broke")
             return httpx.Response(201, json=made)
         if path.endswith("/count/"):
-            return httpx.Response(200, json={"max_count": 9, "current_count": len(self.personas)})
+            return httpx.Response(
+                200, json={"max_count": self.room, "current_count": len(self.personas)}
+            )
         if path == "/api/personas_v2/":
             listed = [one for one in self.personas if one["process_status"] not in self.hides]
             self.happens()
@@ -344,6 +347,47 @@ class TestReconcile:
         tracker.look()
         tracker.reconcile()
         assert states(tracker) == ["accepted", "uncertain"]
+
+    def test_a_running_one_that_was_deleted_since_its_look_is_not_counted(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """What the log takes to be in flight is asked for before its count proves anything."""
+        bo = tracker.submit(PersonaCreate(creator_name="Bo", gender="m"))
+        fake.hides, fake.lose = UNFINISHED, "after"
+        lost(tracker)
+        clock.advance(SETTLING + MINUTE)
+        tracker.client.delete_persona(bo.id)
+        tracker.reconcile()
+        assert states(tracker) == ["accepted", "uncertain"]
+
+    def test_an_uncertain_create_is_not_refused_by_sending_it_again(
+        self, tracker: Tracker, fake: Account_
+    ) -> None:
+        """Though the plan is full by now, of the very avatar that it may have become."""
+        fake.lose, fake.room = "after", 1
+        submission = lost(tracker)
+        with pytest.raises(errors.StoreError, match="was sent before"):
+            tracker.submit(PersonaCreate(creator_name="Ada", gender="f"), submission_id=submission)
+        assert states(tracker) == ["uncertain"]
+        assert fake.creates == 1
+
+    def test_who_may_not_send_it_does_not_let_it_go(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """A second call for a create that is on its way leaves the first one in hand."""
+        request = PersonaCreate(creator_name="Ada", gender="f")
+        submission = tracker.prepare(request)
+
+        def again() -> None:
+            with pytest.raises(errors.StoreError, match="was sent before"):
+                tracker.submit(request, submission_id=submission)
+            tracker.store.abandon(clock.now())
+            assert states(tracker) == ["sending"]
+
+        fake.meanwhile = again
+        tracker.submit(request, submission_id=submission)
+        assert states(tracker) == ["accepted"]
+        assert fake.creates == 1
 
     def test_what_is_created_while_it_is_listed_confuses_nobody(
         self, tracker: Tracker, fake: Account_, clock: ManualClock

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.journal import Submission
@@ -48,10 +50,11 @@ class Outbox:
     def send(self, request: PersonaCreate) -> str:
         """Write the request down and begin to send it; the id of the submission."""
         total = sum(path.stat().st_size for path in request.files.values())
+        self._shown.mkdir(exist_ok=True, mode=0o700)
         # Before it waits for its turn: the form is cleared now, and the log is what is left of it.
         submission_id = self._tracker.prepare(request)
-        self._shown.mkdir(exist_ok=True, mode=0o700)
-        (self._shown / submission_id).touch()
+        with suppress(OSError):  # a full disk: it is sent, and only not shown
+            (self._shown / submission_id).touch()
         self._progress[submission_id] = (0, total)
         thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)
         self._sending[submission_id] = thread
@@ -78,6 +81,10 @@ class Outbox:
 
     def dismiss(self, submission_id: str) -> None:
         """Show it no more; it stays in the log."""
+        for one in self._tracker.store.some_submissions([submission_id]):
+            # It may have been found in the account's list, and its videos are here still.
+            if one.state == "accepted":
+                self._tidy(one.request)
         (self._shown / submission_id).unlink(missing_ok=True)
 
     def followed(self, persona_id: str | None) -> None:
@@ -99,8 +106,9 @@ class Outbox:
                 logger.exception("A submission failed.")
                 self._failed[submission_id] = f"Sending ended in {type(error).__name__}."
             else:
-                self._tidy(request)
+                self._tidy({name: str(path) for name, path in request.files.items()})
 
-    def _tidy(self, request: PersonaCreate) -> None:
-        for path in request.files.values():
-            draft.forget_upload(self.uploads, path)
+    def _tidy(self, request: dict[str, Any]) -> None:
+        for name in ("lipsync_input", "consent_video"):
+            if request.get(name):
+                draft.forget_upload(self.uploads, Path(request[name]))

@@ -229,7 +229,10 @@ def _follow_link(named: pd.DataFrame) -> None:
         st.warning(
             f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
         )
-    elif st.session_state.get("tracker_linked") != asked:
+    elif (
+        # Away from this page the choice is forgotten, and the link is not.
+        "tracker_persona" not in st.session_state or st.session_state.get("tracker_linked") != asked
+    ):
         st.session_state["tracker_linked"] = st.session_state["tracker_persona"] = asked
 
 
