@@ -28,10 +28,8 @@ from avatarkit.schema import to_moment, to_us
 LONGEST_SENDING = timedelta(hours=12)
 """No upload takes longer than this."""
 
-in_hand: set[str] = set()
-"""What this process is about to send or sending: a process sends for all of its stores."""
-
-_taken: set[str] = set()
+_in_hand: dict[str, bool] = {}
+"""What this process will send (False) or sends (True): a process sends for all of its stores."""
 _taking = threading.Lock()
 
 
@@ -67,7 +65,7 @@ class Uncertain:
 def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at: datetime) -> str:
     """Write down what is about to be sent; the new submission's id."""
     submission_id = uuid.uuid4().hex
-    in_hand.add(submission_id)
+    _in_hand[submission_id] = False
     connection.execute(
         schema.submissions.insert().values(
             submission_id=submission_id,
@@ -89,15 +87,14 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
 def take(connection: sa.Connection, submission_id: str) -> None:
     """The caller sends it now; ``StoreError`` if it left before, or another thread sends it."""
     with _taking:
-        if submission_id in _taken or get(connection, submission_id).state != "prepared":
+        if _in_hand.get(submission_id) or get(connection, submission_id).state != "prepared":
             raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
-        _taken.add(submission_id)
+        _in_hand[submission_id] = True
 
 
 def let_go(submission_id: str) -> None:
     """This process sends it no more: what the log does not know by now, it finds out."""
-    _taken.discard(submission_id)
-    in_hand.discard(submission_id)
+    _in_hand.pop(submission_id, None)
 
 
 def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None:
@@ -108,6 +105,7 @@ def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None
         ("prepared",),
         state="sending",
         sent_us=to_us(at),
+        sender=_this_process(),
     )
     if not left:
         raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
@@ -174,7 +172,7 @@ def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     """Settle what nobody sends any more; how many submissions there were.
 
     One that was being sent is uncertain; one that was only prepared never left. A process that
-    ended sends no more, and this one only what is ``in_hand``. Whether a process of another
+    ended sends no more, and this one only what it has in hand. Whether a process of another
     machine still lives cannot be asked; after ``LONGEST_SENDING`` it is taken as gone.
     """
     table = schema.submissions
@@ -188,7 +186,7 @@ def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     dead = [
         row
         for row in rows
-        if row.submission_id not in in_hand
+        if row.submission_id not in _in_hand
         and (row.sender == ours or not _lives(row.sender, elsewhere=row.prepared_us > long_ago))
     ]
     for row in dead:

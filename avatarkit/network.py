@@ -19,6 +19,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from avatarkit.clock import SystemClock
+
 
 class Budget:
     """How long the answer to one request may take, in wall seconds.
@@ -48,7 +50,6 @@ class Budget:
 budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 """That of the request which this thread is in."""
 
-
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 PATIENCE_S = 0.5
@@ -71,11 +72,7 @@ def until(stop: threading.Event | None) -> Iterator[None]:
 
 def rest(seconds: float) -> None:
     """Sleep, less when the calls of this thread are to stop meanwhile."""
-    stop = _stop.get()
-    if stop is None:
-        time.sleep(seconds)
-    else:
-        stop.wait(seconds)
+    SystemClock().sleep(seconds, _stop.get())
 
 
 def check_stop() -> None:

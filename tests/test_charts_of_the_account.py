@@ -240,6 +240,15 @@ class TestCumulativeFlow:
         assert axes(chart) == {"x": "Day (UTC)", "y": "Avatars"}
         assert [row["flying"] for row in layers(chart)[0]["rows"]][-1] == 3
 
+    def test_a_status_has_one_colour_whichever_others_are_there(self) -> None:
+        """Done is the same grey on a day of one status as on a day of nine."""
+        scales = [
+            layers(charts.cumulative_flow(counts(day)))[0]["encoding"]["color"]["scale"]["domain"]
+            for day in ({"done": 2}, {"pending": 1, "done": 2, "polishing": 1})
+        ]
+        assert scales[0] == scales[1][:9]
+        assert scales[1][9:] == ["Polishing"]
+
     def test_neighbours_differ_in_lightness_and_bands_are_named(self) -> None:
         """Who reads no colours has light and dark in turn, and the names beside the last day."""
         day = {"pending": 5, "reviewing": 9, "crop_and_matte": 4, "failed": 0, "done": 6}

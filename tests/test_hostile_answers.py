@@ -143,7 +143,13 @@ def test_the_answer_is_timed_from_the_end_of_the_upload(serve: Serving, tmp_path
 
 def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None:
     """An app that is ended does not wait for an API that hangs; the persona is not blamed."""
-    client = Client(serve(dripping(*DRIPS["headers"])), "the-id", KEY)
+    asked, drip = threading.Event(), dripping(*DRIPS["headers"])
+
+    def hang(connection: Connection) -> None:
+        asked.set()
+        drip(connection)
+
+    client = Client(serve(hang), "the-id", KEY)
     with client, Store("sqlite://") as store:
         tracker = Tracker(client, store)
         now = tracker.clock.now()
@@ -157,7 +163,7 @@ def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None
                 next_look=lambda *_: now,
             )
         tracker.start()
-        time.sleep(0.3)  # it hangs in the first looks
+        assert asked.wait(20)
         began = time.monotonic()
         tracker.stop()
         assert time.monotonic() - began < 5

@@ -41,7 +41,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "origin": (),
     "settings": ("errors", "origin"),
     "blot": (),
-    "network": (),
+    "network": ("clock",),
     "transport": ("blot", "network"),
     "answers": ("errors", "transport"),
     "client": ("answers", "blot", "models", "settings"),

@@ -73,6 +73,8 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
         }
     )
     names = [stage_name(name) for name in reversed(counts.columns)]
+    # All of them, so that a status has one colour whichever others are there.
+    every = list(dict.fromkeys([*map(stage_name, ProcessStatus), *sorted(names)]))
     shades = [_LIGHT_AND_DARK[place % 2] for place in range(len(names))]
     if as_bars:
         beside = (1 - _BAR) / 2
@@ -107,7 +109,7 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
         x=x,
         y=y,
         y2="bottom",
-        color=alt.Color("status:N", scale=alt.Scale(domain=names), legend=shared),
+        color=alt.Color("status:N", scale=alt.Scale(domain=every), legend=shared),
         opacity=alt.Opacity("status:N", scale=shade, legend=shared),
         tooltip=tips,
     )

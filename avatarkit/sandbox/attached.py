@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+import psutil
+
 from avatarkit.sandbox.clocks import FollowedClock
 from avatarkit.sandbox.folder import SERVING, read_serving
 
@@ -30,9 +32,9 @@ class Attached:
 
     @property
     def is_served(self) -> bool:
-        """True while it answers where it did."""
+        """True while the process that said so lives; asked often, so nothing is sent for it."""
         serving = read_serving(self.folder / SERVING)
-        return serving is not None and instance_at(self.url) == serving.instance
+        return serving is not None and serving.url == self.url and psutil.pid_exists(serving.pid)
 
     def stop(self) -> None:
         """Nothing to do: whoever started the sandbox stops it."""

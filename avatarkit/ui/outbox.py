@@ -87,10 +87,10 @@ class Outbox:
                 self._tidy(one.request)
         (self._shown / submission_id).unlink(missing_ok=True)
 
-    def followed(self, persona_id: str | None) -> None:
+    def followed(self, persona_id: str) -> None:
         """Whoever looks at this persona knows that it was accepted: show its parcel no more."""
         for parcel in self.parcels():
-            if persona_id is not None and parcel.submission.persona_id == persona_id:
+            if parcel.submission.persona_id == persona_id:
                 self.dismiss(parcel.submission.submission_id)
 
     def _send(self, request: PersonaCreate, submission_id: str) -> None:
