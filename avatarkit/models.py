@@ -61,6 +61,9 @@ TERMINAL = frozenset({ProcessStatus.DONE, ProcessStatus.FAILED, ProcessStatus.RE
 STAGES = tuple(status for status in ProcessStatus if status not in TERMINAL)
 """The six statuses that a persona spends time in, in order."""
 
+VIDEO_FIELDS = ("lipsync_input", "consent_video")
+"""The fields of a create that take a video: a file, or a URL."""
+
 UNKNOWN = "unknown"
 """Stands in the log where an answer carried no status at all."""
 

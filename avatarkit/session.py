@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 
-from avatarkit.client import Client
+from avatarkit.api.client import Client
 from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
 from avatarkit.settings import Settings
-from avatarkit.store import Store
-from avatarkit.tracker import Tracker
+from avatarkit.store.store import Store
+from avatarkit.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from avatarkit.sandbox import Attached, Sandbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from avatarkit.errors import ConfigError
-from avatarkit.origin import DEFAULT_BASE_URL, check_base_url
 
+DEFAULT_BASE_URL = "https://api.creatify.ai"
 SECRETS_FILE = Path(".streamlit") / "secrets.toml"
 ENV_FILE = Path(".env")
 # Editors on Windows begin a file with a byte order mark, which is no part of the first name.
@@ -171,3 +171,40 @@ def _sentence(error: ValidationError) -> str:
     if not field or text.startswith(field):
         return f"{text}."
     return f"{field} {text[0].lower() + text[1:]}; set AVATARKIT_{field.upper()} to another value."
+
+
+def check_base_url(value: str) -> str:
+    """The origin alone, in lower case; ``ValueError``, one sentence, for whatever is not one.
+
+    Lower case, as the rows of the log belong to a fingerprint of it: one account, one spelling.
+    """
+    text = value.strip().rstrip("/").lower()
+    example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(f"base_url is not a URL; {example}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"base_url has no scheme http or https; {example}")
+    if not parts.hostname or not port_is_fine or any(c.isspace() for c in text):
+        raise ValueError(f"base_url has no host; {example}")
+    if not _can_be_asked(text):
+        raise ValueError(f"base_url has no host that can be looked up; {example}")
+    if parts.username or parts.password:
+        raise ValueError(f"base_url must not hold a user or password; {example}")
+    if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
+        raise ValueError(f"base_url has a path or more; {example}")
+    return text
+
+
+def _can_be_asked(url: str) -> bool:
+    import httpx
+
+    try:
+        # Asked for, as httpx decodes a host only then.
+        _ = httpx.URL(url).host
+        (urlsplit(url).hostname or "").encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return True

@@ -32,9 +32,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avatarkit import backtest, curves, eta, office_hours, pacing, stages
+from avatarkit import backtest, eta, stages
+from avatarkit.estimates import business_hours, survival
 from avatarkit.models import STAGES
-from avatarkit.sandbox import script
+from avatarkit.sandbox.personas import lifecycle
+from avatarkit.tracking import polling
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 SHARES = np.array(list(eta.SHARES.values()))[:, None]
@@ -113,7 +115,7 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
         at = [begin, *(begin + np.cumsum(took))]
         if account.office:
             review = moment(at[5])
-            at[6] = at[5] + (script.OFFICE.after(review, took[5]) - review) / timedelta(hours=1)
+            at[6] = at[5] + (lifecycle.OFFICE.after(review, took[5]) - review) / timedelta(hours=1)
         last = stop + 1 if end == "failed" else len(names)
         found.append([*zip(names[:last], at, strict=False), (end, at[last])])
     return found
@@ -121,7 +123,7 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
 
 def sandbox_life(persona: str, begin: float) -> list[tuple[str, float]]:
     """A life as the sandbox draws it."""
-    drawn = script.draw(persona, moment(begin))
+    drawn = lifecycle.draw(persona, moment(begin))
     at = [begin, *(begin + np.cumsum([hours for _, hours in drawn.stages]))]
     return list(zip([*(name for name, _ in drawn.stages), drawn.end], at, strict=True))
 
@@ -147,7 +149,7 @@ def looks(account: Account, persona: str, life: list[tuple[str, float]], phase: 
         if at >= end:
             break
         if account.look_h is None:
-            following = pacing.next_look_at(status, moment(since), moment(at), persona)
+            following = polling.next_look_at(status, moment(since), moment(at), persona)
             at = (following - MONDAY) / timedelta(hours=1)
         else:
             at = phase + (first + number) * account.look_h
@@ -167,9 +169,9 @@ def simulated(account: Account, size: int, seed: int) -> Log:
         for nth, (status, first, last) in enumerate(looks(account, persona, life, phase)):
             rows.append((persona, status, first, last, "poll" if nth else "create"))
     frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    start = office_hours.since_monday(pd.Series([MONDAY]))[0]
-    frame["first_seen_at"] = office_hours.to_moments(frame.pop("first") + start)
-    frame["last_seen_at"] = office_hours.to_moments(frame.pop("last") + start)
+    start = business_hours.since_monday(pd.Series([MONDAY]))[0]
+    frame["first_seen_at"] = business_hours.to_moments(frame.pop("first") + start)
+    frame["last_seen_at"] = business_hours.to_moments(frame.pop("last") + start)
     frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     return frame, pd.Series(truth) + start
 
@@ -185,18 +187,18 @@ def uniform(now: float, began: np.ndarray) -> np.ndarray:
 def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool) -> np.ndarray:
     """Kaplan and Meier's curve of whole lives, given the age."""
     sides = ("began_after", "began_before", "ended_after", "ended_before")
-    bounds = [office_hours.since_monday(history[side]) for side in sides]
-    clock = office_hours.learn(*bounds) if learned else office_hours.WALL
+    bounds = [business_hours.since_monday(history[side]) for side in sides]
+    clock = business_hours.learn(*bounds) if learned else business_hours.WALL
     ended = ~np.isnan(bounds[3])
     end = np.where(ended, (bounds[2] + bounds[3]) / 2, bounds[2])
     took = np.maximum(clock.reading(end) - clock.reading(bounds[1]), 0.0)
-    curve = curves.kaplan_meier(took, ended)
-    times, survival = curve["time_h"].to_numpy(), curve["survival"].to_numpy()
+    curve = survival.kaplan_meier(took, ended)
+    times, shares = curve["time_h"].to_numpy(), curve["survival"].to_numpy()
     start = clock.reading(began)
     age = clock.reading(now) - start
     place = np.searchsorted(times, age, side="right") - 1
-    left = np.where(place >= 0, survival[np.maximum(place, 0)], 1.0)
-    reached = np.searchsorted(-survival, -(1 - SHARES) * left - 1e-12)
+    left = np.where(place >= 0, shares[np.maximum(place, 0)], 1.0)
+    reached = np.searchsorted(-shares, -(1 - SHARES) * left - 1e-12)
     at = times[np.minimum(reached, times.size - 1)]
     return np.maximum(clock.moment(start + np.maximum(at, age)), now)
 
@@ -205,12 +207,12 @@ def predictions(sightings: pd.DataFrame, said: pd.DataFrame) -> dict[str, np.nda
     """p10, p50 and p90 in hours, of ours and of the others, for the rows of ``replay``."""
     size = (len(SHARES), len(said))
     found = {name: np.empty(size) for name in ("ours", "uniform", "total KM", "on the clock")}
-    found["ours"][:] = [office_hours.since_monday(said[name]) for name in eta.SHARES]
+    found["ours"][:] = [business_hours.since_monday(said[name]) for name in eta.SHARES]
     for noon, rows in said.groupby("predicted_at").indices.items():
         history = stages.lives(sightings, now=pd.Timestamp(noon).to_pydatetime())
         began = history.set_index("persona_id")["began_before"]
-        begin = office_hours.since_monday(began.reindex(said["persona_id"].iloc[rows]))
-        now = office_hours.since_monday(pd.Series([noon]))[0]
+        begin = business_hours.since_monday(began.reindex(said["persona_id"].iloc[rows]))
+        now = business_hours.since_monday(pd.Series([noon]))[0]
         found["uniform"][:, rows] = uniform(now, begin)
         found["total KM"][:, rows] = total(history, now, begin, learned=False)
         found["on the clock"][:, rows] = total(history, now, begin, learned=True)
@@ -258,7 +260,7 @@ def judged(log: Log, since: int, until: float) -> Judged:
 
 
 def judgement(sightings: pd.DataFrame, said: pd.DataFrame, ends: np.ndarray) -> Judged:
-    at = office_hours.since_monday(said["predicted_at"] + eta.SOONEST)
+    at = business_hours.since_monday(said["predicted_at"] + eta.SOONEST)
     first, n = said["first"].to_numpy(), said["n"].to_numpy()
     return Judged(predictions(sightings, said), np.maximum(ends, at), first, n)
 
@@ -324,7 +326,7 @@ def own_history(place: str) -> bool:
     print(backtest.sentence(said))
     middle = said["ended_after"] + (said["ended_before"] - said["ended_after"]) / 2
     # Of who still runs is known only that it ends later.
-    ends = office_hours.since_monday(middle.fillna(said["ended_after"]))
+    ends = business_hours.since_monday(middle.fillna(said["ended_after"]))
     part = judgement(sightings, said, ends)
     return min([report(*band, [part]) for band in OWN_BANDS])
 

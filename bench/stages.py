@@ -33,8 +33,9 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from avatarkit import Store, durations, frames, schema, stages
+from avatarkit import Store, durations, stages
 from avatarkit.models import STAGES
+from avatarkit.store import frames, tables
 
 PERSONAS = 117_000
 IN_ORDER = "persona_id, first_seen_us, id"
@@ -86,7 +87,7 @@ def build(path: Path) -> pd.DataFrame:
     to = np.where(at_end, first, np.maximum(until_us, first))
 
     def us(hours: np.ndarray) -> list[int]:
-        return (schema.to_us(start) + np.round(hours * 3.6e9).astype("int64")).tolist()
+        return (tables.to_us(start) + np.round(hours * 3.6e9).astype("int64")).tolist()
 
     order = np.lexsort((rng.random(seen.sum()), first[seen]))
     persona, column, status = (part[seen][order] for part in (persona, column, status))
@@ -112,7 +113,7 @@ def build(path: Path) -> pd.DataFrame:
         strict=True,
     )
     Store(f"sqlite:///{path}", account=ACCOUNT).close()
-    names = [column.name for column in schema.sightings.c if column.name != "id"]
+    names = [column.name for column in tables.sightings.c if column.name != "id"]
     with sqlite3.connect(path) as connection:
         connection.executemany(
             f"INSERT INTO sightings ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",  # noqa: S608

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import chromium as browsers
 import hypothesis
 import platformdirs
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
+
+from support import chromium as browsers
 
 if TYPE_CHECKING:
     from avatarkit import Sandbox

@@ -6,11 +6,11 @@ import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from conftest import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarkit.clock import Clock, ScaledClock, SystemClock
+from conftest import ManualClock
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 

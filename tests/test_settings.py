@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from avatarkit.errors import ConfigError
-from avatarkit.origin import DEFAULT_BASE_URL, check_base_url
-from avatarkit.settings import Settings
+from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url
 
 CANARY = "kanarienvogel-7f3a9c51"
 KEYS = {"api_id": "id-1", "api_key": CANARY}

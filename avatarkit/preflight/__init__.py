@@ -4,7 +4,7 @@
 with the limit and where the limit comes from. A file of any kind ends in a report: a missing,
 damaged or hostile one has a finding that is fatal.
 
-Rooms: ``boxes`` (is the file whole), ``probe`` (decoding), ``picture``, ``sound``, ``faces``
+Rooms: ``mp4_boxes`` (is the file whole), ``decode`` (decoding), ``picture``, ``sound``, ``faces``
 (what each says), ``report`` and ``contact_sheet`` (how it reads).
 """
 
@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avatarkit.errors import ConfigError
+from avatarkit.preflight.findings import Finding, Severity, Source, printable
 from avatarkit.preflight.picture import LONGEST_S
-from avatarkit.preflight.report import Finding, Report, Severity, Source, printable
+from avatarkit.preflight.report import Report
 
 if TYPE_CHECKING:
-    from avatarkit.preflight.boxes import Layout
-    from avatarkit.preflight.probe import Footage
+    from avatarkit.preflight.footage import Footage
+    from avatarkit.preflight.mp4_boxes import Layout
 
 __all__ = ["Finding", "Report", "Severity", "Source", "check"]
 
@@ -64,10 +65,10 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
     if not layout.has_header:
         message = "The file has no header of a video; export or download it again."
         return Report(target, (*findings, _fatal("reading", message, "no header", "a header")))
-    from avatarkit.preflight import probe
+    from avatarkit.preflight import decode
 
     try:
-        footage = probe.read(target)
+        footage = decode.read(target)
     except FileNotFoundError:
         return Report(target, (_missing(target),))
     except Exception as error:  # noqa: BLE001 - a decoder fails in any way on damaged bytes
@@ -91,7 +92,7 @@ def _open(path: Path) -> Layout:
 
     Raises ``FileNotFoundError``, and ``_Unusable`` for every other that is not.
     """
-    from avatarkit.preflight import boxes
+    from avatarkit.preflight import mp4_boxes
 
     name = printable(path.name or str(path))
     try:
@@ -105,7 +106,7 @@ def _open(path: Path) -> Layout:
             message = f"{name} is empty; export or download the video again."
             raise _Unusable(message, "0 bytes", "more than 0 bytes")
         with path.open("rb") as file:
-            layout = boxes.read(file, found.st_size)
+            layout = mp4_boxes.read(file, found.st_size)
     except FileNotFoundError:
         raise
     except PermissionError:
@@ -142,7 +143,7 @@ def _judge(
     path: Path, findings: list[Finding], layout: Layout, footage: Footage, *, is_lipsync: bool
 ) -> Report:
     from avatarkit.preflight import faces, picture, sound
-    from avatarkit.preflight.contact_sheet import Shot
+    from avatarkit.preflight.footage import Box, Shot
 
     reading = _cut_off(layout) if layout.missing_bytes else _reading(footage)
     findings.append(reading)
@@ -168,7 +169,7 @@ def _judge(
     for sample, boxes in zip(samples, found, strict=True):
         scale = sample.colour.shape[0] / sample.gray.shape[0]
         marks = tuple(
-            faces.Box(round(box.x * scale), round(box.y * scale), round(box.size * scale))
+            Box(round(box.x * scale), round(box.y * scale), round(box.size * scale))
             for box in boxes
         )
         shots.append(Shot(sample.time_s, sample.colour, marks))

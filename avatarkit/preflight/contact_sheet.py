@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from avatarkit.preflight.faces import Box
+from avatarkit.preflight.footage import Shot
 
 CELLS = 6
 _HEIGHT = 200
 _GAP = 6
 _BACKGROUND = (255, 255, 255)
 _BOX = (255, 200, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A small upright frame: seconds since the start, RGB, and the faces in its pixels."""
-
-    time_s: float
-    picture: NDArray[np.uint8]
-    faces: tuple[Box, ...] = ()
 
 
 def draw(shots: Sequence[Shot]) -> bytes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from avatarkit.preflight.report import Finding, Severity, Source
+from avatarkit.preflight.findings import Finding, Severity, Source
+from avatarkit.preflight.footage import Box
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,20 +31,6 @@ _AT_ONCE = 2
 """Pictures that are looked at together; the detector leaves Python alone meanwhile."""
 FEWEST = 3
 """Of fewer frames nothing is said: in one, a cup may look like a face."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A square around a face, in pixels."""
-
-    x: int
-    y: int
-    size: int
-
-    def is_centred_in(self, other: Box) -> bool:
-        """True when the middle of this box lies in the other."""
-        x, y = self.x + self.size / 2 - other.x, self.y + self.size / 2 - other.y
-        return 0 <= x <= other.size and 0 <= y <= other.size
 
 
 def find(pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Box, ...]]:

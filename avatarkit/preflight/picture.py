@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from avatarkit.preflight.report import Finding, Severity, Source
+from avatarkit.preflight.findings import Finding, Severity, Source
+from avatarkit.preflight.footage import Box, Footage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from avatarkit.preflight.faces import Box
-    from avatarkit.preflight.probe import Footage
 
 SHORTEST_S, LONGEST_S = 15.0, 300.0
 SHORT_SIDE = 720

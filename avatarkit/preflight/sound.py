@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avatarkit.preflight.report import Finding, Severity, Source
+from avatarkit.preflight.findings import Finding, Severity, Source
+from avatarkit.preflight.footage import Footage, Levels
 
 if TYPE_CHECKING:
     from av import AudioFrame
-
-    from avatarkit.preflight.probe import Footage
 
 SILENT_LUFS = -50.0
 QUIET_LUFS = -35.0
@@ -25,19 +23,6 @@ _BATCH = 32
 """Asking after every frame whether there is a result takes longer than the result."""
 _FULL_SCALE = 0.985
 """Lossy coding smears clipped samples around full scale."""
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """Integrated loudness of the whole, and the share of samples at full scale.
-
-    ``loud_s`` is the time during which it was not silent, of ``seconds``.
-    """
-
-    loudness_lufs: float
-    clipped_share: float
-    seconds: float
-    loud_s: float
 
 
 class Meter:

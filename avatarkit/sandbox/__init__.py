@@ -24,10 +24,10 @@ What can be asked for: outcomes by label (``script.LABELS``), faults (``Sandbox.
 Another process does the same by ``/_sandbox/``; see ``control.Control``.
 """
 
-from avatarkit.sandbox.attached import Attached
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.deliveries import Delivery
-from avatarkit.sandbox.faults import FAULTS
+from avatarkit.sandbox.faults.rules import FAULTS
+from avatarkit.sandbox.personas.deliveries import Delivery
 from avatarkit.sandbox.server import Sandbox
+from avatarkit.sandbox.state.attach import Attached
 
 __all__ = ["FAULTS", "Attached", "Behaviour", "Delivery", "Sandbox"]

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox.attached import instance_at
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.deliveries import DeliveryLog
-from avatarkit.sandbox.faults import Faults
-from avatarkit.sandbox.folder import Folder, Keys, Serving
-from avatarkit.sandbox.heartbeat import Heartbeat, reading_of
-from avatarkit.sandbox.records import Records
+from avatarkit.sandbox.faults.rules import Faults
+from avatarkit.sandbox.personas.deliveries import DeliveryLog
+from avatarkit.sandbox.personas.records import Records
+from avatarkit.sandbox.state.attach import instance_at
+from avatarkit.sandbox.state.files import Folder, Keys, Serving
+from avatarkit.sandbox.state.heartbeat import Heartbeat, reading_of
 
 _DELIVERIES = "deliveries.jsonl"
 
@@ -59,13 +59,13 @@ def run(
 
     Raises ``ConfigError`` or ``OSError``; ``stack`` then holds what is to be undone.
     """
-    from avatarkit.sandbox.api import Api  # what only the one who serves has to load
-    from avatarkit.sandbox.control import Control
-    from avatarkit.sandbox.lives import Lives
-    from avatarkit.sandbox.throttle import Throttle
-    from avatarkit.sandbox.verdicts import Verdicts
-    from avatarkit.sandbox.web import WebServer
-    from avatarkit.sandbox.webhooks import Webhooks
+    from avatarkit.sandbox.personas.status import Lives
+    from avatarkit.sandbox.personas.video_checks import Verdicts
+    from avatarkit.sandbox.personas.webhooks import Webhooks
+    from avatarkit.sandbox.web.app import Api  # what only the one who serves has to load
+    from avatarkit.sandbox.web.asgi_server import WebServer
+    from avatarkit.sandbox.web.control import Control
+    from avatarkit.sandbox.web.rate_limit import Throttle
 
     folder, records, log = Folder(path), Records(path), DeliveryLog(path / _DELIVERIES)
     records.load()
@@ -118,7 +118,7 @@ def run(
 
 
 def _listen(plan: Plan, folder: Folder) -> socket.socket:
-    from avatarkit.sandbox.web import listen
+    from avatarkit.sandbox.web.asgi_server import listen
 
     if plan.port == 0:
         with suppress(ConfigError):  # somebody else may have the port of last time now

@@ -17,14 +17,14 @@ from filelock import FileLock, Timeout
 
 from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox.attached import Attached, attach
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.clocks import ServedClock
-from avatarkit.sandbox.deliveries import Delivery
-from avatarkit.sandbox.faults import Faults, Rule
-from avatarkit.sandbox.folder import LOCK, Folder
-from avatarkit.sandbox.records import Records
+from avatarkit.sandbox.faults.rules import Faults, Rule
+from avatarkit.sandbox.personas.deliveries import Delivery
+from avatarkit.sandbox.personas.records import Records
 from avatarkit.sandbox.running import Plan, Running, run
+from avatarkit.sandbox.state.attach import Attached, attach
+from avatarkit.sandbox.state.clocks import ServedClock
+from avatarkit.sandbox.state.files import LOCK, Folder
 
 logger = logging.getLogger("avatarkit")
 

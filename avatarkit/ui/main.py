@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.ui import running, settings_page, stage_times_page, submit_page, tracker_page
-from avatarkit.words import plain
+from avatarkit.text import plain
+from avatarkit.ui import running
+from avatarkit.ui.pages import settings, stage_times, submit, tracker
 
 
 def main() -> None:
@@ -14,22 +15,22 @@ def main() -> None:
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
     pages = {
         "submit": st.Page(
-            submit_page.show,
+            submit.show,
             title="Submit",
             icon=":material/upload:",
             default=True,
         ),
         "tracker": st.Page(
-            tracker_page.show, title="Tracker", icon=":material/radar:", url_path="tracker"
+            tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
         ),
         "stage_times": st.Page(
-            stage_times_page.show,
+            stage_times.show,
             title="Stage times",
             icon=":material/timer:",
             url_path="stage-times",
         ),
         "settings": st.Page(
-            settings_page.show, title="Settings", icon=":material/tune:", url_path="settings"
+            settings.show, title="Settings", icon=":material/tune:", url_path="settings"
         ),
     }
     st.session_state["main_pages"] = pages

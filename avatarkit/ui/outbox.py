@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.journal import Submission
 from avatarkit.models import PersonaCreate
-from avatarkit.tracker import Tracker
+from avatarkit.store.submissions import Submission
+from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import draft
 
 logger = logging.getLogger("avatarkit")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session, open_session
+from avatarkit.text import plain
 from avatarkit.ui.outbox import Outbox
-from avatarkit.words import plain
 
 logger = logging.getLogger("avatarkit")
 

@@ -8,8 +8,8 @@ import streamlit as st
 
 from avatarkit.models import is_url
 from avatarkit.preflight import Kind, Report, check
+from avatarkit.text import plain
 from avatarkit.ui import draft
-from avatarkit.words import plain
 
 ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
 

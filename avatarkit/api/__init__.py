@@ -1,0 +1,1 @@
+"""The Custom Avatar API over HTTP: one method for each endpoint."""

@@ -1,0 +1,321 @@
+"""The command line, for cron, servers and terminals; the same session as app and notebooks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatarkit.cli.exit_codes import Exit, end, sentences
+from avatarkit.errors import APIError, AvatarkitError
+from avatarkit.models import Gender, Persona, PersonaCreate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from avatarkit.session import Session
+    from avatarkit.tracking.tracker import Tracker
+
+app = typer.Typer(
+    name="avatarkit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Submit custom avatars and follow them for days. Without API keys "
+        "(AVATARKIT_API_ID, AVATARKIT_API_KEY) everything happens in a sandbox on this machine."
+    ),
+    epilog=(
+        "Exit codes: 0 fine, 1 error, 2 wrong usage, 3 failed or rejected, 4 timed out, "
+        "5 a create whose fate is uncertain."
+    ),
+)
+
+
+class Table(StrEnum):
+    """What can be exported."""
+
+    STATUSES = "statuses"
+    STAGE_TIMES = "stage-times"
+    PERCENTILES = "percentiles"
+    ARRIVALS = "arrivals"
+    SIGHTINGS = "sightings"
+    SUBMISSIONS = "submissions"
+
+
+@app.command()
+def submit(
+    creator_name: Annotated[
+        str, typer.Argument(help="Name of the person, at most 255 characters.")
+    ],
+    gender: Annotated[Gender, typer.Option(help="m male, f female, nb non-binary.")],
+    lipsync_input: Annotated[
+        str | None, typer.Option(help="The footage: path of a video file, or its public URL.")
+    ] = None,
+    consent_video: Annotated[
+        str | None, typer.Option(help="The recorded consent: path of a file, or its public URL.")
+    ] = None,
+    video_scene: Annotated[str | None, typer.Option(help="A word for the background.")] = None,
+    keywords: Annotated[str | None, typer.Option(help="Keywords, comma separated.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label; may be repeated.")] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Called when the avatar is ready.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Send although a video looks bad.")
+    ] = False,
+    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until it is ready.")] = 0,
+) -> None:
+    """Submit one avatar, and print its id."""
+    with sentences():
+        request = PersonaCreate(
+            creator_name=creator_name,
+            gender=gender,
+            lipsync_input=lipsync_input,
+            consent_video=consent_video,
+            video_scene=video_scene,
+            keywords=keywords,
+            labels=label or [],
+            webhook_url=webhook_url,
+        )
+        _check_videos(request, force=force)
+    with _session() as session:
+        try:
+            persona = _submit(session.tracker, request)
+        except KeyboardInterrupt:
+            if not session.store.open_submissions():
+                raise AvatarkitError("Interrupted before it was sent; send it again.") from None
+            end(
+                "Interrupted while it was sent: it is not known whether it was created. Do not "
+                "send it again; 'python -m avatarkit reconcile' finds out.",
+                Exit.UNCERTAIN,
+            )
+        typer.echo(persona.id)
+        if wait > 0:
+            session.tracker.wait(persona.id, timeout=wait, on_progress=_tell)
+
+
+@app.command()
+def track(
+    once: Annotated[
+        bool, typer.Option("--once", help="One look at what is due, then end (for cron).")
+    ] = False,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="End when nothing is left to look at.")
+    ] = False,
+) -> None:
+    """Follow every avatar to its end.
+
+    Prints each change of status, and what went wrong in a look; Ctrl-C ends it. Creates whose
+    answer was lost are settled from the account's list, as by 'reconcile'.
+    """
+    from avatarkit.tracking.tracker import RECONCILE_EVERY
+
+    with _session() as session, suppress(KeyboardInterrupt):
+        stop = threading.Event()
+        tracker, store, clock = session.tracker, session.store, session.clock
+        reconcile_at, told = clock.now(), None
+        while True:
+            tracker.last_error = None
+            if clock.now() >= reconcile_at:
+                reconcile_at = clock.now() + RECONCILE_EVERY
+                _reconcile(tracker)
+            for change in tracker.look():
+                reason = f" ({change.failed_reason})" if change.failed_reason else ""
+                story = f"{change.before or 'new'} -> {change.after}{reason}"
+                typer.echo(
+                    f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  "
+                    f"{change.creator_name or ''}  {story}"
+                )
+            if tracker.last_error not in (None, told):
+                typer.echo(tracker.last_error, err=True)
+            told = tracker.last_error
+            if once and told is not None:
+                raise typer.Exit(Exit.ERROR)
+            next_at = store.next_look_at()
+            if once or (until_done and next_at is None):
+                return
+            pause_s = clock.wall_seconds_until(next_at) if next_at else 5.0
+            clock.sleep(min(max(pause_s, 1.0), 5.0), stop)
+
+
+@app.command()
+def reconcile(
+    submission_id: Annotated[
+        str | None, typer.Argument(help="Settle this one by your own word.")
+    ] = None,
+    became: Annotated[str | None, typer.Option(help="It became the avatar of this id.")] = None,
+    never_arrived: Annotated[
+        bool, typer.Option("--never-arrived", help="It was not created.")
+    ] = False,
+) -> None:
+    """Settle creates whose answer was lost.
+
+    Looks for them in the account's list, or takes your word. Nothing is sent again.
+    """
+    with _session() as session:
+        tracker = session.tracker
+        if submission_id is None and (became is not None or never_arrived):
+            raise typer.BadParameter("say which submission; 'reconcile' alone lists them.")
+        if submission_id is not None:
+            if (became is None) != never_arrived:
+                raise AvatarkitError("Say either --became ID or --never-arrived.")
+            tracker.settle(submission_id, became)
+            return
+        for verdict in tracker.reconcile():
+            told = verdict.persona.id if verdict.persona else verdict.reason
+            typer.echo(f"{verdict.submission_id}  {verdict.state}  {told}")
+            for candidate in verdict.candidates:
+                typer.echo(f"    may be {candidate.id}, created {candidate.created_at}")
+        if session.store.open_submissions():
+            raise typer.Exit(Exit.UNCERTAIN)
+
+
+@app.command()
+def status(
+    persona_id: Annotated[
+        str | None, typer.Argument(help="Only this avatar, with its history.")
+    ] = None,
+) -> None:
+    """Print where every avatar stands.
+
+    As it was last seen: the API is asked nothing. "ready" is the range in which 8 of 10 end, from
+    what earlier avatars took, or from the vendor's claim while there are none.
+    """
+    from avatarkit.estimates import eta
+    from avatarkit.reports import tables
+
+    with _session() as session:
+        now = session.clock.now()
+        if persona_id is not None and session.store.persona(persona_id) is None:
+            raise AvatarkitError(
+                f"The log has no avatar {persona_id}; check the id with 'status' alone."
+            )
+        typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        if persona_id is None:
+            personas, sightings = session.store.personas(), session.store.sightings()
+            arrivals = eta.arrivals(sightings, now=now, personas=personas)
+            typer.echo(tables.statuses(personas, sightings, now, arrivals))
+            for one in session.store.open_submissions():
+                typer.echo(
+                    f"uncertain: {one.submission_id}, sent as {one.creator_name}; 'reconcile' "
+                    "finds out what became of it."
+                )
+        else:
+            typer.echo(tables.history(session.store.sightings(persona_id)))
+
+
+@app.command("export")
+def export_table(
+    table: Annotated[Table, typer.Argument(help="What to export.")] = Table.STATUSES,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
+    ] = None,
+) -> None:
+    """Write a table as CSV."""
+    from avatarkit.estimates import durations, eta
+    from avatarkit.history import stages
+    from avatarkit.reports import export
+
+    with _session() as session:
+        store, now = session.store, session.clock.now()
+
+        def visits() -> pd.DataFrame:
+            return stages.visits(store.sightings(), now=now, personas=store.personas())
+
+        frames: dict[Table, Callable[[], pd.DataFrame]] = {
+            Table.STATUSES: store.personas,
+            Table.SIGHTINGS: store.sightings,
+            Table.SUBMISSIONS: store.submissions,
+            Table.STAGE_TIMES: visits,
+            Table.PERCENTILES: lambda: durations.summarize(visits(), interval=True),
+            Table.ARRIVALS: lambda: eta.arrivals(
+                store.sightings(), now=now, personas=store.personas()
+            ),
+        }
+        frame = frames[table]()
+        text = export.to_csv(frame, output)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            typer.echo(f"{len(frame)} rows written to {output}.", err=True)
+
+
+@app.command()
+def sandbox(
+    folder: Annotated[
+        Path | None, typer.Option(help="Where it keeps its data; without it, nothing is kept.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    speed: Annotated[
+        float, typer.Option(max=1_000_000, help="Its seconds for each of yours.")
+    ] = 2400.0,
+) -> None:
+    """Serve the sandbox of the API alone.
+
+    For tests and other programs; Ctrl-C ends it.
+    """
+    from avatarkit.sandbox import Sandbox
+
+    with sentences():
+        if speed <= 0:
+            raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
+        with Sandbox(folder, speed=speed, port=port) as served:
+            typer.echo(f"AVATARKIT_BASE_URL={served.url}")
+            typer.echo(f"AVATARKIT_API_ID={served.api_id}")
+            # The sandbox's own key opens nothing but the sandbox on this machine.
+            typer.echo(f"AVATARKIT_API_KEY={served.api_key}")
+            typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+
+
+def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
+    size = sum(path.stat().st_size for path in request.files.values())
+    if not size:
+        return tracker.submit(request)
+    with typer.progressbar(length=size, label="Sending", file=sys.stderr) as bar:
+        return tracker.submit(request, progress=lambda sent, _: bar.update(sent - bar.pos))
+
+
+def _reconcile(tracker: Tracker) -> None:
+    try:
+        tracker.reconcile()
+    except APIError as error:
+        tracker.last_error = str(error)
+
+
+def _check_videos(request: PersonaCreate, *, force: bool) -> None:
+    from avatarkit import preflight
+
+    unusable = []
+    for field, path in request.files.items():
+        kind: preflight.Kind = "consent" if field == "consent_video" else "lipsync"
+        report = preflight.check(path, kind=kind)
+        for finding in (*report.fatal, *report.warnings):
+            typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
+        if report.fatal:
+            unusable.append(str(path))
+    if unusable and not force:
+        raise AvatarkitError(
+            f"Nothing was sent; mend {' and '.join(unusable)}, or send it with --force."
+        )
+
+
+def _tell(persona: Persona) -> None:
+    typer.echo(f"{persona.id}: {persona.status_text}", err=True)
+
+
+@contextmanager
+def _session() -> Iterator[Session]:
+    from avatarkit.session import open_session
+
+    with sentences(), open_session() as session:
+        yield session

@@ -1,0 +1,1 @@
+"""Percentiles, outcomes and arrivals, from what is known for certain."""

@@ -1,0 +1,1 @@
+"""Sightings into visits of stages, with bounds: what is known for certain."""

@@ -1,0 +1,180 @@
+"""Frames as a person reads them in a terminal and on a page: times as words, no empty marks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from avatarkit.models import STAGES, as_status
+from avatarkit.text import in_words, stage_name, took
+
+HOUR = timedelta(hours=1)
+_SOON = timedelta(seconds=1)
+
+
+def tracking(
+    personas: pd.DataFrame,
+    sightings: pd.DataFrame,
+    now: datetime,
+    arrivals: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """A row a persona, in the order that came.
+
+    Columns: creator_name, status, progress (0 to 1, NaN after a bad end), in_status_for, late
+    (``late`` or empty), ready (see ``ready``), age, last_look, next_look, failed_reason,
+    persona_id; times as words. Late and ready are empty for what has ended, and without
+    ``arrivals``, the frame of ``eta.arrivals``.
+    """
+    since = personas["persona_id"].map(_since(sightings))
+    ended = personas["status"].map(is_terminal).astype(bool)
+    begun = personas["created_at"].fillna(personas["first_seen_at"])
+    coming, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
+    return pd.DataFrame(
+        {
+            "creator_name": personas["creator_name"].fillna(""),
+            "status": personas["status"].map(stage_name),
+            "progress": personas["status"].map(_progress).astype("float64"),
+            "in_status_for": _spans(now - since.mask(ended)),
+            "late": late,
+            "ready": coming,
+            "age": _spans(since.where(ended, now) - begun),
+            "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
+            "next_look": [
+                _next_look(next_at, gone, now)
+                for next_at, gone in zip(personas["next_look_at"], personas["gone"], strict=True)
+            ],
+            "failed_reason": personas["failed_reason"].fillna(""),
+            "persona_id": personas["persona_id"],
+        }
+    )
+
+
+def ready(p10: datetime, p90: datetime, now: datetime) -> str:
+    """The range of an arrival as people say it, in UTC.
+
+    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``; from now on
+    ``may be ready already, else by Thu 26 Nov``.
+    """
+    if already(p10, now):
+        if already(p90, now):
+            return "may be ready already"
+        time = f", {p90:%H:%M}" if p90.date() == p10.date() else ""
+        return f"may be ready already, else by {_day(p90)}{time}"
+    if p10.date() == p90.date():
+        return f"{_day(p10)}, {p10:%H:%M} to {p90:%H:%M}"
+    return f"{_day(p10)} to {_day(p90)}"
+
+
+def already(moment: datetime, now: datetime) -> bool:
+    """Whether a moment of an arrival has come: ``eta`` gives none sooner than in a second."""
+    return moment <= now + _SOON
+
+
+def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
+    """A row a visit: stage, state, took (its bounds in words), entered (by when, in UTC)."""
+    bounds = zip(visits["state"], visits["min_h"], visits["max_h"], strict=True)
+    return pd.DataFrame(
+        {
+            "stage": visits["stage"].map(stage_name),
+            "state": visits["state"].str.replace("_", " "),
+            "took": [took(*bound) for bound in bounds],
+            "entered": visits["entered_before"].dt.strftime("%Y-%m-%d %H:%M").fillna(""),
+        }
+    )
+
+
+def summary(stages: pd.DataFrame) -> pd.DataFrame:
+    """``durations.summarize`` with its hours in words.
+
+    Columns: stage, p10, p25, p50, p75, p90, then, where ``stages`` has the 95 % interval of the
+    median, p50_interval, then n, finished, running, never_seen, note.
+    """
+    words = {
+        name: ["" if pd.isna(hours) else in_words(hours) for hours in stages[f"{name}_h"]]
+        for name in ("p10", "p25", "p50", "p75", "p90")
+    }
+    if "p50_low_h" in stages:
+        bounds = zip(stages["p50_low_h"], stages["p50_high_h"], strict=True)
+        words["p50_interval"] = [
+            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}" for low, high in bounds
+        ]
+    counts = stages[["n", "finished", "running", "never_seen", "note"]]
+    return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})
+
+
+def statuses(
+    personas: pd.DataFrame,
+    sightings: pd.DataFrame,
+    now: datetime,
+    arrivals: pd.DataFrame | None = None,
+) -> str:
+    """The tracked personas as a table of text, newest first; ``arrivals`` as in ``tracking``."""
+    if personas.empty:
+        return "No avatars yet; submit one with 'submit'."
+    rows = tracking(personas, sightings, now, arrivals)
+    columns = ["persona_id", "creator_name", "status", "age", "last_look"]
+    columns += [name for name in ("ready", "late", "failed_reason") if (rows[name] != "").any()]
+    for column in ("creator_name", "failed_reason"):
+        rows[column] = rows[column].str.slice(0, 60)
+    return rows[columns].to_string(index=False, justify="left")
+
+
+def history(sightings: pd.DataFrame) -> str:
+    """The runs of one persona as a table of text, oldest first."""
+    rows = sightings[["status", "first_seen_at", "last_seen_at", "times_seen", "source"]].copy()
+    for column in ("first_seen_at", "last_seen_at"):
+        rows[column] = rows[column].dt.strftime("%Y-%m-%d %H:%M:%SZ")
+    return rows.to_string(index=False, justify="left")
+
+
+def is_terminal(status: str) -> bool:
+    """True for done, failed and rejected."""
+    known = as_status(status)
+    return known is not None and known.is_terminal
+
+
+def _arriving(
+    persona_ids: pd.Series, arrivals: pd.DataFrame | None, now: datetime
+) -> tuple[list[str], list[str]]:
+    if arrivals is None or arrivals.empty:
+        return [""] * len(persona_ids), [""] * len(persona_ids)
+    by_id = arrivals.set_index("persona_id")
+    spans = zip(by_id["p10_at"], by_id["p90_at"], strict=True)
+    words = dict(zip(by_id.index, (ready(*span, now) for span in spans), strict=True))
+    late = set(by_id.index[by_id["late"].to_numpy(dtype=bool)])
+    return (
+        [words.get(one, "") for one in persona_ids],
+        ["late" if one in late else "" for one in persona_ids],
+    )
+
+
+def _day(moment: datetime) -> str:
+    # By hand: %-d is not known everywhere.
+    return f"{moment:%a} {moment.day} {moment:%b}"
+
+
+def _since(sightings: pd.DataFrame) -> pd.Series:
+    return sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
+
+
+def _progress(status: str) -> float:
+    if status == "done":
+        return 1.0
+    if is_terminal(status):
+        return float("nan")
+    known = as_status(status)
+    return STAGES.index(known) / len(STAGES) if known else 0.0
+
+
+def _spans(spans: pd.Series) -> list[str]:
+    return ["" if pd.isna(span) else in_words(max(0.0, span / HOUR)) for span in spans]
+
+
+def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
+    if gone:
+        return "gone from the API"
+    if pd.isna(next_at):
+        return "none"
+    ahead_h = (next_at - now).total_seconds() / 3600
+    return f"in {in_words(ahead_h)}" if ahead_h > 0 else "due"

@@ -1,0 +1,1 @@
+"""The sandbox's personas: their lives, records and webhooks."""

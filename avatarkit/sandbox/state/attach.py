@@ -1,0 +1,79 @@
+"""A sandbox that another process serves, as seen from this one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import psutil
+
+from avatarkit.sandbox.state.clocks import FollowedClock
+from avatarkit.sandbox.state.files import SERVING, read_serving
+
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What is needed to use a sandbox that somebody else serves; ``stop()`` leaves it running.
+
+    ``clock`` shows the time of that sandbox.
+    """
+
+    url: str
+    api_id: str
+    api_key: str = field(repr=False)
+    clock: FollowedClock
+    folder: Path
+
+    @property
+    def is_served(self) -> bool:
+        """True while the process that said so lives; asked often, so nothing is sent for it."""
+        serving = read_serving(self.folder / SERVING)
+        return serving is not None and serving.url == self.url and psutil.pid_exists(serving.pid)
+
+    def stop(self) -> None:
+        """Nothing to do: whoever started the sandbox stops it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def attach(folder: Path) -> Attached | None:
+    """The sandbox that serves ``folder`` now, or None: also when who said so is gone."""
+    path = folder / SERVING
+    serving = read_serving(path)
+    if serving is None or instance_at(serving.url) != serving.instance:
+        return None
+    return Attached(
+        url=serving.url,
+        api_id=serving.keys.api_id,
+        api_key=serving.keys.api_key,
+        clock=FollowedClock(path, serving.reading),
+        folder=folder,
+    )
+
+
+def instance_at(url: str) -> str | None:
+    """Which sandbox answers at ``url``, or None when none does."""
+    try:
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=_TIMEOUT_S
+        )
+        try:
+            connection.request("GET", "/_sandbox/")
+            answer = connection.getresponse()
+            value = json.loads(answer.read(65_536))
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    return value.get("instance") if isinstance(value, dict) else None

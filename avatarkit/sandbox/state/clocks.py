@@ -1,0 +1,76 @@
+"""The sandbox's clock, and the clock of a process that is attached to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from avatarkit.clock import ScaledClock
+from avatarkit.errors import ConfigError
+from avatarkit.sandbox.state.files import Reading, read_serving
+
+
+class ServedClock(ScaledClock):
+    """The clock of a running sandbox; its jumps are written down before anyone sees them."""
+
+    def __init__(self, start: datetime, speed: float) -> None:
+        super().__init__(start, speed)
+        self.forget_hooks()
+
+    def forget_hooks(self) -> None:
+        """From now on nobody is told about jumps."""
+        self.before_jump: Callable[[datetime], None] = lambda _: None
+        self.after_jump: Callable[[], None] = lambda: None
+
+    def advance(self, by: timedelta) -> datetime:
+        """Jump ahead; the moment it shows then. Raises ``ValueError`` for a step back."""
+        if by > timedelta(0):
+            self.before_jump(self.now() + by)
+        moment = super().advance(by)
+        self.after_jump()
+        return moment
+
+
+class FollowedClock(ScaledClock):
+    """Shows what the clock of the sandbox shows that serves a folder, in another process.
+
+    When that sandbox jumps ahead, so does this one; while nobody serves the folder it stands
+    still at what it showed last. It never runs backwards.
+    """
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        super().__init__(reading.start, reading.speed, started_s=reading.started_s)
+        self._path = path
+        self._stamp: tuple[int, int] | None = (-1, -1)
+
+    def now(self) -> datetime:
+        """The moment on this clock: aware, UTC."""
+        self._follow()
+        return super().now()
+
+    def advance(self, by: timedelta) -> datetime:  # noqa: ARG002 - the signature of a clock
+        """Refused with ``ConfigError``: the clock belongs to the sandbox that serves the folder."""
+        raise ConfigError(
+            "This clock belongs to the sandbox in another process; advance it in that process."
+        )
+
+    def _follow(self) -> None:
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+        except OSError:
+            stamp = None
+        if stamp == self._stamp:
+            return
+        serving = read_serving(self._path)
+        with self._lock:
+            self._stamp = stamp
+            reading = serving.reading if serving else Reading(self._latest, None, self._speed)
+            self._start, self._started_s, self._speed = (
+                reading.start,
+                reading.started_s,
+                reading.speed,
+            )
+            if reading.started_s is None:
+                self._latest = max(self._latest, reading.start)

@@ -1,0 +1,1 @@
+"""The sandbox's HTTP: routes, bodies, validation, rate limits."""

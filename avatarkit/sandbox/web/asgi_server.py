@@ -1,0 +1,125 @@
+"""An ASGI application on a socket, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from avatarkit.errors import ConfigError
+from avatarkit.sandbox.faults.injector import TRANSPORT
+
+# Calls in flight get this long to end by themselves once the server stops.
+_GRACE_S = 0.25
+# Longer than the 5 s after which httpx drops idle connections, so that it never uses a dying one.
+_KEEP_ALIVE_S = 65
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound to that address; port 0 is any free one. Raises ``ConfigError``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sends small answers at once instead of waiting for the
+    # client's acknowledgement (TCP_NODELAY), which would cost 40 ms a call.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(socket.SOMAXCONN)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ConfigError(_why(error, host, port)) from None
+    return listener
+
+
+def _why(error: OSError | OverflowError, host: str, port: int) -> str:
+    way_out = "give another port, or 0 for any free one"
+    if isinstance(error, OverflowError):
+        return f"Port {port} does not exist; {way_out}."
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is taken by another program; stop that one, or {way_out}."
+    if error.errno == errno.EACCES:
+        return f"Port {port} on {host} is not allowed to this user; {way_out}."
+    return f"{host} is not an address of this machine; give 127.0.0.1 as host."
+
+
+class WebServer:
+    """Serves ``app`` on ``listener`` from ``start()`` to ``stop()``."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=30,
+            )
+        )
+        # A daemon, so that a program that forgets to stop it can end.
+        self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
+
+    def start(self) -> None:
+        """Return when connections are accepted."""
+        self._thread.start()
+        self._server.settled.wait()
+        if not self._server.started:
+            self._thread.join()
+            raise ConfigError("The sandbox's web server could not start; try again.")
+
+    def stop(self) -> None:
+        """Return when all connections are closed and the thread has ended."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._listener])
+        finally:
+            self._listener.close()
+            self._server.settled.set()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(_GRACE_S, self._abort)
+        await super().shutdown(sockets)
+
+    def _abort(self) -> None:
+        # To the application this is a client that went away, which it has to handle anyway.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+class _Protocol(H11Protocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn's own switch empties the access log of every server in the process.
+        self.access_log = False
+        app: Any = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, TRANSPORT: self.transport}, receive, send)
+
+        self.app = with_transport

@@ -1,0 +1,232 @@
+"""Validates the fields of a create, with the messages of Django REST framework."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from avatarkit.models import VIDEO_FIELDS, Gender
+from avatarkit.sandbox.behaviour import FormLabels, Refusal
+from avatarkit.sandbox.error_responses import Refused
+from avatarkit.sandbox.web.request_body import Body
+
+_REQUIRED = "This field is required."
+_NULL = "This field may not be null."
+_BLANK = "This field may not be blank."
+_NO_STRING = "Not a valid string."
+_NO_URL = "Enter a valid URL."
+_NO_FILE = "The submitted data was not a file. Check the encoding type on the form."
+_EMPTY_FILE = "The submitted file is empty."
+
+_NAME_LENGTH = 255
+_WEBHOOK_LENGTH = 200
+_HOST = re.compile(r"(?:(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?!-)[^\W\d_][\w-]{0,61}[^\W_]\.?")
+_SCHEMES = ("http", "https", "ftp", "ftps")
+_MAX_URL = 2048
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A create that is in order. ``videos`` are paths of received files, or URLs."""
+
+    gender: str
+    creator_name: str
+    video_scene: str | None = None
+    keywords: str | None = None
+    labels: tuple[str, ...] = ()
+    webhook_url: str | None = None
+    videos: Mapping[str, Path | str] = field(default_factory=dict)
+
+
+def check(
+    body: Body,
+    *,
+    urls: bool,
+    files: bool = True,
+    labels: FormLabels = "repeated",
+    refusal: Refusal = "fields",
+) -> Wanted:
+    """The create in ``body``. ``urls`` and ``files`` say in which ways videos may be given.
+
+    Raises ``Refused`` (400) with all messages, in the shape of ``refusal``; unknown fields are
+    ignored.
+
+    Source: the contract (required fields, enum, lengths, nullability).
+    """
+    if not body.is_form and not isinstance(body.json, dict):
+        kind = type(body.json).__name__
+        text = f"Invalid data. Expected a dictionary, but got {kind}."
+        raise Refused(400, {"non_field_errors": [text]})
+    form = _Fields(body, commas=labels == "commas")
+    wanted = Wanted(
+        gender=form.gender(),
+        creator_name=form.text("creator_name", max_length=_NAME_LENGTH, required=True) or "",
+        video_scene=form.text("video_scene", max_length=_NAME_LENGTH),
+        keywords=form.text("keywords", max_length=_NAME_LENGTH),
+        labels=form.labels(),
+        webhook_url=form.text("webhook_url", max_length=_WEBHOOK_LENGTH, url=True),
+        videos=form.videos(urls=urls, files=files),
+    )
+    if form.errors and refusal == "fields":
+        raise Refused(400, form.errors)
+    if form.errors:
+        said = [f"{name}: {text}" for name, text in _flat(form.errors)]
+        raise Refused(400, said if refusal == "list" else {"detail": said[0]})
+    return wanted
+
+
+def _flat(errors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, messages in errors.items():
+        lists = messages.values() if isinstance(messages, dict) else [messages]
+        yield from ((name, text) for texts in lists for text in texts)
+
+
+def is_valid_url(value: str) -> bool:
+    """Whether Django's validator would take it: a scheme, a host with a dot, no spaces."""
+    if len(value) > _MAX_URL or any(c.isspace() or not c.isprintable() for c in value):
+        return False
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if parts.scheme.lower() not in _SCHEMES or not host or len(host) > 253:
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost" or _HOST.fullmatch(host) is not None
+    return True
+
+
+class _Fields:
+    def __init__(self, body: Body, *, commas: bool) -> None:
+        self._body = body
+        self._commas = commas
+        self.errors: dict[str, Any] = {}
+
+    def _value(self, name: str) -> Any:
+        if self._body.is_form:
+            return self._body.values.get(name, [_MISSING])[-1]
+        return self._body.json.get(name, _MISSING)
+
+    def gender(self) -> str:
+        value = self._value("gender")
+        if value is _MISSING:
+            self.errors["gender"] = [_REQUIRED]
+        elif value is None:
+            self.errors["gender"] = [_NULL]
+        elif isinstance(value, str) and value in set(Gender):
+            return value
+        else:
+            self.errors["gender"] = [f'"{_printable(value)}" is not a valid choice.']
+        return ""
+
+    def text(
+        self, name: str, *, max_length: int, required: bool = False, url: bool = False
+    ) -> str | None:
+        value = self._value(name)
+        if value is _MISSING or value is None:
+            if required:
+                self.errors[name] = [_REQUIRED if value is _MISSING else _NULL]
+            return None
+        text, messages = _clean(value)
+        if not messages and not text:
+            if required:
+                self.errors[name] = [_BLANK]
+            return text
+        if len(text) > max_length:
+            messages.append(f"Ensure this field has no more than {max_length} characters.")
+        if url and messages[:1] != [_NO_STRING] and not is_valid_url(text):
+            messages.append(_NO_URL)
+        if messages:
+            self.errors[name] = messages
+        return text
+
+    def labels(self) -> tuple[str, ...]:
+        values = self._label_values()
+        if values is _MISSING:
+            return ()
+        if values is None:
+            self.errors["labels"] = [_NULL]
+            return ()
+        if not isinstance(values, list):
+            kind = type(values).__name__
+            self.errors["labels"] = [f'Expected a list of items but got type "{kind}".']
+            return ()
+        cleaned = [("", [_NULL]) if value is None else _clean(value) for value in values]
+        bad = {
+            str(number): messages or [_BLANK]
+            for number, (text, messages) in enumerate(cleaned)
+            if messages or not text
+        }
+        if bad:
+            self.errors["labels"] = bad
+        return tuple(text for text, _ in cleaned)
+
+    def _label_values(self) -> Any:
+        if not self._body.is_form:
+            return self._value("labels")
+        values = self._body.values
+        if "labels" in values and self._commas:
+            text = str(values["labels"][-1])
+            return text.split(",") if text.strip() else []
+        if "labels" in values:
+            return values["labels"]
+        # The framework reads labels[0]=…&labels[1]=… of a form as a list too.
+        numbered = {
+            int(match[1]): values[match[0]][-1]
+            for match in (re.fullmatch(r"labels\[([0-9]{1,9})\]", name) for name in values)
+            if match
+        }
+        return [numbered[number] for number in sorted(numbered)] if numbered else _MISSING
+
+    def videos(self, *, urls: bool, files: bool) -> dict[str, Path | str]:
+        found: dict[str, Path | str] = {}
+        for name in VIDEO_FIELDS:
+            received = self._body.files.get(name)
+            if received is not None and files:
+                if received.size == 0:
+                    self.errors[name] = [_EMPTY_FILE]
+                found[name] = received.path
+                continue
+            value = self._value(name)
+            if value is _MISSING or value is None or (value == "" and (urls or self._body.is_form)):
+                continue
+            if not urls:
+                self.errors[name] = [_NO_FILE]
+            elif not isinstance(value, str):
+                self.errors[name] = [_NO_STRING]
+            elif not is_valid_url(value.strip()):
+                self.errors[name] = [_NO_URL]
+            else:
+                found[name] = value.strip()
+        return found
+
+
+def _clean(value: Any) -> tuple[str, list[str]]:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return "", [_NO_STRING]
+    text = str(value).strip()
+    messages = []
+    if "\0" in text:
+        messages.append("Null characters are not allowed.")
+    surrogate = next((ord(c) for c in text if 0xD800 <= ord(c) <= 0xDFFF), None)
+    if surrogate is not None:
+        messages.append(f"Surrogate characters are not allowed: U+{surrogate:X}.")
+    return text, messages
+
+
+def _printable(value: Any) -> str:
+    try:
+        text = str(value)
+    except RecursionError:  # JSON nested just deep enough to be read
+        text = type(value).__name__
+    # A lone surrogate cannot be sent back in UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")

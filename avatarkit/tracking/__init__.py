@@ -1,0 +1,1 @@
+"""When to poll, when to send, and what became of it."""

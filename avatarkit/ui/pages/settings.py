@@ -1,0 +1,57 @@
+"""The Settings page: what is connected to what, and whether the tracker is alive."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import streamlit as st
+
+from avatarkit.text import in_words
+from avatarkit.ui import running
+
+HOUR = timedelta(hours=1)
+HOW_TO_GO_LIVE = """
+Set both keys and restart the app. They are read, in this order, from the environment, a file
+`.env`, or `.streamlit/secrets.toml` (an example lies beside it):
+
+```
+AVATARKIT_API_ID=…
+AVATARKIT_API_KEY=…
+```
+
+Live data goes to a database of its own; what the sandbox knows stays with the sandbox.
+"""
+
+
+def show() -> None:
+    """The page."""
+    _live()
+    session = running.get().session
+    if session.sandbox is not None:
+        with st.expander("Use the live account", icon=":material/cloud:"):
+            st.markdown(HOW_TO_GO_LIVE)
+
+
+def masked(api_id: str) -> str:
+    """Enough of an id to recognise it, not enough to use it."""
+    return f"{api_id[:4]}…{api_id[-2:]}" if len(api_id) > 8 else "…"
+
+
+@st.fragment(run_every=2)
+def _live() -> None:
+    session = running.get().session
+    tracker, settings = session.tracker, session.settings
+    now = session.clock.now()
+    pass_at = tracker.last_pass_at
+    rows = {
+        "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
+        "Base URL": session.client.base_url,
+        "API id": masked(session.client.api_id),
+        "Database": session.store.url,
+        "Data folder": str(settings.folder),
+        "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
+        "Tracker": "alive" if tracker.alive else "not running: restart the app",
+        "Last pass": f"{in_words((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
+        "Last error": tracker.last_error or "none",
+    }
+    st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)

@@ -1,0 +1,328 @@
+"""The command line, run for real against the sandbox in the data folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from avatarkit import PersonaCreate, Settings, Store, errors, open_session
+from avatarkit.cli import commands
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(commands.app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox in which a life takes seconds."""
+    monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "100000")
+
+
+@pytest.mark.usefixtures("quick")
+class TestTheWholeStory:
+    def test_submit_track_status_export(self, talking_head: Path, tmp_path: Path) -> None:
+        """A video is submitted, tracked to its end, listed, and exported as CSV."""
+        sent = run(
+            "submit", "Ada", "--gender", "f", "--lipsync-input", talking_head,
+            "--label", "sandbox:done", "--label", "x",
+        )  # fmt: skip
+        assert sent.exit_code == 0, sent.output
+        persona_id = sent.stdout.strip()
+
+        tracked = run("track", "--until-done")
+        assert tracked.exit_code == 0, tracked.output
+        assert f"{persona_id}  Ada" in tracked.stdout
+        assert "-> done" in tracked.stdout
+
+        listed = run("status")
+        assert "sandbox account" in listed.stdout
+        assert persona_id in listed.stdout
+        history = run("status", persona_id)
+        assert "pending" in history.stdout
+        assert "done" in history.stdout
+
+        exported = run("export")
+        frame = pd.read_csv(io.StringIO(exported.stdout))
+        assert list(frame["persona_id"]) == [persona_id]
+        assert list(frame["status"]) == ["done"]
+        assert json.loads(frame["labels"][0]) == ["sandbox:done", "x"]
+        for table in ("stage-times", "percentiles", "sightings", "submissions"):
+            path = tmp_path / f"{table}.csv"
+            assert run("export", table, "--output", path).exit_code == 0
+            assert len(pd.read_csv(path)) >= 1
+
+    def test_when_each_is_ready(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The table has a range for what runs, and the CSV says what it rests on."""
+        monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "1")
+        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+        listed = run("status")
+        assert "ready" in listed.stdout
+        assert " to " in listed.stdout
+        path = tmp_path / "arrivals.csv"
+        assert run("export", "arrivals", "--output", path).exit_code == 0
+        assert pd.read_csv(path)["basis"].tolist() == ["the vendor's claim, not your data"]
+
+    def test_submit_and_wait(self) -> None:
+        """--wait ends with the persona; the exit code tells how."""
+        done = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", "--wait", "60")
+        assert done.exit_code == commands.Exit.FINE, done.output
+        failed = run("submit", "Bo", "--gender", "m", "--label", "sandbox:failed", "--wait", "60")
+        assert failed.exit_code == commands.Exit.ENDED_BADLY
+        assert "failed: " in failed.stderr
+        slow = run("submit", "Cy", "--gender", "nb", "--wait", "0.01")
+        assert slow.exit_code == commands.Exit.TIMED_OUT
+
+    def test_track_once_looks_once(self) -> None:
+        """--once is one pass, for cron."""
+        run("submit", "Ada", "--gender", "f")
+        assert run("track", "--once").exit_code == 0
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "code", "sentence"),
+        [
+            (["submit", "A", "--gender", "x"], 2, "x"),
+            (["submit", "A"], 2, "gender"),
+            (["submit", "A" * 256, "--gender", "m"], 2, "at most 255 characters"),
+            (["submit", "A", "--gender", "m", "--label", ""], 2, "label must not be empty"),
+            (["submit", "A", "--gender", "m", "--webhook-url", "nope"], 2, "URL"),
+            (["submit", "A", "--gender", "m", "--lipsync-input", "no.mp4"], 2, "does not exist"),
+            (["submit", "A", "--gender", "m", "--lipsync-input", "."], 2, "is a directory"),
+            (["status", "nobody"], 1, "nobody"),
+            (["sandbox", "--speed", "0"], 1, "speed must be positive"),
+            (["export", "nonsense"], 2, "nonsense"),
+        ],
+    )
+    def test_it_is_a_sentence_and_an_exit_code(
+        self, arguments: list[str], code: int, sentence: str
+    ) -> None:
+        """What a person gets wrong is said in a sentence, with no traceback."""
+        result = run(*arguments)
+        assert result.exit_code == code, result.output
+        assert sentence in result.stderr
+        assert "Traceback" not in result.output
+
+    def test_a_look_that_fails_is_said_once_and_an_exit_code(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For cron: wrong keys are a sentence and exit code 1, not silence."""
+        monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "100000")
+        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+
+        def refuse(*_: object, **__: object) -> None:
+            raise errors.AuthError(
+                "The API did not accept the API id and key; check both.",
+                method="GET",
+                url="",
+                status_code=401,
+            )
+
+        monkeypatch.setattr("avatarkit.api.client.Client.get_persona", refuse)
+        result = run("track", "--once")
+        assert result.exit_code == 1
+        assert result.stderr.count("did not accept the API id and key") == 1
+
+    @pytest.mark.parametrize(
+        ("raised", "said"),
+        [
+            (KeyboardInterrupt(), "Interrupted while it was sent"),
+            (
+                errors.ConnectionFailed("It broke off.", method="POST", url="u", maybe_sent=True),
+                "Do not send it again; 'python -m avatarkit reconcile' finds out",
+            ),
+        ],
+    )
+    def test_a_create_whose_fate_is_uncertain_has_a_code_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, raised: BaseException, said: str
+    ) -> None:
+        """Ctrl-C in the middle of an upload is as uncertain as a broken connection."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise raised
+
+        monkeypatch.setattr("avatarkit.api.client.Client.create_persona", fail)
+        result = run("submit", "Ada", "--gender", "f")
+        assert result.exit_code == 5
+        assert said in result.stderr
+        assert "reconcile()" not in result.stderr
+        assert "uncertain:" in run("status").stdout
+
+    def test_an_interrupt_before_it_is_sent_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing left, so nothing is uncertain."""
+
+        def interrupt(_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("avatarkit.api.client.Client.persona_quota", interrupt)
+        result = run("submit", "Ada", "--gender", "f")
+        assert (result.exit_code, "before it was sent" in result.stderr) == (1, True)
+
+    def test_names_that_are_no_text_are_a_sentence(self, tmp_path: Path) -> None:
+        """A terminal may hand over bytes that are no UTF-8."""
+        path = tmp_path / "e\udcff.mp4"
+        path.touch()
+        for arguments in (
+            ("submit", "A\udcff", "--gender", "f"),
+            ("submit", "Ada", "--gender", "f", "--lipsync-input", str(path)),
+            ("status", "A\udcff"),
+        ):
+            result = run(*arguments)
+            assert result.exit_code in (1, 2)
+            assert isinstance(result.exception, SystemExit)
+
+    def test_all_videos_are_looked_at_before_it_says_no(self, tmp_path: Path) -> None:
+        """What is wrong with the consent is said as well."""
+        for name in ("a.mp4", "b.mp4"):
+            (tmp_path / name).write_text("no video")
+        files = ("--lipsync-input", tmp_path / "a.mp4", "--consent-video", tmp_path / "b.mp4")
+        result = run("submit", "Ada", "--gender", "f", *files)
+        assert result.exit_code == 1
+        assert "lipsync_input: fatal" in result.stderr
+        assert "consent_video: fatal" in result.stderr
+
+    def test_a_word_about_no_submission_is_wrong_usage(self) -> None:
+        """--never-arrived without an id would settle nothing."""
+        assert run("reconcile", "--never-arrived").exit_code == 2
+        assert run("sandbox", "--speed", "1e300").exit_code == 2
+
+    def test_a_text_file_named_mp4_is_not_sent(self, tmp_path: Path) -> None:
+        """A file that is no video is stopped before it is sent; --force sends it."""
+        path = tmp_path / "notes.mp4"
+        path.write_text("not a video " * 100)
+        result = run("submit", "Ada", "--gender", "f", "--lipsync-input", path)
+        assert result.exit_code == 1
+        assert "--force" in result.stderr
+        assert run("status").stdout.strip().endswith("submit one with 'submit'.")
+        forced = run("submit", "Ada", "--gender", "f", "--lipsync-input", path, "--force")
+        assert forced.exit_code == 0, forced.output
+
+    def test_one_key_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One key without the other is a sentence that names the missing one."""
+        monkeypatch.setenv("AVATARKIT_API_ID", "only-one")
+        result = run("status")
+        assert result.exit_code == 1
+        assert "AVATARKIT_API_KEY" in result.stderr
+
+    def test_a_port_that_is_taken(self) -> None:
+        """A taken port is a sentence that names it."""
+        import socket
+
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = str(taken.getsockname()[1])
+            result = run("sandbox", "--port", port)
+        assert result.exit_code == 1
+        assert port in result.stderr
+
+    def test_a_database_that_cannot_be_opened(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A database in a folder that is not there is a sentence."""
+        monkeypatch.setenv("AVATARKIT_DATABASE_URL", f"sqlite:///{tmp_path}/no/such/x.db")
+        result = run("status")
+        assert result.exit_code == 1
+        assert "cannot be opened" in result.stderr
+
+
+class TestReconcile:
+    def test_tracking_settles_what_a_killed_program_left(self) -> None:
+        """A create that was being sent is found in the list by the next look, and listed before."""
+        with open_session() as session:
+            store, sent_at = session.store, session.clock.now()
+            request = PersonaCreate(creator_name="Ada", gender="f")
+            submission_id = store.prepare(request, sent_at)
+            store.sending(submission_id, sent_at)
+            made = session.client.create_persona(request).id
+            store.uncertain(submission_id, session.clock.now(), "It broke.")
+        assert f"uncertain: {submission_id}" in run("status").stdout
+        assert run("track", "--once").exit_code == 0
+        assert made in run("status").stdout
+
+    def test_nothing_to_settle(self) -> None:
+        """Without uncertain creates it ends well and says nothing."""
+        result = run("reconcile")
+        assert (result.exit_code, result.stdout) == (0, "")
+
+    def test_it_is_settled_by_looking_or_by_a_word(self) -> None:
+        """What was made is found; of two that fit a person names the one, or says never."""
+        ids = []
+        with open_session() as session:
+            store, sent_at = session.store, session.clock.now()
+            for _ in range(2):
+                request = PersonaCreate(creator_name="Ada", gender="f")
+                ids.append(store.prepare(request, sent_at))
+                store.sending(ids[-1], sent_at)
+            made = session.client.create_persona(PersonaCreate(creator_name="Ada", gender="f")).id
+            # After it was made: an hour of this clock is a second and a half.
+            broke_at = session.clock.now()
+            for submission_id in ids:
+                store.uncertain(submission_id, broke_at, "It broke.")
+        first = run("reconcile")
+        assert first.exit_code == commands.Exit.UNCERTAIN
+        assert f"may be {made}" in first.stdout
+        assert run("reconcile", ids[0]).exit_code == 1
+        assert run("reconcile", ids[0], "--became", made).exit_code == 0
+        assert run("reconcile", ids[1], "--never-arrived").exit_code == 0
+        assert run("reconcile").exit_code == 0
+        exported = pd.read_csv(io.StringIO(run("export", "submissions").stdout))
+        assert sorted(exported["state"]) == ["accepted", "refused"]
+
+
+def test_help_reads_well() -> None:
+    """--help lists the commands, what they do, and the exit codes."""
+    result = run("--help")
+    assert result.exit_code == 0
+    for word in ("submit", "track", "status", "export", "sandbox", "Exit codes"):
+        assert word in result.stdout
+
+
+def test_the_module_serves_the_sandbox_alone() -> None:
+    """python -m avatarkit sandbox serves until it is interrupted, and prints how to reach it."""
+    import httpx
+
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "avatarkit", "sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(Path(commands.__file__).parents[2]),
+        },
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline().strip() for _ in range(3)]
+    given = dict(line.split("=", 1) for line in lines)
+    answer = httpx.get(
+        given["AVATARKIT_BASE_URL"] + "/api/personas_v2/count/",
+        headers={"X-API-ID": given["AVATARKIT_API_ID"], "X-API-KEY": given["AVATARKIT_API_KEY"]},
+    )
+    assert answer.json() == {"max_count": 100, "current_count": 0}
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+
+
+def test_nothing_is_kept_of_a_refused_submission() -> None:
+    """Wrong usage leaves no record at all."""
+    run("submit", "A", "--gender", "m", "--lipsync-input", "no.mp4")
+    settings = Settings()
+    if settings.folder.exists():
+        with Store(settings.store_url) as store:
+            assert store.submissions().empty

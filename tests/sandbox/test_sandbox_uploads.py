@@ -1,0 +1,381 @@
+"""Videos that are uploaded to the sandbox: streamed to disk, looked at, and served again."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import av
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from avatarkit import Client, PersonaCreate
+from avatarkit.sandbox import Sandbox
+from avatarkit.sandbox.footage import talking_head
+from avatarkit.sandbox.personas.previews import STILLS, save_stills
+from avatarkit.sandbox.web import request_body
+
+if TYPE_CHECKING:
+    from conftest import ManualClock
+
+FILES = "/api/personas_v2/"
+ADA = {"gender": "f", "creator_name": "Ada"}
+BOUNDARY = "multipart/form-data; boundary=b"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of a talking head, small."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return talking_head(path, seconds=1, width=128, height=192, fps=10)
+
+
+@pytest.fixture
+def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
+    """A sandbox on the manual clock."""
+    with Sandbox(clock=manual_clock) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def api(served: Sandbox) -> Iterator[httpx.Client]:
+    """A bare client of it."""
+    keys = {"X-API-ID": served.api_id, "X-API-KEY": served.api_key}
+    with httpx.Client(base_url=served.url, headers=keys, trust_env=False) as client:
+        yield client
+
+
+def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
+    """The answer to a create with these files that asks to end as done."""
+    answer = api.post(FILES, data={**ADA, "labels": ["sandbox:done"]}, files=files)
+    assert answer.status_code == 201, answer.text
+    return cast(dict[str, Any], answer.json())
+
+
+def left_behind(sandbox: Sandbox) -> list[Path]:
+    """All files that belong to a persona or came in, in the folder of that sandbox.
+
+    Without the verdict on them, which comes at a time of its own.
+    """
+    places = (sandbox.folder / "personas", sandbox.folder / "incoming")
+    found = [path for place in places for path in place.rglob("*")]
+    return [path for path in found if "verdict" not in path.name]
+
+
+def end_of(api: httpx.Client, clock: ManualClock, persona_id: str) -> dict[str, Any]:
+    """What that persona has become after five days."""
+    clock.advance(timedelta(days=5))
+    return cast(dict[str, Any], api.get(f"/api/personas/{persona_id}/").json())
+
+
+class TestArriving:
+    """From the body to the disk."""
+
+    def test_a_file_arrives_whole_and_is_served_again(
+        self, api: httpx.Client, served: Sandbox
+    ) -> None:
+        """Bytes of any kind and length come back from lipsync_input_url as they were sent."""
+        content = np.random.default_rng(1).bytes(3 * 1024 * 1024 + 17) + b"\r\n--b\r\n"
+        created = upload(api, lipsync_input=("../../x.MP4", content, "video/mp4"))
+        url = created["lipsync_input_url"]
+        assert url == created["lipsync_input"]
+        answer = httpx.get(url, trust_env=False)
+        assert (answer.content == content, answer.headers["content-type"]) == (True, "video/mp4")
+        part = httpx.get(url, headers={"Range": "bytes=1-3"}, trust_env=False)
+        assert (part.status_code, part.content) == (206, content[1:4])
+        names = {path.name for path in left_behind(served)}
+        assert names == {created["id"], "lipsync_input.mp4", "persona.json"}
+
+    @pytest.mark.parametrize(
+        ("name", "declared"),
+        [
+            ("a.mov", "video/quicktime"),
+            ("a.html", "application/octet-stream"),
+            ("a", "application/octet-stream"),
+        ],
+    )
+    def test_a_file_is_served_as_nothing_that_runs(
+        self, api: httpx.Client, name: str, declared: str
+    ) -> None:
+        """Whatever it was called and declared, it is a video or just bytes."""
+        created = upload(api, consent_video=(name, b"<script>", "text/html"))
+        answer = httpx.get(created["consent_video"], trust_env=False)
+        assert answer.headers["content-type"] == declared
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert created["lipsync_input"] is None
+
+    @pytest.mark.parametrize("name", ["persona.json", "..%2F..%2Fkeys.json", "x.mp4"])
+    def test_nothing_else_is_served(self, api: httpx.Client, name: str) -> None:
+        """Only the videos and stills of a persona, and only of those that exist."""
+        created = upload(api, lipsync_input=("a.mp4", b"x"))
+        assert api.get(f"/media/{created['id']}/{name}").status_code == 404
+        assert api.get("/media/unknown/lipsync_input.mp4").status_code == 404
+
+    def test_deleting_removes_the_files(self, api: httpx.Client, served: Sandbox) -> None:
+        """After DELETE nothing of a persona is left on disk."""
+        created = upload(api, lipsync_input=("a.mp4", b"x"))
+        api.delete(f"/api/personas/{created['id']}/")
+        assert left_behind(served) == []
+        assert api.get(created["lipsync_input"]).status_code == 404
+
+    def test_the_last_of_several_counts(self, api: httpx.Client, served: Sandbox) -> None:
+        """As Django does with a field that comes twice."""
+        files = [("lipsync_input", (f"{n}.mov", n.encode())) for n in ("first", "second")]
+        answer = api.post(FILES, data=ADA, files=files)
+        assert httpx.get(answer.json()["lipsync_input"], trust_env=False).content == b"second"
+        assert len(left_behind(served)) == 3
+
+    def test_files_of_other_fields_are_dropped(self, api: httpx.Client, served: Sandbox) -> None:
+        """They are read and written nowhere."""
+        upload(api, portrait=("a.mp4", b"x" * 100))
+        assert [path.name for path in left_behind(served)][1:] == ["persona.json"]
+
+    def test_an_input_that_was_left_empty_is_no_file(self, api: httpx.Client) -> None:
+        """Browsers send such an input as a part with an empty name."""
+        assert upload(api, lipsync_input=("", b""))["lipsync_input"] is None
+
+    def test_an_empty_file_is_refused(self, api: httpx.Client, served: Sandbox) -> None:
+        """400 in the framework's words."""
+        answer = api.post(FILES, data=ADA, files={"lipsync_input": ("a.mp4", b"")})
+        assert answer.json() == {"lipsync_input": ["The submitted file is empty."]}
+        assert left_behind(served) == []
+
+    @pytest.mark.parametrize(
+        ("declared", "body", "said"),
+        [
+            ("multipart/form-data", b"x", "Invalid boundary in multipart: None"),
+            (f"{BOUNDARY}{'b' * 300}", b"x", "Boundary length"),
+            (BOUNDARY, b"--c\r\n", "Expected boundary character"),
+            (
+                BOUNDARY,
+                b'--b\r\nContent-Disposition: form-data; name="lipsync_input"; filename="a.mp4"'
+                b"\r\n\r\nhalf of it",
+                "The body ends before its last boundary",
+            ),
+            (BOUNDARY, b"--b\r\nContent-Disposition: form-data\r\n\r\n", "A part has no name"),
+        ],
+    )
+    def test_a_malformed_body_is_said(
+        self, api: httpx.Client, served: Sandbox, declared: str, body: bytes, said: str
+    ) -> None:
+        """400 with what is wrong, and nothing is left."""
+        answer = api.post(FILES, content=body, headers={"Content-Type": declared})
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith(f"Multipart form parse error - {said}")
+        assert left_behind(served) == []
+
+    @pytest.mark.parametrize("stopped", [False, True], ids=["by the client", "by stop"])
+    def test_an_upload_that_breaks_off_leaves_nothing(
+        self, served: Sandbox, caplog: pytest.LogCaptureFixture, stopped: bool
+    ) -> None:
+        """No persona, no file and no complaint when the connection ends in the middle."""
+        parts = (
+            b'--b\r\nContent-Disposition: form-data; name="lipsync_input"; filename="a.mp4"'
+            b"\r\n\r\n" + b"x" * 4_000_000
+        )
+        head = (
+            f"POST {FILES} HTTP/1.1\r\nHost: x\r\nX-API-ID: {served.api_id}\r\n"
+            f"X-API-KEY: {served.api_key}\r\nContent-Type: {BOUNDARY}\r\n"
+            "Content-Length: 9000000\r\n\r\n"
+        )
+        host, port = served.url.removeprefix("http://").split(":")
+        with caplog.at_level(logging.WARNING), socket.create_connection((host, int(port))) as line:
+            line.sendall(head.encode() + parts)
+            until(lambda: any(path.is_file() for path in left_behind(served)))
+            folder = served.folder
+            if stopped:
+                began = time.monotonic()
+                served.stop()
+                assert time.monotonic() - began < 8
+                assert not folder.exists()
+            else:
+                line.close()
+                until(lambda: left_behind(served) == [])
+                served.stop()
+        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+    def test_the_answer_to_a_refused_upload_arrives(self, served: Sandbox, tmp_path: Path) -> None:
+        """Also with a wrong key and a full plan a client that is still sending gets its answer."""
+        video = tmp_path / "a.mp4"
+        video.write_bytes(b"x" * 8_000_000)
+        with video.open("rb") as file:
+            answer = httpx.post(served.url + FILES, files={"lipsync_input": file}, trust_env=False)
+        assert answer.status_code == 401
+
+    def test_a_full_disk_is_said_and_leaves_nothing(
+        self,
+        api: httpx.Client,
+        served: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """500 for the client, one sentence in the log, and no half persona."""
+
+        class Full(io.FileIO):
+            def write(self, _: Any) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        def open_full(path: Path, *_: Any, **__: Any) -> IO[bytes]:
+            return cast(IO[bytes], Full(path, "w"))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(request_body.Path, "open", open_full)
+            answer = api.post(FILES, data=ADA, files={"lipsync_input": ("a.mp4", b"x" * 99)})
+        assert answer.status_code == 500
+        assert caplog.messages == ["The sandbox cannot use its folder: No space left on device."]
+        assert left_behind(served) == []
+        assert upload(api)["process_status"] == "pending"
+
+    def test_the_client_of_avatarkit_gets_its_files_there(
+        self, served: Sandbox, clip: Path
+    ) -> None:
+        """Client and sandbox agree on files, labels and a scene of any letters."""
+        wanted = PersonaCreate(
+            gender="f",
+            creator_name="Žofie 🎬",
+            video_scene="café",
+            labels=["a", "b"],
+            lipsync_input=clip,
+            consent_video=clip,
+        )
+        with Client(served.url, served.api_id, served.api_key) as client:
+            persona = client.create_persona(wanted)
+            assert (persona.creator_name, persona.video_scene) == ("Žofie 🎬", "café")
+            assert persona.labels == ["a", "b"]
+            assert [each.id for each in client.list_personas()] == [persona.id]
+        answer = httpx.get(str(persona.consent_video), trust_env=False)
+        assert answer.content == clip.read_bytes()
+
+
+class TestLooking:
+    """What becomes of a video by what is in it."""
+
+    def test_a_real_video_is_done_and_has_stills(
+        self, api: httpx.Client, manual_clock: ManualClock, clip: Path
+    ) -> None:
+        """It ends as asked for, and the preview images are JPEGs of the promised shapes."""
+        created = upload(
+            api,
+            lipsync_input=("a.mp4", clip.read_bytes()),
+            consent_video=("a.mp4", clip.read_bytes()),
+        )
+        shown = api.get(f"/api/personas/{created['id']}/").json()
+        assert {shown[name] for name in STILLS} == {None}
+        done = end_of(api, manual_clock, created["id"])
+        assert (done["process_status"], done["is_active"]) == ("done", True)
+        for name, size in STILLS.items():
+            answer = httpx.get(done[name], trust_env=False)
+            assert answer.headers["content-type"] == "image/jpeg"
+            with Image.open(io.BytesIO(answer.content)) as still:
+                assert (still.format, still.size) == ("JPEG", size)
+
+    def test_videos_as_urls_live_a_normal_life(
+        self, api: httpx.Client, manual_clock: ManualClock
+    ) -> None:
+        """Nobody fetches them; without stills the previews stay null."""
+        body = {**ADA, "labels": ["sandbox:done"], "lipsync_input": "https://example.com/a.mp4"}
+        created = api.post("/api/personas/", json=body).json()
+        done = end_of(api, manual_clock, created["id"])
+        assert (done["process_status"], done["preview_image_1_1"]) == ("done", None)
+
+    def test_what_is_no_video_has_no_stills(self, tmp_path: Path, clip: Path) -> None:
+        """Of broken, foreign and missing files none are made, and none raises."""
+        whole = clip.read_bytes()
+        media = whole.index(b"mdat")
+        bad = {
+            "header only": whole[:media],
+            "cut": whole[: media + 40],
+            "zeros": whole[: media + 8] + bytes(len(whole) - media - 8),
+            "empty": b"",
+            "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n",
+            "new codec": whole.replace(b"avc1", b"zzz9").replace(b"avcC", b"zzzC"),
+        }
+        for name, content in bad.items():
+            path = tmp_path / name
+            path.write_bytes(content)
+            assert save_stills(path, tmp_path) == (), name
+        assert save_stills(tmp_path / "missing", tmp_path) == ()
+
+    def test_a_sound_alone_has_no_stills(self, tmp_path: Path) -> None:
+        """An MP4 without a picture has none to show."""
+        path = tmp_path / "sound.mp4"
+        with av.open(path, "w") as container:
+            stream = container.add_stream("aac", rate=48_000)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        assert save_stills(path, tmp_path) == ()
+
+    def test_frames_beyond_all_measure_are_not_decoded(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: Path
+    ) -> None:
+        """A file that would fill the memory has no stills by its declared size."""
+        monkeypatch.setattr("avatarkit.sandbox.personas.previews._MAX_PIXELS", 128 * 192 - 1)
+        assert save_stills(clip, tmp_path) == ()
+
+    def test_stills_stand_upright(self, tmp_path: Path, clip: Path) -> None:
+        """A portrait that is stored lying, with a flag to turn it, has upright stills."""
+        lying = tmp_path / "lying.mp4"
+        with av.open(str(clip)) as source, av.open(str(lying), "w") as target:
+            stream = target.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+            for frame in source.decode(video=0):
+                turned = np.rot90(frame.to_ndarray(format="rgb24"))
+                target.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="rgb24")
+                    )
+                )
+            target.mux(stream.encode())
+        turn(lying)
+        images = []
+        for path in (clip, lying):
+            place = tmp_path / path.stem
+            place.mkdir()
+            assert save_stills(path, place) == tuple(STILLS)
+            with Image.open(place / "preview_image_9_16.jpg") as still:
+                images.append(np.asarray(still.convert("L"), np.int16))
+        assert np.abs(images[0] - images[1]).mean() < 6
+
+
+def turn(path: Path) -> None:
+    """Set the rotation flag of the only track of that MP4, so that players turn it clockwise."""
+    content = bytearray(path.read_bytes())
+    one = (1 << 16).to_bytes(4, "big", signed=True)
+    identity = one + bytes(12) + one + bytes(12) + (1 << 30).to_bytes(4, "big")
+    place = content.index(identity, content.index(b"tkhd"))
+    minus = (-(1 << 16)).to_bytes(4, "big", signed=True)
+    clockwise = bytes(4) + one + bytes(4) + minus + bytes(16) + (1 << 30).to_bytes(4, "big")
+    content[place : place + 36] = clockwise
+    path.write_bytes(content)
+
+
+def until(condition: Any, seconds: float = 10) -> None:
+    """Return when the condition holds; an assertion fails if it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.005)
+
+
+def test_a_record_is_json_that_anyone_can_read(
+    api: httpx.Client, served: Sandbox, clip: Path
+) -> None:
+    """What is kept of a persona names its files and its script."""
+    created = upload(api, lipsync_input=("a.mp4", clip.read_bytes()))
+    place = served.folder / "personas" / created["id"]
+    record = json.loads((place / "persona.json").read_text("utf-8"))
+    assert record["videos"] == {"lipsync_input": "lipsync_input.mp4"}
+    assert record["script"]["end"] == "done"

@@ -1,0 +1,150 @@
+"""The main job in a real browser: submit a video, see it reach done, download the CSV."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.journey
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+PATIENCE_MS = 30_000
+LIFE_MS = 90_000
+PHONE = {"width": 390, "height": 1500}
+DESKTOP = {"width": 1280, "height": 1300}
+
+
+@pytest.fixture
+def app_url(tmp_path: Path) -> Iterator[str]:
+    """The app as the README starts it, on a sandbox in which a life takes 9 to 22 seconds."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+    command += ["--server.port", str(port), "--server.headless", "true"]
+    environment = {**os.environ, "AVATARKIT_SANDBOX_SPEED": "20000"}
+    log = tmp_path / "app.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                if httpx.get(f"{url}/_stcore/health").status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.25)
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) is not None
+    said = log.read_text()
+    assert "Traceback" not in said, said
+    assert not list((tmp_path / "data").rglob("sandbox.json")), "the sandbox was not stopped"
+
+
+@pytest.fixture
+def page(chromium: Path) -> Iterator[Page]:
+    """A page of a headless Chromium, as wide as a desktop."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        opened = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+        opened.set_default_timeout(PATIENCE_MS)
+        yield opened
+        browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    """A screenshot at desktop and at phone width."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for suffix, size in (("phone", PHONE), ("desktop", DESKTOP)):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.wait_for_timeout(1_000)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{suffix}.png", full_page=True)
+
+
+def badge(page: Page, text: str) -> Locator:
+    """The badge of that text; its icon is text as well."""
+    return page.locator(".stMarkdownBadge", has_text=text).first
+
+
+def go(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name).first.click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+
+
+def test_from_a_video_to_a_csv(
+    app_url: str, page: Page, talking_head: Path, tmp_path: Path
+) -> None:
+    """A newcomer submits a real MP4, sees it reach done, opens its details, reads the CSV."""
+    page.goto(app_url)
+    expect(page.get_by_role("heading", name="Submit")).to_be_visible()
+    expect(badge(page, "Sandbox")).to_be_visible()
+
+    # What was typed survives a reload.
+    page.get_by_role("textbox", name="Creator name").fill("Ada Lovelace")
+    page.get_by_role("textbox", name="Creator name").press("Enter")
+    page.get_by_role("radio", name="Female").click()
+    page.wait_for_timeout(1_500)
+    page.reload()
+    expect(page.get_by_role("textbox", name="Creator name")).to_have_value("Ada Lovelace")
+
+    page.locator("input[type=file]").first.set_input_files(talking_head)
+    expect(page.get_by_text(talking_head.name).first).to_be_visible()
+    expect(page.get_by_text("checks are fine")).to_be_visible()
+    page.get_by_text("More: scene, keywords").click()
+    page.get_by_role("textbox", name="Labels").fill("sandbox:done")
+    page.get_by_role("textbox", name="Labels").press("Enter")
+    picture(page, "1-submit")
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.get_by_text("Ada Lovelace was submitted as")).to_be_visible()
+    picture(page, "2-submitted")
+
+    page.get_by_role("link", name="Follow it").click()
+    expect(page.get_by_role("heading", name="Tracker", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    picture(page, "3-tracker")
+    expect(badge(page, "Active")).to_be_visible(timeout=LIFE_MS)
+    expect(badge(page, "Done")).to_be_visible()
+    expect(page.locator("canvas, svg.marks").first).to_be_visible()
+    picture(page, "4-done")
+
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download statuses").click()
+    path = tmp_path / "statuses.csv"
+    downloading.value.save_as(path)
+    frame = pd.read_csv(path)
+    assert list(frame["creator_name"]) == ["Ada Lovelace"]
+    assert list(frame["status"]) == ["done"]
+    assert frame["labels"][0] == '["sandbox:done"]'
+
+    go(page, "Stage times")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    picture(page, "5-stage-times")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download stage times").click()
+    downloading.value.save_as(path)
+    visits = pd.read_csv(path)
+    assert set(visits["persona_id"]) == set(frame["persona_id"])
+    assert (visits["max_h"] > 0).all()
+
+    go(page, "Settings")
+    expect(page.get_by_text("alive", exact=True)).to_be_visible()
+    picture(page, "6-settings")
