@@ -320,17 +320,27 @@ class Quota(BaseModel):
         return 0 < self.max_count <= self.current_count
 
 
-def sentence(error: ValidationError) -> str:
-    """What a pydantic error says, as sentences: which field, what is wrong; never the input.
+def complaints(error: ValidationError) -> list[tuple[str, str]]:
+    """Return (field, complaint) of each fault that pydantic found, without the input.
 
-    One for each field, in the order of the fields.
+    The field is "" where the fault is not one field's; a complaint has no full stop.
     """
-    parts = []
+    found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         field = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            parts.append(f"There is no field {field}; check its spelling.")
-            continue
-        text = item["msg"].removeprefix("Value error, ").rstrip(".")
-        parts.append(f"{field}: {text}." if field and not text.startswith(field) else f"{text}.")
-    return " ".join(parts)
+            found.append(("", f"There is no field {field}; check its spelling"))
+        else:
+            found.append((field, item["msg"].removeprefix("Value error, ").rstrip(".")))
+    return found
+
+
+def sentence(error: ValidationError) -> str:
+    """Return what pydantic refused: a sentence for each field, in their order, without the input.
+
+    Such as ``creator_name: Field required.``
+    """
+    return " ".join(
+        f"{field}: {complaint}." if field and not complaint.startswith(field) else f"{complaint}."
+        for field, complaint in complaints(error)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from avatarkit.errors import ConfigError
+from avatarkit.models import complaints
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
 SECRETS_FILE = Path(".streamlit") / "secrets.toml"
@@ -20,12 +22,11 @@ ENV_FILE = Path(".env")
 # Editors on Windows begin a file with a byte order mark, which is no part of the first name.
 _ENCODING = "utf-8-sig"
 
-
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class _SecretsToml(PydanticBaseSettingsSource):
-    """``[avatarkit]`` of the secrets file, or ``AVATARKIT_…`` at its top level."""
+    """Reads ``[avatarkit]`` of the secrets file, or ``AVATARKIT_…`` at its top level."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         raise NotImplementedError  # pragma: no cover - __call__ gives all at once
@@ -56,10 +57,10 @@ class _SecretsToml(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; without keys it stands for the sandbox.
+    """All settings of avatarkit; without keys the sandbox is used.
 
-    Times that end in ``_s`` are wall seconds. Raises ``ConfigError``, one sentence without any
-    key in it, for whatever does not fit.
+    Raises:
+        ConfigError: A setting does not fit; one sentence, without any key in it.
     """
 
     model_config = SettingsConfigDict(
@@ -73,16 +74,31 @@ class Settings(BaseSettings):
     )
 
     api_id: str | None = None
+    """The API id, from the account's settings page; set together with ``api_key``, or neither."""
+
     api_key: SecretStr | None = None
+    """The API key, from the account's settings page. Never shown in a repr, log or error."""
+
     base_url: str = DEFAULT_BASE_URL
-    # Not in the repr, as it can hold a password.
-    database_url: str | None = Field(default=None, repr=False)
+    """Scheme and host of the API, without a path."""
+
+    database_url: str | None = Field(default=None, repr=False)  # it can hold a password
+    """SQLAlchemy's URL of the database with the log; a SQLite file in ``folder`` by default."""
+
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
+    """The folder of databases, uploads and the sandbox's files."""
+
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
+    """Seconds of the sandbox's clock for each wall second."""
+
     connect_timeout_s: Seconds = 10.0
+    """Wall seconds to connect to the API."""
+
     read_timeout_s: Seconds = 60.0
+    """Wall seconds that an answer may take once the request has been sent."""
+
     write_timeout_s: Seconds = 300.0
-    pool_timeout_s: Seconds = 30.0
+    """Wall seconds to send one part of an upload, and that the answer to a create may take."""
 
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
@@ -107,7 +123,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where values come from, the strongest first."""
+        """Return where values come from, the strongest first."""
         return init_settings, env_settings, dotenv_settings, _SecretsToml(settings_cls)
 
     @field_validator("api_id", "api_key", mode="before")
@@ -148,63 +164,85 @@ class Settings(BaseSettings):
 
     @property
     def is_sandbox(self) -> bool:
-        """True when there are no keys: the API is then the sandbox on this machine."""
+        """Whether the sandbox on this machine is used: there are no keys."""
         return self.api_key is None
 
     @property
     def folder(self) -> Path:
-        """Where this mode keeps its files: ``sandbox`` or ``live`` within ``data_dir``."""
+        """The folder of this mode's files: ``sandbox`` or ``live`` within ``data_dir``."""
         return self.data_dir / ("sandbox" if self.is_sandbox else "live")
 
     @property
     def store_url(self) -> str:
-        """The database that is used: ``database_url``, or a SQLite file in ``folder``."""
-        # A ? in a path would begin the options of a URL.
+        """The URL of the database: ``database_url``, or a SQLite file in ``folder``."""
+        # A ? in a path would begin the options of the URL.
         path = quote(str(self.folder / "avatarkit.db"), safe="/\\: ")
         return self.database_url or f"sqlite:///{path}"
 
 
 def _sentence(error: ValidationError) -> str:
-    item = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in item["loc"])
-    text = item["msg"].removeprefix("Value error, ").rstrip(".")
-    if not field or text.startswith(field):
-        return f"{text}."
-    return f"{field} {text[0].lower() + text[1:]}; set AVATARKIT_{field.upper()} to another value."
+    field, complaint = complaints(error)[0]
+    if not field or complaint.startswith(field):
+        return f"{complaint}."
+    complaint = complaint[0].lower() + complaint[1:]
+    return f"{field} {complaint}; set AVATARKIT_{field.upper()} to another value."
 
 
 def check_base_url(value: str) -> str:
-    """The origin alone, in lower case; ``ValueError``, one sentence, for whatever is not one.
+    """Return the origin of a URL in its one spelling: lower case, without a slash at the end.
 
-    Lower case, as the rows of the log belong to a fingerprint of it: one account, one spelling.
+    The rows of the log belong to a fingerprint of it, so one account must have one spelling.
+
+    Raises:
+        ValueError: It is not scheme and host alone; one sentence.
     """
-    text = value.strip().rstrip("/").lower()
-    example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
-    try:
-        parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError(f"base_url is not a URL; {example}") from None
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"base_url has no scheme http or https; {example}")
-    if not parts.hostname or not port_is_fine or any(c.isspace() for c in text):
-        raise ValueError(f"base_url has no host; {example}")
-    if not _can_be_asked(text):
-        raise ValueError(f"base_url has no host that can be looked up; {example}")
-    if parts.username or parts.password:
-        raise ValueError(f"base_url must not hold a user or password; {example}")
-    if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise ValueError(f"base_url has a path or more; {example}")
-    return text
+    origin = value.strip().rstrip("/").lower()
+    fault = _fault_of_origin(origin)
+    if fault:
+        example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
+        raise ValueError(f"base_url {fault}; {example}")
+    return origin
 
 
-def _can_be_asked(url: str) -> bool:
+def _fault_of_origin(origin: str) -> str | None:
     import httpx
 
     try:
-        # Asked for, as httpx decodes a host only then.
-        _ = httpx.URL(url).host
-        (urlsplit(url).hostname or "").encode("idna")
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("http", "https"):
+        return "has no scheme http or https"
+    if not parts.hostname or port == 0 or any(c.isspace() for c in origin):
+        return "has no host"
+    try:
+        _ = httpx.URL(origin).host  # httpx decodes a host only when it is asked for
+        parts.hostname.encode("idna")
     except (httpx.InvalidURL, UnicodeError):
-        return False
-    return True
+        return "has no host that can be looked up"
+    if parts.username or parts.password:
+        return "must not hold a user or password"
+    if parts.path or parts.query or parts.fragment or origin.endswith(("?", "#")):
+        return "has a path or more"
+    return None
+
+
+def is_loopback(url_or_host: str) -> bool:
+    """Return whether a URL, ``//host:port`` or bare host is this machine's loopback address.
+
+    True for 127.0.0.0/8, ::1, their IPv4-mapped forms, and ``localhost``, also with a dot at its
+    end. Other names are not looked up.
+    """
+    host = url_or_host
+    if "//" in host:
+        try:
+            host = urlsplit(host).hostname or ""
+        except ValueError:
+            return False
+    host = host.lower().removesuffix(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -219,7 +219,6 @@ def test_misspelt_argument_is_refused() -> None:
         ("connect_timeout_s", "0"),
         ("read_timeout_s", "-3"),
         ("write_timeout_s", "soon"),
-        ("pool_timeout_s", "0"),
     ],
 )
 def test_number_out_of_range_names_its_variable(

@@ -1,14 +1,12 @@
-"""``Client``: one method for each endpoint of the Custom Avatar API, over httpx."""
+"""``Client``: one method for each endpoint of the Custom Avatar API."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
@@ -16,45 +14,45 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from avatarkit.api import responses
-from avatarkit.api.network import is_loopback, network_transport
-from avatarkit.api.redaction import Blot, out_of_logs
-from avatarkit.api.transport import BoundedTransport, PoliteRetryTransport
-from avatarkit.errors import (
-    ConfigError,
-    ConnectionFailed,
-    NotFound,
-    RequestTimeout,
-    VideoUnreadable,
-)
-from avatarkit.models import Persona, PersonaCreate, Quota, check_file
-from avatarkit.settings import Settings
+from avatarkit.api.multipart import Progress, open_files
+from avatarkit.api.redaction import Redactor, redact_logs
+from avatarkit.api.transport import Transport, network_transport
+from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, RequestTimeout
+from avatarkit.models import Persona, PersonaCreate, Quota
+from avatarkit.settings import Settings, is_loopback
 
 Model = TypeVar("Model", bound=BaseModel)
-Progress = Callable[[int, int], None]
 
-MOST_PAGES = 1_000
-"""A list that goes on for longer is taken for one without an end."""
+MAX_PAGES = 1_000
+"""A list with more pages is taken for one without an end."""
 
-_LONGEST_ID = 1_000
+_MAX_ID_LENGTH = 1_000
+_SANDBOX_DEADLINE_S = 2.0
 # Failures before the first byte of the request can have left.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime"}
 
 
 class Client:
     """The API of one account.
 
-    What is not given as an argument comes from ``Settings()``; without keys it is a
-    ``ConfigError``. Use it as a context manager, or ``close()`` it. It may be shared by threads.
+    Use it as a context manager, or ``close()`` it. It may be shared by threads. Every method
+    raises an ``APIError`` for whatever goes wrong: ``ConnectionFailed``, a ``StatusError`` by
+    status, ``UnexpectedAnswer``. Idempotent calls are retried on connection errors and on 429,
+    500, 502, 503 and 504; a create never is. Redirects are not followed.
 
-    ``transport`` replaces the network (``httpx.MockTransport(handler)`` in tests); retries stay
-    around it. ``tries`` counts the first one; ``backoff_s`` is the wait before the third try,
-    doubling from there. ``deadline_s`` bounds every call but a create, retries included, in wall
-    seconds.
+    Args:
+        base_url: Scheme and host of the API. What is not given comes from ``Settings()``.
+        api_id: The account's API id.
+        api_key: The account's API key.
+        settings: Instead of the three above.
+        transport: Replaces the network, such as ``httpx.MockTransport(handler)`` in tests;
+            retries and deadlines stay around it.
+        tries: Attempts of an idempotent call, the first included.
+        backoff_s: Wall seconds before the second attempt, with jitter; doubled from there.
+        deadline_s: Wall seconds for every call but a create, retries included.
 
-    Every method raises an ``APIError`` for whatever goes wrong: ``ConnectionFailed``,
-    ``StatusError`` by status, ``UnexpectedAnswer``. Idempotent calls are retried on connection
-    errors and on 429, 500, 502, 503 and 504; a create never is. Redirects are not followed.
+    Raises:
+        ConfigError: There are no keys, or a setting is wrong.
     """
 
     def __init__(
@@ -83,21 +81,15 @@ class Client:
         self.base_url = settings.base_url
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
-        out_of_logs(key)
+        redact_logs(key)
         self._deadline_s = deadline_s
-        read_s, write_s = settings.read_timeout_s, settings.write_timeout_s
-        self._timeout = httpx.Timeout(
-            connect=settings.connect_timeout_s,
-            read=read_s,
-            write=write_s,
-            pool=settings.pool_timeout_s,
-        )
+        self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
+        self._has_answered = False
+        connect_s, write_s = settings.connect_timeout_s, settings.write_timeout_s
+        timeout = httpx.Timeout(connect_s, read=settings.read_timeout_s, write=write_s)
         # The API may store both videos away before it answers a create.
         self._create_timeout = httpx.Timeout(
-            connect=settings.connect_timeout_s,
-            read=max(read_s, write_s),
-            write=write_s,
-            pool=settings.pool_timeout_s,
+            connect_s, read=max(settings.read_timeout_s, write_s), write=write_s
         )
         self._http = httpx.Client(
             base_url=self.base_url,
@@ -107,42 +99,69 @@ class Client:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
             },
-            timeout=self._timeout,
+            timeout=timeout,
             follow_redirects=False,
-            transport=PoliteRetryTransport(
-                BoundedTransport(transport or network_transport(self.base_url), blot=Blot(key)),
+            transport=Transport(
+                transport or network_transport(self.base_url),
+                redact=Redactor(key),
                 tries=tries,
                 backoff_s=backoff_s,
             ),
         )
 
     @property
-    def is_local(self) -> bool:
-        """True when it is this machine that is asked: a sandbox."""
-        return is_loopback(self.base_url)
+    def is_sandbox(self) -> bool | None:
+        """Whether a sandbox of avatarkit answers; None while that is not known.
+
+        False for every address that is not loopback: those are not asked. At a loopback address
+        the sandbox's control route is asked, until something has answered there. What answers
+        without being a sandbox may be a tunnel to the live API, so it stays None.
+        """
+        if self._is_sandbox is None and not self._has_answered:
+            extensions = {"deadline": time.monotonic() + _SANDBOX_DEADLINE_S, "tries": 1}
+            request = self._http.build_request("GET", "/_sandbox/", extensions=extensions)
+            del request.headers["X-API-KEY"]
+            try:
+                response = self._http.send(request)
+            except httpx.HTTPError:
+                return None
+            self._has_answered = True
+            value = responses.json_of(response)
+            if response.is_success and isinstance(value, dict) and "instance" in value:
+                self._is_sandbox = True
+        return self._is_sandbox
 
     @property
     def account(self) -> str:
-        """A fingerprint of base URL and API id: whose personas these are.
+        """A fingerprint of base URL and API id, which says whose personas these are.
 
-        The port of a loopback address is left out, so that a sandbox stays itself wherever it
-        finds a free port; its API id is its own.
+        All loopback addresses count as one, so that a sandbox stays itself wherever it finds a
+        free port; its API id is its own.
         """
         url = httpx.URL(self.base_url)
-        origin = f"{url.scheme}://loopback" if self.is_local else str(url)
+        origin = f"{url.scheme}://loopback" if is_loopback(self.base_url) else str(url)
         return hashlib.sha256(f"{origin}|{self.api_id}".encode()).hexdigest()[:16]
 
     def create_persona(
         self, persona: PersonaCreate, *, progress: Progress | None = None
     ) -> Persona:
-        """Send a create, once, and give the persona that the API made of it.
+        """Send a create, once.
 
         Files go as multipart to ``/api/personas_v2/``, streamed from disk; URLs as JSON to
         ``/api/personas/``; without videos as JSON to ``/api/personas_v2/``.
-        ``progress(sent_bytes, total_bytes)`` is called while files are read.
 
-        Raises ``VideoUnreadable`` before anything is sent; a ``ConnectionFailed`` with
-        ``maybe_sent`` when the API may have read it nevertheless.
+        Args:
+            persona: What to create.
+            progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read, in
+                another thread.
+
+        Returns:
+            The persona as the API answers.
+
+        Raises:
+            VideoUnreadable: A file cannot be read; nothing was sent.
+            ConnectionFailed: With ``maybe_sent`` if the API may have read the create.
+            APIError: For any other answer.
 
         Source: the contract; the vendor's page of ``POST /api/personas/``.
         """
@@ -151,16 +170,22 @@ class Client:
             response = self._send_create(path, json={**persona.fields(), **persona.urls})
         else:
             with ExitStack() as stack:
-                files = _open_files(persona.files, stack, progress)
+                files = open_files(persona.files, stack, progress)
                 response = self._send_create(
                     "/api/personas_v2/", data=persona.fields(), files=files
                 )
         return self._read(response, Persona)
 
     def get_persona(self, persona_id: str, *, deadline_s: float | None = None) -> Persona:
-        """The persona of that id ("Get avatar by ID"). Raises ``NotFound`` among others.
+        """Return one persona ("Get avatar by ID").
 
-        ``deadline_s`` bounds this call, retries included, tighter than the client's own does.
+        Args:
+            persona_id: The persona's id.
+            deadline_s: Wall seconds for this call with its retries, if tighter than the client's.
+
+        Raises:
+            NotFound: The account has no such persona.
+            APIError: For any other failure.
         """
         response = self._call("GET", self._path(persona_id), deadline_s)
         persona = self._read(response, Persona)
@@ -177,11 +202,17 @@ class Client:
         style: str | None = None,
         deadline_s: float | None = None,
     ) -> Iterator[Persona]:
-        """The account's custom avatars, lazily, in the API's order, each once.
+        """Iterate over the account's custom avatars, each once, in the API's order.
 
-        Each filter takes one value or several, comma separated. A bare array is read as well as
-        pages, of which the next is asked for when the one before has been used up.
-        ``deadline_s`` bounds the whole of it, from the first page on.
+        A bare array is read as well as pages; the next page is asked for when the one before has
+        been used up.
+
+        Args:
+            gender: One value or several, comma separated, as for the next three.
+            age_range: Such as ``adult``.
+            location: Such as ``indoor``.
+            style: Such as ``presenter``.
+            deadline_s: Wall seconds for all pages together.
 
         Source: ``GET /api/personas_v2/`` and ``GET /api/personas/paginated/``.
         """
@@ -191,44 +222,36 @@ class Client:
         )
         end = math.inf if deadline_s is None else time.monotonic() + deadline_s
         seen: set[str] = set()
-        for _ in range(MOST_PAGES):
-            left_s = None if deadline_s is None else max(0.0, end - time.monotonic())
-            response = self._call("GET", str(url), left_s)
+        for _ in range(MAX_PAGES):
+            response = self._call("GET", str(url), max(0.0, end - time.monotonic()))
             page = responses.json_of(response)
             items = page.get("results") if isinstance(page, dict) else page
             if not isinstance(items, list):
                 raise responses.unexpected(response, "is not a list of personas")
-            before = len(seen)
+            seen_before = len(seen)
             for item in items:
                 try:
                     persona = Persona.model_validate(item)
                 except ValidationError as error:
-                    raise responses.unexpected(response, responses.misfit(error)) from None
-                # Pages move on while they are read, as somebody creates another.
+                    raise responses.misfit(response, error) from None
+                # Pages shift while they are read if another persona is created meanwhile.
                 if persona.id not in seen:
                     seen.add(persona.id)
                     yield persona
             following = page.get("next") if isinstance(page, dict) else None
             if not following:
                 return
-            if len(seen) == before:
+            if len(seen) == seen_before:
                 raise responses.unexpected(response, "has a next page but nothing new on this one")
-            # Only path and query of the link are used: the keys go to no other host.
-            try:
-                link = httpx.URL(str(following)).raw_path.decode("ascii")
-            except (httpx.InvalidURL, ValueError):
-                link = ""
-            if not link.startswith("/") or link.startswith("//"):
-                raise responses.unexpected(response, "has a broken link to its next page")
-            url = httpx.URL(link)
-        raise responses.unexpected(response, f"has more than {MOST_PAGES:,} pages")
+            url = responses.next_page(response, str(following))
+        raise responses.unexpected(response, f"has more than {MAX_PAGES:,} pages")
 
     def persona_quota(self) -> Quota:
-        """How many custom avatars the account may have, and has."""
+        """Return how many custom avatars the account may have, and has."""
         return self._read(self._call("GET", "/api/personas_v2/count/"), Quota)
 
     def delete_persona(self, persona_id: str) -> None:
-        """Delete the persona of that id. Raises ``NotFound`` among others."""
+        """Delete one persona. Raises ``NotFound`` if the account has no such persona."""
         self._call("DELETE", self._path(persona_id))
 
     def close(self) -> None:
@@ -245,11 +268,11 @@ class Client:
         return f"Client(base_url={self.base_url!r})"
 
     def _path(self, persona_id: str) -> str:
-        # Longer, or half of a surrogate: no URL can hold it.
-        strange = len(persona_id) > _LONGEST_ID or not persona_id.isprintable()
-        if strange or persona_id.strip(". ") == "":
+        # Longer ids, or half of a surrogate, fit in no URL.
+        is_no_id = len(persona_id) > _MAX_ID_LENGTH or not persona_id.isprintable()
+        if is_no_id or persona_id.strip(". ") == "":
             url = f"{self.base_url}/api/personas/"
-            shown = persona_id[:_LONGEST_ID]
+            shown = persona_id[:_MAX_ID_LENGTH]
             message = f"{shown!r} is not the id of a persona; copy the id from the tracker."
             raise NotFound(message, method="GET", url=url, status_code=404)
         return f"/api/personas/{quote(persona_id, safe='')}/"
@@ -261,9 +284,9 @@ class Client:
             response = self._http.request(method, path, extensions=extensions)
         except httpx.HTTPError as error:
             raise self._failure(error, method, path) from None
-        retried = getattr(response.extensions.get("retry"), "attempts_made", 0) > 0
-        if method == "DELETE" and response.status_code == 404 and retried:
-            return response  # an earlier try, whose answer was lost, had deleted it
+        was_retried = response.extensions["attempts"] > 1
+        if method == "DELETE" and response.status_code == 404 and was_retried:
+            return response  # an earlier attempt, whose answer was lost, had deleted it
         responses.raise_for_status(response)
         return response
 
@@ -285,14 +308,14 @@ class Client:
     def _failure(self, error: httpx.HTTPError, method: str, path: str) -> ConnectionFailed:
         url = self.base_url + path
         maybe_sent = not isinstance(error, _NEVER_SENT)
-        created = maybe_sent and method == "POST"
+        is_create = maybe_sent and method == "POST"
         if isinstance(error, httpx.TimeoutException):
-            then = responses.MAY_HAVE_CREATED if created else "try again, or raise the timeouts"
-            message = f"{self.base_url} did not answer in time; {then}."
+            advice = responses.MAY_HAVE_CREATED if is_create else "try again, or raise the timeouts"
+            message = f"{self.base_url} did not answer in time; {advice}."
             return RequestTimeout(message, method=method, url=url, maybe_sent=maybe_sent)
         if maybe_sent:
-            then = responses.MAY_HAVE_CREATED if created else "try again"
-            message = f"The connection to {self.base_url} broke off; {then}."
+            advice = responses.MAY_HAVE_CREATED if is_create else "try again"
+            message = f"The connection to {self.base_url} broke off; {advice}."
         else:
             message = f"{self.base_url} cannot be reached; check the network and base_url."
         return ConnectionFailed(message, method=method, url=url, maybe_sent=maybe_sent)
@@ -302,52 +325,4 @@ class Client:
             # NUL, which JSON may hold and no database as text, becomes U+FFFD.
             return model.model_validate_json(response.content.replace(b"\\u0000", b"\\ufffd"))
         except ValidationError as error:
-            raise responses.unexpected(response, responses.misfit(error)) from None
-
-
-class _ReadWithProgress(io.FileIO):
-    """A file that tells how much of all files has been read."""
-
-    told: Callable[[int], None] | None = None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(-1 if size is None else size) or b""
-        if self.told is not None:
-            self.told(len(data))
-        return data
-
-
-def _open_files(
-    paths: dict[str, Path], stack: ExitStack, progress: Progress | None
-) -> dict[str, tuple[str, _ReadWithProgress, str]]:
-    opened = {}
-    for field, path in paths.items():
-        try:
-            check_file(path)
-            opened[field] = stack.enter_context(_ReadWithProgress(path, "rb"))
-        except ValueError as error:
-            raise VideoUnreadable(f"{field}: {error}", path=path) from None
-        except OSError as error:
-            message = f"{field}: {path} cannot be read ({error.strerror}); check the file."
-            raise VideoUnreadable(message, path=path) from None
-    if progress is not None:
-        total = sum(file.seek(0, io.SEEK_END) for file in opened.values())
-        sent = 0
-
-        def told(count: int) -> None:
-            nonlocal sent
-            sent += count
-            progress(sent, total)
-
-        for file in opened.values():
-            file.seek(0)
-            file.told = told
-    return {
-        field: (_file_name(paths[field]), file, _MIME.get(paths[field].suffix.lower(), "video/mp4"))
-        for field, file in opened.items()
-    }
-
-
-def _file_name(path: Path) -> str:
-    # Not all file systems keep names in UTF-8, and the form of an upload does.
-    return path.name.encode("utf-8", "replace").decode("utf-8")
+            raise responses.misfit(response, error) from None

@@ -1,35 +1,35 @@
-"""Keys are blotted out of whatever others write: answers, their headers, logs of the libraries."""
+"""Redaction of the API key in answers, their headers and the logs of the HTTP libraries."""
 
 from __future__ import annotations
 
 import json
 import logging
 
-IN_ITS_PLACE = "[key]"
-TELLING = 12
-"""A key of so many characters stands in nothing by chance."""
+REDACTED = "[key]"
+LONG_KEY = 12
+"""A key of this many characters occurs in no other text by chance."""
 
 
-class Blot:
-    """Blots one key out, as it is and as JSON writes it."""
+class Redactor:
+    """Replaces one API key in bytes by ``[key]``, as it is and as JSON writes it."""
 
     def __init__(self, key: str) -> None:
-        # Echoed in JSON, quotes and the like of the key are written in another way.
-        self.is_telling = len(key) >= TELLING
+        self.is_long = len(key) >= LONG_KEY
+        # JSON escapes quotes and the like that the key may hold.
         self._forms = [form.encode() for form in sorted({key, json.dumps(key)[1:-1]}, reverse=True)]
 
     def __call__(self, data: bytes) -> bytes:
-        """The data without the key."""
+        """Return the data without the key."""
         for form in self._forms:
-            data = data.replace(form, IN_ITS_PLACE.encode())
+            data = data.replace(form, REDACTED.encode())
         return data
 
     def __repr__(self) -> str:
-        return "Blot()"
+        return "Redactor()"
 
 
-class _InLogs(logging.Filter):
-    """What the HTTP libraries log holds headers and status lines, in which a key may be echoed."""
+class _LogFilter(logging.Filter):
+    """Replaces keys in the headers and status lines that the HTTP libraries log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,24 +39,25 @@ class _InLogs(logging.Filter):
         text = record.getMessage()
         if any(key in text for key in self.keys):
             for key in self.keys:
-                text = text.replace(key, IN_ITS_PLACE)
+                text = text.replace(key, REDACTED)
             record.msg, record.args = text, None
         return True
 
 
-_in_logs = _InLogs()
+_filter = _LogFilter()
+# A filter of a logger does not see the records of the loggers below it.
 _LOGGERS = (
     "httpx",
     "httpcore.connection",
     "httpcore.http11",
+    "httpcore.http2",
     "httpcore.proxy",
-    "httpx_retries.retry",
-    "httpx_retries.transport",
+    "httpcore.socks",
 )
 
 
-def out_of_logs(key: str) -> None:
-    """From now on no log record of the HTTP libraries shows this key."""
-    _in_logs.keys.add(key)
+def redact_logs(key: str) -> None:
+    """Replace this key in all log records of the HTTP libraries from now on."""
+    _filter.keys.add(key)
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_in_logs)
+        logging.getLogger(name).addFilter(_filter)

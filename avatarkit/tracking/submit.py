@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from avatarkit.api.client import Client, Progress
+from avatarkit.api.client import Client
+from avatarkit.api.multipart import Progress
 from avatarkit.clock import Clock
 from avatarkit.errors import (
     AvatarkitError,

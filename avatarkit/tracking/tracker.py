@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 
-from avatarkit.api import network
-from avatarkit.api.client import Client, Progress
+from avatarkit.api.client import Client
+from avatarkit.api.multipart import Progress
+from avatarkit.api.transport import until
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import (
     APIError,
@@ -56,10 +57,10 @@ class Tracker:
         self, client: Client, store: Store, *, clock: Clock | None = None, threads: int = 4
     ) -> None:
         store.bind(client.account)
-        # Whoever opens it: what the sandbox knows and the live data never share a database.
-        store.claim("sandbox" if client.is_local else "live")
         self.client = client
         self.store = store
+        self._is_claimed = False
+        self._claim_store()
         self.clock = clock or SystemClock()
         self.quota: Quota | None = None
         self.last_error: str | None = None
@@ -68,6 +69,16 @@ class Tracker:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+
+    def _claim_store(self) -> None:
+        """Keep the store for sandbox or live data, as soon as it is known which of them answers.
+
+        Raises ``StoreError`` when it holds data of the other kind.
+        """
+        is_sandbox = None if self._is_claimed else self.client.is_sandbox
+        if is_sandbox is not None:
+            self.store.claim("sandbox" if is_sandbox else "live")
+            self._is_claimed = True
 
     def prepare(self, request: PersonaCreate) -> str:
         """Write down that this create is about to be sent; its id, for ``submit``.
@@ -93,6 +104,7 @@ class Tracker:
         ``AvatarkitError`` means that nothing was created; ``PlanFull`` comes before anything is
         sent.
         """
+        self._claim_store()
         submission_id = submission_id or self.prepare(request)
         # Before anything is asked: what is uncertain must not become "send it again" here.
         self.store.take(submission_id)
@@ -145,6 +157,7 @@ class Tracker:
         uncertain = self.store.open_submissions()
         if not uncertain:
             return []
+        self._claim_store()
         verdicts = reconcile.decide(uncertain, self._account(), now)
         for verdict in verdicts:
             self._settle(verdict, now)
@@ -233,7 +246,7 @@ class Tracker:
     ) -> tuple[Change | None, APIError | None]:
         asked_at = self.clock.now()
         try:
-            with network.until(stop):
+            with until(stop):
                 persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
             return self._record(persona, asked_at), None
         except APIError as error:
@@ -262,6 +275,7 @@ class Tracker:
 
     def _record(self, persona: Persona, asked_at: datetime) -> Change | None:
         at = self.clock.now()
+        self._claim_store()
         return self.store.record(
             persona,
             asked_at=asked_at,
@@ -281,7 +295,7 @@ class Tracker:
         A call that is under way then is given up within a second or so; one that is still
         connecting, after the connect timeout.
         """
-        with network.until(stop):
+        with until(stop):
             self._run(stop)
 
     def _run(self, stop: threading.Event) -> None:

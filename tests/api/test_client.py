@@ -24,6 +24,7 @@ from hypothesis import strategies as some
 
 from avatarkit import Client, PersonaCreate, Settings, errors
 from avatarkit.api import transport
+from avatarkit.clock import SystemClock
 
 KEY = "CANARY-key-that-must-never-be-shown"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -122,7 +123,7 @@ class Recorder:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The wall seconds that retries would have slept."""
     seconds: list[float] = []
-    monkeypatch.setattr("httpx_retries.retry.time.sleep", seconds.append)
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, wait_s, stop=None: seconds.append(wait_s))
     return seconds
 
 
@@ -147,14 +148,13 @@ def test_writes_and_creates_have_longer_timeouts() -> None:
         connect_timeout_s=1,
         read_timeout_s=2,
         write_timeout_s=300,
-        pool_timeout_s=4,
     )
     with Client(settings=settings, transport=httpx.MockTransport(record)) as client:
         client.get_persona("a")
         client.create_persona(request_for())
     got, sent = (request.extensions["timeout"] for request in record.requests)
     assert got["read"] == pytest.approx(2)
-    assert sent == {"connect": 1, "read": 300, "write": 300, "pool": 4}
+    assert sent == {"connect": 1, "read": 300, "write": 300, "pool": 1}
 
 
 class TestHeadersAndPaths:

@@ -262,7 +262,7 @@ def test_no_link_leads_the_keys_to_another_host(link: str) -> None:
 def test_pages_without_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither pages of nothing nor ever more personas keep a list going for good."""
     number = iter(range(10**9))
-    monkeypatch.setattr("avatarkit.api.client.MOST_PAGES", 20)
+    monkeypatch.setattr("avatarkit.api.client.MAX_PAGES", 20)
 
     def more(_: httpx.Request) -> httpx.Response:
         at = next(number)
@@ -325,7 +325,7 @@ def test_a_key_in_a_status_line_or_a_header_is_not_logged(
             shown = "".join(traceback.format_exception(caught.value))
             assert KEY not in shown + repr(vars(caught.value))
     logged = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
-    assert "httpx_retries" in logged
+    assert "httpcore" in logged
     assert KEY not in logged
 
 

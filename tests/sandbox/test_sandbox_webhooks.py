@@ -21,7 +21,7 @@ import pytest
 from avatarkit.sandbox import Behaviour, Delivery, Sandbox
 from avatarkit.sandbox.personas import video_checks
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
-from avatarkit.sandbox.personas.webhooks import RETRIES, is_loopback
+from avatarkit.sandbox.personas.webhooks import RETRIES, may_be_called
 
 if TYPE_CHECKING:
     from conftest import ManualClock
@@ -325,7 +325,7 @@ class TestLoopback:
     )
     def test_addresses_are_told_apart(self, url: str, is_here: bool) -> None:
         """Only loopback addresses and localhost are here; other names are not looked up."""
-        assert is_loopback(url) is is_here
+        assert may_be_called(url) is is_here
 
     def test_a_localhost_that_leads_elsewhere_is_not_trusted(
         self, monkeypatch: pytest.MonkeyPatch
@@ -333,13 +333,13 @@ class TestLoopback:
         """What the system says counts, and if it says nothing it is not here."""
         elsewhere = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: elsewhere)
-        assert not is_loopback("http://localhost/")
+        assert not may_be_called("http://localhost/")
 
         def fails(*_: object) -> None:
             raise OSError("no resolver")
 
         monkeypatch.setattr(socket, "getaddrinfo", fails)
-        assert not is_loopback("http://localhost/")
+        assert not may_be_called("http://localhost/")
 
     def test_others_are_logged_as_not_sent(self, manual_clock: ManualClock) -> None:
         """Once, with the reason, and without a connection."""

@@ -99,8 +99,8 @@ def state(tracker: Tracker) -> str:
 
 
 def test_sandbox_and_live_never_share_a_database(tmp_path: Path) -> None:
-    """Not even where somebody wires them by hand: the second one is refused."""
-    answer = httpx.MockTransport(lambda _: httpx.Response(404))
+    """Not even where they are wired by hand: the second one is refused."""
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json={"instance": "a"}))
     with Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
         Tracker(Client("http://127.0.0.1:9", "i", "k", transport=answer), store)
     with (

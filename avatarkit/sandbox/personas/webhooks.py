@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from datetime import timedelta
-from ipaddress import ip_address
 
 import httpx
 
@@ -17,6 +16,7 @@ from avatarkit.sandbox.personas.deliveries import Delivery, DeliveryLog
 from avatarkit.sandbox.personas.lifecycle import Moment
 from avatarkit.sandbox.personas.records import Record, Records
 from avatarkit.sandbox.personas.status import Lives
+from avatarkit.settings import is_loopback
 
 logger = logging.getLogger("avatarkit")
 
@@ -81,7 +81,7 @@ class Webhooks:
         if before and now < before[-1].at + RETRIES[len(before) - 1]:
             return
         code, error = None, None
-        sent = is_loopback(target)
+        sent = may_be_called(target)
         if sent:
             code, error = _post(target, self._body(record, end))
         delivered = code is not None and 200 <= code < 300
@@ -120,27 +120,16 @@ class Webhooks:
         }
 
 
-def is_loopback(url: str) -> bool:
-    """True for an http(s) URL whose host is this machine's loopback and nothing else.
-
-    Other names are not looked up, so that not even a question about them leaves this machine.
-    """
+def may_be_called(url: str) -> bool:
+    """Return whether an http(s) URL leads to this machine's loopback and nowhere else."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        hosts = [parsed.host]
+        if parsed.host.rstrip(".") == "localhost":
+            hosts = [str(found[4][0]) for found in socket.getaddrinfo(parsed.host, None)]
+    except (httpx.InvalidURL, OSError):
         return False
-    if parsed.scheme not in ("http", "https"):
-        return False
-    addresses = [parsed.host]
-    if parsed.host == "localhost":
-        try:
-            addresses = [str(found[4][0]) for found in socket.getaddrinfo("localhost", None)]
-        except OSError:
-            return False
-    try:
-        return all(ip_address(address).is_loopback for address in addresses)
-    except ValueError:
-        return False
+    return parsed.scheme in ("http", "https") and all(map(is_loopback, hosts))
 
 
 def _post(url: str, body: dict[str, object]) -> tuple[int | None, str | None]:

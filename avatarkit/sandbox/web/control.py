@@ -7,10 +7,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +22,7 @@ from avatarkit.sandbox.faults.rules import Faults, Rule
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
 from avatarkit.sandbox.personas.records import Records
 from avatarkit.sandbox.web.middleware import Endpoint
+from avatarkit.settings import is_loopback
 
 CONTROL = "/_sandbox"
 OPENAPI = Path(__file__).with_name("openapi.json")
@@ -124,26 +123,12 @@ class OnlyHere:
         origin = request.headers.get("origin")
         is_here = (
             request.client is not None
-            and _is_loopback(request.client.host)
-            and _is_loopback(_host(f"//{request.headers.get('host', '')}"))
-            and (origin is None or _is_loopback(_host(origin)))
+            and is_loopback(request.client.host)
+            and is_loopback(f"//{request.headers.get('host', '')}")
+            and (origin is None or is_loopback(origin))
         )
         app = self._app if is_here else html(404, NOT_FOUND_PAGE)
         await app(scope, receive, send)
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _read(request: Request, names: tuple[str, ...]) -> dict[str, Any]:
