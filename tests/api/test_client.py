@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from avatarkit import Client, PersonaCreate, Settings, errors
-from avatarkit.api import transport
+from avatarkit.api import connections
 from avatarkit.clock import SystemClock
 
 KEY = "CANARY-key-that-must-never-be-shown"
@@ -447,7 +447,7 @@ class TestRetries:
 
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is cut off at a size, not read until memory ends."""
-        monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
+        monkeypatch.setattr(connections, "MAX_ANSWER_BYTES", 1000)
         with pytest.raises(errors.ConnectionFailed):
             client_of(lambda _: httpx.Response(200, content=b"x" * 2000)).get_persona("a")
 
