@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from avatarkit.errors import ConfigError
-from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url
+from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url, is_loopback
 
 CANARY = "kanarienvogel-7f3a9c51"
 KEYS = {"api_id": "id-1", "api_key": CANARY}
@@ -355,6 +355,40 @@ def test_any_text_is_an_origin_or_a_value_error(text: str) -> None:
         assert str(error).startswith("base_url ")
         return
     assert check_base_url(origin) == origin
+
+
+# Loopback
+
+
+@pytest.mark.parametrize(
+    ("url_or_host", "expected"),
+    [
+        ("http://127.0.0.1:8123", True),
+        ("http://127.9.9.9", True),
+        ("http://LOCALHOST.:8123", True),
+        ("http://[::1]:8123", True),
+        ("http://[::ffff:127.0.0.1]:8123", True),
+        ("//localhost:8123", True),
+        ("//[::1]", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:7f00:1", True),
+        ("", False),
+        ("null", False),
+        ("//", False),
+        ("http://[::1", False),
+        ("http://localhost..", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://127.0.0.1@example.com", False),
+        ("http://[::ffff:192.0.2.1]", False),
+        ("http://0.0.0.0", False),
+        ("https://api.creatify.ai", False),
+    ],
+)
+def test_loopback_has_many_names(url_or_host: str, expected: bool) -> None:
+    """Every address and name of loopback is told from those that lead elsewhere."""
+    assert is_loopback(url_or_host) is expected
 
 
 def test_tests_see_no_settings_of_the_user() -> None:
