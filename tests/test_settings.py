@@ -226,13 +226,13 @@ def test_number_out_of_range_names_its_variable(
 ) -> None:
     """A number that does not fit is refused with the name of the variable to set."""
     monkeypatch.setenv(f"AVATARKIT_{name.upper()}", value)
-    said = refusal(**KEYS)
-    assert said.startswith(f"{name} input should be")
-    assert said.endswith(f"set AVATARKIT_{name.upper()} to another value.")
+    text = refusal(**KEYS)
+    assert text.startswith(f"{name} input should be")
+    assert text.endswith(f"set AVATARKIT_{name.upper()} to another value.")
 
 
-def test_data_dir_of_nobody() -> None:
-    """A data folder in the home of somebody who does not exist is refused."""
+def test_data_dir_of_an_unknown_user() -> None:
+    """A data folder in the home of an unknown user is refused."""
     assert refusal(data_dir="~nobody-of-that-name/x").startswith("data_dir begins with ~")
 
 
@@ -247,9 +247,9 @@ def test_data_dir_of_nobody() -> None:
 def test_broken_secrets_file(text: bytes, reason: str) -> None:
     """A secrets file that cannot be read is named, and not quoted."""
     write(".streamlit/secrets.toml", text)
-    said = refusal()
-    assert said.startswith(str(Path(".streamlit") / "secrets.toml"))
-    assert reason in said
+    text = refusal()
+    assert text.startswith(str(Path(".streamlit") / "secrets.toml"))
+    assert reason in text
 
 
 def test_secrets_file_that_is_a_folder() -> None:
@@ -342,8 +342,8 @@ def test_origin_has_one_spelling(value: str, expected: str) -> None:
 )
 def test_what_is_no_origin_is_refused(value: str, reason: str) -> None:
     """Anything but scheme and host is refused with what is wrong and an example."""
-    said = refusal(base_url=value)
-    assert said.startswith(f"base_url {reason}; give only scheme and host, such as https://")
+    text = refusal(base_url=value)
+    assert text.startswith(f"base_url {reason}; give only scheme and host, such as https://")
 
 
 @given(st.text())
@@ -392,6 +392,6 @@ def test_loopback_has_many_names(url_or_host: str, expected: bool) -> None:
 
 
 def test_tests_see_no_settings_of_the_user() -> None:
-    """Within tests nothing is left of the variables of whoever runs them."""
+    """Within tests none of the user's own variables is left."""
     ours = {name for name in os.environ if name.startswith("AVATARKIT_")}
     assert ours <= {"AVATARKIT_DATA_DIR", "AVATARKIT_CHROMIUM"}

@@ -276,8 +276,8 @@ def test_pages_without_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
         list(client.list_personas(deadline_s=0))
 
 
-def test_a_page_that_moved_on_repeats_nobody() -> None:
-    """Somebody creates another while pages are read: who is on two pages is listed once."""
+def test_a_page_that_moved_on_repeats_no_persona() -> None:
+    """A persona that is on two pages, as another was created meanwhile, is listed once."""
     pages = [
         {"results": [{"id": "c"}, {"id": "b"}], "next": "/api/personas/paginated/?page=2"},
         {"results": [{"id": "b"}, {"id": "a"}], "next": None},
@@ -288,7 +288,7 @@ def test_a_page_that_moved_on_repeats_nobody() -> None:
 
 @pytest.mark.parametrize("count", [-(10**20), 10**20, "1e400", None, 1.5])
 def test_a_count_that_is_none_stops_no_create(count: Any) -> None:
-    """A quota that makes no sense is one that is not known."""
+    """A quota that makes no sense is taken for unknown."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -311,7 +311,7 @@ def test_nul_reaches_no_database() -> None:
 def test_a_key_in_a_status_line_or_a_header_is_not_logged(
     serve: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The HTTP libraries log both, the one that retries among them."""
+    """The HTTP libraries log both at DEBUG."""
     caplog.set_level(logging.DEBUG)
     lines = (
         f"HTTP/1.1 {KEY} OK\r\n\r\n".encode(),
@@ -331,11 +331,11 @@ def test_a_key_in_a_status_line_or_a_header_is_not_logged(
 
 
 def test_a_short_key_spoils_no_answer() -> None:
-    """Such as a sandbox of one's own may have: it stands in names and ids by chance."""
-    said = [httpx.Response(200, json={"id": "my-test-1", "creator_name": "test"})]
-    said.append(httpx.Response(400, json={"detail": "test is wrong"}))
-    said.append(httpx.Response(200, text="test"))
-    answers = httpx.MockTransport(lambda _: said.pop(0))
+    """It may occur in names and ids by chance, so only errors are redacted."""
+    replies = [httpx.Response(200, json={"id": "my-test-1", "creator_name": "test"})]
+    replies.append(httpx.Response(400, json={"detail": "test is wrong"}))
+    replies.append(httpx.Response(200, text="test"))
+    answers = httpx.MockTransport(lambda _: replies.pop(0))
     with Client("https://api.example", "the-id", "test", transport=answers) as client:
         assert client.get_persona("my-test-1").creator_name == "test"
         for kind in (errors.InvalidRequest, errors.UnexpectedAnswer):
@@ -344,9 +344,9 @@ def test_a_short_key_spoils_no_answer() -> None:
             assert "test" not in str(caught.value) + repr(vars(caught.value))
 
 
-def test_a_key_that_comes_back_in_a_persona_is_blotted_out() -> None:
+def test_a_key_that_comes_back_in_a_persona_is_redacted() -> None:
     """What the API says of a persona is shown and exported, so the key is in none of it."""
-    said = {"id": "a", "process_status": "failed", "failed_reason": f"bad {KEY}"}
-    with mocked(lambda _: httpx.Response(200, json=said)) as client:
+    body = {"id": "a", "process_status": "failed", "failed_reason": f"bad {KEY}"}
+    with mocked(lambda _: httpx.Response(200, json=body)) as client:
         persona = client.get_persona("a")
         assert persona == Persona(id="a", process_status="failed", failed_reason="bad [key]")
