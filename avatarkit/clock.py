@@ -1,8 +1,7 @@
-"""The one place that asks what time it is.
+"""Clocks: the only module that reads the machine's time.
 
-Everything stored, paced and shown is on the session's clock. The system's clock is the live
-account's; the sandbox's clock is a ``ScaledClock`` that runs faster and can stand still. No other
-code knows about speed: it asks ``now()`` and sleeps until a moment of the clock.
+Everything stored, paced and shown is on the session's clock. The live account's is the system's
+clock; the sandbox's is a ``ScaledClock``, which runs faster and can be stopped.
 """
 
 from __future__ import annotations
@@ -15,54 +14,62 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What every part that needs the time is given."""
+    """The time and sleeping, as every part that needs them is given."""
 
     def now(self) -> datetime:
-        """The moment on this clock: aware, UTC."""
+        """Return the moment on this clock: aware, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Wall seconds since some fixed moment, for deadlines."""
+        """Return wall seconds since a fixed moment, for deadlines."""
         ...
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
-        """Sleep wall seconds, less when ``stop`` is set meanwhile."""
+        """Sleep wall seconds, or until ``stop`` is set."""
         ...
 
     def wall_seconds_until(self, moment: datetime) -> float:
-        """Wall seconds until this clock shows ``moment``; 0 when it has passed."""
+        """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
         ...
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
-        """The moment on this clock: aware, UTC."""
+        """Return the moment on this clock: aware, UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Wall seconds since some fixed moment."""
+        """Return wall seconds since a fixed moment, for deadlines."""
         return time.monotonic()
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
-        """Sleep wall seconds, less when ``stop`` is set meanwhile."""
+        """Sleep wall seconds, or until ``stop`` is set."""
         if stop is not None:
             stop.wait(max(0.0, seconds))
         else:
             time.sleep(max(0.0, seconds))
 
     def wall_seconds_until(self, moment: datetime) -> float:
-        """Wall seconds until this clock shows ``moment``; 0 when it has passed."""
+        """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
         return max(0.0, (moment - self.now()).total_seconds())
 
 
 class ScaledClock(SystemClock):
-    """A clock that shows ``start`` now and runs ``speed`` times as fast as the wall.
+    """A clock that runs ``speed`` times as fast as the wall, can be stopped, and never runs back.
 
-    ``stop()`` makes it stand still, ``resume()`` lets it go on from where it stood. It never
-    runs backwards. ``wall`` gives wall seconds; the default is shared by all processes of the
-    machine, so that two processes with the same (start, started_s, speed) agree.
+    Two processes with the same (start, started_s, speed) agree, as the default ``wall`` is shared
+    by all processes of the machine.
+
+    Args:
+        start: What it shows at ``started_s``.
+        speed: Clock seconds for each wall second.
+        started_s: Wall seconds at which it began to run; now by default.
+        wall: Returns wall seconds.
+
+    Raises:
+        ValueError: ``speed`` is not positive.
     """
 
     def __init__(
@@ -88,36 +95,36 @@ class ScaledClock(SystemClock):
         return self._speed
 
     def now(self) -> datetime:
-        """The moment on this clock: aware, UTC."""
+        """Return the moment on this clock: aware, UTC."""
         with self._lock:
             return self._now()
 
     def _now(self) -> datetime:
         if self._started_s is not None:
             passed = (self._wall() - self._started_s) * self._speed
-            # The wall may be set back; this clock stands still then.
+            # This clock stands still while the wall is behind where it was.
             self._latest = max(self._latest, self._start + timedelta(seconds=passed))
         return self._latest
 
     def wall_seconds_until(self, moment: datetime) -> float:
-        """Wall seconds until this clock shows ``moment``; 0 when it has passed."""
+        """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
         return max(0.0, (moment - self.now()).total_seconds() / self._speed)
 
     def stop(self) -> datetime:
-        """Stand still from now on; the moment it stands at."""
+        """Stop the clock; return the moment that it shows."""
         with self._lock:
             self._start = self._now()
             self._started_s = None
             return self._start
 
     def resume(self) -> None:
-        """Go on from where it stands."""
+        """Let the clock run on from the moment that it shows."""
         with self._lock:
             if self._started_s is None:
                 self._started_s = self._wall()
 
     def advance(self, by: timedelta) -> datetime:
-        """Jump ahead; the moment it shows then. Raises ``ValueError`` for a step back."""
+        """Jump ahead; return the new moment. Raises ``ValueError`` for a step back."""
         if by < timedelta(0):
             raise ValueError("A clock cannot be set back; advance it by a positive time.")
         with self._lock:
@@ -128,6 +135,6 @@ class ScaledClock(SystemClock):
             return self._latest
 
     def reading(self) -> tuple[datetime, float | None, float]:
-        """(start, started_s, speed): what another process needs to show the same time."""
+        """Return (start, started_s, speed), with which another process can show the same time."""
         with self._lock:
             return self._start, self._started_s, self._speed

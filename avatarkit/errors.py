@@ -1,6 +1,6 @@
-"""Everything that can go wrong, as one tree.
+"""The exceptions of avatarkit.
 
-Catch ``AvatarkitError`` for all of it, or the branch you can act on::
+Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
 
     AvatarkitError
     ├ ConfigError                         a setting is missing or wrong
@@ -24,7 +24,7 @@ Catch ``AvatarkitError`` for all of it, or the branch you can act on::
     └ StoreError                          the database cannot be opened, read or written
 
 The text of each is one sentence that says what is wrong and what to do. No text, attribute or
-``repr`` of any of them holds an API key: ``Client`` blots it out of the bodies that it keeps.
+``repr`` of any of them holds an API key: ``Client`` redacts the bodies that it keeps.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from avatarkit.models import Persona
 
@@ -42,11 +43,11 @@ class AvatarkitError(Exception):
 
 
 class ConfigError(AvatarkitError):
-    """A setting is missing or wrong; the text names it and the way out."""
+    """A setting or argument is missing or wrong. Correct the one that the text names."""
 
 
 class VideoUnreadable(AvatarkitError):
-    """A video file that was to be sent is gone, a directory, empty or not readable."""
+    """A video file cannot be read, so nothing was sent. Correct ``path`` or the file."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
@@ -54,7 +55,7 @@ class VideoUnreadable(AvatarkitError):
 
 
 class APIError(AvatarkitError):
-    """A call of the API did not end well. ``method`` and ``url`` say which."""
+    """A call of the API failed: ``method`` and ``url`` say which. The subclass says what to do."""
 
     def __init__(self, message: str, *, method: str, url: str) -> None:
         super().__init__(message)
@@ -63,7 +64,11 @@ class APIError(AvatarkitError):
 
 
 class ConnectionFailed(APIError):
-    """No answer arrived. ``maybe_sent`` is False only when the request surely never left."""
+    """No answer arrived. Check the network and ``base_url``, and try again.
+
+    ``maybe_sent`` is False only if the request surely never left. While it is True, a create must
+    not be sent again: it may have made an avatar.
+    """
 
     def __init__(self, message: str, *, method: str, url: str, maybe_sent: bool) -> None:
         super().__init__(message, method=method, url=url)
@@ -71,13 +76,13 @@ class ConnectionFailed(APIError):
 
 
 class RequestTimeout(ConnectionFailed):
-    """No answer arrived within the timeout."""
+    """No answer arrived in time. Try again, or raise the timeouts in the settings."""
 
 
 class StatusError(APIError):
     """The API answered with a status that is not a success.
 
-    ``messages`` are the API's own sentences, ``body`` is the start of what it sent.
+    ``messages`` are the API's own sentences; ``body`` is the beginning of its answer.
     """
 
     def __init__(
@@ -97,63 +102,50 @@ class StatusError(APIError):
 
 
 class AuthError(StatusError):
-    """401 or 403: the keys are not accepted, or (on a create) the plan is full."""
+    """401 or 403: the keys are not accepted, or a create is not allowed. Check keys and plan."""
 
 
 class PlanFull(AuthError):
-    """The plan has no room for another avatar; raised by ``Tracker.submit`` before it sends."""
+    """The plan has no room for another avatar; nothing was sent. Delete an avatar first."""
 
 
 class NotFound(StatusError):
-    """404: this account has no such thing."""
+    """404: the account has no such persona. Check the id and whose keys are used."""
 
 
 class InvalidRequest(StatusError):
-    """400 or 422. ``fields`` maps a field's name to the API's messages about it."""
+    """400 or 422: the API refused the request. Correct it and send it again.
+
+    ``fields`` maps the name of a field to the API's messages about it.
+    """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        method: str,
-        url: str,
-        status_code: int,
-        body: str = "",
-        messages: tuple[str, ...] = (),
-        fields: dict[str, list[str]] | None = None,
+        self, message: str, *, fields: dict[str, list[str]] | None = None, **answer: Any
     ) -> None:
-        super().__init__(
-            message, method=method, url=url, status_code=status_code, body=body, messages=messages
-        )
+        super().__init__(message, **answer)
         self.fields = fields or {}
 
 
 class RateLimited(StatusError):
-    """429. ``retry_after_s`` is what the API asked to wait, in wall seconds, or None."""
+    """429: too many calls. Wait before the next one.
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        method: str,
-        url: str,
-        status_code: int,
-        body: str = "",
-        messages: tuple[str, ...] = (),
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(
-            message, method=method, url=url, status_code=status_code, body=body, messages=messages
-        )
+    ``retry_after_s`` is how long the API asks to wait, in wall seconds; None if it does not say.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, **answer: Any) -> None:
+        super().__init__(message, **answer)
         self.retry_after_s = retry_after_s
 
 
 class ServerError(StatusError):
-    """5xx: the API has a problem of its own."""
+    """5xx: the API has a problem of its own. Try again later, but not a create."""
 
 
 class UnexpectedAnswer(APIError):
-    """A success that does not hold what the API promises. ``body`` is its start."""
+    """The API answered with a success that does not hold what it promises. Check ``base_url``.
+
+    ``body`` is the beginning of the answer.
+    """
 
     def __init__(self, message: str, *, method: str, url: str, body: str = "") -> None:
         super().__init__(message, method=method, url=url)
@@ -161,7 +153,7 @@ class UnexpectedAnswer(APIError):
 
 
 class SubmissionUncertain(AvatarkitError):
-    """A create broke off when the API may already have read it; it is never sent again.
+    """A create failed after the API may have read it. Do not send it again.
 
     ``Tracker.reconcile()`` finds out what became of ``submission_id``.
     """
@@ -172,7 +164,7 @@ class SubmissionUncertain(AvatarkitError):
 
 
 class PersonaEnded(AvatarkitError):
-    """The persona that was waited for ended otherwise than done. ``persona`` is its last state."""
+    """The persona that was waited for did not become done. ``persona`` is its last state."""
 
     def __init__(self, message: str, *, persona: Persona) -> None:
         super().__init__(message)
@@ -180,17 +172,17 @@ class PersonaEnded(AvatarkitError):
 
 
 class PersonaFailed(PersonaEnded):
-    """The persona ended as failed; ``persona.failed_reason`` may say why."""
+    """The persona failed; ``persona.failed_reason`` may say why. Submit another video."""
 
 
 class PersonaRejected(PersonaEnded):
-    """The persona ended as rejected by review; ``persona.failed_reason`` may say why."""
+    """The review rejected the persona; ``persona.failed_reason`` may say why."""
 
 
 class WaitTimeout(AvatarkitError):
-    """The wait is over, the persona is not: wait for the same ``persona_id`` again.
+    """The persona is not finished after ``waited_s`` wall seconds.
 
-    ``waited_s`` is in wall seconds.
+    Wait for the same ``persona_id`` again to go on; nothing is lost.
     """
 
     def __init__(self, message: str, *, persona_id: str, waited_s: float) -> None:
@@ -200,4 +192,4 @@ class WaitTimeout(AvatarkitError):
 
 
 class StoreError(AvatarkitError):
-    """The database cannot be opened, read or written; nothing was half written."""
+    """The database cannot be opened, read or written; no write was left half done."""

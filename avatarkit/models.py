@@ -1,7 +1,7 @@
-"""What the API says and what is said to it, as pydantic models.
+"""Requests and answers of the API as pydantic models.
 
-Strict in what is sent (``PersonaCreate`` refuses what the contract refuses), tolerant in what is
-read (``Persona`` keeps unknown fields and unknown statuses).
+``PersonaCreate`` refuses what the contract refuses; ``Persona`` takes any answer with an id, and
+keeps unknown fields and undocumented statuses.
 
 Source: the contract of ``POST /api/personas_v2/`` and the vendor's page of "Get avatar by ID".
 """
@@ -28,17 +28,22 @@ from pydantic import (
 
 
 class Gender(StrEnum):
-    """``m`` male, ``f`` female, ``nb`` non-binary."""
+    """The three genders that the API takes."""
 
     M = "m"
+    """Male."""
+
     F = "f"
+    """Female."""
+
     NB = "nb"
+    """Non-binary."""
 
 
 class ProcessStatus(StrEnum):
-    """The nine statuses, in the order in which a persona goes through them.
+    """The nine documented statuses, in the order in which a persona goes through them.
 
-    ``done`` is the usual end; ``failed`` and ``rejected`` can follow any other.
+    ``done`` is the usual end; ``failed`` and ``rejected`` can follow any other status.
     """
 
     PENDING = "pending"
@@ -53,11 +58,13 @@ class ProcessStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True when nothing can follow: done, failed, rejected."""
+        """Whether it is final: done, failed or rejected."""
         return self in TERMINAL
 
 
 TERMINAL = frozenset({ProcessStatus.DONE, ProcessStatus.FAILED, ProcessStatus.REJECTED})
+"""The three final statuses."""
+
 STAGES = tuple(status for status in ProcessStatus if status not in TERMINAL)
 """The six statuses that a persona spends time in, in order."""
 
@@ -65,17 +72,21 @@ VIDEO_FIELDS = ("lipsync_input", "consent_video")
 """The fields of a create that take a video: a file, or a URL."""
 
 UNKNOWN = "unknown"
-"""Stands in the log where an answer carried no status at all."""
+"""The status in the log of an answer without one."""
 
 
 def is_url(value: object) -> bool:
-    """True for a string that begins like an http(s) URL; everything else is taken for a path."""
+    """Return whether it is a string that begins like an http(s) URL; all else is a path."""
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
 def check_file(path: Path) -> None:
-    """Raise ``ValueError``, one sentence, unless ``path`` is a file with something in it."""
-    # Not all file systems keep names in UTF-8, and sentences are.
+    """Check that ``path`` is a readable file that is not empty.
+
+    Raises:
+        ValueError: It is not; one sentence.
+    """
+    # Not all file systems keep names in UTF-8.
     shown = str(path).encode("utf-8", "replace").decode("utf-8")
     if path.is_dir():
         raise ValueError(f"{shown} is a directory; give the path of a video file.")
@@ -93,7 +104,7 @@ def _check_http_url(value: str, what: str) -> str:
     try:
         parts = urlsplit(value)
         fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # not a port, or not an IPv6 address
         fits = False
     if not fits or not value.isprintable() or " " in value:
         raise ValueError(f"{what} must be a URL such as https://example.com/…; this one is not.")
@@ -101,7 +112,7 @@ def _check_http_url(value: str, what: str) -> str:
 
 
 def _video(value: Any) -> Any:
-    """A URL stays a string, anything else becomes a checked ``Path``; blank means none."""
+    """Return a URL as a string, anything else as a checked ``Path``, None for blank text."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, str) and is_url(value.strip()):
@@ -110,7 +121,7 @@ def _video(value: Any) -> Any:
         raise ValueError("A video must be the path of a file or an http(s) URL.")
     if isinstance(value, (str, os.PathLike)):
         path = Path(value)
-        with suppress(RuntimeError):  # a name that begins with ~ and means nobody's home
+        with suppress(RuntimeError):  # ~ with the name of a user that does not exist
             path = path.expanduser()
         try:
             check_file(path)
@@ -138,13 +149,12 @@ Video = Annotated[Path | str | None, BeforeValidator(_video)]
 
 
 class PersonaCreate(BaseModel):
-    """What a person asks for: one custom avatar.
+    """A request to create one custom avatar.
 
-    ``lipsync_input`` is the footage, ``consent_video`` the recorded consent; each is the path of
-    a file, a public http(s) URL, or None. Both must be of the same kind, as files and URLs go to
-    different endpoints.
+    Both videos must be of the same kind, as files and URLs go to different endpoints.
 
-    Raises ``pydantic.ValidationError`` (a ``ValueError``); ``sentence`` renders it.
+    Raises:
+        pydantic.ValidationError: A field does not fit (a ``ValueError``); ``sentence`` renders it.
 
     Source: the contract (required fields, enum, lengths).
     """
@@ -152,13 +162,28 @@ class PersonaCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     gender: Gender
+    """The person's gender: ``m``, ``f`` or ``nb``."""
+
     creator_name: Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
+    """Name of the persona, used to identify the real person, not for display."""
+
     video_scene: Annotated[str, Field(max_length=255)] | None = None
+    """A word to describe the background setting, such as ``office``."""
+
     keywords: Annotated[str, Field(max_length=255)] | None = None
+    """Keywords, comma separated."""
+
     labels: list[Annotated[str, AfterValidator(_label)]] = Field(default_factory=list)
+    """Labels of your own. The API's "Get avatar by ID" does not return them."""
+
     webhook_url: Annotated[str, Field(max_length=200)] | None = None
+    """An http(s) URL that the API calls when the avatar is created."""
+
     lipsync_input: Video = None
+    """The footage from which lip-synced video is generated: a file's path, or a public URL."""
+
     consent_video: Video = None
+    """The recorded consent of the person: a file's path, or a public URL."""
 
     @model_validator(mode="before")
     @classmethod
@@ -188,16 +213,16 @@ class PersonaCreate(BaseModel):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The videos that are files, by field."""
+        """Paths of the videos that are files, by field."""
         return {name: v for name, v in self._videos().items() if isinstance(v, Path)}
 
     @property
     def urls(self) -> dict[str, str]:
-        """The videos that are URLs, by field."""
+        """URLs of the videos that are given by URL, by field."""
         return {name: v for name, v in self._videos().items() if isinstance(v, str)}
 
     def fields(self) -> dict[str, Any]:
-        """The fields that are set, without the videos, as JSON values."""
+        """Return the fields that are set, without the videos, as JSON values."""
         dumped = self.model_dump(
             mode="json", exclude_none=True, exclude={"lipsync_input", "consent_video"}
         )
@@ -207,7 +232,7 @@ class PersonaCreate(BaseModel):
 def _utc(value: datetime | None) -> datetime | None:
     if value is None:
         return None
-    # A timestamp without an offset is taken for UTC, Django's own default.
+    # A timestamp without an offset is taken for UTC, Django's default.
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
@@ -223,10 +248,9 @@ Timestamp = Annotated[datetime | None, BeforeValidator(_blank_is_none), AfterVal
 
 
 class Persona(BaseModel):
-    """A custom avatar as the API shows it, by create, get or list.
+    """A custom avatar as the API returns it, by create, get or list.
 
-    Only ``id`` is sure to be there. Unknown fields are kept (``persona.model_extra``).
-    ``process_status`` is the string that came; ``status`` reads it.
+    Only ``id`` is required. Unknown fields are kept (``persona.model_extra``).
 
     Source: the contract's response, and the vendor's page of "Get avatar by ID".
     """
@@ -234,43 +258,104 @@ class Persona(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     id: Annotated[str, Field(min_length=1)]
+    """The persona's id, a UUID."""
+
     gender: str | None = None
+    """The person's gender, ``m``, ``f`` or ``nb``."""
+
     creator_name: str | None = None
+    """Name of the persona, used to identify the real person, not for display."""
+
     process_status: str | None = None
+    """The status as the API sent it, documented or not; ``status`` reads it."""
+
     failed_reason: str | None = None
+    """Why it failed or was rejected; may be empty where nothing failed."""
+
     is_active: bool | None = None
+    """Whether it is approved and ready to use."""
+
     created_at: Timestamp = None
+    """When it was created."""
+
     updated_at: Timestamp = None
+    """When the API last changed it."""
+
     video_scene: str | None = None
+    """A word that describes the background setting."""
+
     keywords: str | None = None
+    """Keywords, comma separated."""
+
     labels: list[str] | None = None
+    """Labels as they were sent. "Get avatar by ID" returns neither them nor the next six fields."""
+
     webhook_url: str | None = None
+    """The URL that the API calls when the avatar is created."""
+
     lipsync_input: str | None = None
+    """URL of the footage as it was uploaded."""
+
     lipsync_input_url: str | None = None
+    """URL of the footage that is used."""
+
     consent_video: str | None = None
+    """URL of the recorded consent."""
+
     matching_voice_non_null: Any = None
+    """The voice that belongs to the avatar; undocumented."""
+
     gdown_url: str | None = None
-    # Nothing here depends on these: whatever they are, they do not spoil the rest.
+    """A Google Drive link that was given in place of ``lipsync_input``."""
+
+    # Display fields of any type: nothing depends on them, so no value makes an answer invalid.
     suitable_industries: Any = None
+    """Industries that the avatar suits."""
+
     type: Any = None
+    """``custom`` for custom avatars."""
+
     age_range: Any = None
+    """``child``, ``teen``, ``adult`` or ``senior``."""
+
     location: Any = None
+    """``outdoor``, ``fantasy``, ``indoor`` or ``other``."""
+
     style: Any = None
+    """``selfie``, ``presenter`` or ``other``."""
+
     preview_image_16_9: Any = None
+    """URL of a landscape preview image."""
+
     preview_image_1_1: Any = None
+    """URL of a square preview image."""
+
     preview_image_9_16: Any = None
+    """URL of a portrait preview image."""
+
     preview_video_16_9: Any = None
+    """URL of a landscape preview video."""
+
     preview_video_1_1: Any = None
+    """URL of a square preview video."""
+
     preview_video_9_16: Any = None
+    """URL of a portrait preview video."""
+
     landscape_preview_video: Any = None
+    """URL of a landscape preview video."""
+
     squared_preview_video: Any = None
+    """URL of a square preview video."""
+
     portrait_preview_video: Any = None
+    """URL of a portrait preview video."""
 
     @property
     def status_text(self) -> str:
-        """The status as it came; without one, ``done`` if ``is_active``, else ``unknown``.
+        """The status as the API sent it; without one, ``done`` if ``is_active``, else ``unknown``.
 
-        Source: ``is_active: true`` is the vendor's own sign of "approved and ready".
+        Source: ``is_active: true`` is the vendor's sign of "approved and ready".
         """
         if self.process_status:
             return self.process_status
@@ -278,45 +363,48 @@ class Persona(BaseModel):
 
     @property
     def status(self) -> ProcessStatus | None:
-        """The status, or None when it is one that nobody has heard of."""
+        """The status, or None if it is undocumented."""
         return as_status(self.status_text)
 
     @property
     def is_terminal(self) -> bool:
-        """True when it is done, failed or rejected; an unknown status is not finished."""
+        """Whether it is done, failed or rejected; an undocumented status is not final."""
         return self.status in TERMINAL
 
 
 def as_status(text: str) -> ProcessStatus | None:
-    """The status of that name, or None when it is one that nobody has heard of."""
+    """Return the status of this name, or None if it is undocumented."""
     try:
         return ProcessStatus(text)
     except ValueError:
         return None
 
 
-_MOST = 1_000_000_000
+_MAX_COUNT = 1_000_000_000  # more is no count
 
 
 class Quota(BaseModel):
-    """How many custom avatars the account may have, and has.
+    """The number of custom avatars that the account may have, and has.
 
     Source: ``GET /api/personas_v2/count/``.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    max_count: Annotated[int, Field(ge=-1, le=_MOST)]
-    current_count: Annotated[int, Field(ge=0, le=_MOST)]
+    max_count: Annotated[int, Field(ge=-1, le=_MAX_COUNT)]
+    """Custom avatars that the plan allows; 0 or less is taken for no limit."""
+
+    current_count: Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+    """Custom avatars that the account has."""
 
     @property
     def room(self) -> int:
-        """How many more can be created; never negative."""
+        """The number of avatars that can still be created; never negative."""
         return max(0, self.max_count - self.current_count)
 
     @property
     def is_full(self) -> bool:
-        """True when another create would be refused; a limit of 0 or less is taken for none."""
+        """Whether another create would be refused; a limit of 0 or less is taken for none."""
         return 0 < self.max_count <= self.current_count
 
 

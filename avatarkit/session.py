@@ -1,4 +1,4 @@
-"""The one place that wires settings into client, store, tracker and, without keys, the sandbox."""
+"""``open_session``: client, store, tracker and, without keys, the sandbox, from the settings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Client, store, tracker and clock of one account, opened together and closed together.
+    """Client, store, tracker and clock of one account, opened and closed together.
 
-    ``sandbox`` is the sandbox that answers, None on the live account. Made by ``open_session``.
+    Made by ``open_session``. ``sandbox`` is the sandbox that answers, None on the live account.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,20 +36,19 @@ class Session:
                     f"The data folder {settings.folder} cannot be made ({error.strerror}); set "
                     "AVATARKIT_DATA_DIR to another one."
                 ) from None
-            # The store first: a database that does not open should not leave a sandbox behind.
+            # First, as a database that does not open must not leave a sandbox behind.
             self.store = stack.enter_context(Store(settings.store_url))
             if settings.is_sandbox:
                 self.sandbox = _sandbox(settings)
                 stack.callback(self.sandbox.stop)
                 self.clock = self.sandbox.clock
-                answering = {
+                keys = {
                     "base_url": self.sandbox.url,
                     "api_id": self.sandbox.api_id,
                     "api_key": SecretStr(self.sandbox.api_key),
                 }
-                self.client = Client(settings=settings.model_copy(update=answering))
-            else:
-                self.client = Client(settings=settings)
+                settings = settings.model_copy(update=keys)
+            self.client = Client(settings=settings)
             stack.callback(self.client.close)
             self.tracker = Tracker(self.client, self.store, clock=self.clock)
             stack.callback(self.tracker.stop)
@@ -62,16 +61,16 @@ class Session:
 
     @property
     def is_served(self) -> bool:
-        """False when the sandbox was served by another process, and is not any more."""
+        """Whether the sandbox still answers; False if another process served it and has ended."""
         return self.sandbox is None or self.sandbox.is_served
 
     @property
     def sandbox_speed(self) -> float:
-        """How many times as fast as the wall the sandbox's clock runs; 1 on the live account."""
+        """Seconds of the sandbox's clock for each wall second; 1 on the live account."""
         return self.clock.speed if isinstance(self.clock, ScaledClock) else 1.0
 
     def close(self) -> None:
-        """Stop the tracker, then the sandbox if it is ours, and close client and store."""
+        """Stop the tracker, close client and store, and stop a sandbox of our own."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -85,13 +84,20 @@ class Session:
 
 
 def open_session(settings: Settings | None = None, **values: Any) -> Session:
-    """The live account's session when there are keys, the sandbox's when there are none.
+    """Open a session of the live account if there are keys, of the sandbox if there are none.
 
-    ``values`` are settings given as arguments, such as ``data_dir=…``. A sandbox that already
-    serves the data folder is attached to, not started twice. Use it as a context manager, or
-    ``close()`` it.
+    A sandbox that already serves the data folder is attached to, not started twice.
 
-    Raises ``ConfigError`` or ``StoreError``, one sentence each.
+    Args:
+        settings: ``Settings()`` by default.
+        **values: Single settings instead, such as ``data_dir=…``.
+
+    Returns:
+        The session. Use it as a context manager, or ``close()`` it.
+
+    Raises:
+        ConfigError: A setting is wrong, or the sandbox cannot be started.
+        StoreError: The database cannot be opened.
     """
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")

@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         try:
             return value.expanduser()
         except RuntimeError:
-            raise ValueError("data_dir begins with ~ but names nobody's home") from None
+            raise ValueError("data_dir begins with ~ but not with the home of a user") from None
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:

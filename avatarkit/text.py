@@ -1,20 +1,20 @@
-"""Hours and statuses as people read them, in charts, tables, notes and on pages."""
+"""Formatting of hours, statuses and foreign text for charts, tables, notes and pages."""
 
 from __future__ import annotations
 
 import math
 import re
 
-_MARKS = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
 
 
 def plain(text: object) -> str:
-    """Text that somebody else wrote, so that Markdown shows it as it is: no link, no picture."""
-    return _MARKS.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", str(text))
+    """Escape Markdown in foreign text, so that it is shown as it is: no link, no picture."""
+    return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", str(text))
 
 
 def in_words(hours: float) -> str:
-    """Hours as people say them, such as ``40 s``, ``12 min``, ``2 h 5 min``, ``1 d 4 h``.
+    """Format hours, such as ``40 s``, ``12 min``, ``2 h 5 min``, ``1 d 4 h``.
 
     NaN is ``unknown``, inf ``no end``.
     """
@@ -42,17 +42,23 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 
 def took(state: str, min_h: float, max_h: float) -> str:
-    """The bounds of a visit's time, such as ``2 h to 3 h``, ``at most 1 h``, ``2 h so far``."""
-    least, most = in_words(min_h), in_words(max_h)
+    """Format the bounds of a visit's time: ``2 h to 3 h``, ``at most 1 h``, ``2 h so far``.
+
+    Args:
+        state: The visit's ``state``.
+        min_h: Lower bound in hours.
+        max_h: Upper bound in hours, inf for none.
+    """
+    lower, upper = in_words(min_h), in_words(max_h)
     if state == "running":
-        return f"{least} so far"
+        return f"{lower} so far"
     if math.isinf(max_h):
-        return f"at least {least}"
+        return f"at least {lower}"
     if min_h == 0:
-        return f"at most {most}"
-    return least if least == most else f"{least} to {most}"
+        return f"at most {upper}"
+    return lower if lower == upper else f"{lower} to {upper}"
 
 
 def stage_name(stage: str) -> str:
-    """A status as people read it: ``video_validating`` is "Video validating"."""
+    """Format a status: ``video_validating`` becomes "Video validating"."""
     return stage.replace("_", " ").strip().capitalize() or stage

@@ -1,7 +1,7 @@
-"""Client.get_persona against raw httpx, GET + .json() + the same model's validation.
+"""Measure ``Client.get_persona`` against raw httpx: GET, ``.json()`` and the model's validation.
 
-Both talk to one sandbox in a process of its own, in turns, in the same run.
-Goal: at most 1.10 times the baseline.
+Both call the same sandbox, in a process of its own, in turns. Goal: at most 1.10 times the
+baseline.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ def main() -> None:
 
             timed(baseline), timed(ours)
             pairs = [(timed(baseline), timed(ours)) for _ in range(ROUNDS)]
-    base = statistics.median(pair[0] for pair in pairs)
-    own = statistics.median(pair[1] for pair in pairs)
+    baseline_s, client_s = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
-    print(f"raw httpx GET + json + validation: {base * 1e6:.0f} µs")
-    print(f"Client.get_persona:                {own * 1e6:.0f} µs")
+    print(f"raw httpx GET + json + validation: {baseline_s * 1e6:.0f} µs")
+    print(f"Client.get_persona:                {client_s * 1e6:.0f} µs")
     print(f"ratio: {ratio:.3f} (goal <= 1.10)")
 
 

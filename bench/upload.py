@@ -1,6 +1,6 @@
-"""The memory that a 1 GiB upload costs: of this process, and of the sandbox that takes it.
+"""Measure the memory that a 1 GiB upload takes in this process and in the sandbox.
 
-The baseline is the peak before the upload, after a small one. Goal: at most 32 MiB more.
+The baseline is the peak after a small upload. Goal: at most 32 MiB more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 
 def peak_mib(pid: int | str = "self") -> float:
-    """The peak of the resident memory, as Linux tells it."""
+    """Return the peak of the resident memory (Linux only)."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
@@ -38,10 +38,10 @@ def main() -> None:
         began = time.perf_counter()
         client.create_persona(PersonaCreate(creator_name="l", gender="m", lipsync_input=large))
         took = time.perf_counter() - began
-        ours, theirs = peak_mib() - before, peak_mib(pid) - before_sandbox
+        client_mib, sandbox_mib = peak_mib() - before, peak_mib(pid) - before_sandbox
     print(f"1 GiB sent in {took:.1f} s")
-    print(f"Client:  {before:.0f} MiB before, {ours:+.1f} MiB (goal <= 32)")
-    print(f"Sandbox: {before_sandbox:.0f} MiB before, {theirs:+.1f} MiB (goal <= 32)")
+    print(f"Client:  {before:.0f} MiB before, {client_mib:+.1f} MiB (goal <= 32)")
+    print(f"Sandbox: {before_sandbox:.0f} MiB before, {sandbox_mib:+.1f} MiB (goal <= 32)")
 
 
 if __name__ == "__main__":

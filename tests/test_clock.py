@@ -1,4 +1,4 @@
-"""Clocks: the system's, the sandbox's, and the one of the tests."""
+"""Clocks: the system's, the sandbox's, and that of the tests."""
 
 from __future__ import annotations
 

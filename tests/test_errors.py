@@ -1,4 +1,4 @@
-"""The tree of errors is the one that its docstring draws, and each keeps what one can act on."""
+"""The tree of errors is as its docstring draws it, and each error keeps its attributes."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def test_what_an_answer_did_not_say_is_empty() -> None:
 
 
 def test_a_timeout_is_a_failed_connection() -> None:
-    """Whoever catches failed connections catches timeouts too, but no answers of the API."""
+    """Catching failed connections catches timeouts too, but no answers of the API."""
     assert issubclass(errors.RequestTimeout, errors.ConnectionFailed)
     assert not issubclass(errors.ConnectionFailed, errors.StatusError)

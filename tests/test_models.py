@@ -79,7 +79,7 @@ def test_stages_and_ends_share_out_the_statuses() -> None:
 
 
 def test_unknown_status_is_none() -> None:
-    """A status that nobody has heard of has no enum; a known one has."""
+    """An undocumented status has no enum; a documented status has."""
     assert as_status("thinking_hard") is None
     assert as_status("reviewing") is ProcessStatus.REVIEWING
 
@@ -178,8 +178,8 @@ def test_what_is_not_a_mapping_is_refused() -> None:
 
 def test_every_defect_gets_its_sentence() -> None:
     """Several defects are all named, in the order of the fields, and never with the input."""
-    said = refusal(gender="secretly", creator_name=" ", keywords="k" * 256)
-    assert said == (
+    refused = refusal(gender="secretly", creator_name=" ", keywords="k" * 256)
+    assert refused == (
         "gender: Input should be 'm', 'f' or 'nb'. creator_name: must not be empty; fill it in. "
         "keywords: String should have at most 255 characters."
     )
@@ -293,7 +293,7 @@ def test_unreadable_file(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_pipe_is_refused_without_being_opened(tmp_path: Path) -> None:
-    """A named pipe, which would block whoever reads it, is no video."""
+    """A named pipe, which would block its reader, is no video."""
     path = tmp_path / "pipe.mp4"
     os.mkfifo(path)
     assert "is a device or a pipe" in refusal(lipsync_input=path)
@@ -313,7 +313,7 @@ def test_home_is_expanded(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert create(lipsync_input="~/james.mp4").files == {"lipsync_input": video}
 
 
-def test_tilde_that_is_nobodys_home(tmp_path: Path) -> None:
+def test_tilde_of_an_unknown_user(tmp_path: Path) -> None:
     """A file whose name begins with a tilde is found all the same."""
     (tmp_path / "~draft.mp4").write_bytes(b"x")
     assert create(lipsync_input="~draft.mp4").files == {"lipsync_input": Path("~draft.mp4")}
@@ -415,14 +415,14 @@ def test_without_an_id_it_is_no_persona(values: dict[str, Any]) -> None:
 
 
 def test_unknown_fields_are_kept() -> None:
-    """A field that the API adds one day can be read, and is dumped again."""
+    """An undocumented field can be read, and is dumped again."""
     persona = Persona(id="1", mood="sunny")  # type: ignore[call-arg]
     assert persona.model_extra == {"mood": "sunny"}
     assert persona.model_dump()["mood"] == "sunny"
 
 
 def test_unknown_status_is_kept_as_it_came() -> None:
-    """A status that nobody has heard of is shown as it came, and is not finished."""
+    """An undocumented status is shown as it came, and is not final."""
     persona = Persona(id="1", process_status="Thinking hard")
     assert (persona.status_text, persona.status, persona.is_terminal) == (
         "Thinking hard",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from avatarkit.errors import ConfigError
-from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url
+from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url, is_loopback
 
 CANARY = "kanarienvogel-7f3a9c51"
 KEYS = {"api_id": "id-1", "api_key": CANARY}
@@ -226,13 +226,13 @@ def test_number_out_of_range_names_its_variable(
 ) -> None:
     """A number that does not fit is refused with the name of the variable to set."""
     monkeypatch.setenv(f"AVATARKIT_{name.upper()}", value)
-    said = refusal(**KEYS)
-    assert said.startswith(f"{name} input should be")
-    assert said.endswith(f"set AVATARKIT_{name.upper()} to another value.")
+    text = refusal(**KEYS)
+    assert text.startswith(f"{name} input should be")
+    assert text.endswith(f"set AVATARKIT_{name.upper()} to another value.")
 
 
-def test_data_dir_of_nobody() -> None:
-    """A data folder in the home of somebody who does not exist is refused."""
+def test_data_dir_of_an_unknown_user() -> None:
+    """A data folder in the home of an unknown user is refused."""
     assert refusal(data_dir="~nobody-of-that-name/x").startswith("data_dir begins with ~")
 
 
@@ -247,9 +247,9 @@ def test_data_dir_of_nobody() -> None:
 def test_broken_secrets_file(text: bytes, reason: str) -> None:
     """A secrets file that cannot be read is named, and not quoted."""
     write(".streamlit/secrets.toml", text)
-    said = refusal()
-    assert said.startswith(str(Path(".streamlit") / "secrets.toml"))
-    assert reason in said
+    text = refusal()
+    assert text.startswith(str(Path(".streamlit") / "secrets.toml"))
+    assert reason in text
 
 
 def test_secrets_file_that_is_a_folder() -> None:
@@ -342,8 +342,8 @@ def test_origin_has_one_spelling(value: str, expected: str) -> None:
 )
 def test_what_is_no_origin_is_refused(value: str, reason: str) -> None:
     """Anything but scheme and host is refused with what is wrong and an example."""
-    said = refusal(base_url=value)
-    assert said.startswith(f"base_url {reason}; give only scheme and host, such as https://")
+    text = refusal(base_url=value)
+    assert text.startswith(f"base_url {reason}; give only scheme and host, such as https://")
 
 
 @given(st.text())
@@ -357,7 +357,41 @@ def test_any_text_is_an_origin_or_a_value_error(text: str) -> None:
     assert check_base_url(origin) == origin
 
 
+# Loopback
+
+
+@pytest.mark.parametrize(
+    ("url_or_host", "expected"),
+    [
+        ("http://127.0.0.1:8123", True),
+        ("http://127.9.9.9", True),
+        ("http://LOCALHOST.:8123", True),
+        ("http://[::1]:8123", True),
+        ("http://[::ffff:127.0.0.1]:8123", True),
+        ("//localhost:8123", True),
+        ("//[::1]", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:7f00:1", True),
+        ("", False),
+        ("null", False),
+        ("//", False),
+        ("http://[::1", False),
+        ("http://localhost..", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://127.0.0.1@example.com", False),
+        ("http://[::ffff:192.0.2.1]", False),
+        ("http://0.0.0.0", False),
+        ("https://api.creatify.ai", False),
+    ],
+)
+def test_loopback_has_many_names(url_or_host: str, expected: bool) -> None:
+    """Every address and name of loopback is told from those that lead elsewhere."""
+    assert is_loopback(url_or_host) is expected
+
+
 def test_tests_see_no_settings_of_the_user() -> None:
-    """Within tests nothing is left of the variables of whoever runs them."""
+    """Within tests none of the user's own variables is left."""
     ours = {name for name in os.environ if name.startswith("AVATARKIT_")}
     assert ours <= {"AVATARKIT_DATA_DIR", "AVATARKIT_CHROMIUM"}

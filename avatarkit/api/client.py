@@ -14,9 +14,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from avatarkit.api import responses
+from avatarkit.api.connections import Connections
 from avatarkit.api.multipart import Progress, open_files
 from avatarkit.api.redaction import Redactor, redact_logs
-from avatarkit.api.transport import Transport, network_transport
+from avatarkit.api.transport import Transport
 from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, RequestTimeout
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.settings import Settings, is_loopback
@@ -102,7 +103,7 @@ class Client:
             timeout=timeout,
             follow_redirects=False,
             transport=Transport(
-                transport or network_transport(self.base_url),
+                Connections(self.base_url, transport),
                 redact=Redactor(key),
                 tries=tries,
                 backoff_s=backoff_s,

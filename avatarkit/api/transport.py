@@ -1,10 +1,4 @@
-"""The HTTP transport of ``Client``: deadlines, bounded answers, retries of idempotent calls.
-
-A timeout of httpx bounds each wait for more bytes, not the whole answer. So each request runs in a
-daemon thread, and the caller waits for it no longer than the answer may take, or until it is told
-to stop. A request that is given up is left to its thread, which ends with httpx' own timeout, with
-the next part of the body, or when the client is closed.
-"""
+"""The HTTP transport of ``Client``: whole answers without the API key, and retries."""
 
 from __future__ import annotations
 
@@ -12,31 +6,24 @@ import logging
 import math
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from queue import Empty, SimpleQueue
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import cast
 
 import httpx
 from tenacity import Future, RetryCallState, Retrying, wait_exponential, wait_random
 
+from avatarkit.api.connections import Connections
 from avatarkit.api.redaction import Redactor
 from avatarkit.clock import SystemClock
-from avatarkit.settings import is_loopback
 
 logger = logging.getLogger("avatarkit")
 
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_RETRY_AFTER_S = 30.0
 """A longer Retry-After is handed to the caller, who has other personas to poll meanwhile."""
-
-STOP_CHECK_S = 0.5
-"""Seconds that a call may go on after its stop event was set."""
 
 RETRIED_METHODS = ("GET", "DELETE")
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
@@ -48,38 +35,14 @@ _DROPPED_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding"
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
-class AnswerTooLarge(httpx.TransportError):
-    """The answer is larger than any that the API has reason to send."""
-
-
-class AnswerTooSlow(httpx.ReadTimeout):
-    """The answer was not complete at the end of the time that it may take."""
-
-
-class Stopped(httpx.TransportError):
-    """The call was given up because its stop event was set."""
-
-
 @contextmanager
 def until(stop: threading.Event | None) -> Iterator[None]:
-    """Give up the calls made by this thread (``Stopped``) once ``stop`` is set."""
+    """Give up the calls made by this thread (``connections.Stopped``) once ``stop`` is set."""
     token = _stop.set(stop)
     try:
         yield
     finally:
         _stop.reset(token)
-
-
-def network_transport(base_url: str) -> httpx.HTTPTransport:
-    """Return connections to ``base_url``, through the environment's proxy if one is set.
-
-    httpx itself looks at the environment only when no transport is given.
-    """
-    url = urlsplit(base_url)
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if is_loopback(base_url) or (proxy and urllib.request.proxy_bypass(url.hostname or "")):
-        proxy = None
-    return httpx.HTTPTransport(proxy=proxy or None)
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -98,15 +61,14 @@ def retry_after_s(response: httpx.Response) -> float | None:
 
 
 class Transport(httpx.BaseTransport):
-    """Reads whole answers within a size and a time, and retries idempotent calls.
+    """Reads whole answers, removes the API key from them, and retries idempotent calls.
 
-    An answer may take as long as the request's read timeout, counted from the end of the request.
-    ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds the call with all
-    its retries. ``request.extensions["tries"]`` replaces ``tries``. A response has
-    ``extensions["attempts"]``, and ``extensions["redact"]`` for its raw body.
+    ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds a call with all its
+    retries; ``request.extensions["tries"]`` replaces ``tries``. A response has
+    ``extensions["attempts"]``, and ``extensions["redact"]`` for its body.
 
     Args:
-        inner: What sends a request: the network, or a fake.
+        connections: What sends a request.
         redact: Removes the API key from bodies and headers.
         tries: Attempts of a GET or DELETE, the first included.
         backoff_s: Wall seconds before the second attempt; doubled for each further one, plus up
@@ -114,9 +76,9 @@ class Transport(httpx.BaseTransport):
     """
 
     def __init__(
-        self, inner: httpx.BaseTransport, *, redact: Redactor, tries: int, backoff_s: float
+        self, connections: Connections, *, redact: Redactor, tries: int, backoff_s: float
     ) -> None:
-        self._inner = inner
+        self._connections = connections
         self._redact = redact
         self._tries = tries
         self._backoff = wait_exponential(backoff_s, MAX_RETRY_AFTER_S) + wait_random(0, backoff_s)
@@ -139,10 +101,10 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections."""
-        self._inner.close()
+        self._connections.close()
 
     def _attempt(self, request: httpx.Request) -> httpx.Response:
-        answer, body = _Exchange(self._inner, request).result(_stop.get())
+        answer, body = self._connections.exchange(request, _stop.get())
         headers = [
             (name, self._redact(value))
             for name, value in answer.headers.raw
@@ -201,131 +163,3 @@ def _is_retryable(state: RetryCallState) -> bool:
         return False
     asked_s = retry_after_s(response)
     return asked_s is None or asked_s <= min(MAX_RETRY_AFTER_S, _left_s(state.args[0]))
-
-
-class _Exchange:
-    """One request and its answer, in a thread that can be left alone."""
-
-    def __init__(self, inner: httpx.BaseTransport, request: httpx.Request) -> None:
-        left_s = _left_s(request)
-        if left_s <= 0:
-            raise AnswerTooSlow("The deadline of the call has passed.")
-        timeout = {name: min(s, left_s) for name, s in request.extensions["timeout"].items()}
-        self._inner = inner
-        self._deadline = request.extensions.get("deadline", math.inf)
-        self._read_s = timeout["read"]
-        # Until the request has been sent, connecting and writing have timeouts of their own.
-        self._quiet_s = sum(timeout.values())
-        self._moved = time.monotonic()
-        self._is_abandoned = False
-        self._request = httpx.Request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            stream=_Upload(request.stream, self._sending),  # type: ignore[arg-type] # not async
-            extensions={**request.extensions, "timeout": timeout},
-        )
-
-    def result(self, stop: threading.Event | None) -> tuple[httpx.Response, bytes]:
-        """Return the answer and its body.
-
-        Raises:
-            AnswerTooSlow: It did not come to its end in time.
-            Stopped: ``stop`` was set meanwhile.
-            httpx.TransportError: The connection failed.
-        """
-        outcome: SimpleQueue[Any] = SimpleQueue()
-        if stop is None or not stop.is_set():
-            _in_thread(self._run, outcome)
-        while True:
-            if stop is not None and stop.is_set():
-                self._is_abandoned = True
-                raise Stopped("The call was given up.")
-            left_s = min(self._moved + self._quiet_s, self._deadline) - time.monotonic()
-            if left_s <= 0:
-                self._is_abandoned = True
-                raise AnswerTooSlow("The answer did not come to its end in time.")
-            try:
-                result = outcome.get(timeout=min(left_s, STOP_CHECK_S))
-            except Empty:
-                continue
-            if isinstance(result, BaseException):
-                raise result
-            return cast(tuple[httpx.Response, bytes], result)
-
-    def _sending(self, is_last: bool) -> None:
-        if self._is_abandoned:
-            raise Stopped("The call was given up.")
-        self._moved = time.monotonic()
-        if is_last:
-            self._quiet_s = self._read_s
-
-    def _run(self) -> tuple[httpx.Response, bytes]:
-        answer = self._inner.handle_request(self._request)
-        try:
-            return answer, self._body(answer)
-        finally:
-            answer.close()
-
-    def _body(self, answer: httpx.Response) -> bytes:
-        coding = answer.headers.get("Content-Encoding", "").strip().lower()
-        if coding not in ("", "identity", "gzip"):
-            # Only gzip was asked for, and codings within codings unfold without bound.
-            raise AnswerTooLarge("The answer is encoded in a way that was not asked for.")
-        body = bytearray()
-        # Decoded, so that a small compressed body cannot unfold into a huge one unseen.
-        decoded = httpx.Response(answer.status_code, headers=answer.headers, stream=answer.stream)
-        for chunk in decoded.iter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise AnswerTooLarge("The answer is too large.")
-            if self._is_abandoned:
-                raise Stopped("The call was given up.")
-        return bytes(body)
-
-
-class _Upload(httpx.SyncByteStream):
-    """A request's body that reports each part of it that leaves, and its end."""
-
-    def __init__(self, inner: httpx.SyncByteStream, report: Callable[[bool], None]) -> None:
-        self._inner = inner
-        self._report = report
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._inner:
-            self._report(False)
-            yield chunk
-        self._report(True)
-
-
-_Job = tuple[Callable[[], object], "SimpleQueue[Any]"]
-_idle: list[tuple[threading.Thread, SimpleQueue[_Job]]] = []
-"""Threads that wait for a job. They are used again, as starting one for each call is dear."""
-
-
-def _in_thread(job: Callable[[], object], outcome: SimpleQueue[Any]) -> None:
-    """Run ``job`` in a daemon thread, and put what it returns or raises into ``outcome``."""
-    while _idle:
-        try:
-            thread, jobs = _idle.pop()
-        except IndexError:  # another thread was faster
-            break
-        if thread.is_alive():  # after a fork it is not
-            jobs.put((job, outcome))
-            return
-    jobs = SimpleQueue()
-    jobs.put((job, outcome))
-    threading.Thread(target=_work, args=(jobs,), name="avatarkit-http", daemon=True).start()
-
-
-def _work(jobs: SimpleQueue[_Job]) -> None:
-    while True:
-        job, outcome = jobs.get()
-        result: object
-        try:
-            result = job()
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
-            result = error
-        _idle.append((threading.current_thread(), jobs))
-        outcome.put(result)
-        del job, outcome, result  # an idle thread keeps no answer alive

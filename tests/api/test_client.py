@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from avatarkit import Client, PersonaCreate, Settings, errors
-from avatarkit.api import transport
+from avatarkit.api import connections
 from avatarkit.clock import SystemClock
 
 KEY = "CANARY-key-that-must-never-be-shown"
@@ -36,7 +36,7 @@ _open: dict[str, Any] = {}
 
 @pytest.fixture(params=["mock", "socket"], autouse=True)
 def _over(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Which way the client of ``client_of`` reaches its handler."""
+    """How the client of ``client_of`` reaches its handler."""
     with contextlib.ExitStack() as stack:
         _open.update(over=request.param, stack=stack)
         yield
@@ -375,7 +375,7 @@ class TestRetries:
         else:
             assert client_of(record).get_persona("a").id == "a"
 
-    def test_retries_are_told_at_info(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_retries_are_logged_at_info(self, caplog: pytest.LogCaptureFixture) -> None:
         """Each retry is one log line that names the cause."""
         caplog.set_level(logging.INFO, "avatarkit")
         record = Recorder(
@@ -423,7 +423,7 @@ class TestRetries:
         assert max(slept) <= 3
 
     def test_a_key_at_the_edge_of_what_is_kept_is_hidden(self) -> None:
-        """A body is cut after the key is blotted out, however JSON has written it."""
+        """A body is cut after the key was redacted, however JSON has written it."""
         edge = "x" * 1_985 + KEY + "y" * 100
         with pytest.raises(errors.ServerError) as caught:
             client_of(lambda _: httpx.Response(500, text=edge)).get_persona("a")
@@ -447,7 +447,7 @@ class TestRetries:
 
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is cut off at a size, not read until memory ends."""
-        monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
+        monkeypatch.setattr(connections, "MAX_ANSWER_BYTES", 1000)
         with pytest.raises(errors.ConnectionFailed):
             client_of(lambda _: httpx.Response(200, content=b"x" * 2000)).get_persona("a")
 
@@ -508,7 +508,7 @@ class TestAnswers:
             client_of(answering(200, {"id": "b"})).get_persona("a")
 
     def test_unknown_fields_and_statuses_are_kept(self) -> None:
-        """What nobody has heard of is kept as it came."""
+        """Undocumented fields and statuses are kept as they came."""
         body = {"id": "a", "process_status": "dreaming", "novel": {"x": 1}}
         persona = client_of(answering(200, body)).get_persona("a")
         assert (persona.process_status, persona.status) == ("dreaming", None)
@@ -552,7 +552,7 @@ class TestAnswers:
         calls: list[tuple[Callable[[], Any], Callable[[Any], bool]]] = [
             (lambda: client.get_persona("a"), lambda got: got.id == "a"),
             (lambda: client.create_persona(request_for()), lambda got: bool(got.id)),
-            (lambda: list(client.list_personas()), lambda got: all(one.id for one in got)),
+            (lambda: list(client.list_personas()), lambda got: all(persona.id for persona in got)),
             (client.persona_quota, lambda got: got.current_count >= 0),
             (lambda: client.delete_persona("a"), lambda got: got is None),
         ]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from avatarkit import Client, PersonaCreate, Settings, Tracker, errors
-from avatarkit.api import transport
+from avatarkit.api import connections
 from avatarkit.models import Persona
 from avatarkit.store.store import Store
 
@@ -27,17 +27,18 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
 
 Connection = socket.socket
-Serving = Callable[[Callable[[Connection], None]], str]
+Answer = Callable[[Connection, threading.Event], None]
+Serving = Callable[[Answer], str]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serving]:
-    """A server on loopback that hands each connection to a callable until the test is over."""
+    """A server on loopback that hands each connection, and the test's end, to a callable."""
     over = threading.Event()
     with contextlib.ExitStack() as stack:
         stack.callback(over.set)
 
-        def start(answer: Callable[[Connection], None]) -> str:
+        def start(answer: Answer) -> str:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             listener.settimeout(0.05)
 
@@ -47,7 +48,7 @@ def serve() -> Iterator[Serving]:
                         connection, _ = listener.accept()
                         with connection, contextlib.suppress(OSError):
                             connection.recv(65_536)
-                            answer(connection)
+                            answer(connection, over)
 
             thread = threading.Thread(target=run)
             thread.start()
@@ -58,15 +59,15 @@ def serve() -> Iterator[Serving]:
         yield start
 
 
-def dripping(begin: bytes, drop: bytes) -> Callable[[Connection], None]:
-    """Sends ``begin``, then ``drop`` again and again for ten times as long as it may take."""
+def dripping(begin: bytes, drop: bytes) -> Answer:
+    """Send ``begin``, then ``drop`` again and again, for far longer than it may take."""
 
-    def answer(connection: Connection) -> None:
+    def answer(connection: Connection, over: threading.Event) -> None:
         connection.sendall(begin)
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
+        for _ in range(400):
             connection.sendall(drop)
-            time.sleep(0.05)
+            if over.wait(0.05):
+                break
 
     return answer
 
@@ -95,6 +96,8 @@ DRIPS = {
     "headers": (b"HTTP/1.1 200 OK\r\nX-A: ", b"x"),
     "informational": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
     "body": (CHUNKED + b"\r\n", b"1\r\n \r\n"),
+    # It ends with the connection: a socket that is shut down looks like its end.
+    "body without length": (OK + b'\r\n{"id": "a"}', b" "),
     # A file name in the head of gzip: bytes arrive, and nothing comes out of them.
     "gzip": (
         CHUNKED + b"Content-Encoding: gzip\r\n\r\na\r\n\x1f\x8b\x08\x08\0\0\0\0\0\x03\r\n",
@@ -105,33 +108,30 @@ DRIPS = {
 
 @pytest.mark.parametrize("call", ["get", "create"])
 @pytest.mark.parametrize("drip", list(DRIPS))
-def test_whatever_drips_ends_in_time(serve: Serving, drip: str, call: str) -> None:
+def test_an_answer_that_drips_is_a_timeout(serve: Serving, drip: str, call: str) -> None:
     """An answer may take as long as the read timeout, however often another byte arrives."""
     client = impatient(serve(dripping(*DRIPS[drip])))
-    began = time.monotonic()
     with client, pytest.raises(errors.RequestTimeout) as caught:
         CALLS[call](client)
     assert caught.value.maybe_sent
-    assert time.monotonic() - began < 5
 
 
-def test_the_deadline_of_a_call_bounds_its_answer(serve: Serving) -> None:
+@pytest.mark.parametrize("drip", list(DRIPS))
+def test_the_deadline_of_a_call_bounds_its_answer(serve: Serving, drip: str) -> None:
     """A tighter deadline than the read timeout counts, too."""
-    client = Client(serve(dripping(*DRIPS["headers"])), "the-id", KEY, tries=1)
-    began = time.monotonic()
+    client = Client(serve(dripping(*DRIPS[drip])), "the-id", KEY)
     with client, pytest.raises(errors.RequestTimeout):
         client.get_persona("a", deadline_s=0.3)
-    assert time.monotonic() - began < 5
 
 
 def test_the_answer_is_timed_from_the_end_of_the_upload(serve: Serving, tmp_path: Any) -> None:
-    """An upload may take longer than an answer: each byte that leaves begins its time anew."""
+    """An upload may take longer than an answer, whose time begins when all has been sent."""
     video = tmp_path / "video.mp4"
     video.write_bytes(b"x" * 60_000_000)
 
-    def slowly(connection: Connection) -> None:
+    def slowly(connection: Connection, over: threading.Event) -> None:
         while not connection.recv(400_000).endswith(b"--\r\n"):
-            time.sleep(0.01)
+            over.wait(0.01)
         connection.sendall(OK.replace(b"200 OK", b"201 Created") + b"Content-Length: 10\r\n\r\n")
         connection.sendall(b'{"id":"a"}')
 
@@ -143,12 +143,12 @@ def test_the_answer_is_timed_from_the_end_of_the_upload(serve: Serving, tmp_path
 
 
 def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None:
-    """An app that is ended does not wait for an API that hangs; the persona is not blamed."""
+    """An app that is ended does not wait for an API that hangs; the persona has no error."""
     asked, drip = threading.Event(), dripping(*DRIPS["headers"])
 
-    def hang(connection: Connection) -> None:
+    def hang(connection: Connection, over: threading.Event) -> None:
         asked.set()
-        drip(connection)
+        drip(connection, over)
 
     client = Client(serve(hang), "the-id", KEY)
     with client, Store("sqlite://") as store:
@@ -163,11 +163,12 @@ def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None
                 source="list",
                 next_look=lambda *_: now,
             )
+        asked.clear()  # set by the question whether it is a sandbox
         tracker.start()
         assert asked.wait(20)
         began = time.monotonic()
         tracker.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert store.personas()["last_error"].isna().all()
         assert tracker.last_error is None
 
@@ -176,7 +177,7 @@ def test_codings_within_codings_are_refused(serve: Serving) -> None:
     """A kilobyte that unfolds into gigabytes is not unfolded."""
     body = gzip.compress(gzip.compress(b"0" * 200_000_000, 9), 9)
     length = f"Content-Length: {len(body)}\r\n\r\n".encode()
-    url = serve(lambda c: c.sendall(OK + b"Content-Encoding: gzip, gzip\r\n" + length + body))
+    url = serve(lambda c, _: c.sendall(OK + b"Content-Encoding: gzip, gzip\r\n" + length + body))
     tracemalloc.start()
     try:
         with impatient(url) as client, pytest.raises(errors.ConnectionFailed):
@@ -191,11 +192,11 @@ def test_one_coding_is_unfolded_within_bounds(
 ) -> None:
     """What gzip unfolds counts, not what travelled; an honest answer arrives."""
     for size, fits in ((1_000, True), (1_000_000, False)):
-        monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
+        monkeypatch.setattr(connections, "MAX_ANSWER_BYTES", 100_000)
         body = gzip.compress(b'{"id":"a"}' + b" " * size)
         length = f"Content-Length: {len(body)}\r\n\r\n".encode()
         answer = OK + b"Content-Encoding: gzip\r\n" + length + body
-        with impatient(serve(lambda c, answer=answer: c.sendall(answer))) as client:  # type: ignore[misc]
+        with impatient(serve(lambda c, _, answer=answer: c.sendall(answer))) as client:  # type: ignore[misc]
             if fits:
                 assert client.get_persona("a").id == "a"
             else:
@@ -275,8 +276,8 @@ def test_pages_without_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
         list(client.list_personas(deadline_s=0))
 
 
-def test_a_page_that_moved_on_repeats_nobody() -> None:
-    """Somebody creates another while pages are read: who is on two pages is listed once."""
+def test_a_page_that_moved_on_repeats_no_persona() -> None:
+    """A persona that is on two pages, as another was created meanwhile, is listed once."""
     pages = [
         {"results": [{"id": "c"}, {"id": "b"}], "next": "/api/personas/paginated/?page=2"},
         {"results": [{"id": "b"}, {"id": "a"}], "next": None},
@@ -287,7 +288,7 @@ def test_a_page_that_moved_on_repeats_nobody() -> None:
 
 @pytest.mark.parametrize("count", [-(10**20), 10**20, "1e400", None, 1.5])
 def test_a_count_that_is_none_stops_no_create(count: Any) -> None:
-    """A quota that makes no sense is one that is not known."""
+    """A quota that makes no sense is taken for unknown."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -310,7 +311,7 @@ def test_nul_reaches_no_database() -> None:
 def test_a_key_in_a_status_line_or_a_header_is_not_logged(
     serve: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The HTTP libraries log both, the one that retries among them."""
+    """The HTTP libraries log both at DEBUG."""
     caplog.set_level(logging.DEBUG)
     lines = (
         f"HTTP/1.1 {KEY} OK\r\n\r\n".encode(),
@@ -318,7 +319,7 @@ def test_a_key_in_a_status_line_or_a_header_is_not_logged(
     )
     for line in lines:
         sent = line if isinstance(line, bytes) else line.encode()
-        url = serve(lambda c, sent=sent: c.sendall(sent))  # type: ignore[misc]
+        url = serve(lambda c, _, sent=sent: c.sendall(sent))  # type: ignore[misc]
         with Client(url, "the-id", KEY, tries=2, backoff_s=0) as client:
             with pytest.raises(errors.APIError) as caught:
                 client.get_persona("a")
@@ -330,11 +331,11 @@ def test_a_key_in_a_status_line_or_a_header_is_not_logged(
 
 
 def test_a_short_key_spoils_no_answer() -> None:
-    """Such as a sandbox of one's own may have: it stands in names and ids by chance."""
-    said = [httpx.Response(200, json={"id": "my-test-1", "creator_name": "test"})]
-    said.append(httpx.Response(400, json={"detail": "test is wrong"}))
-    said.append(httpx.Response(200, text="test"))
-    answers = httpx.MockTransport(lambda _: said.pop(0))
+    """It may occur in names and ids by chance, so only errors are redacted."""
+    replies = [httpx.Response(200, json={"id": "my-test-1", "creator_name": "test"})]
+    replies.append(httpx.Response(400, json={"detail": "test is wrong"}))
+    replies.append(httpx.Response(200, text="test"))
+    answers = httpx.MockTransport(lambda _: replies.pop(0))
     with Client("https://api.example", "the-id", "test", transport=answers) as client:
         assert client.get_persona("my-test-1").creator_name == "test"
         for kind in (errors.InvalidRequest, errors.UnexpectedAnswer):
@@ -343,9 +344,9 @@ def test_a_short_key_spoils_no_answer() -> None:
             assert "test" not in str(caught.value) + repr(vars(caught.value))
 
 
-def test_a_key_that_comes_back_in_a_persona_is_blotted_out() -> None:
+def test_a_key_that_comes_back_in_a_persona_is_redacted() -> None:
     """What the API says of a persona is shown and exported, so the key is in none of it."""
-    said = {"id": "a", "process_status": "failed", "failed_reason": f"bad {KEY}"}
-    with mocked(lambda _: httpx.Response(200, json=said)) as client:
+    body = {"id": "a", "process_status": "failed", "failed_reason": f"bad {KEY}"}
+    with mocked(lambda _: httpx.Response(200, json=body)) as client:
         persona = client.get_persona("a")
         assert persona == Persona(id="a", process_status="failed", failed_reason="bad [key]")

@@ -1,0 +1,217 @@
+"""Connections on which an answer ends in time, however slowly its bytes drip.
+
+A timeout of httpx bounds each wait for more bytes, not the whole answer. So a daemon thread looks
+after the calls under way, and shuts down the socket of one whose time is over or whose stop event
+is set; the call then ends at once with an error. httpx' ``trace`` extension tells which socket that
+is, and when the request has been sent.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from avatarkit.settings import is_loopback
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+CHECK_EVERY_S = 0.1
+IDLE_CHECKS = 100
+"""After so many checks without a call the thread ends, to be started again with the next call."""
+
+
+class AnswerTooLarge(httpx.TransportError):
+    """The answer is larger than any that the API has reason to send."""
+
+
+class AnswerTooSlow(httpx.ReadTimeout):
+    """The answer was not complete at the end of the time that it may take."""
+
+
+class Stopped(httpx.TransportError):
+    """The call was given up because its stop event was set."""
+
+
+class Connections:
+    """Connections that are used by one call at a time and again by later ones.
+
+    Args:
+        base_url: Where to; through the environment's proxy, if one is set.
+        transport: Sends the requests instead, such as ``httpx.MockTransport``. Its sockets are not
+            known, so its answers are checked between their chunks only.
+    """
+
+    def __init__(self, base_url: str, transport: httpx.BaseTransport | None) -> None:
+        self._open = _opener(base_url) if transport is None else lambda: transport
+        self._is_own = transport is None
+        self._idle: list[_Connection] = []
+        self._all: list[_Connection] = []
+
+    def exchange(
+        self, request: httpx.Request, stop: threading.Event | None
+    ) -> tuple[httpx.Response, bytes]:
+        """Send a request and read its answer.
+
+        ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds all of it; the
+        answer may take as long as the read timeout, counted from the end of the request.
+
+        Returns:
+            The answer, and its body decoded.
+
+        Raises:
+            Stopped: ``stop`` is set.
+            AnswerTooSlow: The answer did not come to its end in time.
+            AnswerTooLarge: It has more than ``MAX_ANSWER_BYTES``.
+            httpx.TransportError: The connection failed.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _Connection(self._open(), is_own=self._is_own)
+            self._all.append(connection)
+        try:
+            return connection.exchange(request, stop)
+        finally:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for connection in self._all:
+            connection.transport.close()
+
+
+def _opener(base_url: str) -> Callable[[], httpx.BaseTransport]:
+    # httpx itself looks at the environment only when it is given no transport.
+    url = urlsplit(base_url)
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if is_loopback(base_url) or (proxy and urllib.request.proxy_bypass(url.hostname or "")):
+        proxy = None
+    return partial(
+        httpx.HTTPTransport,
+        verify=httpx.create_ssl_context(),  # made once, as that takes long
+        proxy=proxy or None,
+        limits=httpx.Limits(max_connections=1),
+    )
+
+
+class _Connection:
+    """One connection at most, and the call that it is used for."""
+
+    def __init__(self, transport: httpx.BaseTransport, *, is_own: bool) -> None:
+        self.transport = transport
+        self._is_own = is_own
+        self._socket: socket.socket | None = None
+        self._stop: threading.Event | None = None
+        self._end = math.inf
+        self._read_s = math.inf
+        self._deadline = math.inf
+        self._error: httpx.TransportError | None = None
+
+    def exchange(
+        self, request: httpx.Request, stop: threading.Event | None
+    ) -> tuple[httpx.Response, bytes]:
+        self._stop, self._error = stop, None
+        self._end = self._deadline = request.extensions.get("deadline", math.inf)
+        left_s = self._deadline - time.monotonic()
+        self.check()
+        if self._error is not None:
+            raise self._error
+        timeout = {name: min(s, left_s) for name, s in request.extensions["timeout"].items()}
+        request.extensions["timeout"] = timeout
+        self._read_s = timeout["read"]
+        if self._is_own:
+            request.extensions["trace"] = self._trace
+        _watchdog.add(self)
+        try:
+            answer = self.transport.handle_request(request)
+            try:
+                return answer, self._body(answer)
+            finally:
+                answer.close()
+        except httpx.TransportError as error:
+            raise self._error or error from None
+        finally:
+            _watchdog.remove(self)
+
+    def check(self) -> None:
+        """Break the call off if its time is over or its stop event is set."""
+        if self._stop is not None and self._stop.is_set():
+            self._error = Stopped("The call was given up.")
+        elif time.monotonic() >= self._end:
+            self._error = AnswerTooSlow("The answer did not come to its end in time.")
+        if self._error is not None and self._socket is not None:
+            with suppress(OSError):
+                # Not the TLS socket's own, which is not safe while another thread reads.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
+            self.check()
+        elif event.endswith("send_request_headers.started"):
+            self._end = self._deadline
+        elif event.endswith("send_request_body.complete"):
+            self._end = min(self._deadline, time.monotonic() + self._read_s)
+
+    def _body(self, answer: httpx.Response) -> bytes:
+        coding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if coding not in ("", "identity", "gzip"):
+            # Only gzip was asked for, and codings within codings unfold without bound.
+            raise AnswerTooLarge("The answer is encoded in a way that was not asked for.")
+        # Counted when decoded: a small compressed body can unfold into a huge one.
+        chunks = answer.iter_bytes() if coding == "gzip" else answer.stream
+        body = bytearray()
+        for chunk in cast(Iterable[bytes], chunks):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise AnswerTooLarge("The answer is too large.")
+            if time.monotonic() >= self._end:
+                raise AnswerTooSlow("The answer did not come to its end in time.")
+        if self._error is not None:
+            raise self._error  # what looks like the end of the body is that of the socket
+        return bytes(body)
+
+
+class _Watchdog:
+    """Checks the calls under way, in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: set[_Connection] = set()
+        self._thread: threading.Thread | None = None
+
+    def add(self, connection: _Connection) -> None:
+        with self._lock:
+            self._watched.add(connection)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, name="avatarkit-watchdog", daemon=True
+                )
+                self._thread.start()
+
+    def remove(self, connection: _Connection) -> None:
+        with self._lock:
+            self._watched.discard(connection)
+
+    def _run(self) -> None:
+        idle, never = 0, threading.Event()
+        while idle < IDLE_CHECKS:
+            never.wait(CHECK_EVERY_S)
+            with self._lock:
+                for connection in self._watched:
+                    connection.check()
+                idle = 0 if self._watched else idle + 1
+                if idle == IDLE_CHECKS:
+                    self._thread = None
+
+
+_watchdog = _Watchdog()
