@@ -18,6 +18,9 @@ Refusal = Literal["fields", "list", "detail"]
 FormLabels = Literal["repeated", "commas"]
 """How a form gives several labels: the field again and again, or once with commas."""
 
+TruncatedBody = Literal["refused", "taken"]
+"""What becomes of a multipart body that breaks off."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
@@ -29,15 +32,6 @@ class Behaviour:
 
     redirect_missing_slash: bool = True
     """Seen: a path without its last slash gets a 301; otherwise a 404."""
-
-    missing_key_detail: str = "Authentication credentials were not provided."
-    """Seen: the 401 for a call without one of the two headers."""
-
-    wrong_key_detail: str = "Invalid API ID or API key."
-    """The 401 for headers that are there and wrong."""
-
-    not_found_detail: str = "No Creator matches the given query."
-    """The 404 for an id that does not exist."""
 
     quota_status: int = 403
     """The answer to a create when the plan has no room."""
@@ -86,14 +80,9 @@ class Behaviour:
     create_carries_gdown_url: bool = False
     """True: the answer to a create has ``gdown_url`` too, as it sometimes has."""
 
-    avatar_type: str | None = None
-    """``type`` of every persona."""
-
-    age_range: str | None = "adult"
-    """``age_range`` of every persona that is done; null before. ``location`` and ``style`` too."""
-
-    location: str | None = "indoor"
-    style: str | None = "presenter"
+    truncated_body: TruncatedBody = "refused"
+    """``refused``: a multipart body without its last boundary is a 400, or makes nothing when the
+    connection has ended. ``taken``: a persona is made of the parts that arrived whole."""
 
     max_text_bytes: int = 2_621_440
     """Bytes of a JSON or form body without its files; Django's own default. More gets a 413."""

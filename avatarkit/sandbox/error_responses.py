@@ -38,7 +38,7 @@ SERVER_ERROR_PAGE = """
 """
 
 
-class Refused(Exception):
+class ErrorResponse(Exception):
     """A call that is answered with ``status_code`` and the JSON ``body``."""
 
     def __init__(
@@ -54,12 +54,12 @@ class Refused(Exception):
         return JSONResponse(self.body, self.status_code, self.headers)
 
 
-def detail(status_code: int, text: str) -> Refused:
+def detail(status_code: int, text: str) -> ErrorResponse:
     """A refusal of the shape ``{"detail": text}``."""
-    return Refused(status_code, {"detail": text})
+    return ErrorResponse(status_code, {"detail": text})
 
 
-def throttled(wait_s: float, retry_after: RetryAfter) -> Refused:
+def throttled(wait_s: float, retry_after: RetryAfter) -> ErrorResponse:
     """A 429 in the framework's words: come back in ``wait_s`` wall seconds."""
     seconds = math.ceil(wait_s)
     headers = {"Retry-After": str(seconds)}
@@ -69,7 +69,7 @@ def throttled(wait_s: float, retry_after: RetryAfter) -> Refused:
         headers = {"Retry-After": format_datetime(at.replace(microsecond=0), usegmt=True)}
     unit = "second" if seconds == 1 else "seconds"
     text = f"Request was throttled. Expected available in {seconds} {unit}."
-    return Refused(429, {"detail": text}, None if retry_after == "none" else headers)
+    return ErrorResponse(429, {"detail": text}, None if retry_after == "none" else headers)
 
 
 def html(status_code: int, page: str) -> Response:

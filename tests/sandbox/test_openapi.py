@@ -79,12 +79,12 @@ def as_schema(field: dict[str, Any]) -> dict[str, Any]:
 
 def described(name: str) -> tuple[dict[str, Any], set[str]]:
     """The properties of that schema without their descriptions, and which are required."""
-    schema = document["components"]["schemas"][name]
-    bare = {
-        field: {key: value for key, value in each.items() if key not in ("description", "format")}
-        for field, each in schema["properties"].items()
-    }
-    return bare, set(schema["required"])
+    schemas = document["components"]["schemas"]
+    bare = {}
+    for field, each in schemas[name]["properties"].items():
+        resolved = schemas[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        bare[field] = {k: v for k, v in resolved.items() if k not in ("description", "format")}
+    return bare, set(schemas[name]["required"])
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,9 @@ class TestContract:
         path = "".join(head[at + 1 : head.index("Authorizations")])
         call = document["paths"][path]["post"]
         assert "201 - application/json" in head
-        assert set(call["responses"]["201"]["content"]) == {"application/json"}
+        assert call["responses"]["201"] == {"$ref": "#/components/responses/Created"}
+        created = document["components"]["responses"]["Created"]
+        assert set(created["content"]) == {"application/json"}
 
     @pytest.mark.parametrize("path", ["/api/personas_v2/", "/api/personas/"])
     def test_the_sandbox_answers_in_the_fields_of_the_contract(

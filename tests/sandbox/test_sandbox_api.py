@@ -19,7 +19,7 @@ from avatarkit.clock import SystemClock
 from avatarkit.models import Persona, Quota
 from avatarkit.sandbox import Behaviour, Sandbox
 from avatarkit.sandbox.behaviour import Refusal
-from avatarkit.sandbox.error_responses import Refused
+from avatarkit.sandbox.error_responses import ErrorResponse
 from avatarkit.sandbox.personas import serializers
 from avatarkit.sandbox.web.request_body import Body
 from avatarkit.sandbox.web.validation import check, is_valid_url
@@ -385,7 +385,7 @@ class TestRefusals:
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ErrorResponse) as refused:
             check(Body(json={**ADA, "gender": deep}), urls=False)
         assert refused.value.body == {"gender": ['"list" is not a valid choice.']}
 

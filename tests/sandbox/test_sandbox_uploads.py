@@ -154,7 +154,7 @@ class TestArriving:
     @pytest.mark.parametrize(
         ("declared", "body", "said"),
         [
-            ("multipart/form-data", b"x", "Invalid boundary in multipart: None"),
+            ("multipart/form-data", b"x", "Missing boundary in multipart."),
             (f"{BOUNDARY}{'b' * 300}", b"x", "Boundary length"),
             (BOUNDARY, b"--c\r\n", "Expected boundary character"),
             (
@@ -163,7 +163,11 @@ class TestArriving:
                 b"\r\n\r\nhalf of it",
                 "The body ends before its last boundary",
             ),
-            (BOUNDARY, b"--b\r\nContent-Disposition: form-data\r\n\r\n", "A part has no name"),
+            (
+                BOUNDARY,
+                b"--b\r\nContent-Disposition: form-data\r\n\r\n",
+                'The Content-Disposition header field "name" must be provided.',
+            ),
         ],
     )
     def test_a_malformed_body_is_said(

@@ -50,7 +50,7 @@ class FollowedClock(ScaledClock):
         return super().now()
 
     def advance(self, by: timedelta) -> datetime:  # noqa: ARG002 - the signature of a clock
-        """Refused with ``ConfigError``: the clock belongs to the sandbox that serves the folder."""
+        """Refuse with ``ConfigError``: the clock belongs to the sandbox that serves the folder."""
         raise ConfigError(
             "This clock belongs to the sandbox in another process; advance it in that process."
         )

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from avatarkit.clock import Clock
 from avatarkit.models import VIDEO_FIELDS, ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.error_responses import Refused, detail, throttled
+from avatarkit.sandbox.error_responses import ErrorResponse, detail, throttled
 from avatarkit.sandbox.faults.injector import Breaks
 from avatarkit.sandbox.personas import lifecycle, serializers
 from avatarkit.sandbox.personas.records import Record, Records
@@ -35,6 +35,9 @@ from avatarkit.sandbox.web.middleware import Endpoint, Handler, NoRoute, ReadsTo
 from avatarkit.sandbox.web.rate_limit import Throttle
 
 _FILTERS = ("age_range", "gender", "location", "style")
+_MISSING_KEYS = "Authentication credentials were not provided."
+_WRONG_KEYS = "Invalid API ID or API key."
+_NOT_FOUND = "No Creator matches the given query."
 
 
 @dataclass
@@ -83,14 +86,14 @@ class Api:
         given = [request.headers.get(name, "") for name in ("x-api-id", "x-api-key")]
         challenge = {"WWW-Authenticate": "X-API-KEY"}
         if not all(given):
-            raise Refused(401, {"detail": self.behaviour.missing_key_detail}, challenge)
+            raise ErrorResponse(401, {"detail": _MISSING_KEYS}, challenge)
         # Both are compared whatever the first says, and in constant time.
         matches = [
             hmac.compare_digest(text.encode("latin-1"), wanted.encode("ascii"))
             for text, wanted in zip(given, (self.api_id, self.api_key), strict=True)
         ]
         if not all(matches):
-            raise Refused(401, {"detail": self.behaviour.wrong_key_detail}, challenge)
+            raise ErrorResponse(401, {"detail": _WRONG_KEYS}, challenge)
 
     async def create_from_files(self, request: Request) -> Response:
         """``POST /api/personas_v2/``."""
@@ -148,7 +151,7 @@ class Api:
     def _record(self, request: Request) -> Record:
         record = self.records.get(request.path_params["id"])
         if record is None:
-            raise detail(404, self.behaviour.not_found_detail)
+            raise detail(404, _NOT_FOUND)
         return record
 
     async def _shown(self, records: Iterable[Record]) -> list[dict[str, object]]:
@@ -187,7 +190,7 @@ class Api:
                 place,
                 accepts=accepts,
                 file_fields=VIDEO_FIELDS if files else (),
-                max_text_bytes=self.behaviour.max_text_bytes,
+                behaviour=self.behaviour,
             )
             wanted = validation.check(
                 body,

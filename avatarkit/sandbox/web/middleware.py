@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from avatarkit.sandbox.error_responses import NOT_FOUND_PAGE, SERVER_ERROR_PAGE, Refused, html
+from avatarkit.sandbox.error_responses import NOT_FOUND_PAGE, SERVER_ERROR_PAGE, ErrorResponse, html
 
 logger = logging.getLogger("avatarkit")
 
@@ -36,9 +36,9 @@ class Endpoint:
             handler = self._handlers.get(request.method)
             if handler is None:
                 text = f'Method "{request.method}" not allowed.'
-                raise Refused(405, {"detail": text}, {"Allow": ", ".join(self._handlers)})
+                raise ErrorResponse(405, {"detail": text}, {"Allow": ", ".join(self._handlers)})
             response = await handler(request)
-        except Refused as refused:
+        except ErrorResponse as refused:
             response = refused.response()
         except ClientDisconnect:
             response = Response(status_code=400)  # nobody is there to read it

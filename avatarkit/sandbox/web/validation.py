@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from avatarkit.models import VIDEO_FIELDS, Gender
 from avatarkit.sandbox.behaviour import FormLabels, Refusal
-from avatarkit.sandbox.error_responses import Refused
+from avatarkit.sandbox.error_responses import ErrorResponse
 from avatarkit.sandbox.web.request_body import Body
 
 _REQUIRED = "This field is required."
@@ -54,15 +54,15 @@ def check(
 ) -> Wanted:
     """The create in ``body``. ``urls`` and ``files`` say in which ways videos may be given.
 
-    Raises ``Refused`` (400) with all messages, in the shape of ``refusal``; unknown fields are
-    ignored.
+    Raises ``ErrorResponse`` (400) with all messages, in the shape of ``refusal``; unknown fields
+    are ignored.
 
     Source: the contract (required fields, enum, lengths, nullability).
     """
     if not body.is_form and not isinstance(body.json, dict):
         kind = type(body.json).__name__
         text = f"Invalid data. Expected a dictionary, but got {kind}."
-        raise Refused(400, {"non_field_errors": [text]})
+        raise ErrorResponse(400, {"non_field_errors": [text]})
     form = _Fields(body, commas=labels == "commas")
     wanted = Wanted(
         gender=form.gender(),
@@ -74,10 +74,10 @@ def check(
         videos=form.videos(urls=urls, files=files),
     )
     if form.errors and refusal == "fields":
-        raise Refused(400, form.errors)
+        raise ErrorResponse(400, form.errors)
     if form.errors:
         said = [f"{name}: {text}" for name, text in _flat(form.errors)]
-        raise Refused(400, said if refusal == "list" else {"detail": said[0]})
+        raise ErrorResponse(400, said if refusal == "list" else {"detail": said[0]})
     return wanted
 
 
