@@ -18,11 +18,11 @@ from avatarkit import Client, PersonaCreate, errors
 from avatarkit.clock import SystemClock
 from avatarkit.models import Persona, Quota
 from avatarkit.sandbox import Behaviour, Sandbox
-from avatarkit.sandbox.behaviour import Refusal
+from avatarkit.sandbox.behaviour import ErrorShape
 from avatarkit.sandbox.error_responses import ErrorResponse
 from avatarkit.sandbox.personas import serializers
 from avatarkit.sandbox.web.request_body import Body
-from avatarkit.sandbox.web.validation import check, is_valid_url
+from avatarkit.sandbox.web.validation import is_valid_url, validate
 
 if TYPE_CHECKING:
     from conftest import ManualClock
@@ -386,7 +386,7 @@ class TestRefusals:
         for _ in range(100_000):
             deep = [deep]
         with pytest.raises(ErrorResponse) as refused:
-            check(Body(json={**ADA, "gender": deep}), urls=False)
+            validate(Body(json={**ADA, "gender": deep}), urls=False)
         assert refused.value.body == {"gender": ['"list" is not a valid choice.']}
 
     @pytest.mark.parametrize(("content", "kind"), [(b"[1]", "list"), (b'"x"', "str")])
@@ -610,7 +610,7 @@ class TestReading:
         assert [item["is_active"] for item in api.get(FILES).json()] == [True]
 
     @pytest.mark.parametrize(
-        ("refusal", "body"),
+        ("error_shape", "body"),
         [
             ("fields", {"gender": ['"x" is not a valid choice.'], "labels": {"1": [BLANK]}}),
             ("list", ['gender: "x" is not a valid choice.', f"labels: {BLANK}"]),
@@ -618,10 +618,10 @@ class TestReading:
         ],
     )
     def test_a_refusal_has_any_of_three_shapes(
-        self, serve: Serve, refusal: Refusal, body: Any
+        self, serve: Serve, error_shape: ErrorShape, body: Any
     ) -> None:
         """Each was seen somewhere; the client reads them all."""
-        api = serve(behaviour=Behaviour(refusal=refusal))
+        api = serve(behaviour=Behaviour(error_shape=error_shape))
         answer = api.post(FILES, json={**ADA, "gender": "x", "labels": ["a", ""]})
         assert (answer.status_code, answer.json()) == (400, body)
         keys = api.headers["X-API-ID"], api.headers["X-API-KEY"]
@@ -663,7 +663,7 @@ def test_an_error_of_its_own_is_a_page(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(serializers, "created", broken)
+    monkeypatch.setattr(serializers, "serialize_created", broken)
     with Sandbox() as sandbox, client_of(sandbox) as api:
         answer = api.post(FILES, json=ADA)
     assert answer.status_code == 500

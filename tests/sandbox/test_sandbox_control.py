@@ -13,7 +13,7 @@ import pytest
 
 from avatarkit.errors import ConfigError
 from avatarkit.sandbox import FAULTS, Behaviour, Sandbox
-from avatarkit.sandbox.web.rate_limit import Throttle
+from avatarkit.sandbox.web.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
     from conftest import ManualClock
@@ -251,7 +251,7 @@ class TestThrottle:
     def test_tokens_come_back_with_time(self) -> None:
         """Whoever waits as long as was said is let through, and never more than the burst."""
         wall = [0.0]
-        throttle = Throttle(2.0, 3, lambda: wall[0])
+        throttle = RateLimiter(2.0, 3, lambda: wall[0])
         assert [throttle.wait_s() for _ in range(4)] == [0, 0, 0, 0.5]
         wall[0] = 0.25
         assert throttle.wait_s() == 0.25

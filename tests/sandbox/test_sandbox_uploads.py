@@ -23,7 +23,7 @@ from PIL import Image
 from avatarkit import Client, PersonaCreate
 from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.footage import talking_head
-from avatarkit.sandbox.personas.previews import STILLS, save_stills
+from avatarkit.sandbox.personas.previews import PREVIEW_SIZES, save_previews
 from avatarkit.sandbox.web import request_body
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def left_behind(sandbox: Sandbox) -> list[Path]:
     """
     places = (sandbox.folder / "personas", sandbox.folder / "incoming")
     found = [path for place in places for path in place.rglob("*")]
-    return [path for path in found if "verdict" not in path.name]
+    return [path for path in found if "video_check" not in path.name]
 
 
 def end_of(api: httpx.Client, clock: ManualClock, persona_id: str) -> dict[str, Any]:
@@ -275,10 +275,10 @@ class TestLooking:
             consent_video=("a.mp4", clip.read_bytes()),
         )
         shown = api.get(f"/api/personas/{created['id']}/").json()
-        assert {shown[name] for name in STILLS} == {None}
+        assert {shown[name] for name in PREVIEW_SIZES} == {None}
         done = end_of(api, manual_clock, created["id"])
         assert (done["process_status"], done["is_active"]) == ("done", True)
-        for name, size in STILLS.items():
+        for name, size in PREVIEW_SIZES.items():
             answer = httpx.get(done[name], trust_env=False)
             assert answer.headers["content-type"] == "image/jpeg"
             with Image.open(io.BytesIO(answer.content)) as still:
@@ -308,8 +308,8 @@ class TestLooking:
         for name, content in bad.items():
             path = tmp_path / name
             path.write_bytes(content)
-            assert save_stills(path, tmp_path) == (), name
-        assert save_stills(tmp_path / "missing", tmp_path) == ()
+            assert save_previews(path, tmp_path) == (), name
+        assert save_previews(tmp_path / "missing", tmp_path) == ()
 
     def test_a_sound_alone_has_no_stills(self, tmp_path: Path) -> None:
         """An MP4 without a picture has none to show."""
@@ -320,14 +320,14 @@ class TestLooking:
             frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
             container.mux(stream.encode(frame))
             container.mux(stream.encode())
-        assert save_stills(path, tmp_path) == ()
+        assert save_previews(path, tmp_path) == ()
 
     def test_frames_beyond_all_measure_are_not_decoded(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: Path
     ) -> None:
         """A file that would fill the memory has no stills by its declared size."""
         monkeypatch.setattr("avatarkit.sandbox.personas.previews._MAX_PIXELS", 128 * 192 - 1)
-        assert save_stills(clip, tmp_path) == ()
+        assert save_previews(clip, tmp_path) == ()
 
     def test_stills_stand_upright(self, tmp_path: Path, clip: Path) -> None:
         """A portrait that is stored lying, with a flag to turn it, has upright stills."""
@@ -348,7 +348,7 @@ class TestLooking:
         for path in (clip, lying):
             place = tmp_path / path.stem
             place.mkdir()
-            assert save_stills(path, place) == tuple(STILLS)
+            assert save_previews(path, place) == tuple(PREVIEW_SIZES)
             with Image.open(place / "preview_image_9_16.jpg") as still:
                 images.append(np.asarray(still.convert("L"), np.int16))
         assert np.abs(images[0] - images[1]).mean() < 6

@@ -21,8 +21,8 @@ from avatarkit.models import TERMINAL, as_status
 from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.footage import talking_head
 from avatarkit.sandbox.personas import status, video_checks
-from avatarkit.sandbox.personas.previews import STILLS
-from avatarkit.sandbox.personas.video_checks import VERDICT, Verdict
+from avatarkit.sandbox.personas.previews import PREVIEW_SIZES
+from avatarkit.sandbox.personas.video_checks import RESULT_FILE, CheckResult
 
 if TYPE_CHECKING:
     from conftest import ManualClock
@@ -82,13 +82,13 @@ def statuses(api: httpx.Client, clock: ManualClock, persona_id: str) -> list[str
 class Slow:
     """Stands for a look at a long video: it ends when ``go`` is set."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, verdict: Verdict) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, verdict: CheckResult) -> None:
         self.begun, self.go = threading.Event(), threading.Event()
         self.looked = 0
         self._verdict = verdict
-        monkeypatch.setattr(video_checks, "look", self)
+        monkeypatch.setattr(video_checks, "check_videos", self)
 
-    def __call__(self, videos: Mapping[str, str], place: Path) -> Verdict:
+    def __call__(self, videos: Mapping[str, str], place: Path) -> CheckResult:
         self.looked += 1
         self.begun.set()
         assert self.go.wait(10)
@@ -154,7 +154,7 @@ class TestFlaws:
             manual_clock.advance(timedelta(days=5))
             done = shown(api, persona_id)
             assert done["process_status"] == "done"
-            assert all(api.get(done[name]).status_code == 200 for name in STILLS)
+            assert all(api.get(done[name]).status_code == 200 for name in PREVIEW_SIZES)
 
     def test_a_fast_clock_changes_no_outcome(self, clip: Path) -> None:
         """At a day a second the same videos end the same way, and no status goes back."""
@@ -177,8 +177,8 @@ class TestWaiting:
     def test_a_create_does_not_wait_for_it(
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The answer comes while the video is still being looked at; so do earlier stages."""
-        slow = Slow(monkeypatch, Verdict("Bad."))
+        """The answer comes while the video is still being checked; so do earlier stages."""
+        slow = Slow(monkeypatch, CheckResult("Bad."))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             persona_id = upload(api, lipsync_input=TEXT)
             assert slow.begun.wait(5)
@@ -189,7 +189,7 @@ class TestWaiting:
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """GET and list wait as soon as the answer depends on it; other calls go on meanwhile."""
-        slow = Slow(monkeypatch, Verdict("Bad."))
+        slow = Slow(monkeypatch, CheckResult("Bad."))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             persona_id = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
@@ -212,13 +212,13 @@ class TestWaiting:
     ) -> None:
         """After it the persona is shown as still validating, and later as what it became."""
         monkeypatch.setattr(status, "PATIENCE_S", 0.05)
-        slow = Slow(monkeypatch, Verdict())
+        slow = Slow(monkeypatch, CheckResult())
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             persona_id = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
             with caplog.at_level(logging.WARNING):
                 assert shown(api, persona_id)["process_status"] == "video_validating"
-            assert "still being looked at" in caplog.text
+            assert "still being checked" in caplog.text
             slow.go.set()
             monkeypatch.setattr(status, "PATIENCE_S", 10)
             assert shown(api, persona_id)["process_status"] == "done"
@@ -230,7 +230,7 @@ class TestWaiting:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Nothing is left of it, and the next one is looked at."""
-        slow = Slow(monkeypatch, Verdict("Bad."))
+        slow = Slow(monkeypatch, CheckResult("Bad."))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             first = upload(api, lipsync_input=TEXT)
             assert slow.begun.wait(5)
@@ -254,9 +254,9 @@ class TestKeeping:
             persona_id = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
             before = shown(api, persona_id)
-        kept = json.loads((tmp_path / "personas" / persona_id / VERDICT).read_text())
-        assert kept == {"flaw": before["failed_reason"], "stills": []}
-        slow = Slow(monkeypatch, Verdict())
+        kept = json.loads((tmp_path / "personas" / persona_id / RESULT_FILE).read_text())
+        assert kept == {"flaw": before["failed_reason"], "previews": []}
+        slow = Slow(monkeypatch, CheckResult())
         with Sandbox(tmp_path, clock=manual_clock) as sandbox, client_of(sandbox) as api:
             assert shown(api, persona_id) == {**before, "id": persona_id}
         assert slow.looked == 0
@@ -270,7 +270,7 @@ class TestKeeping:
             persona_id = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
             before = shown(api, persona_id)
-        path = tmp_path / "personas" / persona_id / VERDICT
+        path = tmp_path / "personas" / persona_id / RESULT_FILE
         path.unlink()
         if left is not None:
             path.write_text(left)
@@ -284,7 +284,7 @@ class TestKeeping:
         """Stop leaves it alone; it then writes nothing, and the next start begins again."""
         monkeypatch.setattr(video_checks, "_PATIENCE_S", 0.05)
         with monkeypatch.context() as patch:
-            slow = Slow(patch, Verdict("Too late."))
+            slow = Slow(patch, CheckResult("Too late."))
             with Sandbox(tmp_path, clock=manual_clock) as sandbox, client_of(sandbox) as api:
                 persona_id = upload(api, lipsync_input=TEXT)
                 assert slow.begun.wait(5)
@@ -292,8 +292,10 @@ class TestKeeping:
                 sandbox.stop()
                 assert time.monotonic() - began < 4.5
             slow.go.set()
-            until(lambda: not [t for t in threading.enumerate() if t.name == "sandbox-verdicts"])
-            assert not (tmp_path / "personas" / persona_id / VERDICT).exists()
+            until(
+                lambda: not [t for t in threading.enumerate() if t.name == "sandbox-video-checks"]
+            )
+            assert not (tmp_path / "personas" / persona_id / RESULT_FILE).exists()
         with Sandbox(tmp_path, clock=manual_clock) as sandbox, client_of(sandbox) as api:
             manual_clock.advance(timedelta(days=5))
             assert "not an MP4" in shown(api, persona_id)["failed_reason"]
@@ -334,14 +336,14 @@ class TestKeeping:
 
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             monkeypatch.setattr(video_checks, "write_private", full)
-            monkeypatch.setattr(video_checks, "save_stills", full)
+            monkeypatch.setattr(video_checks, "save_previews", full)
             good = upload(api, lipsync_input=("a.mp4", clip.read_bytes()))
             bad = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
             assert shown(api, good)["process_status"] == "done"
             assert shown(api, good)["preview_image_1_1"] is None
             assert shown(api, bad)["process_status"] == "failed"
-        assert "The sandbox cannot keep a verdict: No space left on device." in caplog.messages
+        assert "The sandbox cannot keep a check: No space left on device." in caplog.messages
 
 
 def until(condition: Callable[[], Any], seconds: float = 10) -> None:

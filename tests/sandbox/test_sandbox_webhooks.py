@@ -171,13 +171,13 @@ class TestFiring:
         self, manual_clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The webhook waits for the verdict, and says why it failed."""
-        look, go = video_checks.look, threading.Event()
+        look, go = video_checks.check_videos, threading.Event()
 
-        def look_later(*given: Any) -> video_checks.Verdict:
+        def look_later(*given: Any) -> video_checks.CheckResult:
             assert go.wait(10)
             return look(*given)
 
-        monkeypatch.setattr(video_checks, "look", look_later)
+        monkeypatch.setattr(video_checks, "check_videos", look_later)
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             api.post(
                 "/api/personas_v2/",

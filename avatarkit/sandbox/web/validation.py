@@ -1,9 +1,9 @@
-"""Validates the fields of a create, with the messages of Django REST framework."""
+"""Validate the fields of a create, with the messages of Django REST framework."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,29 +11,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from avatarkit.models import VIDEO_FIELDS, Gender
-from avatarkit.sandbox.behaviour import FormLabels, Refusal
+from avatarkit.sandbox.behaviour import ErrorShape, FormLabels
 from avatarkit.sandbox.error_responses import ErrorResponse
 from avatarkit.sandbox.web.request_body import Body
 
 _REQUIRED = "This field is required."
 _NULL = "This field may not be null."
 _BLANK = "This field may not be blank."
-_NO_STRING = "Not a valid string."
-_NO_URL = "Enter a valid URL."
-_NO_FILE = "The submitted data was not a file. Check the encoding type on the form."
+_NOT_A_STRING = "Not a valid string."
+_NOT_A_URL = "Enter a valid URL."
+_NOT_A_FILE = "The submitted data was not a file. Check the encoding type on the form."
 _EMPTY_FILE = "The submitted file is empty."
 
-_NAME_LENGTH = 255
-_WEBHOOK_LENGTH = 200
+_TEXT_LENGTH = 255
+_URL_LENGTH = 200
 _HOST = re.compile(r"(?:(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?!-)[^\W\d_][\w-]{0,61}[^\W_]\.?")
 _SCHEMES = ("http", "https", "ftp", "ftps")
-_MAX_URL = 2048
+_LONGEST_URL = 2048
 _MISSING: Any = object()
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A create that is in order. ``videos`` are paths of received files, or URLs."""
+class ValidCreate:
+    """The fields of a valid create. ``videos`` are paths of received files, or URLs."""
 
     gender: str
     creator_name: str
@@ -44,52 +44,61 @@ class Wanted:
     videos: Mapping[str, Path | str] = field(default_factory=dict)
 
 
-def check(
+def validate(
     body: Body,
     *,
     urls: bool,
     files: bool = True,
     labels: FormLabels = "repeated",
-    refusal: Refusal = "fields",
-) -> Wanted:
-    """The create in ``body``. ``urls`` and ``files`` say in which ways videos may be given.
+    error_shape: ErrorShape = "fields",
+) -> ValidCreate:
+    """Validate the create in ``body``; unknown fields are ignored.
 
-    Raises ``ErrorResponse`` (400) with all messages, in the shape of ``refusal``; unknown fields
-    are ignored.
+    Args:
+        body: The parsed body.
+        urls: Whether videos may be URLs.
+        files: Whether videos may be files.
+        labels: How a form gives several labels.
+        error_shape: The shape of the error.
 
-    Source: the contract (required fields, enum, lengths, nullability).
+    Raises:
+        ErrorResponse: A 400 with the messages of all fields.
+
+    Source:
+        The contract: required fields, enum, lengths, nullability.
     """
     if not body.is_form and not isinstance(body.json, dict):
         kind = type(body.json).__name__
         text = f"Invalid data. Expected a dictionary, but got {kind}."
         raise ErrorResponse(400, {"non_field_errors": [text]})
-    form = _Fields(body, commas=labels == "commas")
-    wanted = Wanted(
-        gender=form.gender(),
-        creator_name=form.text("creator_name", max_length=_NAME_LENGTH, required=True) or "",
-        video_scene=form.text("video_scene", max_length=_NAME_LENGTH),
-        keywords=form.text("keywords", max_length=_NAME_LENGTH),
-        labels=form.labels(),
-        webhook_url=form.text("webhook_url", max_length=_WEBHOOK_LENGTH, url=True),
-        videos=form.videos(urls=urls, files=files),
+    fields = _Fields(body, commas=labels == "commas")
+    create = ValidCreate(
+        gender=fields.gender(),
+        creator_name=fields.text("creator_name", required=True) or "",
+        video_scene=fields.text("video_scene"),
+        keywords=fields.text("keywords"),
+        labels=fields.labels(),
+        webhook_url=fields.text("webhook_url", url=True),
+        videos=fields.videos(urls=urls, files=files),
     )
-    if form.errors and refusal == "fields":
-        raise ErrorResponse(400, form.errors)
-    if form.errors:
-        said = [f"{name}: {text}" for name, text in _flat(form.errors)]
-        raise ErrorResponse(400, said if refusal == "list" else {"detail": said[0]})
-    return wanted
+    if fields.errors:
+        raise ErrorResponse(400, _in_shape(fields.errors, error_shape))
+    return create
 
 
-def _flat(errors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _in_shape(errors: Mapping[str, Any], shape: ErrorShape) -> Any:
+    if shape == "fields":
+        return errors
+    texts = []
     for name, messages in errors.items():
         lists = messages.values() if isinstance(messages, dict) else [messages]
-        yield from ((name, text) for texts in lists for text in texts)
+        texts += [f"{name}: {text}" for each in lists for text in each]
+    return texts if shape == "list" else {"detail": texts[0]}
 
 
 def is_valid_url(value: str) -> bool:
-    """Whether Django's validator would take it: a scheme, a host with a dot, no spaces."""
-    if len(value) > _MAX_URL or any(c.isspace() or not c.isprintable() for c in value):
+    """Return whether Django's validator accepts ``value``: a scheme and a host with a dot."""
+    if len(value) > _LONGEST_URL or any(c.isspace() or not c.isprintable() for c in value):
         return False
     try:
         parts = urlsplit(value)
@@ -128,10 +137,8 @@ class _Fields:
             self.errors["gender"] = [f'"{_printable(value)}" is not a valid choice.']
         return ""
 
-    def text(
-        self, name: str, *, max_length: int, required: bool = False, url: bool = False
-    ) -> str | None:
-        value = self._value(name)
+    def text(self, name: str, *, required: bool = False, url: bool = False) -> str | None:
+        value, max_length = self._value(name), _URL_LENGTH if url else _TEXT_LENGTH
         if value is _MISSING or value is None:
             if required:
                 self.errors[name] = [_REQUIRED if value is _MISSING else _NULL]
@@ -143,8 +150,8 @@ class _Fields:
             return text
         if len(text) > max_length:
             messages.append(f"Ensure this field has no more than {max_length} characters.")
-        if url and messages[:1] != [_NO_STRING] and not is_valid_url(text):
-            messages.append(_NO_URL)
+        if url and messages[:1] != [_NOT_A_STRING] and not is_valid_url(text):
+            messages.append(_NOT_A_URL)
         if messages:
             self.errors[name] = messages
         return text
@@ -188,31 +195,31 @@ class _Fields:
         return [numbered[number] for number in sorted(numbered)] if numbered else _MISSING
 
     def videos(self, *, urls: bool, files: bool) -> dict[str, Path | str]:
-        found: dict[str, Path | str] = {}
+        videos: dict[str, Path | str] = {}
         for name in VIDEO_FIELDS:
             received = self._body.files.get(name)
             if received is not None and files:
                 if received.size == 0:
                     self.errors[name] = [_EMPTY_FILE]
-                found[name] = received.path
+                videos[name] = received.path
                 continue
             value = self._value(name)
             if value is _MISSING or value is None or (value == "" and (urls or self._body.is_form)):
                 continue
             if not urls:
-                self.errors[name] = [_NO_FILE]
+                self.errors[name] = [_NOT_A_FILE]
             elif not isinstance(value, str):
-                self.errors[name] = [_NO_STRING]
+                self.errors[name] = [_NOT_A_STRING]
             elif not is_valid_url(value.strip()):
-                self.errors[name] = [_NO_URL]
+                self.errors[name] = [_NOT_A_URL]
             else:
-                found[name] = value.strip()
-        return found
+                videos[name] = value.strip()
+        return videos
 
 
 def _clean(value: Any) -> tuple[str, list[str]]:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return "", [_NO_STRING]
+        return "", [_NOT_A_STRING]
     text = str(value).strip()
     messages = []
     if "\0" in text:

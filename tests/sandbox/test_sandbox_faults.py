@@ -364,6 +364,6 @@ class TestRules:
         faults = Faults()
         for number in wanted:
             faults.add(Rule("503", calls=number))
-        met = sum(faults.meet("GET", COUNT) is not None for _ in range(calls))
+        met = sum(faults.match("GET", COUNT) is not None for _ in range(calls))
         assert met == min(calls, sum(wanted))
         assert sum(rule["calls"] for rule in faults.rules()) == max(0, sum(wanted) - calls)
