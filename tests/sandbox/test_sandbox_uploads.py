@@ -7,8 +7,8 @@ import io
 import json
 import logging
 import socket
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -21,16 +21,16 @@ import pytest
 from PIL import Image
 
 from avatarkit import Client, PersonaCreate
-from avatarkit.sandbox import Sandbox
+from avatarkit.sandbox import Behaviour, Sandbox
+from avatarkit.sandbox.behaviour import TruncatedBody
 from avatarkit.sandbox.footage import talking_head
 from avatarkit.sandbox.personas.previews import PREVIEW_SIZES, save_previews
 from avatarkit.sandbox.web import request_body
+from support.sandbox_client import ADA, COUNT, FILES, client_of, stop, until
 
 if TYPE_CHECKING:
     from conftest import ManualClock
 
-FILES = "/api/personas_v2/"
-ADA = {"gender": "f", "creator_name": "Ada"}
 BOUNDARY = "multipart/form-data; boundary=b"
 
 
@@ -51,9 +51,36 @@ def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
 @pytest.fixture
 def api(served: Sandbox) -> Iterator[httpx.Client]:
     """A bare client of it."""
-    keys = {"X-API-ID": served.api_id, "X-API-KEY": served.api_key}
-    with httpx.Client(base_url=served.url, headers=keys, trust_env=False) as client:
+    with client_of(served) as client:
         yield client
+
+
+def multipart(fields: dict[str, str], *, file: bool = False) -> bytes:
+    """Return parts of a body: those of ``fields``, then one of a file; no last boundary."""
+    head = b'--b\r\nContent-Disposition: form-data; name="%s"'
+    parts = [
+        head % name.encode() + b"\r\n\r\n" + value.encode() + b"\r\n"
+        for name, value in fields.items()
+    ]
+    if file:
+        footage = b"x" * 4_000_000 + b"\r\n"
+        parts.append(head % b"lipsync_input" + b'; filename="a.mp4"\r\n\r\n' + footage)
+    return b"".join(parts)
+
+
+@contextmanager
+def broken_off(sandbox: Sandbox, body: bytes) -> Iterator[socket.socket]:
+    """Send the head of a create and ``body``, a part of what was announced, then hang up."""
+    head = (
+        f"POST {FILES} HTTP/1.1\r\nHost: x\r\nX-API-ID: {sandbox.api_id}\r\n"
+        f"X-API-KEY: {sandbox.api_key}\r\nContent-Type: {BOUNDARY}\r\n"
+        "Content-Length: 9000000\r\n\r\n"
+    )
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(head.encode() + body)
+        until(lambda: any(path.is_file() for path in left_behind(sandbox)))
+        yield line
 
 
 def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
@@ -179,35 +206,72 @@ class TestArriving:
         assert answer.json()["detail"].startswith(f"Multipart form parse error - {said}")
         assert left_behind(served) == []
 
+    @pytest.mark.parametrize("charset", ["idna", "undefined", "hex", "unicode_escape"])
+    def test_an_odd_charset_is_no_server_error(self, api: httpx.Client, charset: str) -> None:
+        """Whatever codec the content type names, the answer is a 201 or a 400."""
+        body = multipart({**ADA, "keywords": "\\x.."}) + b"--b--\r\n"
+        headers = {"Content-Type": f"{BOUNDARY}; charset={charset}"}
+        assert api.post(FILES, content=body, headers=headers).status_code in (201, 400)
+
+    def test_many_files_are_refused(self, api: httpx.Client, served: Sandbox) -> None:
+        """More files than Django takes are a 400, and none of them is left."""
+        files = [("lipsync_input", ("a.mp4", b"x"))] * 101
+        answer = api.post(FILES, data=ADA, files=files)
+        assert (answer.status_code, "Too many files" in answer.text) == (400, True)
+        assert left_behind(served) == []
+
     @pytest.mark.parametrize("stopped", [False, True], ids=["by the client", "by stop"])
     def test_an_upload_that_breaks_off_leaves_nothing(
         self, served: Sandbox, caplog: pytest.LogCaptureFixture, stopped: bool
     ) -> None:
         """No persona, no file and no complaint when the connection ends in the middle."""
-        parts = (
-            b'--b\r\nContent-Disposition: form-data; name="lipsync_input"; filename="a.mp4"'
-            b"\r\n\r\n" + b"x" * 4_000_000
-        )
-        head = (
-            f"POST {FILES} HTTP/1.1\r\nHost: x\r\nX-API-ID: {served.api_id}\r\n"
-            f"X-API-KEY: {served.api_key}\r\nContent-Type: {BOUNDARY}\r\n"
-            "Content-Length: 9000000\r\n\r\n"
-        )
-        host, port = served.url.removeprefix("http://").split(":")
-        with caplog.at_level(logging.WARNING), socket.create_connection((host, int(port))) as line:
-            line.sendall(head.encode() + parts)
-            until(lambda: any(path.is_file() for path in left_behind(served)))
+        with (
+            caplog.at_level(logging.WARNING),
+            broken_off(served, multipart(ADA, file=True)) as line,
+        ):
             folder = served.folder
             if stopped:
-                began = time.monotonic()
-                served.stop()
-                assert time.monotonic() - began < 8
+                stop(served)
                 assert not folder.exists()
             else:
                 line.close()
                 until(lambda: left_behind(served) == [])
                 served.stop()
-        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+    @pytest.mark.parametrize(
+        ("truncated_body", "body", "made"),
+        [
+            ("refused", multipart(ADA, file=True), 0),
+            ("taken", multipart(ADA, file=True), 1),
+            ("taken", multipart({"gender": "f"}, file=True), 0),
+        ],
+        ids=["refused", "taken", "taken before the required fields"],
+    )
+    def test_a_body_that_breaks_off_can_be_taken(
+        self, manual_clock: ManualClock, truncated_body: TruncatedBody, body: bytes, made: int
+    ) -> None:
+        """By default nothing is made; as behind gunicorn, a persona without its last file."""
+        behaviour = Behaviour(truncated_body=truncated_body)
+        with Sandbox(clock=manual_clock, behaviour=behaviour) as sandbox:
+            with broken_off(sandbox, body):
+                assert list((sandbox.folder / "incoming").iterdir())
+            until(lambda: not list((sandbox.folder / "incoming").iterdir()))
+            with client_of(sandbox) as api:
+                assert api.get(COUNT).json()["current_count"] == made
+                assert api.get(FILES).json() == [] or made
+            assert {path.name for path in left_behind(sandbox) if path.is_file()} == (
+                {"persona.json"} if made else set()
+            )
+
+    def test_a_body_without_its_last_boundary_can_be_taken(self, manual_clock: ManualClock) -> None:
+        """A part that arrived whole is kept, whether it is a text or a file."""
+        content = multipart({}, file=True) + multipart(ADA) + multipart({"keywords": "half"})[:-2]
+        behaviour = Behaviour(truncated_body="taken")
+        with Sandbox(clock=manual_clock, behaviour=behaviour) as sandbox, client_of(sandbox) as api:
+            answer = api.post(FILES, content=content, headers={"Content-Type": BOUNDARY})
+            assert (answer.status_code, answer.json()["keywords"]) == (201, None)
+            assert answer.json()["lipsync_input"].endswith("lipsync_input.mp4")
 
     def test_the_answer_to_a_refused_upload_arrives(self, served: Sandbox, tmp_path: Path) -> None:
         """Also with a wrong key and a full plan a client that is still sending gets its answer."""
@@ -364,14 +428,6 @@ def turn(path: Path) -> None:
     clockwise = bytes(4) + one + bytes(4) + minus + bytes(16) + (1 << 30).to_bytes(4, "big")
     content[place : place + 36] = clockwise
     path.write_bytes(content)
-
-
-def until(condition: Any, seconds: float = 10) -> None:
-    """Return when the condition holds; an assertion fails if it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
 
 
 def test_a_record_is_json_that_anyone_can_read(

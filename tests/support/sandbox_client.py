@@ -36,3 +36,11 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> None:
             return
         pause.wait(0.005)
     raise AssertionError("it never came about")
+
+
+def stop(sandbox: Sandbox) -> None:
+    """Stop ``sandbox``; fail when that hangs until the web server gives up on open connections."""
+    thread = threading.Thread(target=sandbox.stop, daemon=True)
+    thread.start()
+    thread.join(25)
+    assert not thread.is_alive(), "stop() hangs"
