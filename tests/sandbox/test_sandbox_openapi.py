@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.personas.lifecycle import LABELS
 from avatarkit.sandbox.web import control
+from support.sandbox_client import ADA, FILES, URLS, call
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "create-custom-avatar.txt"
 DOCUMENT = Path(control.__file__).with_name("openapi.json")
@@ -161,13 +162,12 @@ class TestContract:
         created = document["components"]["responses"]["Created"]
         assert set(created["content"]) == {"application/json"}
 
-    @pytest.mark.parametrize("path", ["/api/personas_v2/", "/api/personas/"])
+    @pytest.mark.parametrize("path", [FILES, URLS])
     def test_the_sandbox_answers_in_the_fields_of_the_contract(
         self, api: Sandbox, contract: dict[str, Fields], path: str
     ) -> None:
         """A create by each path has exactly these fields, each of its type."""
-        body = {"gender": "nb", "creator_name": "Ada"}
-        answer = call(api, "POST", path, json=body)
+        answer = call(api, "POST", path, json=ADA)
         assert answer.status_code == 201
         shown = answer.json()
         assert set(shown) == set(contract["response"])
@@ -187,12 +187,6 @@ def test_the_document_is_served_as_it_is_kept(api: Sandbox) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.content == DOCUMENT.read_bytes()
     assert answer.json()["openapi"].startswith("3.1")
-
-
-def call(sandbox: Sandbox, method: str, path: str, **more: Any) -> httpx.Response:
-    """One call with the keys."""
-    keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
-    return httpx.request(method, sandbox.url + path, headers=keys, trust_env=False, **more)
 
 
 schema = schemathesis.openapi.from_dict(document)
@@ -217,14 +211,14 @@ def validated(sandbox: Sandbox, case: schemathesis.Case) -> Any:
 @pytest.mark.parametrize("label", LABELS)
 def test_every_life_is_answered_as_described(label: str) -> None:
     """From its creation to its end a persona has the described shape by id, in list and page."""
-    one = schema["/api/personas/{id}/"]
-    body = {"gender": "f", "creator_name": "Ada", "labels": [label]}
+    by_id = schema["/api/personas/{id}/"]
+    body = {**ADA, "labels": [label]}
     with Sandbox(speed=1) as sandbox:
         create = schema["/api/personas_v2/"]["POST"]
         created = validated(sandbox, create.Case(body=body, media_type="application/json")).json()
         seen = set()
         for _ in range(15):
-            shown = validated(sandbox, one["GET"].Case(path_parameters={"id": created["id"]}))
+            shown = validated(sandbox, by_id["GET"].Case(path_parameters={"id": created["id"]}))
             seen.add(shown.json()["process_status"])
             listed = validated(sandbox, schema["/api/personas_v2/"]["GET"].Case())
             paged = validated(sandbox, schema["/api/personas/paginated/"]["GET"].Case())
@@ -232,7 +226,7 @@ def test_every_life_is_answered_as_described(label: str) -> None:
             assert [each["id"] for each in paged.json()["results"]] == [created["id"]]
             sandbox.advance(days=1)
         assert len(seen) >= 2
-        gone = one["DELETE"].Case(path_parameters={"id": created["id"]})
+        gone = by_id["DELETE"].Case(path_parameters={"id": created["id"]})
         assert [validated(sandbox, gone).status_code for _ in range(2)] == [204, 404]
 
 

@@ -28,6 +28,11 @@ def call(sandbox: Sandbox | Attached, method: str, path: str, **more: Any) -> ht
         return client.request(method, path, **more)
 
 
+def create(sandbox: Sandbox | Attached, **fields: Any) -> dict[str, Any]:
+    """Return what the API answers to a create with these fields."""
+    return dict(call(sandbox, "POST", FILES, json={**ADA, **fields}).json())
+
+
 def until(condition: Callable[[], Any], seconds: float = 20) -> None:
     """Wait for another thread until ``condition`` holds; fail when it never does."""
     pause = threading.Event()
