@@ -249,7 +249,7 @@ class TestRefusals:
         for _ in range(100_000):
             deep = [deep]
         with pytest.raises(ErrorResponse) as refused:
-            validate(Body(json={**ADA, "gender": deep}), urls=False)
+            validate(Body(json={**ADA, "gender": deep}), Behaviour(), urls=False)
         assert refused.value.body == {"gender": ['"list" is not a valid choice.']}
 
     @pytest.mark.parametrize(("content", "kind"), [(b"[1]", "list"), (b'"x"', "str")])

@@ -26,6 +26,8 @@ TRANSPORT = "avatarkit.api.transport"
 _API = "/api/"
 _DRIP_S = 0.05
 _RETRY_AFTER: dict[str, RetryAfter] = {"429": "none", "429-seconds": "seconds", "429-date": "date"}
+# The share of the body that is read before the connection is closed.
+_READ_SHARES = {"closed-before": 0.0, "closed-during": 0.5, "closed-after": 1.0}
 # Source: nginx, where the application behind it does not answer.
 _GATEWAY_TITLES = {
     "502": "502 Bad Gateway",
@@ -34,27 +36,26 @@ _GATEWAY_TITLES = {
 }
 
 
+@dataclass(frozen=True)
 class FaultInjector:
     """ASGI middleware that makes calls of the API fail by the rules of ``faults``."""
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
-        self._app = app
-        self._faults = faults
+    app: ASGIApp
+    faults: Faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or fail it by a rule."""
-        path, rule = scope["path"], None
-        if path.startswith(_API):
-            rule = self._faults.match(scope["method"], path)
+        path = scope["path"]
+        rule = self.faults.match(scope["method"], path) if path.startswith(_API) else None
         if rule is None:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         logger.info("The sandbox fails %s %s by %s.", scope["method"], path, rule.fault)
         if rule.fault in NOT_CARRIED_OUT:
             await _refuse(rule, scope, receive, send)
         else:
             answer = _Answer()
-            await self._app(scope, receive, answer.collect)
+            await self.app(scope, receive, answer.collect)
             await _spoil(rule.fault, answer, scope, receive, send)
 
 
@@ -71,18 +72,11 @@ class _Answer:
 
 
 async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    if rule.fault in _READ_SHARES:
+        await _read(scope, receive, share=_READ_SHARES[rule.fault])
+        await _close(scope, receive, reset=rule.fault != "closed-after")
+        return
     match rule.fault:
-        case "closed-before":
-            await _close(scope, receive, reset=True)
-            return
-        case "closed-during":
-            await _read(scope, receive, share=0.5)
-            await _close(scope, receive, reset=True)
-            return
-        case "closed-after":
-            await _read(scope, receive, share=1)
-            await _close(scope, receive, reset=False)
-            return
         case "429" | "429-seconds" | "429-date":
             retry_after = _RETRY_AFTER[rule.fault]
             response = throttled(rule.retry_after_s, retry_after).response()
@@ -147,12 +141,11 @@ def _reshaped(content: bytes) -> bytes:
 
 async def _read(scope: Scope, receive: Receive, *, share: float) -> None:
     declared = int(dict(scope["headers"]).get(b"content-length", b"0"))
-    received = 0
-    while True:
+    received, is_complete = 0, share == 0
+    while not is_complete:
         message = await receive()
         received += len(message.get("body", b""))
-        if not message.get("more_body") or (share < 1 and received >= share * declared):
-            return
+        is_complete = not message.get("more_body") or (share < 1 and received >= share * declared)
 
 
 async def _drip(receive: Receive, send: Send) -> None:

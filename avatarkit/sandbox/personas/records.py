@@ -21,17 +21,13 @@ _FORMAT = 1
 _RECORD = "persona.json"
 
 
-@dataclass(frozen=True)
-class Record:
-    """A persona as it was created; ``Statuses`` computes its status.
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """The fields of a valid create.
 
-    ``number`` counts the personas of the folder. ``videos`` maps a field to the name of a file in
-    the persona's folder, or to a URL.
+    ``videos`` maps a field to the name of a file in the persona's folder, or to a URL.
     """
 
-    id: str
-    number: int
-    created_at: datetime
     gender: str
     creator_name: str
     video_scene: str | None
@@ -39,6 +35,15 @@ class Record:
     labels: tuple[str, ...]
     webhook_url: str | None
     videos: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Create):
+    """A persona as it was created; ``number`` counts them, ``Statuses`` computes the status."""
+
+    id: str
+    number: int
+    created_at: datetime
     script: Script
 
     def to_json(self) -> dict[str, Any]:

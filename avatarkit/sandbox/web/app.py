@@ -24,7 +24,7 @@ from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.error_responses import ErrorResponse, detail, throttled
 from avatarkit.sandbox.faults.injector import FaultInjector
 from avatarkit.sandbox.personas import lifecycle, serializers
-from avatarkit.sandbox.personas.records import Record, Records
+from avatarkit.sandbox.personas.records import Create, Record, Records
 from avatarkit.sandbox.personas.status import Statuses
 from avatarkit.sandbox.personas.video_checks import VideoChecks
 from avatarkit.sandbox.state.files import Keys
@@ -33,7 +33,6 @@ from avatarkit.sandbox.web.control import Control
 from avatarkit.sandbox.web.media import media
 from avatarkit.sandbox.web.middleware import Endpoint, Handler, NoRoute, ReadWholeBody, server_error
 from avatarkit.sandbox.web.rate_limit import RateLimiter
-from avatarkit.sandbox.web.validation import ValidCreate
 
 _FILTERS = ("age_range", "gender", "location", "style")
 _MISSING_KEYS = "Authentication credentials were not provided."
@@ -70,7 +69,7 @@ class Api:
         ]
         app = Starlette(routes=routes, exception_handlers={Exception: server_error})
         app.router.redirect_slashes = False
-        app.router.default = NoRoute(routes, redirect=self.behaviour.redirect_missing_slash)
+        app.router.default = NoRoute(routes, self.behaviour.redirect_missing_slash)
         return ReadWholeBody(FaultInjector(app, self.control.faults))
 
     def _route(self, path: str, **handlers: Handler) -> Route:
@@ -191,13 +190,7 @@ class Api:
                 file_fields=VIDEO_FIELDS if files else (),
                 behaviour=self.behaviour,
             )
-            create = validation.validate(
-                body,
-                urls=urls,
-                files=files,
-                labels=self.behaviour.form_labels,
-                error_shape=self.behaviour.error_shape,
-            )
+            create = validation.validate(body, self.behaviour, urls=urls)
             record = self._equal(create)
             if record is None:
                 self._check_room()  # another create may have taken the last place meanwhile
@@ -210,34 +203,27 @@ class Api:
         if len(self.records) >= self.max_personas:
             raise detail(self.behaviour.quota_status, self.behaviour.quota_detail)
 
-    def _equal(self, create: ValidCreate) -> Record | None:
+    def _equal(self, create: Create) -> Record | None:
         if self.behaviour.equal_creates_make_two:
             return None
-        names = ("gender", "creator_name", "video_scene", "keywords", "labels", "webhook_url")
+        fields = vars(create) | {"videos": set(create.videos)}
         for record in self.records.newest_first():
-            same = all(getattr(record, name) == getattr(create, name) for name in names)
-            if same and set(record.videos) == set(create.videos):
+            known = vars(record) | {"videos": set(record.videos)}
+            if fields.items() <= known.items():
                 return record
         return None
 
-    def _add(self, create: ValidCreate, folder: Path) -> Record:
+    def _add(self, create: Create, folder: Path) -> Record:
         # On the event loop and without a pause, so that memory and disk change together and no
         # other create takes the last place: it is one small file and a rename.
         persona_id, created_at = self._new_id(), self.clock.now()
         scenario = lifecycle.scenario_of(create.labels)
-        videos = {
-            name: video.name if isinstance(video, Path) else video
-            for name, video in create.videos.items()
-        }
         record = Record(
-            **vars(create)
-            | {
-                "id": persona_id,
-                "number": self.records.next_number(),
-                "created_at": created_at,
-                "videos": videos,
-                "script": lifecycle.draw(persona_id, created_at, scenario=scenario),
-            }
+            **vars(create),
+            id=persona_id,
+            number=self.records.next_number(),
+            created_at=created_at,
+            script=lifecycle.draw(persona_id, created_at, scenario=scenario),
         )
         self.records.add(record, folder)
         self.checks.enqueue(record)

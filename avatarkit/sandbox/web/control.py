@@ -102,6 +102,7 @@ class Control:
         return JSONResponse([delivery.to_json() for delivery in self.log.all()])
 
 
+@dataclass(frozen=True)
 class LoopbackOnly:
     """Middleware that lets through calls from this machine only.
 
@@ -109,8 +110,7 @@ class LoopbackOnly:
     of another site.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a 404 for other machines and their web pages."""
@@ -122,7 +122,7 @@ class LoopbackOnly:
             and is_loopback(f"//{request.headers.get('host', '')}")
             and (origin is None or is_loopback(origin))
         )
-        app = self._app if is_local else not_found_page()
+        app = self.app if is_local else not_found_page()
         await app(scope, receive, send)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -52,25 +53,26 @@ class Endpoint:
         await response(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class NoRoute:
     """Answers paths that do not exist, as Django does: a 301 if only the last slash is missing."""
 
-    def __init__(self, routes: list[Route], *, redirect: bool) -> None:
-        self._routes = routes
-        self._redirect = redirect
+    routes: list[Route]
+    redirect: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that no path matches."""
         response = not_found_page()
-        if self._redirect and not scope["path"].endswith("/"):
+        if self.redirect and not scope["path"].endswith("/"):
             with_slash = {**scope, "path": scope["path"] + "/"}
-            if any(route.matches(with_slash)[0] is not Match.NONE for route in self._routes):
+            if any(route.matches(with_slash)[0] is not Match.NONE for route in self.routes):
                 query = scope["query_string"].decode("latin-1")
                 location = scope["raw_path"].decode("latin-1") + "/" + (query and f"?{query}")
                 response = Response(status_code=301, headers={"Location": location})
         await response(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class ReadWholeBody:
     """Delays an answer until the whole body has been read, as a proxy does.
 
@@ -78,13 +80,12 @@ class ReadWholeBody:
     instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request once its body has been read."""
         if scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         finished = False
 
@@ -99,7 +100,7 @@ class ReadWholeBody:
                 await receive_next()
             await send(message)
 
-        await self._app(scope, receive_next, send_when_finished)
+        await self.app(scope, receive_next, send_when_finished)
 
 
 async def server_error(_: Request, __: Exception) -> Response:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from avatarkit.models import VIDEO_FIELDS, Gender
-from avatarkit.sandbox.behaviour import ErrorShape, FormLabels
+from avatarkit.sandbox.behaviour import Behaviour, ErrorShape
 from avatarkit.sandbox.error_responses import ErrorResponse
+from avatarkit.sandbox.personas.records import Create
 from avatarkit.sandbox.web.request_body import Body
 
 _REQUIRED = "This field is required."
@@ -31,35 +30,13 @@ _LONGEST_URL = 2048
 _MISSING: Any = object()
 
 
-@dataclass(frozen=True)
-class ValidCreate:
-    """The fields of a valid create. ``videos`` are paths of received files, or URLs."""
-
-    gender: str
-    creator_name: str
-    video_scene: str | None = None
-    keywords: str | None = None
-    labels: tuple[str, ...] = ()
-    webhook_url: str | None = None
-    videos: Mapping[str, Path | str] = field(default_factory=dict)
-
-
-def validate(
-    body: Body,
-    *,
-    urls: bool,
-    files: bool = True,
-    labels: FormLabels = "repeated",
-    error_shape: ErrorShape = "fields",
-) -> ValidCreate:
+def validate(body: Body, behaviour: Behaviour, *, urls: bool) -> Create:
     """Validate the create in ``body``; unknown fields are ignored.
 
     Args:
         body: The parsed body.
+        behaviour: Sets how a form gives labels, and the shape of the error.
         urls: Whether videos may be URLs.
-        files: Whether videos may be files.
-        labels: How a form gives several labels.
-        error_shape: The shape of the error.
 
     Raises:
         ErrorResponse: A 400 with the messages of all fields.
@@ -71,18 +48,18 @@ def validate(
         kind = type(body.json).__name__
         text = f"Invalid data. Expected a dictionary, but got {kind}."
         raise ErrorResponse(400, {"non_field_errors": [text]})
-    fields = _Fields(body, commas=labels == "commas")
-    create = ValidCreate(
+    fields = _Fields(body, commas=behaviour.form_labels == "commas")
+    create = Create(
         gender=fields.gender(),
         creator_name=fields.text("creator_name", required=True) or "",
         video_scene=fields.text("video_scene"),
         keywords=fields.text("keywords"),
         labels=fields.labels(),
         webhook_url=fields.text("webhook_url", url=True),
-        videos=fields.videos(urls=urls, files=files),
+        videos=fields.videos(urls=urls),
     )
     if fields.errors:
-        raise ErrorResponse(400, _in_shape(fields.errors, error_shape))
+        raise ErrorResponse(400, _in_shape(fields.errors, behaviour.error_shape))
     return create
 
 
@@ -127,21 +104,17 @@ class _Fields:
 
     def gender(self) -> str:
         value = self._value("gender")
-        if value is _MISSING:
-            self.errors["gender"] = [_REQUIRED]
-        elif value is None:
-            self.errors["gender"] = [_NULL]
-        elif isinstance(value, str) and value in set(Gender):
+        if isinstance(value, str) and value in set(Gender):
             return value
-        else:
-            self.errors["gender"] = [f'"{_printable(value)}" is not a valid choice.']
+        text = f'"{_printable(value)}" is not a valid choice.'
+        self.errors["gender"] = [_absence(value) or text]
         return ""
 
     def text(self, name: str, *, required: bool = False, url: bool = False) -> str | None:
         value, max_length = self._value(name), _URL_LENGTH if url else _TEXT_LENGTH
-        if value is _MISSING or value is None:
+        if absence := _absence(value):
             if required:
-                self.errors[name] = [_REQUIRED if value is _MISSING else _NULL]
+                self.errors[name] = [absence]
             return None
         text, messages = _clean(value)
         if not messages and not text:
@@ -160,12 +133,9 @@ class _Fields:
         values = self._label_values()
         if values is _MISSING:
             return ()
-        if values is None:
-            self.errors["labels"] = [_NULL]
-            return ()
         if not isinstance(values, list):
-            kind = type(values).__name__
-            self.errors["labels"] = [f'Expected a list of items but got type "{kind}".']
+            text = f'Expected a list of items but got type "{type(values).__name__}".'
+            self.errors["labels"] = [_absence(values) or text]
             return ()
         cleaned = [("", [_NULL]) if value is None else _clean(value) for value in values]
         bad = {
@@ -194,17 +164,17 @@ class _Fields:
         }
         return [numbered[number] for number in sorted(numbered)] if numbered else _MISSING
 
-    def videos(self, *, urls: bool, files: bool) -> dict[str, Path | str]:
-        videos: dict[str, Path | str] = {}
+    def videos(self, *, urls: bool) -> dict[str, str]:
+        videos: dict[str, str] = {}
         for name in VIDEO_FIELDS:
             received = self._body.files.get(name)
-            if received is not None and files:
+            if received is not None:
                 if received.size == 0:
                     self.errors[name] = [_EMPTY_FILE]
-                videos[name] = received.path
+                videos[name] = received.path.name
                 continue
             value = self._value(name)
-            if value is _MISSING or value is None or (value == "" and (urls or self._body.is_form)):
+            if _absence(value) or (value == "" and (urls or self._body.is_form)):
                 continue
             if not urls:
                 self.errors[name] = [_NOT_A_FILE]
@@ -215,6 +185,10 @@ class _Fields:
             else:
                 videos[name] = value.strip()
         return videos
+
+
+def _absence(value: Any) -> str | None:
+    return _REQUIRED if value is _MISSING else _NULL if value is None else None
 
 
 def _clean(value: Any) -> tuple[str, list[str]]:
