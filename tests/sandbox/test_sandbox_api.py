@@ -82,7 +82,7 @@ class TestKeys:
     @pytest.mark.parametrize("path", [FILES, URLS, PAGES, COUNT, "/api/personas/x/"])
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT"])
     def test_no_call_goes_without(self, shared: httpx.Client, method: str, path: str) -> None:
-        """The keys are looked at before the method."""
+        """The keys are checked before the method."""
         answer = httpx.request(method, f"{shared.base_url}{path}", trust_env=False)
         assert answer.status_code == 401
 

@@ -26,8 +26,6 @@ from support.sandbox_process import kind_of, serving
 if TYPE_CHECKING:
     from conftest import ManualClock
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 class TestSharing:
     """Who serves, who attaches, and which clock they see."""
@@ -40,26 +38,19 @@ class TestSharing:
         ):
             Sandbox(tmp_path).start()
 
-    def test_whoever_attaches_sees_the_same(self, tmp_path: Path) -> None:
+    def test_what_is_attached_is_the_same(self, tmp_path: Path) -> None:
         """URL, keys and clock are those of the sandbox, and stopping leaves it running."""
         with Sandbox(str(tmp_path), speed=86_400) as sandbox:
             with Sandbox.attach(tmp_path) as attached:  # type: ignore[union-attr]
-                assert (attached.url, attached.api_id, attached.api_key) == (
-                    sandbox.url,
-                    sandbox.api_id,
-                    sandbox.api_key,
-                )
-                before, there, after = (
-                    sandbox.clock.now(),
-                    attached.clock.now(),
-                    sandbox.clock.now(),
-                )
-                assert before <= there <= after
+                for name in ("url", "api_id", "api_key"):
+                    assert getattr(attached, name) == getattr(sandbox, name)
+                before = sandbox.clock.now()
+                assert before <= attached.clock.now() <= sandbox.clock.now()
                 assert attached.clock.speed == 86_400
             assert create(attached)["process_status"] == "pending"
 
     def test_jumps_are_followed(self, tmp_path: Path) -> None:
-        """When the sandbox jumps ahead, an attached clock does so too; only there it can."""
+        """When the sandbox jumps ahead, an attached clock does so too; it cannot jump itself."""
         with Sandbox(tmp_path) as sandbox:
             attached = Sandbox.attach(tmp_path)
             assert attached is not None
@@ -91,23 +82,23 @@ class TestSharing:
 
     @pytest.mark.parametrize("text", ["", "[]", '{"instance": 1}', "{}"])
     def test_what_is_no_announcement_does_not_count(self, tmp_path: Path, text: str) -> None:
-        """A file of any other kind is as good as none."""
+        """A file that cannot be read counts as none."""
         (tmp_path / SERVING).write_text(text)
         assert Sandbox.attach(tmp_path) is None
 
-    def test_an_announcement_of_somebody_else_does_not_count(self, tmp_path: Path) -> None:
-        """When another sandbox answers there by now, or no sandbox at all, nobody serves."""
-        one, other = tmp_path / "one", tmp_path / "other"
-        with Sandbox(one):
-            announced = json.loads((one / SERVING).read_text())
+    def test_an_announcement_of_another_sandbox_does_not_count(self, tmp_path: Path) -> None:
+        """When another sandbox answers at that address, or none, the folder is not served."""
+        folder, other = tmp_path / "folder", tmp_path / "other"
+        with Sandbox(folder):
+            announced = json.loads((folder / SERVING).read_text())
         with Sandbox(other) as sandbox, socket.create_server(("127.0.0.1", 0)) as silent:
             urls = [sandbox.url, "nonsense", "http://127.0.0.1:99999", "http://[::1"]
             silent.close()
             urls.append(f"http://127.0.0.1:{1}")
             for url in urls:
-                (one / SERVING).write_text(json.dumps({**announced, "url": url}))
-                assert Sandbox.attach(one) is None
-            with Sandbox(one) as own:
+                (folder / SERVING).write_text(json.dumps({**announced, "url": url}))
+                assert Sandbox.attach(folder) is None
+            with Sandbox(folder) as own:
                 assert own.url != sandbox.url
 
     def test_of_several_at_once_one_serves_and_the_others_attach(self, tmp_path: Path) -> None:
@@ -124,7 +115,7 @@ class TestSharing:
     def test_waiting_for_a_sandbox_that_never_answers_ends(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A folder that is locked while nobody answers is an error, after some patience."""
+        """A folder that is locked while no sandbox answers is an error, after some patience."""
         monkeypatch.setattr("avatarkit.sandbox.server._ATTACH_PATIENCE_S", 0.1)
         with Sandbox(tmp_path):
             (tmp_path / SERVING).unlink()
@@ -165,7 +156,7 @@ class TestSharing:
 
 
 def read_serving_id(folder: Path) -> str:
-    """The API id that the one who serves the folder announces."""
+    """Return the API id that the folder announces."""
     serving_now = read_serving(folder / SERVING)
     assert serving_now is not None
     return serving_now.keys.api_id

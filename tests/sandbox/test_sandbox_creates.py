@@ -228,7 +228,7 @@ class TestRefusals:
         assert (answer.status_code, answer.json()) == (400, {"consent_video": [message]})
 
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "message"),
         [
             (b"{", "JSON parse error - Expecting property name enclosed in double quotes"),
             (b"\xff", "JSON parse error - 'utf-8' codec can't decode byte 0xff"),
@@ -236,12 +236,12 @@ class TestRefusals:
             (b"[" * 100_000, "JSON parse error - "),
         ],
     )
-    def test_broken_json_is_said(self, shared: httpx.Client, content: bytes, said: str) -> None:
+    def test_broken_json_is_said(self, shared: httpx.Client, content: bytes, message: str) -> None:
         """400 with what the parser found."""
         headers = {"Content-Type": "application/json"}
         answer = shared.post(FILES, content=content, headers=headers)
         assert answer.status_code == 400
-        assert answer.json()["detail"].startswith(said)
+        assert answer.json()["detail"].startswith(message)
 
     def test_json_of_any_depth_is_refused_in_order(self) -> None:
         """What can be read but not written down again still gets its message."""

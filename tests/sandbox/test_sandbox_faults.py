@@ -327,7 +327,7 @@ class TestRules:
             assert call(sandbox, "GET", COUNT).status_code == 503
 
     @pytest.mark.parametrize(
-        ("rule", "said"),
+        ("rule", "message"),
         [
             ({"fault": "404"}, "There is no fault '404'; choose one of 429, "),
             ({"fault": None}, "There is no fault None"),
@@ -346,12 +346,12 @@ class TestRules:
             ({"retry_after_s": 0.5}, "retry_after_s must be a whole number"),
         ],
     )
-    def test_what_is_no_rule_is_said(self, rule: dict[str, Any], said: str) -> None:
+    def test_what_is_no_rule_is_said(self, rule: dict[str, Any], message: str) -> None:
         """One sentence, and nothing is in force."""
         faults = Faults()
         with pytest.raises(ConfigError) as refused:
             faults.add(Rule(**{"fault": "503", "calls": 1, **rule}))
-        assert str(refused.value).startswith(said)
+        assert str(refused.value).startswith(message)
         assert faults.rules() == []
 
     @given(st.lists(st.integers(1, 5), max_size=6), st.integers(0, 40))

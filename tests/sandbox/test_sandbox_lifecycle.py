@@ -1,4 +1,4 @@
-"""Lives of the sandbox: drawn once, then only computed."""
+"""Scripts of personas: drawn once, then only computed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORDER = [stage.value for stage in STAGES]
 def drawn(
     persona_id: str, scenario: Scenario | None, flaw: str | None, born: datetime = BORN
 ) -> lifecycle.Script:
-    """The life of that persona, with that flaw of its video if there is one."""
+    """Return the script of that persona, with that flaw of its video if there is one."""
     life = lifecycle.draw(persona_id, born, scenario=scenario)
     return life if flaw is None else life.failing(flaw)
 
@@ -242,7 +242,7 @@ def test_stages_take_about_as_long_as_declared() -> None:
     ],
 )
 def test_the_first_label_of_a_scenario_counts(labels: list[str], scenario: Scenario | None) -> None:
-    """Labels of other kinds are not looked at."""
+    """Labels of other kinds are not counted."""
     assert lifecycle.scenario_of(labels) is scenario
 
 

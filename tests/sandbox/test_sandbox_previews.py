@@ -85,7 +85,7 @@ class TestPreviews:
     def test_videos_as_urls_live_a_normal_life(
         self, api: httpx.Client, manual_clock: ManualClock
     ) -> None:
-        """Nobody fetches them; without stills the previews stay null."""
+        """They are not fetched; the previews stay null."""
         body = {**ADA, "labels": ["sandbox:done"], "lipsync_input": "https://example.com/a.mp4"}
         created = api.post("/api/personas/", json=body).json()
         done = end_of(api, manual_clock, created["id"])

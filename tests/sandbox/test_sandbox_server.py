@@ -1,4 +1,4 @@
-"""Starting, stopping, killing and sharing a sandbox."""
+"""Starting and stopping a sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -23,9 +23,6 @@ from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.state.files import SERVING, Folder
 from support.sandbox_client import FILES, call, client_of, create, stop
 
-if TYPE_CHECKING:
-    pass
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,7 +30,7 @@ class TestStarting:
     """``start()`` and ``stop()``."""
 
     def test_it_answers_between_start_and_stop(self) -> None:
-        """Right after start it answers, right after stop it does not; its folder is gone."""
+        """It answers after start and not after stop; its temporary folder is deleted."""
         with Sandbox() as sandbox:
             assert not sandbox.url.endswith("/")
             assert create(sandbox)["process_status"] == "pending"
@@ -55,7 +52,7 @@ class TestStarting:
         sandbox.stop()
 
     def test_it_can_be_started_again(self) -> None:
-        """Without a folder of its own it begins anew, but its clock goes on."""
+        """Without a folder of its own it starts empty, but its clock goes on."""
         sandbox = Sandbox(speed=86_400)
         with sandbox:
             clock, before = sandbox.clock, sandbox.api_id
@@ -74,7 +71,7 @@ class TestStarting:
             getattr(Sandbox(), name)
 
     def test_nothing_is_left_running(self) -> None:
-        """Also with idle connections of clients, stop is quick and leaves no thread or socket."""
+        """Stop ends idle connections of clients, and leaves no thread or socket."""
         before = set(threading.enumerate())
         sandbox = Sandbox().start()
         assert len(set(threading.enumerate()) - before) >= 2
@@ -138,7 +135,7 @@ class TestStarting:
                 assert sandbox.clock.speed == speed
 
     def test_a_seed_makes_the_same_personas(self) -> None:
-        """Ids, and with them lives, are the same in another sandbox with that seed."""
+        """Ids, and with them scripts, are the same in another sandbox with that seed."""
         ids = []
         for seed in (7, 7, 8):
             with Sandbox(seed=seed) as sandbox:
@@ -186,7 +183,7 @@ class TestBadInput:
             Sandbox(**options).start()
 
     def test_a_port_that_is_not_allowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A port for which the user lacks the right is said to be one."""
+        """The error names a port that the user may not open."""
 
         def bind(*_: object) -> None:
             raise PermissionError(13, "Permission denied")

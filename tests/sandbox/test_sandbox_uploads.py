@@ -1,4 +1,4 @@
-"""Videos that are uploaded to the sandbox: streamed to disk, looked at, and served again."""
+"""Videos that are uploaded to the sandbox: streamed to disk and served again."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
 def left_behind(sandbox: Sandbox) -> list[Path]:
     """All files that belong to a persona or came in, in the folder of that sandbox.
 
-    Without the verdict on them, which comes at a time of its own.
+    Without the check results, which come at a time of their own.
     """
     places = (sandbox.folder / "personas", sandbox.folder / "incoming")
     found = [path for place in places for path in place.rglob("*")]
@@ -168,7 +168,7 @@ class TestArriving:
         assert left_behind(served) == []
 
     @pytest.mark.parametrize(
-        ("declared", "body", "said"),
+        ("declared", "body", "message"),
         [
             ("multipart/form-data", b"x", "Missing boundary in multipart."),
             (f"{BOUNDARY}{'b' * 300}", b"x", "Boundary length"),
@@ -187,12 +187,12 @@ class TestArriving:
         ],
     )
     def test_a_malformed_body_is_said(
-        self, api: httpx.Client, served: Sandbox, declared: str, body: bytes, said: str
+        self, api: httpx.Client, served: Sandbox, declared: str, body: bytes, message: str
     ) -> None:
         """400 with what is wrong, and nothing is left."""
         answer = api.post(FILES, content=body, headers={"Content-Type": declared})
         assert answer.status_code == 400
-        assert answer.json()["detail"].startswith(f"Multipart form parse error - {said}")
+        assert answer.json()["detail"].startswith(f"Multipart form parse error - {message}")
         assert left_behind(served) == []
 
     @pytest.mark.parametrize("charset", ["idna", "undefined", "hex", "unicode_escape"])

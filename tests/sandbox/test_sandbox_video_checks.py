@@ -159,7 +159,7 @@ class TestFlaws:
 
 
 class TestWaiting:
-    """The verdict comes when it comes."""
+    """Calls while a video is being checked."""
 
     def test_a_create_does_not_wait_for_it(
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
@@ -224,7 +224,7 @@ class TestWaiting:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """Nothing is left of it, and the next one is looked at."""
+        """Nothing is left of it, and the next persona is checked."""
         slow = Slow(monkeypatch, CheckResult("Bad."))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             first = upload(api, lipsync_input=TEXT)
@@ -235,13 +235,13 @@ class TestWaiting:
             manual_clock.advance(timedelta(days=5))
             assert shown(api, second)["failed_reason"] == "Bad."
             assert [each.name for each in (sandbox.folder / "personas").iterdir()] == [second]
-        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 class TestKeeping:
     """Once, and for good."""
 
-    def test_a_verdict_is_kept_and_not_found_out_again(
+    def test_a_result_is_kept_and_not_found_out_again(
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """After a restart it is read from its file beside the persona."""
@@ -257,7 +257,7 @@ class TestKeeping:
         assert slow.calls == 0
 
     @pytest.mark.parametrize("left", [None, "", "{}", '{"flaw": null}', "[]"])
-    def test_a_verdict_that_is_missing_is_found_out_at_the_next_start(
+    def test_a_result_that_is_missing_is_found_out_at_the_next_start(
         self, manual_clock: ManualClock, tmp_path: Path, left: str | None
     ) -> None:
         """A kill before it was written, or a file that cannot be read, costs nothing."""
@@ -273,7 +273,7 @@ class TestKeeping:
             assert shown(api, persona_id)["failed_reason"] == before["failed_reason"]
         assert path.exists()
 
-    def test_a_look_that_takes_long_does_not_hold_up_the_stop(
+    def test_a_check_that_takes_long_does_not_hold_up_the_stop(
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """Stop leaves it alone; it then writes nothing, and the next start begins again."""
@@ -292,13 +292,13 @@ class TestKeeping:
             manual_clock.advance(timedelta(days=5))
             assert "not an MP4" in shown(api, persona_id)["failed_reason"]
 
-    def test_a_defect_of_the_look_leaves_nobody_waiting(
+    def test_a_defect_of_the_check_leaves_nobody_waiting(
         self,
         manual_clock: ManualClock,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """It is logged, the video is taken for good, and the next one is looked at."""
+        """It is logged, the video counts as good, and the next one is checked."""
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             with monkeypatch.context() as patch:
 
@@ -314,7 +314,7 @@ class TestKeeping:
             assert shown(api, second)["process_status"] == "failed"
         assert "a defect" in caplog.text
 
-    def test_a_full_disk_costs_neither_the_verdict_nor_the_persona(
+    def test_a_full_disk_costs_neither_the_result_nor_the_persona(
         self,
         manual_clock: ManualClock,
         monkeypatch: pytest.MonkeyPatch,

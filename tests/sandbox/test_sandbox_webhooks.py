@@ -105,8 +105,8 @@ class TestFiring:
             with client_of(sandbox) as api:
                 shown = api.get(f"/api/personas/{persona_id}/").json()
                 listed = api.get("/_sandbox/deliveries/").json()
-            told = [body for body in receiver.bodies if body["id"] == persona_id]
-            assert told == [
+            bodies = [body for body in receiver.bodies if body["id"] == persona_id]
+            assert bodies == [
                 {
                     "id": persona_id,
                     "status": outcome,
@@ -150,7 +150,7 @@ class TestFiring:
     def test_a_flaw_of_the_video_is_told(
         self, manual_clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The webhook waits for the verdict, and says why it failed."""
+        """The webhook waits for the check, and says why it failed."""
         check_videos, go = video_checks.check_videos, threading.Event()
 
         def check_later(*given: Any) -> video_checks.CheckResult:
@@ -237,7 +237,7 @@ class TestRetries:
     def test_tries_go_on_after_a_restart(
         self, manual_clock: ManualClock, receiver: Receiver, tmp_path: Path
     ) -> None:
-        """The log is kept: what was told is not told again, what failed is tried further."""
+        """The log is kept: what was delivered is not sent again, what failed is tried further."""
         with Sandbox(tmp_path, clock=manual_clock) as sandbox:
             first = create(sandbox, receiver.url, "sandbox:done")
             manual_clock.advance(timedelta(days=5))
