@@ -6,7 +6,6 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +129,7 @@ class TestSharing:
             assert sandbox.url.startswith("http://127.0.0.1:")
             url = f"{sandbox.url}/_sandbox/"
             assert httpx.get(url, trust_env=False).status_code == 200
-            monkeypatch.setattr(control, "ip_address", lambda _: IPv4Address("192.0.2.1"))
+            monkeypatch.setattr(control, "is_loopback", lambda _: False)
             assert httpx.get(url, trust_env=False).status_code == 404
 
     @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
