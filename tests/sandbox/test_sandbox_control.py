@@ -31,14 +31,14 @@ CALLS = [
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    """A sandbox for tests that leave it as it was."""
+    """Yield a sandbox for tests that leave it as it was."""
     with Sandbox(speed=1) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(shared: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client of it."""
+    """Yield a bare client of that sandbox."""
     with client_of(shared) as client:
         yield client
 

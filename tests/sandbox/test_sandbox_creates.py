@@ -31,7 +31,7 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture
 def serve(manual_clock: ManualClock) -> Iterator[Serve]:
-    """Makes a sandbox on the manual clock, and gives a bare client of it."""
+    """Make a sandbox on the manual clock, and return a bare client of that sandbox."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> httpx.Client:
@@ -43,13 +43,13 @@ def serve(manual_clock: ManualClock) -> Iterator[Serve]:
 
 @pytest.fixture
 def api(serve: Serve) -> httpx.Client:
-    """A bare client of a sandbox on the manual clock."""
+    """Return a bare client of a sandbox on the manual clock."""
     return serve()
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[httpx.Client]:
-    """A bare client of a sandbox for tests that create nothing."""
+    """Yield a bare client of a sandbox for tests that create nothing."""
     with Sandbox(max_personas=10_000) as sandbox, client_of(sandbox) as client:
         yield client
 

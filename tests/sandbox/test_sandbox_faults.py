@@ -29,14 +29,14 @@ LARGE = 4_000_000
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    """A sandbox for all tests of this module; each heals it."""
+    """Yield a sandbox for all tests of this module; each heals it."""
     with Sandbox(max_personas=10_000) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def faulty(shared: Sandbox) -> Iterator[Sandbox]:
-    """It, with nothing that fails before and after."""
+    """Yield the sandbox without faults before and after."""
     shared.heal()
     yield shared
     shared.heal()
@@ -44,7 +44,7 @@ def faulty(shared: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def api(faulty: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client of it."""
+    """Yield a bare client of that sandbox."""
     with client_of(faulty) as client:
         yield client
 
@@ -55,7 +55,7 @@ def count(api: httpx.Client) -> int:
 
 
 def request(api: httpx.Client, method: str, path: str, large: bool = False) -> httpx.Response:
-    """That call; a POST creates, with a large file if asked for."""
+    """Return that call; a POST creates, with a large file if asked for."""
     if method != "POST":
         return api.request(method, path)
     if large:

@@ -36,7 +36,7 @@ document = json.loads(DOCUMENT.read_text("utf-8"))
 
 
 def parse(text: str) -> dict[str, Fields]:
-    """The fields of the contract by section and name, as JSON schemas with ``required``.
+    """Return the fields of the contract by section and name, as JSON schemas with ``required``.
 
     The text is what a page leaves when it is copied: ``required`` sticks to the description or,
     where there is none, to the name of the next field.
@@ -68,7 +68,7 @@ def parse(text: str) -> dict[str, Fields]:
 
 
 def as_schema(field: dict[str, Any]) -> dict[str, Any]:
-    """What OpenAPI calls a field of the contract, without its description."""
+    """Return what OpenAPI calls a field of the contract, without its description."""
     schema: dict[str, Any] = {
         "string": {"type": "string"},
         "enum<string>": {"type": "string"},
@@ -79,7 +79,7 @@ def as_schema(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(name: str) -> tuple[dict[str, Any], set[str]]:
-    """The properties of that schema without their descriptions, and which are required."""
+    """Return the properties of that schema without their descriptions, and which are required."""
     schemas = document["components"]["schemas"]
     bare = {}
     for field, each in schemas[name]["properties"].items():
@@ -90,13 +90,13 @@ def described(name: str) -> tuple[dict[str, Any], set[str]]:
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Fields]:
-    """The contract, read from its text."""
+    """Return the contract, read from its text."""
     return parse(CONTRACT.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """A sandbox with room for everything that is generated."""
+    """Yield a sandbox with room for everything that is generated."""
     with Sandbox(max_personas=100_000, speed=86_400) as sandbox:
         yield sandbox
 
@@ -203,7 +203,7 @@ CHECKS = cast(
 
 
 def validated(sandbox: Sandbox, case: schemathesis.Case) -> Any:
-    """What the sandbox answers to that call, once it is checked against the document."""
+    """Return what the sandbox answers to that call, once it is checked against the document."""
     keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
     return case.call_and_validate(base_url=sandbox.url, headers=keys, checks=CHECKS)
 

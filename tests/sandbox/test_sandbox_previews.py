@@ -28,34 +28,34 @@ BOUNDARY = "multipart/form-data; boundary=b"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a talking head, small."""
+    """Return a second of a talking head, small."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return talking_head(path, seconds=1, width=128, height=192, fps=10)
 
 
 @pytest.fixture
 def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
-    """A sandbox on the manual clock."""
+    """Yield a sandbox on the manual clock."""
     with Sandbox(clock=manual_clock) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(served: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client of it."""
+    """Yield a bare client of that sandbox."""
     with client_of(served) as client:
         yield client
 
 
 def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
-    """The answer to a create with these files that asks to end as done."""
+    """Return the answer to a create with these files that asks to end as done."""
     answer = api.post(FILES, data={**ADA, "labels": ["sandbox:done"]}, files=files)
     assert answer.status_code == 201, answer.text
     return cast(dict[str, Any], answer.json())
 
 
 def end_of(api: httpx.Client, clock: ManualClock, persona_id: str) -> dict[str, Any]:
-    """What that persona has become after five days."""
+    """Return what that persona has become after five days."""
     clock.advance(timedelta(days=5))
     return cast(dict[str, Any], api.get(f"/api/personas/{persona_id}/").json())
 

@@ -31,34 +31,34 @@ TEXT = ("a.mp4", b"just a text", "video/mp4")
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a talking head, small."""
+    """Return a second of a talking head, small."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return talking_head(path, seconds=1, width=128, height=192, fps=10)
 
 
 @pytest.fixture(scope="module")
 def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same without sound."""
+    """Return the same without sound."""
     path = tmp_path_factory.mktemp("clip") / "mute.mp4"
     return talking_head(path, seconds=1, width=128, height=192, fps=10, audio=False)
 
 
 def upload(api: httpx.Client, label: str = "sandbox:done", **files: Any) -> str:
-    """The id of a new persona with these files."""
+    """Return the id of a new persona with these files."""
     answer = api.post(FILES, data={**ADA, "labels": [label]}, files=files)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
 def shown(api: httpx.Client, persona_id: str) -> dict[str, Any]:
-    """That persona as GET by id shows it."""
+    """Return that persona as GET by id shows it."""
     answer = api.get(f"/api/personas/{persona_id}/")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
 def statuses(api: httpx.Client, clock: ManualClock, persona_id: str) -> list[str]:
-    """The statuses of the next five days, each once, hour by hour."""
+    """Return the statuses of the next five days, each once, hour by hour."""
     seen: list[str] = []
     for _ in range(121):
         status = shown(api, persona_id)["process_status"]

@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on a free port of loopback."""
+    """Yield a receiver on a free port of loopback."""
     with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -72,7 +72,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def create(sandbox: Sandbox, url: str, *labels: str, **fields: Any) -> str:
-    """The id of a new persona with that webhook."""
+    """Return the id of a new persona with that webhook."""
     with client_of(sandbox) as api:
         body = {**ADA, "webhook_url": url, "labels": list(labels), **fields}
         answer = api.post(FILES, json=body)
@@ -335,6 +335,6 @@ class TestLoopback:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

@@ -24,7 +24,7 @@ served.stop()
 
 @contextmanager
 def serving(folder: Path, speed: float = 2400) -> Iterator[subprocess.Popen[str]]:
-    """A process that serves that folder, or is attached to who does."""
+    """Yield a process that serves that folder, or is attached to who does."""
     command = [sys.executable, "-W", "error", "-c", SERVE, str(folder), str(speed)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
