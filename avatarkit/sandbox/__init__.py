@@ -1,27 +1,28 @@
-"""``Sandbox``: the Custom Avatar API on this machine, over real HTTP on loopback.
+"""Emulate the Custom Avatar API on this machine, over real HTTP on loopback.
 
 What is **not** emulated:
 
-- No avatar is made. ``done`` means that the script of a persona has come to its end; the preview
-  images are stills of the uploaded footage, there are no preview videos, and
-  ``matching_voice_non_null`` is an empty string.
-- Nobody reviews anything. How long each stage takes and how it ends is drawn at creation from the
-  declared tables of ``script.py`` (or asked for by label), not from the vendor's data.
-- Of a video only what ``preflight`` looks at is looked at; nobody compares the person with the
-  one who consents. Videos that are given as URLs are not fetched, and taken for good.
-- There is one account, its keys are the sandbox's own, and there are no credits.
-- Rate limits and outages come only when they are asked for.
-- Webhooks are not signed, and go to loopback addresses only.
-- What the vendor has not published is a guess, named in ``Behaviour`` with its likeliest value.
+- No avatar is made. ``done`` means that a persona's script has come to its end. Preview images are
+  stills of the uploaded footage; there are no preview videos, and ``matching_voice_non_null`` is an
+  empty string.
+- There is no review. The length and outcome of each stage are drawn at creation from the tables in
+  ``personas.lifecycle`` (or requested by label), not from the vendor's data.
+- Videos are checked only as far as ``preflight`` checks them; the person in the footage is not
+  compared with the person who consents. Videos given as URLs are neither fetched nor checked.
+- There is one account with keys of the sandbox's own, and there are no credits.
+- Rate limits and outages happen only on request.
+- Webhooks are not signed and are sent to loopback addresses only.
+- What the vendor has not published is a guess: a setting of ``Behaviour`` with its likeliest value.
 - The rest of the vendor's API (videos, links, voices, stock avatars) answers 404.
 
-What is emulated: the seven calls for custom avatars as ``openapi.json`` describes them, their
-authentication, validation and error shapes, uploads that are streamed to disk, the quota, videos
-that fail validation, webhooks, and lives of two to five days on the sandbox's own clock.
+What is emulated: the seven calls for custom avatars as ``web/openapi.json`` describes them, with
+authentication, validation and error shapes; uploads streamed to disk; the quota; videos that fail
+validation; webhooks; and processing that takes two to five days on the sandbox's own clock.
 
-What can be asked for: outcomes by label (``script.LABELS``), faults (``Sandbox.fail_next``,
-``fail_share``, ``heal``; their names are ``FAULTS``), and jumps in time (``Sandbox.advance``).
-Another process does the same by ``/_sandbox/``; see ``control.Control``.
+What can be requested: outcomes by label (``personas.lifecycle.LABELS``), faults
+(``Sandbox.fail_next``, ``fail_share``, ``heal``; their names are ``FAULTS``) and jumps in time
+(``Sandbox.advance``). Other processes use the routes below ``/_sandbox/``; see
+``web.control.Control``.
 """
 
 from avatarkit.sandbox.behaviour import Behaviour

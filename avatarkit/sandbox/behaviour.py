@@ -1,4 +1,4 @@
-"""What the vendor has not published about the API, as named settings of the sandbox."""
+"""Settings for what the vendor has not published about the API."""
 
 from __future__ import annotations
 
@@ -6,94 +6,83 @@ from dataclasses import dataclass
 from typing import Literal
 
 RetryAfter = Literal["seconds", "date", "none"]
-"""How a 429 says when to come back: whole seconds, an HTTP date, or not at all."""
+"""``Retry-After`` of a 429: whole seconds, an HTTP date, or no header."""
 
 WebhookBody = Literal["summary", "persona"]
-"""``id, status, failed_reason, output``, or the whole persona as GET by id shows it."""
+"""``id, status, failed_reason, output``, or the whole persona as GET by id answers it."""
 
-
-Refusal = Literal["fields", "list", "detail"]
+ErrorShape = Literal["fields", "list", "detail"]
 """The shape of a 400: ``{"field": ["msg"]}``, ``["msg"]`` or ``{"detail": "msg"}``."""
 
 FormLabels = Literal["repeated", "commas"]
-"""How a form gives several labels: the field again and again, or once with commas."""
+"""Several labels in a form: a repeated field, or one field with commas."""
+
+TruncatedBody = Literal["refused", "taken"]
+"""The result of a multipart body that breaks off."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """How the sandbox acts where nobody outside the vendor knows; the likeliest is the default.
+    """Settings of the sandbox where the API is not documented; the likeliest is the default.
 
-    Nothing here is a fact of the API, so no client may rely on it. ``seen`` was noted by somebody
-    who called the API, the rest is guessed from Django REST framework, which the vendor uses.
+    Nothing here is a fact of the API, so no client may rely on it. ``Seen`` marks what a caller of
+    the API has noted; the rest is guessed from Django REST framework, which the vendor uses.
     """
 
     redirect_missing_slash: bool = True
-    """Seen: a path without its last slash gets a 301; otherwise a 404."""
-
-    missing_key_detail: str = "Authentication credentials were not provided."
-    """Seen: the 401 for a call without one of the two headers."""
-
-    wrong_key_detail: str = "Invalid API ID or API key."
-    """The 401 for headers that are there and wrong."""
-
-    not_found_detail: str = "No Creator matches the given query."
-    """The 404 for an id that does not exist."""
+    """Seen: a path without its last slash gets a 301. False: a 404."""
 
     quota_status: int = 403
-    """The answer to a create when the plan has no room."""
+    """The status of a create when the plan is full."""
 
     quota_detail: str = "You have reached the maximum number of custom avatars for your plan."
+    """The message of that answer."""
 
     calls_per_s: float | None = None
-    """Calls that are let through in a wall second, for long; the others get a 429. None: all."""
+    """Sustained calls per wall second; further calls get a 429. None: no limit."""
 
     burst: int = 20
-    """Calls that are let through at once before ``calls_per_s`` counts."""
+    """Calls that are let through at once before ``calls_per_s`` applies."""
 
     retry_after: RetryAfter = "seconds"
-    """How that 429 says when to come back: ``seconds``, ``date`` (an HTTP date) or ``none``."""
+    """The ``Retry-After`` header of that 429."""
 
     utc_offset_h: float = -8.0
-    """Seen: timestamps are written with the offset of the vendor's own time zone."""
+    """Seen: timestamps carry the UTC offset of the vendor's time zone."""
 
     page_size: int = 20
     """Results on a page of ``GET /api/personas/paginated/``."""
 
     get_carries_process_status: bool = True
-    """False: GET by id and lists leave ``process_status`` out, and only ``is_active`` is left."""
+    """False: GET by id and lists leave out ``process_status``; only ``is_active`` is left."""
 
-    refusal: Refusal = "fields"
-    """Seen on sibling endpoints, all three: how a 400 says what is wrong."""
+    error_shape: ErrorShape = "fields"
+    """Seen on sibling endpoints, all three: the shape of a 400 to a create."""
 
     form_labels: FormLabels = "repeated"
-    """Where it is ``commas`` the last of repeated fields counts."""
+    """How a form gives several labels. With ``commas`` the last of repeated fields counts."""
 
     equal_creates_make_two: bool = True
-    """False: a create that is equal to an earlier one is answered with the persona of that."""
+    """False: a create that equals an earlier one is answered with the earlier persona."""
 
     active_when_done: bool = True
-    """False: ``is_active`` stays false in a persona that is done; the two may disagree."""
+    """False: ``is_active`` stays false for a persona that is done."""
 
     list_shows_unfinished: bool = True
-    """False: lists show personas only when they are done."""
+    """False: lists contain only personas that are done."""
 
     file_create_accepts_urls: bool = False
-    """True: ``POST /api/personas_v2/`` takes the URL of a video where it asks for a file."""
+    """True: ``POST /api/personas_v2/`` accepts the URL of a video in place of a file."""
 
     webhook_body: WebhookBody = "summary"
-    """What a webhook says. ``summary`` is the body that sibling endpoints send."""
+    """The body of a webhook. Sibling endpoints send ``summary``."""
 
     create_carries_gdown_url: bool = False
-    """True: the answer to a create has ``gdown_url`` too, as it sometimes has."""
+    """True: the answer to a create contains ``gdown_url``, as it sometimes does."""
 
-    avatar_type: str | None = None
-    """``type`` of every persona."""
-
-    age_range: str | None = "adult"
-    """``age_range`` of every persona that is done; null before. ``location`` and ``style`` too."""
-
-    location: str | None = "indoor"
-    style: str | None = "presenter"
+    truncated_body: TruncatedBody = "refused"
+    """``refused``: a multipart body without its last boundary makes nothing. ``taken``: a persona
+    is made of the parts that arrived whole, as behind gunicorn."""
 
     max_text_bytes: int = 2_621_440
-    """Bytes of a JSON or form body without its files; Django's own default. More gets a 413."""
+    """Largest body in bytes, not counting files; larger ones get a 413. Django's default."""

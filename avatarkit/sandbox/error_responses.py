@@ -1,4 +1,4 @@
-"""The answers of Django and Django REST framework to what they refuse."""
+"""Error responses as Django and Django REST framework send them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,21 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from avatarkit.clock import SystemClock
 from avatarkit.sandbox.behaviour import RetryAfter
 
-NOT_FOUND_PAGE = """
+_PAGE = """
 <!doctype html>
 <html lang="en">
 <head>
-  <title>Not Found</title>
+  <title>{title}</title>
 </head>
 <body>
-  <h1>Not Found</h1><p>The requested resource was not found on this server.</p>
-</body>
-</html>
-"""
-
-SERVER_ERROR_PAGE = """
-<!doctype html>
-<html lang="en">
-<head>
-  <title>Server Error (500)</title>
-</head>
-<body>
-  <h1>Server Error (500)</h1><p></p>
+  <h1>{title}</h1><p>{text}</p>
 </body>
 </html>
 """
 
 
-class Refused(Exception):
-    """A call that is answered with ``status_code`` and the JSON ``body``."""
+class ErrorResponse(Exception):
+    """An error that is answered with ``status_code`` and the JSON ``body``."""
 
     def __init__(
         self, status_code: int, body: Any, headers: Mapping[str, str] | None = None
@@ -50,17 +38,21 @@ class Refused(Exception):
         self.headers = headers
 
     def response(self) -> Response:
-        """The answer."""
+        """Return the HTTP response."""
         return JSONResponse(self.body, self.status_code, self.headers)
 
 
-def detail(status_code: int, text: str) -> Refused:
-    """A refusal of the shape ``{"detail": text}``."""
-    return Refused(status_code, {"detail": text})
+def detail(status_code: int, text: str) -> ErrorResponse:
+    """Return an error with the body ``{"detail": text}``."""
+    return ErrorResponse(status_code, {"detail": text})
 
 
-def throttled(wait_s: float, retry_after: RetryAfter) -> Refused:
-    """A 429 in the framework's words: come back in ``wait_s`` wall seconds."""
+def throttled(wait_s: float, retry_after: RetryAfter) -> ErrorResponse:
+    """Return a 429 that asks to wait for ``wait_s`` wall seconds.
+
+    Source:
+        The message is that of Django REST framework.
+    """
     seconds = math.ceil(wait_s)
     headers = {"Retry-After": str(seconds)}
     if retry_after == "date":
@@ -69,9 +61,15 @@ def throttled(wait_s: float, retry_after: RetryAfter) -> Refused:
         headers = {"Retry-After": format_datetime(at.replace(microsecond=0), usegmt=True)}
     unit = "second" if seconds == 1 else "seconds"
     text = f"Request was throttled. Expected available in {seconds} {unit}."
-    return Refused(429, {"detail": text}, None if retry_after == "none" else headers)
+    return ErrorResponse(429, {"detail": text}, None if retry_after == "none" else headers)
 
 
-def html(status_code: int, page: str) -> Response:
-    """A page as Django sends it where the API's own code is not reached."""
-    return HTMLResponse(page, status_code)
+def not_found_page() -> Response:
+    """Return Django's HTML page for a path that does not exist."""
+    text = "The requested resource was not found on this server."
+    return HTMLResponse(_PAGE.format(title="Not Found", text=text), 404)
+
+
+def server_error_page() -> Response:
+    """Return Django's HTML page for a failure of the server."""
+    return HTMLResponse(_PAGE.format(title="Server Error (500)", text=""), 500)

@@ -1,4 +1,4 @@
-"""Makes footage: a talking head to try things with."""
+"""Make sample footage: a video of a talking head."""
 
 from __future__ import annotations
 
@@ -47,17 +47,30 @@ def talking_head(
     fps: int = 25,
     audio: bool = True,
 ) -> Path:
-    """Write an MP4 of a person speaking, facing the camera, and give back its path.
+    """Write an MP4 of a person speaking, facing the camera.
 
-    H.264 in ``width`` x ``height`` (even numbers) at ``fps`` frames a second and, with
-    ``audio``, AAC in mono at about -20 LUFS. The same arguments give the same bytes. The file
-    appears whole or not at all. ``pictures``, ``voice`` and ``write`` are its three steps.
+    H.264 at ``fps`` frames a second and, with ``audio``, AAC in mono at about -20 LUFS. The same
+    arguments give the same bytes. The file appears whole or not at all. ``pictures``, ``voice`` and
+    ``write`` are the three steps.
 
-    The face is the portrait of astronaut Eileen Collins that scikit-image ships (NASA, public
-    domain); nothing is downloaded.
+    Args:
+        path: The file to write.
+        seconds: The length, above 0 and at most 3600.
+        width: In pixels, an even number from 32 to 8192.
+        height: Likewise.
+        fps: Frames per second, 1 to 120.
+        audio: Whether there is a sound track.
 
-    Raises ``ValueError`` for a length, size or frame rate that no video has, ``OSError`` when
-    the file cannot be written.
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: The length, size or frame rate is out of range.
+        OSError: The file cannot be written.
+
+    Source:
+        The face is the portrait of astronaut Eileen Collins that scikit-image ships (NASA, public
+        domain); nothing is downloaded.
     """
     if not 0 < seconds <= 3600:
         raise ValueError("seconds must be above 0 and at most 3600.")
@@ -70,7 +83,7 @@ def talking_head(
 
 
 def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Picture]:
-    """The frames one by one, each ``(height, width, 3)``, RGB.
+    """Yield the frames, each ``(height, width, 3)``, RGB.
 
     The head sways a little, and the mouth opens with the syllables of ``voice``.
     """
@@ -87,7 +100,7 @@ def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Pict
 
 
 def voice(seconds: float) -> Sound:
-    """Sung syllables with the formants of an "ah": mono, 48 kHz, -1 to 1, about -20 LUFS."""
+    """Return sung syllables like "ah": mono, 48 kHz, -1 to 1, about -20 LUFS."""
     import numpy as np
 
     # Every partial is a whole number of hertz, so one second of it repeats seamlessly.
@@ -110,8 +123,11 @@ def write(
 ) -> Path:
     """Encode ``frames`` (RGB, all of one even size) and mono ``sound`` at 48 kHz to an MP4.
 
-    The file appears whole or not at all. Raises ``ValueError`` without any frame, ``OSError``
-    when the file cannot be written.
+    The file appears whole or not at all.
+
+    Raises:
+        ValueError: There is no frame.
+        OSError: The file cannot be written.
     """
     target = Path(path)
     with replacing_file(target, private=True) as temporary:
@@ -155,7 +171,7 @@ def _encode(path: str, frames: Iterator[Picture], fps: int, sound: Sound | None)
 
 
 def _syllables(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How open the mouth is, 0 to 1, at each time: syllables in phrases with pauses between."""
+    """Return how open the mouth is at each time, 0 to 1: syllables in phrases with pauses."""
     import numpy as np
 
     within = times % (_PHRASE_S + _PAUSE_S)
@@ -165,7 +181,7 @@ def _syllables(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _heads(width: int, height: int) -> list[Picture]:
-    """The portrait in that size with a margin to sway in, from mouth shut to wide open."""
+    """Return the portrait with a margin to sway in, from mouth shut to wide open."""
     import numpy as np
     import PIL.Image
     from skimage.data import astronaut

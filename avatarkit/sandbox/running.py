@@ -1,4 +1,4 @@
-"""Puts the parts of a running sandbox together, and takes them apart again."""
+"""Assemble the parts of a running sandbox, and take them apart again."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _DELIVERIES = "deliveries.jsonl"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is asked of a sandbox, whichever folder it serves."""
+class Options:
+    """What a sandbox was given, apart from its folder and clock."""
 
     host: str
     port: int
@@ -49,81 +49,75 @@ class Running:
     log: DeliveryLog
 
 
-def run(
-    plan: Plan,
+def serve(
+    options: Options,
     path: Path,
     start_clock: Callable[[Folder, Records, ExitStack], Clock],
     stack: ExitStack,
 ) -> Running:
     """Serve the folder ``path`` until ``stack`` is closed.
 
-    Raises ``ConfigError`` or ``OSError``; ``stack`` then holds what is to be undone.
+    Raises:
+        ConfigError: The address cannot be used.
+        OSError: The folder cannot be used. What was started is undone by ``stack``.
     """
-    from avatarkit.sandbox.personas.status import Lives
-    from avatarkit.sandbox.personas.video_checks import Verdicts
+    # Only the process that serves has to load these.
+    from avatarkit.sandbox.personas.status import Statuses
+    from avatarkit.sandbox.personas.video_checks import VideoChecks
     from avatarkit.sandbox.personas.webhooks import Webhooks
-    from avatarkit.sandbox.web.app import Api  # what only the one who serves has to load
+    from avatarkit.sandbox.web.app import Api
     from avatarkit.sandbox.web.asgi_server import WebServer
     from avatarkit.sandbox.web.control import Control
-    from avatarkit.sandbox.web.rate_limit import Throttle
+    from avatarkit.sandbox.web.rate_limit import RateLimiter
 
     folder, records, log = Folder(path), Records(path), DeliveryLog(path / _DELIVERIES)
     records.load()
     log.load()
-    keys = folder.keys()
+    keys, behaviour = folder.keys(), options.behaviour
     clock = start_clock(folder, records, stack)
-
-    listener = _listen(plan, folder)
+    listener = _listen(options, folder)
     stack.callback(listener.close)
     port = listener.getsockname()[1]
-    url = _url(plan.host, port)
-    instance = secrets.token_hex(8)
+    url, instance = _url(options.host, port), secrets.token_hex(8)
 
     def announce() -> None:
         folder.announce(Serving(instance, os.getpid(), url, keys, reading_of(clock)))
 
     heartbeat = Heartbeat(folder, clock, announce)
     stack.callback(folder.withdraw)
-    heartbeat.start()
-    stack.callback(heartbeat.stop)
-    verdicts = Verdicts(records)
-    verdicts.start()
-    stack.callback(verdicts.stop)
-    behaviour, lives = plan.behaviour, Lives(verdicts, clock)
-    webhooks = Webhooks(records, lives, clock, log, url, behaviour)
-    webhooks.start()
-    stack.callback(webhooks.stop)
+    checks = VideoChecks(records)
+    statuses = Statuses(checks, clock)
+    webhooks = Webhooks(records, statuses, clock, log, url, behaviour)
     api = Api(
         records=records,
-        verdicts=verdicts,
-        lives=lives,
+        checks=checks,
+        statuses=statuses,
         clock=clock,
-        throttle=Throttle(behaviour.calls_per_s, behaviour.burst, SystemClock().monotonic),
-        control=Control(instance, clock, records, plan.faults, log, plan.advance),
+        rate=RateLimiter(behaviour.calls_per_s, behaviour.burst, SystemClock().monotonic),
+        control=Control(instance, clock, records, options.faults, log, options.advance),
         behaviour=behaviour,
         url=url,
-        api_id=keys.api_id,
-        api_key=keys.api_key,
-        max_personas=plan.max_personas,
-        rng=plan.rng,
+        keys=keys,
+        max_personas=options.max_personas,
+        rng=options.rng,
     )
-    server = WebServer(api.app(), listener)
-    server.start()
-    stack.callback(server.stop)
+    for part in (heartbeat, checks, webhooks, WebServer(api.app(), listener)):
+        part.start()
+        stack.callback(part.stop)
     if instance_at(url) != instance:
-        raise ConfigError(f"The sandbox does not answer at {url}; is {plan.host} reachable?")
+        raise ConfigError(f"The sandbox does not answer at {url}; is {options.host} reachable?")
     folder.keep_port(port)
     announce()
     return Running(url=url, keys=keys, folder=path, clock=clock, log=log)
 
 
-def _listen(plan: Plan, folder: Folder) -> socket.socket:
+def _listen(options: Options, folder: Folder) -> socket.socket:
     from avatarkit.sandbox.web.asgi_server import listen
 
-    if plan.port == 0:
-        with suppress(ConfigError):  # somebody else may have the port of last time now
-            return listen(plan.host, folder.port() or 0)
-    return listen(plan.host, plan.port)
+    if options.port == 0:
+        with suppress(ConfigError):  # another program may have the port of last time now
+            return listen(options.host, folder.port() or 0)
+    return listen(options.host, options.port)
 
 
 def _url(host: str, port: int) -> str:

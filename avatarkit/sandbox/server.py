@@ -1,4 +1,4 @@
-"""``Sandbox``: starts, stops and keeps everything that the API on this machine needs."""
+"""Start and stop the sandbox."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import atexit
 import logging
 import math
 import random
-import tempfile
 import threading
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
@@ -21,35 +18,39 @@ from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.faults.rules import Faults, Rule
 from avatarkit.sandbox.personas.deliveries import Delivery
 from avatarkit.sandbox.personas.records import Records
-from avatarkit.sandbox.running import Plan, Running, run
+from avatarkit.sandbox.running import Options, Running, serve
 from avatarkit.sandbox.state.attach import Attached, attach
 from avatarkit.sandbox.state.clocks import ServedClock
-from avatarkit.sandbox.state.files import LOCK, Folder
+from avatarkit.sandbox.state.files import Folder
+from avatarkit.sandbox.state.folder_lock import FolderServed, open_folder, unusable
 
 logger = logging.getLogger("avatarkit")
 
 DEFAULT_SPEED = 2400.0
-"""A life of two to five days passes in 72 to 180 wall seconds."""
+"""The default speed of the clock: two to five days pass in 72 to 180 wall seconds."""
 
 _ATTACH_PATIENCE_S = 10.0
 _LONGEST_JUMP = timedelta(days=3653)
 
 
 class Sandbox:
-    """The API on this machine, from ``start()`` to ``stop()``; or use it as a context manager.
+    """The API on this machine, from ``start()`` to ``stop()`` or as a context manager.
 
-    ``folder`` keeps its personas, keys and clock for the next start; without one it has a folder
-    of its own that is deleted at the end. Its clock runs ``speed`` times as fast as the wall and
-    stands still while it is stopped. A ``clock`` that is given instead is neither stopped nor
-    kept: whoever gave it does that, and ``speed`` is then not used.
+    Args:
+        folder: Where personas, keys and the clock are kept for the next start. None: a temporary
+            folder that is deleted at the end.
+        speed: Seconds of the sandbox's clock per wall second. The clock stands still while the
+            sandbox is stopped.
+        clock: A clock to use instead; it is neither stopped nor kept, and ``speed`` is not used.
+        host: The address to listen on.
+        port: The port; 0 is the one of the last start if it is free, else any free one.
+        max_personas: The number of personas that the plan allows; 100 is a guess.
+        seed: Makes ids, and with them scripts, reproducible.
+        behaviour: Settings for what the vendor has not published.
 
-    ``port`` 0 is the one of last time if it is free, else any free one. ``seed`` makes the ids,
-    and with them the lives, the same each time. ``max_personas`` is the room in the plan (100 is
-    a guess).
-
-    Once started it has ``url`` (without a slash at its end), ``api_id``, ``api_key``, ``clock``
-    and ``folder``; before that they raise ``ConfigError``. ``start()`` raises ``ConfigError`` when
-    the port is taken, the folder cannot be used, or somebody else serves it; see ``attach``.
+    Raises:
+        ConfigError: By ``start()`` when the port is taken, the folder cannot be used or another
+            process serves it (see ``attach``); by the properties before the first start.
     """
 
     def __init__(
@@ -71,9 +72,9 @@ class Sandbox:
         self._speed = float(speed)
         rng: random.Random = random.SystemRandom()
         if seed is not None:
-            rng = random.Random(seed)  # noqa: S311 - the same ids each time
+            rng = random.Random(seed)  # noqa: S311 - reproducible ids
         self._faults = Faults()
-        self._plan = Plan(
+        self._options = Options(
             host=host,
             port=port,
             max_personas=max_personas,
@@ -89,38 +90,37 @@ class Sandbox:
 
     @classmethod
     def attach(cls, folder: Path | str) -> Attached | None:
-        """The sandbox that another process, or another part of this one, serves from ``folder``.
-
-        None when there is none; what a killed one left behind does not count.
-        """
+        """Return the sandbox that is served from ``folder`` by any process, or None."""
         return attach(Path(folder).expanduser())
 
     @classmethod
     def attach_or_start(
         cls, folder: Path | str, *, speed: float = DEFAULT_SPEED
     ) -> Sandbox | Attached:
-        """Attach to the sandbox that serves ``folder``, or start one there.
+        """Attach to the sandbox that is served from ``folder``, or start one there.
 
-        Of several that do this at the same moment one starts it and the others attach. Raises
-        ``ConfigError``.
+        Of several callers at the same moment one starts it and the others attach.
+
+        Raises:
+            ConfigError: The folder cannot be used.
         """
         wall = SystemClock()
         deadline = wall.monotonic() + _ATTACH_PATIENCE_S
         while True:
-            served = cls.attach(folder)
-            if served is not None:
-                return served
+            attached = cls.attach(folder)
+            if attached is not None:
+                return attached
             try:
                 return cls(folder, speed=speed).start()
             except FolderServed:
-                # It is starting or stopping right now.
+                # The other one is starting or stopping right now.
                 if wall.monotonic() > deadline:
                     raise
                 wall.sleep(0.05)
 
     @property
     def url(self) -> str:
-        """Where it answers, such as ``http://127.0.0.1:40123``."""
+        """The base URL, such as ``http://127.0.0.1:40123``."""
         return self._state.url
 
     @property
@@ -135,17 +135,17 @@ class Sandbox:
 
     @property
     def clock(self) -> Clock:
-        """What everything in it happens on."""
+        """The clock of everything in the sandbox."""
         return self._state.clock
 
     @property
     def folder(self) -> Path:
-        """Where it keeps its files."""
+        """The folder of its files."""
         return self._state.folder
 
     @property
     def is_served(self) -> bool:
-        """True: it is served by this process."""
+        """True, as this process serves it."""
         return True
 
     @property
@@ -155,37 +155,38 @@ class Sandbox:
         return self._running
 
     def start(self) -> Self:
-        """Serve, and return when it answers; nothing happens when it is started already."""
+        """Start to serve, and return when it answers; do nothing when it is started."""
         with self._lock:
             if self._stack is None:
                 with ExitStack() as stack:
-                    path = self._prepare(stack)
+                    path = open_folder(self._given_folder, stack)
                     try:
-                        self._running = run(self._plan, path, self._start_clock, stack)
+                        self._running = serve(self._options, path, self._start_clock, stack)
                     except OSError as error:
-                        raise ConfigError(_unusable(path, error)) from None
+                        raise unusable(path, error) from None
                     self._stack = stack.pop_all()
                 atexit.register(self.stop)
         return self
 
     def stop(self) -> None:
-        """End all connections and keep what is to be kept; nothing happens when it is stopped."""
+        """End all connections and write the clock down; do nothing when it is stopped."""
         with self._lock:
             if self._stack is not None:
                 stack, self._stack = self._stack, None
                 atexit.unregister(self.stop)
                 try:
-                    stack.close()  # does all it can, whatever fails
+                    stack.close()
                 except OSError as error:
                     logger.warning("The sandbox cannot keep its clock: %s.", error.strerror)
 
     def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> datetime:
-        """Let its clock jump ahead; the moment it shows then.
+        """Move the clock ahead, and return its new moment.
 
-        Raises ``ConfigError`` for a step back, a jump of more than ten years, and for a given
-        clock that cannot jump.
+        Raises:
+            ConfigError: The step is negative or longer than ten years, or the given clock cannot
+                be moved.
         """
         if not isinstance(self.clock, ScaledClock):
             raise ConfigError("The clock that this sandbox was given cannot be advanced by it.")
@@ -207,14 +208,19 @@ class Sandbox:
         path: str | None = None,
         retry_after_s: int = 1,
     ) -> None:
-        """Let the next ``calls`` calls of the API meet ``fault``, one of ``FAULTS``.
+        """Make the next calls of the API fail. Of several rules the oldest applies first.
 
-        ``method`` and ``path`` say which calls count, all by default; ``path`` may have ``*``
-        in it. ``retry_after_s`` is what a 429 says. Of several rules the one that was set first
-        is met first. Raises ``ConfigError`` for what is no rule.
+        Args:
+            fault: One of ``FAULTS``.
+            calls: How many calls fail.
+            method: Only calls with this method.
+            path: Only calls of this path; ``*`` matches anything.
+            retry_after_s: The Retry-After of a 429.
+
+        Raises:
+            ConfigError: An argument is invalid.
         """
-        rule = Rule(fault, method, path, calls=calls, retry_after_s=retry_after_s)
-        self._faults.add(rule)
+        self._faults.add(Rule(fault, method, path, calls=calls, retry_after_s=retry_after_s))
 
     def fail_share(
         self,
@@ -225,20 +231,22 @@ class Sandbox:
         path: str | None = None,
         retry_after_s: int = 1,
     ) -> None:
-        """The same for a share of all calls, above 0 and at most 1, until ``heal()``."""
-        rule = Rule(fault, method, path, share=share, retry_after_s=retry_after_s)
-        self._faults.add(rule)
+        """Make a share of all calls fail, above 0 and at most 1, until ``heal()``.
+
+        The other arguments and errors are those of ``fail_next``.
+        """
+        self._faults.add(Rule(fault, method, path, share=share, retry_after_s=retry_after_s))
 
     def heal(self) -> None:
-        """Let nothing fail from now on."""
+        """Remove all faults."""
         self._faults.heal()
 
     def faults(self) -> list[dict[str, Any]]:
-        """The rules that are in force, with the calls that are left of each."""
+        """Return the active faults, with the calls that are left of each."""
         return self._faults.rules()
 
     def deliveries(self) -> list[Delivery]:
-        """Every try to call a webhook, oldest first."""
+        """Return every attempt to send a webhook, oldest first."""
         return self._state.log.all()
 
     def __enter__(self) -> Self:
@@ -251,28 +259,6 @@ class Sandbox:
         where = self._running.url if self._running and self._stack else "stopped"
         return f"Sandbox({where!r})"
 
-    def _prepare(self, stack: ExitStack) -> Path:
-        if self._given_folder is None:
-            temporary = tempfile.TemporaryDirectory(
-                prefix="avatarkit-sandbox-", ignore_cleanup_errors=True
-            )
-            return Path(stack.enter_context(temporary))
-        path = self._given_folder
-        # Of this object alone, whichever thread stops it.
-        lock = FileLock(path / LOCK, timeout=0, thread_local=False, mode=0o600)
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock.acquire()
-        except Timeout:
-            raise FolderServed(
-                f"Another process serves the sandbox in {path}; use Sandbox.attach with that "
-                "folder, stop the other process, or give another folder."
-            ) from None
-        except OSError as error:
-            raise ConfigError(_unusable(path, error)) from None
-        stack.callback(lock.release)
-        return path
-
     def _start_clock(self, folder: Folder, records: Records, stack: ExitStack) -> Clock:
         if self._given_clock is not None:
             return self._given_clock
@@ -281,18 +267,10 @@ class Sandbox:
         if self._own_clock is None:
             self._own_clock = ServedClock(max(kept, default=SystemClock().now()), self._speed)
         else:
-            # Somebody else may have served the folder while this one was stopped.
-            shown = self._own_clock.now()
-            self._own_clock.advance(max([shown, *kept]) - shown)
+            # Another process may have served the folder while this one was stopped.
+            now = self._own_clock.now()
+            self._own_clock.advance(max([now, *kept]) - now)
             self._own_clock.resume()
         clock = self._own_clock
         stack.callback(lambda: folder.keep_clock(clock.stop(), exact=True))
         return clock
-
-
-class FolderServed(ConfigError):
-    """Somebody else serves this folder."""
-
-
-def _unusable(path: Path, error: OSError) -> str:
-    return f"The sandbox cannot use the folder {path} ({error.strerror}); choose another one."

@@ -1,4 +1,4 @@
-"""Videos that are uploaded to the sandbox: streamed to disk, looked at, and served again."""
+"""Videos that are uploaded to the sandbox: streamed to disk and served again."""
 
 from __future__ import annotations
 
@@ -7,57 +7,79 @@ import io
 import json
 import logging
 import socket
-import time
 from collections.abc import Iterator
-from datetime import timedelta
-from fractions import Fraction
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-import av
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 
 from avatarkit import Client, PersonaCreate
-from avatarkit.sandbox import Sandbox
+from avatarkit.sandbox import Behaviour, Sandbox
+from avatarkit.sandbox.behaviour import TruncatedBody
 from avatarkit.sandbox.footage import talking_head
-from avatarkit.sandbox.personas.previews import STILLS, save_stills
 from avatarkit.sandbox.web import request_body
+from support.sandbox_client import ADA, COUNT, FILES, client_of, stop, until
 
 if TYPE_CHECKING:
     from conftest import ManualClock
 
-FILES = "/api/personas_v2/"
-ADA = {"gender": "f", "creator_name": "Ada"}
 BOUNDARY = "multipart/form-data; boundary=b"
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a talking head, small."""
+    """Return a second of a talking head, small."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return talking_head(path, seconds=1, width=128, height=192, fps=10)
 
 
 @pytest.fixture
 def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
-    """A sandbox on the manual clock."""
+    """Yield a sandbox on the manual clock."""
     with Sandbox(clock=manual_clock) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(served: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client of it."""
-    keys = {"X-API-ID": served.api_id, "X-API-KEY": served.api_key}
-    with httpx.Client(base_url=served.url, headers=keys, trust_env=False) as client:
+    """Yield a bare client of that sandbox."""
+    with client_of(served) as client:
         yield client
 
 
+def multipart(fields: dict[str, str], *, file: bool = False) -> bytes:
+    """Return parts of a body: those of ``fields``, then one of a file; no last boundary."""
+    head = b'--b\r\nContent-Disposition: form-data; name="%s"'
+    parts = [
+        head % name.encode() + b"\r\n\r\n" + value.encode() + b"\r\n"
+        for name, value in fields.items()
+    ]
+    if file:
+        footage = b"x" * 4_000_000 + b"\r\n"
+        parts.append(head % b"lipsync_input" + b'; filename="a.mp4"\r\n\r\n' + footage)
+    return b"".join(parts)
+
+
+@contextmanager
+def broken_off(sandbox: Sandbox, body: bytes) -> Iterator[socket.socket]:
+    """Send the head of a create and ``body``, a part of what was announced, then hang up."""
+    head = (
+        f"POST {FILES} HTTP/1.1\r\nHost: x\r\nX-API-ID: {sandbox.api_id}\r\n"
+        f"X-API-KEY: {sandbox.api_key}\r\nContent-Type: {BOUNDARY}\r\n"
+        "Content-Length: 9000000\r\n\r\n"
+    )
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(head.encode() + body)
+        until(lambda: any(path.is_file() for path in left_behind(sandbox)))
+        yield line
+
+
 def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
-    """The answer to a create with these files that asks to end as done."""
+    """Return the answer to a create with these files that asks to end as done."""
     answer = api.post(FILES, data={**ADA, "labels": ["sandbox:done"]}, files=files)
     assert answer.status_code == 201, answer.text
     return cast(dict[str, Any], answer.json())
@@ -66,17 +88,11 @@ def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:
 def left_behind(sandbox: Sandbox) -> list[Path]:
     """All files that belong to a persona or came in, in the folder of that sandbox.
 
-    Without the verdict on them, which comes at a time of its own.
+    Without the check results, which come at a time of their own.
     """
     places = (sandbox.folder / "personas", sandbox.folder / "incoming")
     found = [path for place in places for path in place.rglob("*")]
-    return [path for path in found if "verdict" not in path.name]
-
-
-def end_of(api: httpx.Client, clock: ManualClock, persona_id: str) -> dict[str, Any]:
-    """What that persona has become after five days."""
-    clock.advance(timedelta(days=5))
-    return cast(dict[str, Any], api.get(f"/api/personas/{persona_id}/").json())
+    return [path for path in found if "video_check" not in path.name]
 
 
 class TestArriving:
@@ -152,9 +168,9 @@ class TestArriving:
         assert left_behind(served) == []
 
     @pytest.mark.parametrize(
-        ("declared", "body", "said"),
+        ("declared", "body", "message"),
         [
-            ("multipart/form-data", b"x", "Invalid boundary in multipart: None"),
+            ("multipart/form-data", b"x", "Missing boundary in multipart."),
             (f"{BOUNDARY}{'b' * 300}", b"x", "Boundary length"),
             (BOUNDARY, b"--c\r\n", "Expected boundary character"),
             (
@@ -163,16 +179,34 @@ class TestArriving:
                 b"\r\n\r\nhalf of it",
                 "The body ends before its last boundary",
             ),
-            (BOUNDARY, b"--b\r\nContent-Disposition: form-data\r\n\r\n", "A part has no name"),
+            (
+                BOUNDARY,
+                b"--b\r\nContent-Disposition: form-data\r\n\r\n",
+                'The Content-Disposition header field "name" must be provided.',
+            ),
         ],
     )
     def test_a_malformed_body_is_said(
-        self, api: httpx.Client, served: Sandbox, declared: str, body: bytes, said: str
+        self, api: httpx.Client, served: Sandbox, declared: str, body: bytes, message: str
     ) -> None:
         """400 with what is wrong, and nothing is left."""
         answer = api.post(FILES, content=body, headers={"Content-Type": declared})
         assert answer.status_code == 400
-        assert answer.json()["detail"].startswith(f"Multipart form parse error - {said}")
+        assert answer.json()["detail"].startswith(f"Multipart form parse error - {message}")
+        assert left_behind(served) == []
+
+    @pytest.mark.parametrize("charset", ["idna", "undefined", "hex", "unicode_escape"])
+    def test_an_odd_charset_is_no_server_error(self, api: httpx.Client, charset: str) -> None:
+        """Whatever codec the content type names, the answer is a 201 or a 400."""
+        body = multipart({**ADA, "keywords": "\\x.."}) + b"--b--\r\n"
+        headers = {"Content-Type": f"{BOUNDARY}; charset={charset}"}
+        assert api.post(FILES, content=body, headers=headers).status_code in (201, 400)
+
+    def test_many_files_are_refused(self, api: httpx.Client, served: Sandbox) -> None:
+        """More files than Django takes are a 400, and none of them is left."""
+        files = [("lipsync_input", ("a.mp4", b"x"))] * 101
+        answer = api.post(FILES, data=ADA, files=files)
+        assert (answer.status_code, "Too many files" in answer.text) == (400, True)
         assert left_behind(served) == []
 
     @pytest.mark.parametrize("stopped", [False, True], ids=["by the client", "by stop"])
@@ -180,30 +214,53 @@ class TestArriving:
         self, served: Sandbox, caplog: pytest.LogCaptureFixture, stopped: bool
     ) -> None:
         """No persona, no file and no complaint when the connection ends in the middle."""
-        parts = (
-            b'--b\r\nContent-Disposition: form-data; name="lipsync_input"; filename="a.mp4"'
-            b"\r\n\r\n" + b"x" * 4_000_000
-        )
-        head = (
-            f"POST {FILES} HTTP/1.1\r\nHost: x\r\nX-API-ID: {served.api_id}\r\n"
-            f"X-API-KEY: {served.api_key}\r\nContent-Type: {BOUNDARY}\r\n"
-            "Content-Length: 9000000\r\n\r\n"
-        )
-        host, port = served.url.removeprefix("http://").split(":")
-        with caplog.at_level(logging.WARNING), socket.create_connection((host, int(port))) as line:
-            line.sendall(head.encode() + parts)
-            until(lambda: any(path.is_file() for path in left_behind(served)))
+        with (
+            caplog.at_level(logging.WARNING),
+            broken_off(served, multipart(ADA, file=True)) as line,
+        ):
             folder = served.folder
             if stopped:
-                began = time.monotonic()
-                served.stop()
-                assert time.monotonic() - began < 8
+                stop(served)
                 assert not folder.exists()
             else:
                 line.close()
                 until(lambda: left_behind(served) == [])
                 served.stop()
-        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+    @pytest.mark.parametrize(
+        ("truncated_body", "body", "made"),
+        [
+            ("refused", multipart(ADA, file=True), 0),
+            ("taken", multipart(ADA, file=True), 1),
+            ("taken", multipart({"gender": "f"}, file=True), 0),
+        ],
+        ids=["refused", "taken", "taken before the required fields"],
+    )
+    def test_a_body_that_breaks_off_can_be_taken(
+        self, manual_clock: ManualClock, truncated_body: TruncatedBody, body: bytes, made: int
+    ) -> None:
+        """By default nothing is made; as behind gunicorn, a persona without its last file."""
+        behaviour = Behaviour(truncated_body=truncated_body)
+        with Sandbox(clock=manual_clock, behaviour=behaviour) as sandbox:
+            with broken_off(sandbox, body):
+                assert list((sandbox.folder / "incoming").iterdir())
+            until(lambda: not list((sandbox.folder / "incoming").iterdir()))
+            with client_of(sandbox) as api:
+                assert api.get(COUNT).json()["current_count"] == made
+                assert api.get(FILES).json() == [] or made
+            assert {path.name for path in left_behind(sandbox) if path.is_file()} == (
+                {"persona.json"} if made else set()
+            )
+
+    def test_a_body_without_its_last_boundary_can_be_taken(self, manual_clock: ManualClock) -> None:
+        """A part that arrived whole is kept, whether it is a text or a file."""
+        content = multipart({}, file=True) + multipart(ADA) + multipart({"keywords": "half"})[:-2]
+        behaviour = Behaviour(truncated_body="taken")
+        with Sandbox(clock=manual_clock, behaviour=behaviour) as sandbox, client_of(sandbox) as api:
+            answer = api.post(FILES, content=content, headers={"Content-Type": BOUNDARY})
+            assert (answer.status_code, answer.json()["keywords"]) == (201, None)
+            assert answer.json()["lipsync_input"].endswith("lipsync_input.mp4")
 
     def test_the_answer_to_a_refused_upload_arrives(self, served: Sandbox, tmp_path: Path) -> None:
         """Also with a wrong key and a full plan a client that is still sending gets its answer."""
@@ -256,118 +313,6 @@ class TestArriving:
             assert [each.id for each in client.list_personas()] == [persona.id]
         answer = httpx.get(str(persona.consent_video), trust_env=False)
         assert answer.content == clip.read_bytes()
-
-
-class TestLooking:
-    """What becomes of a video by what is in it."""
-
-    def test_a_real_video_is_done_and_has_stills(
-        self, api: httpx.Client, manual_clock: ManualClock, clip: Path
-    ) -> None:
-        """It ends as asked for, and the preview images are JPEGs of the promised shapes."""
-        created = upload(
-            api,
-            lipsync_input=("a.mp4", clip.read_bytes()),
-            consent_video=("a.mp4", clip.read_bytes()),
-        )
-        shown = api.get(f"/api/personas/{created['id']}/").json()
-        assert {shown[name] for name in STILLS} == {None}
-        done = end_of(api, manual_clock, created["id"])
-        assert (done["process_status"], done["is_active"]) == ("done", True)
-        for name, size in STILLS.items():
-            answer = httpx.get(done[name], trust_env=False)
-            assert answer.headers["content-type"] == "image/jpeg"
-            with Image.open(io.BytesIO(answer.content)) as still:
-                assert (still.format, still.size) == ("JPEG", size)
-
-    def test_videos_as_urls_live_a_normal_life(
-        self, api: httpx.Client, manual_clock: ManualClock
-    ) -> None:
-        """Nobody fetches them; without stills the previews stay null."""
-        body = {**ADA, "labels": ["sandbox:done"], "lipsync_input": "https://example.com/a.mp4"}
-        created = api.post("/api/personas/", json=body).json()
-        done = end_of(api, manual_clock, created["id"])
-        assert (done["process_status"], done["preview_image_1_1"]) == ("done", None)
-
-    def test_what_is_no_video_has_no_stills(self, tmp_path: Path, clip: Path) -> None:
-        """Of broken, foreign and missing files none are made, and none raises."""
-        whole = clip.read_bytes()
-        media = whole.index(b"mdat")
-        bad = {
-            "header only": whole[:media],
-            "cut": whole[: media + 40],
-            "zeros": whole[: media + 8] + bytes(len(whole) - media - 8),
-            "empty": b"",
-            "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n",
-            "new codec": whole.replace(b"avc1", b"zzz9").replace(b"avcC", b"zzzC"),
-        }
-        for name, content in bad.items():
-            path = tmp_path / name
-            path.write_bytes(content)
-            assert save_stills(path, tmp_path) == (), name
-        assert save_stills(tmp_path / "missing", tmp_path) == ()
-
-    def test_a_sound_alone_has_no_stills(self, tmp_path: Path) -> None:
-        """An MP4 without a picture has none to show."""
-        path = tmp_path / "sound.mp4"
-        with av.open(path, "w") as container:
-            stream = container.add_stream("aac", rate=48_000)
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        assert save_stills(path, tmp_path) == ()
-
-    def test_frames_beyond_all_measure_are_not_decoded(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clip: Path
-    ) -> None:
-        """A file that would fill the memory has no stills by its declared size."""
-        monkeypatch.setattr("avatarkit.sandbox.personas.previews._MAX_PIXELS", 128 * 192 - 1)
-        assert save_stills(clip, tmp_path) == ()
-
-    def test_stills_stand_upright(self, tmp_path: Path, clip: Path) -> None:
-        """A portrait that is stored lying, with a flag to turn it, has upright stills."""
-        lying = tmp_path / "lying.mp4"
-        with av.open(str(clip)) as source, av.open(str(lying), "w") as target:
-            stream = target.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
-            for frame in source.decode(video=0):
-                turned = np.rot90(frame.to_ndarray(format="rgb24"))
-                target.mux(
-                    stream.encode(
-                        av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="rgb24")
-                    )
-                )
-            target.mux(stream.encode())
-        turn(lying)
-        images = []
-        for path in (clip, lying):
-            place = tmp_path / path.stem
-            place.mkdir()
-            assert save_stills(path, place) == tuple(STILLS)
-            with Image.open(place / "preview_image_9_16.jpg") as still:
-                images.append(np.asarray(still.convert("L"), np.int16))
-        assert np.abs(images[0] - images[1]).mean() < 6
-
-
-def turn(path: Path) -> None:
-    """Set the rotation flag of the only track of that MP4, so that players turn it clockwise."""
-    content = bytearray(path.read_bytes())
-    one = (1 << 16).to_bytes(4, "big", signed=True)
-    identity = one + bytes(12) + one + bytes(12) + (1 << 30).to_bytes(4, "big")
-    place = content.index(identity, content.index(b"tkhd"))
-    minus = (-(1 << 16)).to_bytes(4, "big", signed=True)
-    clockwise = bytes(4) + one + bytes(4) + minus + bytes(16) + (1 << 30).to_bytes(4, "big")
-    content[place : place + 36] = clockwise
-    path.write_bytes(content)
-
-
-def until(condition: Any, seconds: float = 10) -> None:
-    """Return when the condition holds; an assertion fails if it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
 
 
 def test_a_record_is_json_that_anyone_can_read(

@@ -6,27 +6,23 @@ import json
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import pytest
 
 from avatarkit.sandbox import Behaviour, Delivery, Sandbox
 from avatarkit.sandbox.personas import video_checks
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
 from avatarkit.sandbox.personas.webhooks import RETRIES, may_be_called
+from support.sandbox_client import ADA, FILES, client_of, until
 
 if TYPE_CHECKING:
     from conftest import ManualClock
-
-ADA = {"gender": "f", "creator_name": "Ada"}
 
 
 class Receiver(ThreadingHTTPServer):
@@ -66,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A receiver on a free port of loopback."""
+    """Yield a receiver on a free port of loopback."""
     with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -75,33 +71,17 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-@contextmanager
-def client_of(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client with the keys of that sandbox."""
-    keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
-    with httpx.Client(base_url=sandbox.url, headers=keys, trust_env=False) as client:
-        yield client
-
-
 def create(sandbox: Sandbox, url: str, *labels: str, **fields: Any) -> str:
-    """The id of a new persona with that webhook."""
+    """Return the id of a new persona with that webhook."""
     with client_of(sandbox) as api:
         body = {**ADA, "webhook_url": url, "labels": list(labels), **fields}
-        answer = api.post("/api/personas_v2/", json=body)
+        answer = api.post(FILES, json=body)
         assert answer.status_code == 201, answer.text
         return cast(str, answer.json()["id"])
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Return when the condition holds; an assertion fails if it never does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
-
-
-def after_a_look(sandbox: Sandbox, receiver: Receiver, clock: ManualClock) -> None:
-    """Return when the sandbox has looked at everything that is due, at least once."""
+def after_a_pass(sandbox: Sandbox, receiver: Receiver, clock: ManualClock) -> None:
+    """Return when the sandbox has sent everything that is due."""
     probe = create(sandbox, receiver.url, "sandbox:failed")
     clock.advance(timedelta(days=5))
     until(lambda: any(each.persona_id == probe for each in sandbox.deliveries()))
@@ -121,12 +101,12 @@ class TestFiring:
             manual_clock.advance(timedelta(days=5))
             until(sandbox.deliveries)
             manual_clock.advance(timedelta(days=5))
-            after_a_look(sandbox, receiver, manual_clock)
+            after_a_pass(sandbox, receiver, manual_clock)
             with client_of(sandbox) as api:
                 shown = api.get(f"/api/personas/{persona_id}/").json()
                 listed = api.get("/_sandbox/deliveries/").json()
-            told = [body for body in receiver.bodies if body["id"] == persona_id]
-            assert told == [
+            bodies = [body for body in receiver.bodies if body["id"] == persona_id]
+            assert bodies == [
                 {
                     "id": persona_id,
                     "status": outcome,
@@ -164,32 +144,32 @@ class TestFiring:
             with client_of(sandbox) as api:
                 api.delete(f"/api/personas/{deleted}/")
             manual_clock.advance(timedelta(days=30))
-            after_a_look(sandbox, receiver, manual_clock)
+            after_a_pass(sandbox, receiver, manual_clock)
             assert len(sandbox.deliveries()) == len(receiver.bodies) == 1
 
     def test_a_flaw_of_the_video_is_told(
         self, manual_clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The webhook waits for the verdict, and says why it failed."""
-        look, go = video_checks.look, threading.Event()
+        """The webhook waits for the check, and says why it failed."""
+        check_videos, go = video_checks.check_videos, threading.Event()
 
-        def look_later(*given: Any) -> video_checks.Verdict:
+        def check_later(*given: Any) -> video_checks.CheckResult:
             assert go.wait(10)
-            return look(*given)
+            return check_videos(*given)
 
-        monkeypatch.setattr(video_checks, "look", look_later)
+        monkeypatch.setattr(video_checks, "check_videos", check_later)
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             api.post(
-                "/api/personas_v2/",
+                FILES,
                 data={**ADA, "webhook_url": receiver.url, "labels": "sandbox:done"},
                 files={"lipsync_input": ("a.mp4", b"text")},
             )
-            after_a_look(sandbox, receiver, manual_clock)
+            after_a_pass(sandbox, receiver, manual_clock)
             assert [body["status"] for body in receiver.bodies] == ["failed"]
             receiver.bodies.clear()
             go.set()
             until(lambda: receiver.bodies)
-            shown = api.get("/api/personas_v2/").json()[-1]
+            shown = api.get(FILES).json()[-1]
             assert receiver.bodies[0]["status"] == "failed"
             assert receiver.bodies[0]["failed_reason"] == shown["failed_reason"]
             assert "not an MP4" in shown["failed_reason"]
@@ -211,7 +191,7 @@ class TestRetries:
                 until(lambda number=number: len(sandbox.deliveries()) == number)
                 manual_clock.advance(wait)
             receiver.answers, receiver.location = [], None
-            after_a_look(sandbox, receiver, manual_clock)
+            after_a_pass(sandbox, receiver, manual_clock)
             tries = [each for each in sandbox.deliveries() if each.persona_id == persona_id]
             assert [(each.attempt, each.result, each.status_code) for each in tries] == [
                 (1, "failed", 500),
@@ -257,7 +237,7 @@ class TestRetries:
     def test_tries_go_on_after_a_restart(
         self, manual_clock: ManualClock, receiver: Receiver, tmp_path: Path
     ) -> None:
-        """The log is kept: what was told is not told again, what failed is tried further."""
+        """The log is kept: what was delivered is not sent again, what failed is tried further."""
         with Sandbox(tmp_path, clock=manual_clock) as sandbox:
             first = create(sandbox, receiver.url, "sandbox:done")
             manual_clock.advance(timedelta(days=5))
@@ -295,7 +275,7 @@ class TestRetries:
             manual_clock.advance(timedelta(days=5))
             with caplog.at_level(logging.WARNING):
                 until(lambda: "The sandbox cannot keep a delivery: Is a directory." in caplog.text)
-            after_a_look(sandbox, receiver, manual_clock)
+            after_a_pass(sandbox, receiver, manual_clock)
             assert len(receiver.bodies) == 2
 
 
@@ -355,6 +335,6 @@ class TestLoopback:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

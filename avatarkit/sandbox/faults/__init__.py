@@ -1,1 +1,1 @@
-"""What can go wrong on purpose."""
+"""Faults on request: rules, and the middleware that applies them."""

@@ -1,4 +1,4 @@
-"""Stands before the calls and makes those fail that meet a rule: answers, and closed lines."""
+"""Apply faults to calls: error answers, spoiled answers and closed connections."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from avatarkit.sandbox.error_responses import SERVER_ERROR_PAGE, html, throttled
+from avatarkit.sandbox.behaviour import RetryAfter
+from avatarkit.sandbox.error_responses import server_error_page, throttled
 from avatarkit.sandbox.faults.rules import NOT_CARRIED_OUT, Faults, Rule
 
 logger = logging.getLogger("avatarkit")
 
 TRANSPORT = "avatarkit.api.transport"
-"""Where in the scope the web server leaves the transport of the connection."""
+"""The key of the ASGI scope under which the web server passes the connection's transport."""
 
 _API = "/api/"
 _DRIP_S = 0.05
-# What proxies send where the application behind them does not answer.
-_GATEWAY_PAGES = {
-    "502": "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
-    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>",
-    "503": "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n"
-    "<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>",
-    "504-made": "<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>\r\n"
-    "<center><h1>504 Gateway Time-out</h1></center>\r\n</body>\r\n</html>",
+_RETRY_AFTER: dict[str, RetryAfter] = {"429": "none", "429-seconds": "seconds", "429-date": "date"}
+# The share of the body that is read before the connection is closed.
+_READ_SHARES = {"closed-before": 0.0, "closed-during": 0.5, "closed-after": 1.0}
+# Source: nginx, where the application behind it does not answer.
+_GATEWAY_TITLES = {
+    "502": "502 Bad Gateway",
+    "503": "503 Service Temporarily Unavailable",
+    "504-made": "504 Gateway Time-out",
 }
 
 
-class Breaks:
-    """Lets every call of the API through but those that meet a rule of ``faults``."""
+@dataclass(frozen=True)
+class FaultInjector:
+    """ASGI middleware that makes calls of the API fail by the rules of ``faults``."""
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
-        self._app = app
-        self._faults = faults
+    app: ASGIApp
+    faults: Faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or fail to."""
-        path, rule = scope["path"], None
-        if path.startswith(_API):
-            rule = self._faults.meet(scope["method"], path)
+        """Answer one request, or fail it by a rule."""
+        path = scope["path"]
+        rule = self.faults.match(scope["method"], path) if path.startswith(_API) else None
         if rule is None:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         logger.info("The sandbox fails %s %s by %s.", scope["method"], path, rule.fault)
         if rule.fault in NOT_CARRIED_OUT:
             await _refuse(rule, scope, receive, send)
         else:
             answer = _Answer()
-            await self._app(scope, receive, answer.keep)
+            await self.app(scope, receive, answer.collect)
             await _spoil(rule.fault, answer, scope, receive, send)
 
 
@@ -64,53 +64,39 @@ class _Answer:
     status: int = 200
     body: bytearray = field(default_factory=bytearray)
 
-    async def keep(self, message: Message) -> None:
+    async def collect(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         else:
             self.body += message.get("body", b"")
 
-    @property
-    def status_with_body(self) -> int:
-        return 200 if self.status == 204 else self.status
-
 
 async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    if rule.fault in _READ_SHARES:
+        await _read(scope, receive, share=_READ_SHARES[rule.fault])
+        await _close(scope, receive, reset=rule.fault != "closed-after")
+        return
     match rule.fault:
-        case "closed-before":
-            await _close(scope, receive, reset=True)
-            return
-        case "closed-during":
-            await _read(scope, receive, share=0.5)
-            await _close(scope, receive, reset=True)
-            return
-        case "closed-after":
-            await _read(scope, receive, share=1)
-            await _close(scope, receive, reset=False)
-            return
-        case "429":
-            response = throttled(rule.retry_after_s, "none").response()
-        case "429-seconds":
-            response = throttled(rule.retry_after_s, "seconds").response()
-        case "429-date":
-            response = throttled(rule.retry_after_s, "date").response()
+        case "429" | "429-seconds" | "429-date":
+            retry_after = _RETRY_AFTER[rule.fault]
+            response = throttled(rule.retry_after_s, retry_after).response()
         case "500-html":
-            response = html(500, SERVER_ERROR_PAGE)
+            response = server_error_page()
         case "301":
             query = scope["query_string"].decode("latin-1")
             path = scope["raw_path"].decode("latin-1")
             response = RedirectResponse(path + (query and f"?{query}"), 301)
         case fault:
-            response = html(int(fault), _GATEWAY_PAGES[fault])
+            response = _gateway_page(fault)
     await response(scope, receive, send)
 
 
 async def _spoil(fault: str, answer: _Answer, scope: Scope, receive: Receive, send: Send) -> None:
     content = bytes(answer.body) or b'{"id": "0"}'
-    kind, status = "application/json", answer.status_with_body
+    kind, status = "application/json", 200 if answer.status == 204 else answer.status
     match fault:
         case "504-made":
-            response = html(504, _GATEWAY_PAGES[fault])
+            response = _gateway_page(fault)
         case "broken-json":
             response = Response(content[: len(content) // 2], status, media_type=kind)
         case "other-json":
@@ -134,6 +120,15 @@ async def _spoil(fault: str, answer: _Answer, scope: Scope, receive: Receive, se
     await response(scope, receive, send)
 
 
+def _gateway_page(fault: str) -> Response:
+    title = _GATEWAY_TITLES[fault]
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n</body>\r\n</html>"
+    )
+    return HTMLResponse(page, int(title[:3]))
+
+
 def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
@@ -146,21 +141,20 @@ def _reshaped(content: bytes) -> bytes:
 
 async def _read(scope: Scope, receive: Receive, *, share: float) -> None:
     declared = int(dict(scope["headers"]).get(b"content-length", b"0"))
-    seen = 0
-    while True:
+    received, is_complete = 0, share == 0
+    while not is_complete:
         message = await receive()
-        seen += len(message.get("body", b""))
-        if not message.get("more_body") or (share < 1 and seen >= share * declared):
-            return
+        received += len(message.get("body", b""))
+        is_complete = not message.get("more_body") or (share < 1 and received >= share * declared)
 
 
 async def _drip(receive: Receive, send: Send) -> None:
-    gone = asyncio.create_task(_gone(receive))
+    disconnected = asyncio.create_task(_disconnected(receive))
     # White space: a parser that reads as it comes waits for a value for ever.
     drop: Message = {"type": "http.response.body", "body": b" ", "more_body": True}
-    while not gone.done():
+    while not disconnected.done():
         await send(drop)
-        await asyncio.wait([gone], timeout=_DRIP_S)
+        await asyncio.wait([disconnected], timeout=_DRIP_S)
 
 
 async def _close(scope: Scope, receive: Receive, *, reset: bool) -> None:
@@ -173,9 +167,9 @@ async def _close(scope: Scope, receive: Receive, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
-    await _gone(receive)
+    await _disconnected(receive)
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

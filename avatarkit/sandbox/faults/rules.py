@@ -1,4 +1,4 @@
-"""Which calls fail, and how: rules that tests and people set, and take back again."""
+"""Rules that say which calls fail, and how."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_CARRIED_OUT = (
     "closed-during",
     "closed-after",
 )
-"""Faults before which nothing happens: a create that meets one makes no persona."""
+"""Faults of calls that are not carried out: a create makes no persona."""
 
 CARRIED_OUT = (
     "504-made",
@@ -33,24 +33,28 @@ CARRIED_OUT = (
     "other-json",
     "wrong-content-type",
 )
-"""Faults of the answer alone: the call is carried out, so that a create makes its persona."""
+"""Faults of the answer alone: the call is carried out, and a create makes its persona."""
 
 FAULTS: tuple[str, ...] = NOT_CARRIED_OUT + CARRIED_OUT
 """The names of all faults.
 
-``429``, ``429-seconds``, ``429-date``: too many calls, with Retry-After not at all, in seconds, as
-an HTTP date. ``500-html``, ``502``, ``503``, ``504-made``: errors with a page. ``301``: to the same
-address. ``closed-before``, ``closed-during``: a reset before, or in the middle of, reading the
-body. ``closed-after``, ``closed-after-made``, ``closed-in-answer``: the connection ends without an
-answer, or in the middle of it. ``endless``: an answer that drips and never ends. ``broken-json``:
-cut off in the middle. ``other-json``: of another shape. ``wrong-content-type``: the right JSON,
-called HTML.
+- ``429``, ``429-seconds``, ``429-date``: too many calls, with no Retry-After, with seconds, or with
+  an HTTP date.
+- ``500-html``, ``502``, ``503``, ``504-made``: an error with an HTML page.
+- ``301``: a redirect to the same address.
+- ``closed-before``, ``closed-during``: a reset before, or in the middle of, reading the body.
+- ``closed-after``, ``closed-after-made``, ``closed-in-answer``: the connection ends without an
+  answer, or in the middle of it.
+- ``endless``: an answer that never ends.
+- ``broken-json``: an answer cut off in the middle.
+- ``other-json``: an answer of another shape.
+- ``wrong-content-type``: the right JSON, declared as HTML.
 """
 
 
 @dataclass
 class Rule:
-    """One fault, the calls that meet it, and how many more (``calls``) or which share of them."""
+    """A fault and the calls that it applies to: the next ``calls`` of them, or a ``share``."""
 
     fault: str
     method: str | None = None
@@ -59,13 +63,9 @@ class Rule:
     share: float | None = None
     retry_after_s: int = 1
 
-    def to_json(self) -> dict[str, Any]:
-        """The rule as JSON values."""
-        return asdict(self)
-
 
 class Faults:
-    """The rules that are in force, in the order in which they were set; thread-safe."""
+    """The active rules, in the order in which they were added; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,7 +73,11 @@ class Faults:
         self._rng = random.Random(0)  # noqa: S311 - the same share of the same calls each time
 
     def add(self, rule: Rule) -> None:
-        """Put that rule in force. Raises ``ConfigError``, one sentence, for one that is none."""
+        """Activate ``rule``.
+
+        Raises:
+            ConfigError: A field of the rule is invalid.
+        """
         _check(rule)
         if rule.method is not None:
             rule.method = rule.method.upper()
@@ -81,17 +85,17 @@ class Faults:
             self._rules.append(rule)
 
     def heal(self) -> None:
-        """From now on nothing fails."""
+        """Remove all rules."""
         with self._lock:
             self._rules.clear()
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules that are still in force, as JSON values."""
+        """Return the active rules as JSON values."""
         with self._lock:
-            return [rule.to_json() for rule in self._rules]
+            return [asdict(rule) for rule in self._rules]
 
-    def meet(self, method: str, path: str) -> Rule | None:
-        """The rule that the next call, of that method and path, meets; it then counts as met."""
+    def match(self, method: str, path: str) -> Rule | None:
+        """Return the rule that this call meets, and count the call; None if it meets none."""
         with self._lock:
             for rule in self._rules:
                 if not _applies(rule, method, path):

@@ -1,1 +1,1 @@
-"""The sandbox's personas: their lives, records and webhooks."""
+"""The sandbox's personas: lifecycle, records, video checks and webhooks."""

@@ -1,4 +1,4 @@
-"""The log of webhooks: every try, in order, kept for the next start."""
+"""Log every attempt to deliver a webhook."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Result = Literal["delivered", "failed", "not sent"]
 
 @dataclass(frozen=True)
 class Delivery:
-    """One try to tell ``url`` about the end of a persona.
+    """An attempt to send the terminal status of a persona to ``url``.
 
-    ``attempt`` counts from 1, ``at`` is on the sandbox's clock. ``result`` is ``delivered`` for a
-    2xx, ``failed`` for every other answer (``status_code``) or none (``error`` says why), and
-    ``not sent`` for addresses that are not on loopback.
+    ``attempt`` counts from 1; ``at`` is on the sandbox's clock. ``result`` is ``delivered`` for a
+    2xx, ``failed`` for any other answer (``status_code``) or none (``error``), and ``not sent`` for
+    addresses that are not on loopback.
     """
 
     persona_id: str
@@ -31,12 +31,12 @@ class Delivery:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The try as JSON values."""
+        """Return the attempt as JSON values."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
 class DeliveryLog:
-    """All tries, oldest first, in the file ``path``; thread-safe."""
+    """All attempts, oldest first, in the file ``path``; thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class DeliveryLog:
         self._by_persona: dict[str, list[Delivery]] = {}
 
     def load(self) -> None:
-        """Read what is in the file; a line that a kill cut off is left out."""
+        """Read the file; skip a line that a kill cut off."""
         try:
             lines = self._path.read_text("utf-8").splitlines()
         except OSError:
@@ -54,28 +54,32 @@ class DeliveryLog:
             try:
                 value = json.loads(line)
                 moment = datetime.fromisoformat(value["at"])
-                self._note(Delivery(**{**value, "at": moment}))
+                self._append(Delivery(**{**value, "at": moment}))
             except (ValueError, TypeError, LookupError):
                 continue
 
     def add(self, delivery: Delivery) -> None:
-        """Write down a try. Raises ``OSError`` when it can only be kept in memory."""
+        """Log an attempt.
+
+        Raises:
+            OSError: The file cannot be written; the attempt is kept in memory only.
+        """
         with self._lock:
-            self._note(delivery)
+            self._append(delivery)
             with self._path.open("a", encoding="utf-8") as file:
-                # A line break first, so that a line that was cut off spoils no other.
+                # A line break first, so that a line that was cut off does not spoil the next one.
                 file.write(f"\n{json.dumps(delivery.to_json())}")
 
     def all(self) -> list[Delivery]:
-        """Every try, oldest first."""
+        """Return all attempts, oldest first."""
         with self._lock:
             return list(self._all)
 
     def of(self, persona_id: str) -> list[Delivery]:
-        """The tries for that persona, oldest first."""
+        """Return the attempts for that persona, oldest first."""
         with self._lock:
             return list(self._by_persona.get(persona_id, ()))
 
-    def _note(self, delivery: Delivery) -> None:
+    def _append(self, delivery: Delivery) -> None:
         self._all.append(delivery)
         self._by_persona.setdefault(delivery.persona_id, []).append(delivery)

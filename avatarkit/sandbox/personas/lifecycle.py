@@ -1,7 +1,7 @@
-"""What will become of a persona: drawn once, stored, and then only computed. Pure.
+"""Draw the script of a persona, and compute its status from it. Pure.
 
-The tables are the sandbox's own invention, shaped so that a life that ends as done takes the two
-to five days of which the vendor speaks.
+The tables are invented, such that a persona that ends as done takes the two to five days that the
+vendor states.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ MEDIAN_H: Mapping[ProcessStatus, float] = MappingProxyType(
         ProcessStatus.REVIEWING: 12.0,
     }
 )
-"""The median of each stage in hours, of the review in office hours.
+"""The median of each stage in hours, of the review in business hours, as drawn.
 
-It is that of the draws; lives outside the two limits are drawn again.
+Scripts outside ``SHORTEST_H`` to ``LONGEST_H`` are drawn again.
 """
 
 SIGMA = 0.4
-"""The spread of every stage: the standard deviation of the logarithm of its hours."""
+"""The standard deviation of the logarithm of the hours of every stage."""
 
 OFFICE = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8.0)
-"""When a review goes on: Monday to Friday, 9 to 18 o'clock in the vendor's own time zone."""
+"""Business hours of reviews: Monday to Friday, 9 to 18 o'clock in the vendor's time zone."""
 
 LONGEST_AUTOMATIC_H = 44.0
-"""All stages before the review together: what is longer might leave it no time on a weekend."""
+"""The longest time of all stages before the review: more might leave it no time on a weekend."""
 
 SHORTEST_H, LONGEST_H = 48.0, 120.0
-"""Source: "It may take up to 2 ~ 5 days to create a custom avatar." (the contract)
+"""The limits of a whole script that ends as done, in hours, nights and weekends included.
 
-Nights and weekends included; whatever the weekday of its creation, a life of that length exists.
+Source: "It may take up to 2 ~ 5 days to create a custom avatar." (the contract)
 """
 
 
 class Scenario(StrEnum):
-    """How a life can go; the label ``sandbox:`` and its name asks for it."""
+    """An outcome that the label ``sandbox:<value>`` requests."""
 
     DONE = "done"
     FAILED = "failed"
@@ -64,12 +64,12 @@ class Scenario(StrEnum):
 LABELS: Mapping[str, Scenario] = MappingProxyType(
     {f"sandbox:{scenario.value}": scenario for scenario in Scenario}
 )
-"""Outcomes on demand, as test cards are for payments."""
+"""The labels that request an outcome, like test card numbers for payments."""
 
 SHARES: Mapping[Scenario, float] = MappingProxyType(
     {Scenario.DONE: 0.85, Scenario.FAILED: 0.08, Scenario.REJECTED: 0.07}
 )
-"""How personas without such a label live."""
+"""The shares of outcomes among personas without such a label."""
 
 FAILURES: tuple[tuple[ProcessStatus, float, str], ...] = (
     (ProcessStatus.PROCESSING, 0.2, "The video could not be processed."),
@@ -77,25 +77,26 @@ FAILURES: tuple[tuple[ProcessStatus, float, str], ...] = (
     (ProcessStatus.VIDEO_VALIDATING, 0.4, "The face is not visible in every part of the video."),
     (ProcessStatus.CROP_AND_MATTE, 0.2, "The person could not be separated from the background."),
 )
-"""The stage in which a life fails, its weight, and the reason."""
+"""The stages in which personas fail: stage, weight, reason."""
 
 REJECTIONS = (
     "The consent video does not match the person in the footage.",
     "The consent statement is incomplete.",
     "The footage does not meet the content guidelines.",
 )
+"""The reasons of rejections."""
 
-STUCK_IN = ProcessStatus.PROCESSING
+STUCK_STAGE = ProcessStatus.PROCESSING
 """The stage that ``sandbox:stuck`` never leaves."""
 
-UNHEARD_OF = "quality_check"
-"""The status of ``sandbox:unknown-status``: the second half of ``crop_and_matte``."""
+UNDOCUMENTED_STATUS = "quality_check"
+"""The status that ``sandbox:unknown-status`` shows in the second half of ``crop_and_matte``."""
 
-SKIPPED = (ProcessStatus.VOICE_CREATING, ProcessStatus.CROP_AND_MATTE)
-"""What ``sandbox:skips-stages`` never shows; their time passes in the stage before."""
+SKIPPED_STAGES = (ProcessStatus.VOICE_CREATING, ProcessStatus.CROP_AND_MATTE)
+"""The stages that ``sandbox:skips-stages`` never shows; their time counts to the stage before."""
 
 SLOW_REVIEW_H = 45.0
-"""Office hours by which the review of ``sandbox:slow-review`` is longer: one working week."""
+"""Business hours by which the review of ``sandbox:slow-review`` is longer: one working week."""
 
 _HOUR = timedelta(hours=1)
 _TRIES = 1000
@@ -105,9 +106,9 @@ Stages = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Script:
-    """One life: the stages with their hours, in order, then ``end``, for ``reason`` or None.
+    """The future of a persona: the stages with their hours, in order, then the status ``end``.
 
-    ``end`` is a stage itself in a life that never comes to an end.
+    ``reason`` is that of a failure or rejection. A persona that never ends has a stage as ``end``.
     """
 
     stages: Stages
@@ -115,9 +116,9 @@ class Script:
     reason: str | None
 
     def failing(self, reason: str) -> Script:
-        """The same life with a flaw in the video: it gets no further than ``video_validating``.
+        """Return the script that fails at the end of ``video_validating`` for ``reason``.
 
-        It fails at the end of that stage, for ``reason``.
+        A script without that stage is returned as it is.
         """
         names = [status for status, _ in self.stages]
         if ProcessStatus.VIDEO_VALIDATING not in names:
@@ -126,12 +127,16 @@ class Script:
         return Script(self.stages[:count], ProcessStatus.FAILED.value, reason)
 
     def to_json(self) -> dict[str, Any]:
-        """The script as JSON values; ``from_json`` reads them."""
+        """Return the script as JSON values."""
         return {"stages": [list(s) for s in self.stages], "end": self.end, "reason": self.reason}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Script:
-        """The script that ``to_json`` wrote. Raises ``ValueError`` or the like otherwise."""
+        """Return the script that ``to_json`` wrote.
+
+        Raises:
+            ValueError: A stage has no finite time; missing or odd values raise other errors.
+        """
         stages = tuple((str(status), float(hours)) for status, hours in value["stages"])
         if not all(math.isfinite(hours) and hours >= 0 for _, hours in stages):
             raise ValueError("A stage takes a finite time.")
@@ -139,8 +144,8 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a life stands: its status, since when, and the reason once it has failed."""
+class State:
+    """A status, the moment it began, and the reason once the persona has failed."""
 
     status: str
     since: datetime
@@ -148,17 +153,17 @@ class Moment:
 
 
 def scenario_of(labels: Iterable[str]) -> Scenario | None:
-    """The scenario that the first such label asks for, or None."""
+    """Return the scenario that the first label of ``LABELS`` requests, or None."""
     return next((LABELS[label] for label in labels if label in LABELS), None)
 
 
 def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = None) -> Script:
-    """The life of the persona of that id; the same arguments always give the same.
+    """Return the script of a persona; the same arguments always give the same script.
 
-    The hours of a stage depend on the id alone, and those of the review, which rests at night and
-    on weekends, on when it begins too; neither depends on ``scenario``, ``slow-review`` aside.
+    The hours of a stage depend on the id alone. Those of the review, which pauses at night and on
+    weekends, also depend on when it begins. Of the scenarios only ``slow-review`` changes them.
     """
-    rng = random.Random(f"life of {persona_id}")  # noqa: S311 - the same life each time
+    rng = random.Random(f"life of {persona_id}")  # noqa: S311 - the same script each time
     drawn = rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
     stage, _, failure = rng.choices(FAILURES, weights=[weight for _, weight, _ in FAILURES])[0]
     rejection = rng.choice(REJECTIONS)
@@ -171,9 +176,9 @@ def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = N
         case Scenario.REJECTED:
             return Script(full, ProcessStatus.REJECTED.value, rejection)
         case Scenario.STUCK:
-            return Script(full[: STAGES.index(STUCK_IN)], STUCK_IN.value, None)
+            return Script(full[: STAGES.index(STUCK_STAGE)], STUCK_STAGE.value, None)
         case Scenario.UNKNOWN_STATUS:
-            full = _with_unheard_of(full)
+            full = _with_undocumented_status(full)
         case Scenario.SKIPS_STAGES:
             full = _skipping(full)
         case Scenario.SLOW_REVIEW:
@@ -181,22 +186,19 @@ def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = N
     return Script(full, ProcessStatus.DONE.value, None)
 
 
-def moment(script: Script, created_at: datetime, now: datetime) -> Moment:
-    """Where that life stands at ``now``. ``since`` is never later than ``now``.
-
-    Before ``created_at`` it stands where it begins.
-    """
+def state_at(script: Script, created_at: datetime, now: datetime) -> State:
+    """Return the state at ``now``; before ``created_at`` it is the first one."""
     since = created_at
     for status, hours in script.stages:
         until = since + timedelta(hours=hours)
         if now < until:
-            return Moment(status, since, None)
+            return State(status, since, None)
         since = until
-    return Moment(script.end, since, script.reason)
+    return State(script.end, since, script.reason)
 
 
-def left_at(script: Script, created_at: datetime, stage: ProcessStatus) -> datetime | None:
-    """When that life leaves ``stage``, or None when it never does or never gets there."""
+def stage_end(script: Script, created_at: datetime, stage: ProcessStatus) -> datetime | None:
+    """Return when ``stage`` ends, or None when it never ends or never begins."""
     since = created_at
     for status, hours in script.stages:
         since += timedelta(hours=hours)
@@ -206,13 +208,13 @@ def left_at(script: Script, created_at: datetime, stage: ProcessStatus) -> datet
 
 
 def total_h(script: Script) -> float:
-    """Hours from creation to the end."""
+    """Return the hours from creation to the end."""
     return sum(hours for _, hours in script.stages)
 
 
 def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, float]:
     automatic: list[ProcessStatus] = [each for each in STAGES if each != ProcessStatus.REVIEWING]
-    # Drawn again rather than cut off, so that lives do not pile up at the limits.
+    # Drawn again rather than cut off, so that scripts do not pile up at the limits.
     for _ in range(_TRIES):
         hours = {each: _drawn(rng, each) for each in automatic}
         if sum(hours.values()) <= LONGEST_AUTOMATIC_H:
@@ -232,25 +234,19 @@ def _drawn(rng: random.Random, stage: ProcessStatus) -> float:
     return rng.lognormvariate(math.log(MEDIAN_H[stage]), SIGMA)
 
 
-def _with_unheard_of(stages: Stages) -> Stages:
-    found: list[tuple[str, float]] = []
-    for status, hours in stages:
-        if status == ProcessStatus.CROP_AND_MATTE:
-            found += [(status, hours / 2), (UNHEARD_OF, hours / 2)]
-        else:
-            found.append((status, hours))
-    return tuple(found)
+def _with_undocumented_status(stages: Stages) -> Stages:
+    number = [status for status, _ in stages].index(ProcessStatus.CROP_AND_MATTE)
+    status, hours = stages[number]
+    halves = ((status, hours / 2), (UNDOCUMENTED_STATUS, hours / 2))
+    return stages[:number] + halves + stages[number + 1 :]
 
 
 def _skipping(stages: Stages) -> Stages:
-    found: list[tuple[str, float]] = []
+    merged: dict[str, float] = {}
     for status, hours in stages:
-        if status in SKIPPED:
-            before, passed = found[-1]
-            found[-1] = (before, passed + hours)
-        else:
-            found.append((status, hours))
-    return tuple(found)
+        name = list(merged)[-1] if status in SKIPPED_STAGES else status
+        merged[name] = merged.get(name, 0.0) + hours
+    return tuple(merged.items())
 
 
 def _slow(stages: Stages, created_at: datetime) -> Stages:

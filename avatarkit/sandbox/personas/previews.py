@@ -1,4 +1,4 @@
-"""Stills of an uploaded video for the previews."""
+"""Make preview images of an uploaded video."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from PIL.Image import Image
 
-STILLS = {
+PREVIEW_SIZES = {
     "preview_image_16_9": (640, 360),
     "preview_image_1_1": (480, 480),
     "preview_image_9_16": (360, 640),
 }
-"""The preview images and their sizes in pixels."""
+"""The preview image fields, and their sizes in pixels."""
 
 # The demuxer of MP4 and QuickTime, named so that an upload is never taken for a playlist, which
 # would make FFmpeg open other files or the network.
@@ -23,11 +23,14 @@ _MAX_PIXELS = 8192 * 8192
 _MAX_PACKETS = 500
 
 
-def save_stills(path: Path, folder: Path) -> tuple[str, ...]:
-    """Write a JPEG ``{field}.jpg`` of the first frame into ``folder`` for each preview image.
+def save_previews(path: Path, folder: Path) -> tuple[str, ...]:
+    """Write the first frame as ``{field}.jpg`` into ``folder`` for each field of ``PREVIEW_SIZES``.
 
-    The names of the fields that were written: all, or none when it is no readable video. Raises
-    ``OSError`` when ``folder`` cannot be written.
+    Returns:
+        The fields that were written: all, or none when ``path`` is no readable video.
+
+    Raises:
+        OSError: ``folder`` cannot be written.
     """
     try:
         frame = _first_frame(path)
@@ -38,9 +41,9 @@ def save_stills(path: Path, folder: Path) -> tuple[str, ...]:
         return ()
     from PIL import ImageOps
 
-    for field, size in STILLS.items():
+    for field, size in PREVIEW_SIZES.items():
         ImageOps.fit(image, size).save(folder / f"{field}.jpg", quality=85)
-    return tuple(STILLS)
+    return tuple(PREVIEW_SIZES)
 
 
 def _first_frame(path: Path) -> VideoFrame | None:

@@ -1,4 +1,4 @@
-"""The personas of a sandbox: in memory for reading, a folder each on disk for restarts."""
+"""Keep the personas of a sandbox in memory, and each in a folder on disk."""
 
 from __future__ import annotations
 
@@ -21,17 +21,13 @@ _FORMAT = 1
 _RECORD = "persona.json"
 
 
-@dataclass(frozen=True)
-class Record:
-    """A persona as it was created. Its status is not here: ``Lives`` computes it.
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """The fields of a valid create.
 
-    ``number`` counts the personas of the folder, ``videos`` maps the field to the name of a file
-    in the persona's folder or to a URL.
+    ``videos`` maps a field to the name of a file in the persona's folder, or to a URL.
     """
 
-    id: str
-    number: int
-    created_at: datetime
     gender: str
     creator_name: str
     video_scene: str | None
@@ -39,10 +35,19 @@ class Record:
     labels: tuple[str, ...]
     webhook_url: str | None
     videos: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Create):
+    """A persona as it was created; ``number`` counts them, ``Statuses`` computes the status."""
+
+    id: str
+    number: int
+    created_at: datetime
     script: Script
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values; ``from_json`` reads them."""
+        """Return the record as JSON values."""
         return {
             **vars(self),
             "format": _FORMAT,
@@ -54,7 +59,11 @@ class Record:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Record:
-        """The record that ``to_json`` wrote. Raises ``ValueError`` or the like otherwise."""
+        """Return the record that ``to_json`` wrote.
+
+        Raises:
+            ValueError: The format or time is not valid; missing values raise other errors.
+        """
         if value.get("format") != _FORMAT:
             raise ValueError("a newer version of avatarkit wrote it")
         created_at = datetime.fromisoformat(value["created_at"])
@@ -72,77 +81,74 @@ class Record:
 
 
 class Records:
-    """The personas below ``folder``; a mapping by id for reading.
+    """The personas below ``folder``.
 
-    A persona is put together in a folder of its own below ``incoming`` and appears below
-    ``personas`` by one rename, so that whatever ends the process leaves it whole or not at all.
-    Only ``add`` and ``remove`` change what is in memory, and only they are not thread-safe.
+    A persona is put together in a folder below ``incoming`` and moved below ``personas`` by one
+    rename, so that after a kill it is there whole or not at all. Only ``add`` and ``remove`` change
+    what is in memory; they are not thread-safe.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._settled = folder / "personas"
+        self._personas = folder / "personas"
         self._incoming = folder / "incoming"
         self._by_id: dict[str, Record] = {}
 
     def load(self) -> None:
-        """Read all that is on disk, and sweep away what never became a persona."""
+        """Read all personas from disk, and delete uploads that never became one."""
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
-        self._settled.mkdir(mode=0o700, exist_ok=True)
-        found = []
-        for place in self._settled.iterdir():
+        self._personas.mkdir(mode=0o700, exist_ok=True)
+        records = []
+        for folder in self._personas.iterdir():
             try:
-                record = Record.from_json(json.loads((place / _RECORD).read_text("utf-8")))
-                if record.id != place.name:
+                record = Record.from_json(json.loads((folder / _RECORD).read_text("utf-8")))
+                if record.id != folder.name:
                     raise ValueError("its id is not the name of its folder")
             except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-                logger.warning("The sandbox leaves %s aside: %s.", place, error)
+                logger.warning("The sandbox leaves %s aside: %s.", folder, error)
             else:
-                found.append(record)
-        self._by_id = {r.id: r for r in sorted(found, key=lambda record: record.number)}
+                records.append(record)
+        self._by_id = {r.id: r for r in sorted(records, key=lambda record: record.number)}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def get(self, persona_id: str) -> Record | None:
-        """The persona of that id, or None."""
+        """Return the persona with that id, or None."""
         return self._by_id.get(persona_id)
 
     def newest_first(self) -> list[Record]:
-        """All personas, newest first."""
+        """Return all personas, newest first."""
         return list(reversed(self._by_id.values()))
 
     def next_number(self) -> int:
-        """The number of the next persona."""
+        """Return the number of the next persona."""
         return max((record.number for record in self._by_id.values()), default=0) + 1
 
-    def place(self, persona_id: str) -> Path:
-        """The folder with the files of that persona."""
-        return self._settled / persona_id
+    def folder_of(self, persona_id: str) -> Path:
+        """Return the folder with the files of that persona."""
+        return self._personas / persona_id
 
     @contextmanager
-    def incoming(self) -> Iterator[Path]:
-        """A new folder for what is coming in; what is left of it afterwards is removed."""
-        place = self._incoming / secrets.token_hex(8)
-        place.mkdir(mode=0o700)
+    def incoming_folder(self) -> Iterator[Path]:
+        """Make a folder for an upload; what is left of it afterwards is deleted."""
+        folder = self._incoming / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
         try:
-            yield place
+            yield folder
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def settle(self, record: Record, place: Path) -> None:
-        """Make what lies in ``place``, an ``incoming`` folder, the folder of that persona."""
+    def add(self, record: Record, folder: Path) -> None:
+        """Add a persona with the files in ``folder``, which was made by ``incoming_folder``."""
         text = json.dumps(record.to_json(), ensure_ascii=False)
-        (place / _RECORD).write_text(text, "utf-8")
-        place.rename(self.place(record.id))
-
-    def add(self, record: Record) -> None:
-        """Show a settled persona."""
+        (folder / _RECORD).write_text(text, "utf-8")
+        folder.rename(self.folder_of(record.id))
         self._by_id[record.id] = record
 
     def remove(self, persona_id: str) -> Path:
-        """Forget that persona; the folder that is left to ``shutil.rmtree``."""
+        """Remove that persona; return its folder, which is left to delete."""
         del self._by_id[persona_id]
         doomed = self._incoming / f"deleted-{secrets.token_hex(8)}"
-        self.place(persona_id).rename(doomed)
+        self.folder_of(persona_id).rename(doomed)
         return doomed

@@ -1,4 +1,4 @@
-"""A persona as the API writes it. Pure."""
+"""Serialize personas as the API does. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any
 
 from avatarkit.models import VIDEO_FIELDS, ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.personas.lifecycle import Moment
-from avatarkit.sandbox.personas.previews import STILLS
+from avatarkit.sandbox.personas.lifecycle import State
+from avatarkit.sandbox.personas.previews import PREVIEW_SIZES
 from avatarkit.sandbox.personas.records import Record
 
 MEDIA = "/media"
+"""The path below which videos and previews are served."""
 
 
-def created(record: Record, stand: Moment, url: str, behaviour: Behaviour) -> dict[str, Any]:
-    """The answer to a create of a persona that stands at ``stand``.
+def serialize_created(
+    record: Record, state: State, url: str, behaviour: Behaviour
+) -> dict[str, Any]:
+    """Return the answer to a create.
 
-    Source: the contract's response; ``gdown_url`` sometimes comes too.
+    Source:
+        The contract's response; the vendor's pages sometimes show ``gdown_url`` too.
     """
     videos = {name: _video_url(record, name, url) for name in VIDEO_FIELDS}
     answer: dict[str, Any] = {
@@ -27,10 +31,10 @@ def created(record: Record, stand: Moment, url: str, behaviour: Behaviour) -> di
         "creator_name": record.creator_name,
         "lipsync_input_url": videos["lipsync_input"] or "",
         "matching_voice_non_null": "",
-        "process_status": stand.status,
-        "failed_reason": stand.reason,
+        "process_status": state.status,
+        "failed_reason": state.reason,
         "created_at": _timestamp(record.created_at, behaviour),
-        "updated_at": _timestamp(stand.since, behaviour),
+        "updated_at": _timestamp(state.since, behaviour),
         "video_scene": record.video_scene,
         "keywords": record.keywords,
         **videos,
@@ -42,24 +46,27 @@ def created(record: Record, stand: Moment, url: str, behaviour: Behaviour) -> di
     return answer
 
 
-def shown(
-    record: Record, stand: Moment, stills: Collection[str], url: str, behaviour: Behaviour
+def serialize(
+    record: Record, state: State, previews: Collection[str], url: str, behaviour: Behaviour
 ) -> dict[str, Any]:
-    """The answer to GET by id, and an item of a list.
+    """Return the answer to GET by id, which is also an item of a list.
 
-    Source: the vendor's page of "Get avatar by ID". Preview images come when it is done.
+    Preview images, age range, location and style are null until the persona is done.
+
+    Source:
+        The vendor's page of "Get avatar by ID".
     """
-    is_done = stand.status == ProcessStatus.DONE
+    is_done = state.status == ProcessStatus.DONE
     answer: dict[str, Any] = {
         "id": record.id,
         "created_at": _timestamp(record.created_at, behaviour),
-        "updated_at": _timestamp(stand.since, behaviour),
+        "updated_at": _timestamp(state.since, behaviour),
         "gender": record.gender,
         "creator_name": record.creator_name,
         "suitable_industries": None,
         **{
-            name: f"{url}{MEDIA}/{record.id}/{name}.jpg" if is_done and name in stills else None
-            for name in STILLS
+            name: f"{url}{MEDIA}/{record.id}/{name}.jpg" if is_done and name in previews else None
+            for name in PREVIEW_SIZES
         },
         "preview_video_16_9": None,
         "preview_video_1_1": None,
@@ -68,12 +75,12 @@ def shown(
         "squared_preview_video": None,
         "portrait_preview_video": None,
         "is_active": is_done and behaviour.active_when_done,
-        "process_status": stand.status,
-        "failed_reason": stand.reason,
-        "type": behaviour.avatar_type,
-        "age_range": behaviour.age_range if is_done else None,
-        "location": behaviour.location if is_done else None,
-        "style": behaviour.style if is_done else None,
+        "process_status": state.status,
+        "failed_reason": state.reason,
+        "type": None,
+        "age_range": "adult" if is_done else None,
+        "location": "indoor" if is_done else None,
+        "style": "presenter" if is_done else None,
         "video_scene": record.video_scene,
         "keywords": record.keywords,
     }

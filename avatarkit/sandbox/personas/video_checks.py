@@ -1,4 +1,4 @@
-"""What is wrong with the videos of each persona: found out once, in the background, and kept."""
+"""Check the videos of each persona once, in the background, and keep the results."""
 
 from __future__ import annotations
 
@@ -11,114 +11,116 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avatarkit import preflight
-from avatarkit.sandbox.personas.previews import save_stills
+from avatarkit.sandbox.personas.previews import save_previews
 from avatarkit.sandbox.personas.records import Record, Records
 from avatarkit.sandbox.state.files import write_private
 
 logger = logging.getLogger("avatarkit")
 
-VERDICT = "verdict.json"
+RESULT_FILE = "video_check.json"
+"""The file in a persona's folder that keeps its ``CheckResult``."""
+
 _FOOTAGE, _CONSENT = "lipsync_input", "consent_video"
-# A look that takes longer than this goes on alone when the sandbox stops; it then changes nothing.
+# A check that takes longer than this is left alone when the sandbox stops; it changes nothing then.
 _PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """``flaw`` is why the videos cannot be used, or None; ``stills`` are the previews made."""
+class CheckResult:
+    """``flaw``: why the videos cannot be used, or None; ``previews``: the images that were made."""
 
     flaw: str | None = None
-    stills: tuple[str, ...] = ()
+    previews: tuple[str, ...] = ()
 
 
-class Verdicts:
-    """The verdicts on all personas, by a thread that looks at one after another.
+class VideoChecks:
+    """The check results of all personas; a thread checks one persona after another.
 
-    A verdict is written beside the persona before anybody sees it, and never changes. One that a
-    kill or a stop has prevented is found out at the next start.
+    A result is written to disk before it is used, and never changes. A check that a kill or a stop
+    has prevented is made at the next start.
     """
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._known: dict[str, Verdict] = {}
+        self._results: dict[str, CheckResult] = {}
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sandbox-verdicts", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sandbox-video-checks", daemon=True)
 
     def start(self) -> None:
-        """Read what is known, and begin with what is not."""
+        """Read the results on disk, and start the missing checks."""
         for record in reversed(self._records.newest_first()):
-            kept = _read(self._records.place(record.id) / VERDICT)
-            if kept is None:
-                self.ask(record)
+            result = _read(self._records.folder_of(record.id) / RESULT_FILE)
+            if result is None:
+                self.enqueue(record)
             else:
-                self._known[record.id] = kept
+                self._results[record.id] = result
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more; return when the thread has ended, or soon."""
+        """Start no more checks, and wait a little for the thread."""
         self._stopped.set()
         self._queue.put(None)
         self._thread.join(_PATIENCE_S)
 
-    def ask(self, record: Record) -> None:
-        """Have the videos of a settled persona looked at; known at once where there are none."""
+    def enqueue(self, record: Record) -> None:
+        """Have the videos of ``record`` checked; without files the result is there at once."""
         if _files(record):
             self._queue.put(record)
         else:
-            self._known[record.id] = Verdict()
+            self._results[record.id] = CheckResult()
 
-    def get(self, persona_id: str) -> Verdict | None:
-        """The verdict on that persona, or None while it is not known."""
-        return self._known.get(persona_id)
+    def get(self, persona_id: str) -> CheckResult | None:
+        """Return the result for that persona, or None while it is not known."""
+        return self._results.get(persona_id)
 
     def forget(self, persona_id: str) -> None:
-        """Drop the verdict on a persona that was removed."""
-        self._known.pop(persona_id, None)
+        """Drop the result for a persona that was removed."""
+        self._results.pop(persona_id, None)
 
     def _run(self) -> None:
         while (record := self._queue.get()) is not None and not self._stopped.is_set():
-            place = self._records.place(record.id)
+            folder = self._records.folder_of(record.id)
             try:
-                verdict = look(_files(record), place)
+                result = check_videos(_files(record), folder)
             except Exception:  # a defect here must not leave all later personas waiting
-                logger.exception("The sandbox cannot look at a video; it is taken for good.")
-                verdict = Verdict()
+                logger.exception("The sandbox cannot check a video; it counts as good.")
+                result = CheckResult()
             if self._stopped.is_set():
                 return
             try:
-                write_private(place / VERDICT, asdict(verdict))
+                write_private(folder / RESULT_FILE, asdict(result))
             except OSError as error:
                 if self._records.get(record.id) is None:  # deleted meanwhile
                     continue
-                logger.warning("The sandbox cannot keep a verdict: %s.", error.strerror or error)
-            self._known[record.id] = verdict
+                logger.warning("The sandbox cannot keep a check: %s.", error.strerror or error)
+            self._results[record.id] = result
 
 
-def look(videos: Mapping[str, str], place: Path) -> Verdict:
-    """The verdict on the files in ``place``, by field; stills are written there too.
+def check_videos(videos: Mapping[str, str], folder: Path) -> CheckResult:
+    """Check the files ``videos`` (name by field) in ``folder``, and write previews there.
 
-    The flaw of the footage is what ``preflight`` finds fatal. Of the consent video, about which
-    nothing is known, only that it cannot be read at all.
+    Footage has a flaw when ``preflight`` finds something fatal. A consent video, for which no
+    requirements are known, has one only when it cannot be read.
     """
     reasons = []
     if _FOOTAGE in videos:
-        reasons.append(_reason(place / videos[_FOOTAGE], "lipsync"))
+        reasons.append(_reason(folder / videos[_FOOTAGE], "lipsync"))
     if _CONSENT in videos:
-        reason = _reason(place / videos[_CONSENT], "consent")
+        reason = _reason(folder / videos[_CONSENT], "consent")
         reasons.append(reason and f"Consent video: {reason}")
     flaw = " ".join(filter(None, reasons)) or None
     if flaw or _FOOTAGE not in videos:
-        return Verdict(flaw)
+        return CheckResult(flaw)
     try:
-        return Verdict(None, save_stills(place / videos[_FOOTAGE], place))
+        return CheckResult(None, save_previews(folder / videos[_FOOTAGE], folder))
     except OSError:  # a full disk costs the previews, nothing else
-        return Verdict(None)
+        return CheckResult(None)
 
 
 def _reason(path: Path, kind: preflight.Kind) -> str | None:
     reason = preflight.check(path, kind=kind).reason
-    # The name under which the sandbox keeps it is one that nobody gave.
+    # The user does not know the name under which the sandbox keeps the file.
     return reason and reason.replace(path.name, "The file" if kind == "consent" else "The footage")
 
 
@@ -126,9 +128,9 @@ def _files(record: Record) -> dict[str, str]:
     return {name: video for name, video in record.videos.items() if "://" not in video}
 
 
-def _read(path: Path) -> Verdict | None:
+def _read(path: Path) -> CheckResult | None:
     try:
         value = json.loads(path.read_text("utf-8"))
-        return Verdict(value["flaw"], tuple(value["stills"]))
+        return CheckResult(value["flaw"], tuple(value["previews"]))
     except (OSError, ValueError, TypeError, LookupError):
         return None

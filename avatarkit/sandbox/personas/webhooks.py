@@ -1,10 +1,11 @@
-"""Tells the webhook of a persona about its end: on this machine only, with a few retries."""
+"""Send a webhook at the end of each persona, to this machine only, with a few retries."""
 
 from __future__ import annotations
 
 import logging
 import socket
 import threading
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx
@@ -13,15 +14,15 @@ from avatarkit.clock import Clock
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.personas import serializers
 from avatarkit.sandbox.personas.deliveries import Delivery, DeliveryLog
-from avatarkit.sandbox.personas.lifecycle import Moment
+from avatarkit.sandbox.personas.lifecycle import State
 from avatarkit.sandbox.personas.records import Record, Records
-from avatarkit.sandbox.personas.status import Lives
+from avatarkit.sandbox.personas.status import Statuses
 from avatarkit.settings import is_loopback
 
 logger = logging.getLogger("avatarkit")
 
 RETRIES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
-"""How long after a try that failed, on the sandbox's clock, the next one comes. Then it gives up.
+"""The waits after failed attempts, on the sandbox's clock; after the last one there are no more.
 
 Source: none; the vendor has not said whether there are retries.
 """
@@ -29,95 +30,91 @@ Source: none; the vendor has not said whether there are retries.
 _TICK_S = 0.1
 _TIMEOUT_S = 2.0
 _PATIENCE_S = 5.0
-_NOT_HERE = "not a loopback address"
+_NOT_LOOPBACK = "not a loopback address"
 
 
+@dataclass
 class Webhooks:
-    """Fires at the terminal status of each persona that has a ``webhook_url``, in a thread.
+    """A thread that sends the terminal status of each persona that has a ``webhook_url``.
 
-    After a kill a webhook may come twice, as everywhere where it comes at least once.
+    After a kill a webhook may be sent twice.
     """
 
-    def __init__(
-        self,
-        records: Records,
-        lives: Lives,
-        clock: Clock,
-        log: DeliveryLog,
-        url: str,
-        behaviour: Behaviour,
-    ) -> None:
-        self._records = records
-        self._lives = lives
-        self._clock = clock
-        self._log = log
-        self._url = url
-        self._behaviour = behaviour
-        self._over = {each.persona_id for each in log.all() if self._is_over(each)}
-        self._stopped = threading.Event()
+    records: Records
+    statuses: Statuses
+    clock: Clock
+    log: DeliveryLog
+    url: str
+    behaviour: Behaviour
+    _finished: set[str] = field(init=False)
+    _stopped: threading.Event = field(init=False, default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._finished = {each.persona_id for each in self.log.all() if _is_last(each)}
         self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
 
     def start(self) -> None:
-        """Look again and again for what is due."""
+        """Start to send what is due."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the thread has ended."""
+        """Stop the thread, and wait for it."""
         self._stopped.set()
         self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
         while not self._stopped.wait(_TICK_S):
-            for record in reversed(self._records.newest_first()):
-                if record.webhook_url and record.id not in self._over:
-                    self._try(record, record.webhook_url)
+            for record in reversed(self.records.newest_first()):
+                if record.webhook_url and record.id not in self._finished:
+                    self._send_if_due(record, record.webhook_url)
 
-    def _try(self, record: Record, target: str) -> None:
-        end = self._lives.end(record)
-        now = self._clock.now()
+    def _send_if_due(self, record: Record, target: str) -> None:
+        end = self.statuses.end(record)
+        now = self.clock.now()
         if end is None or now < end.since or self._stopped.is_set():
             return
-        before = self._log.of(record.id)
-        if before and now < before[-1].at + RETRIES[len(before) - 1]:
+        attempts = self.log.of(record.id)
+        if attempts and now < attempts[-1].at + RETRIES[len(attempts) - 1]:
             return
-        code, error = None, None
-        sent = may_be_called(target)
-        if sent:
-            code, error = _post(target, self._body(record, end))
-        delivered = code is not None and 200 <= code < 300
+        status_code: int | None = None
+        error: str | None = _NOT_LOOPBACK
+        is_sent = may_be_called(target)
+        if is_sent:
+            status_code, error = _post(target, self._body(record, end))
+        is_delivered = status_code is not None and 200 <= status_code < 300
         delivery = Delivery(
             persona_id=record.id,
             url=target,
             status=end.status,
-            attempt=len(before) + 1,
+            attempt=len(attempts) + 1,
             at=now,
-            result="delivered" if delivered else "failed" if sent else "not sent",
-            status_code=code,
-            error=error if sent else _NOT_HERE,
+            result="delivered" if is_delivered else "failed" if is_sent else "not sent",
+            status_code=status_code,
+            error=error,
         )
         try:
-            self._log.add(delivery)
+            self.log.add(delivery)
         except OSError as problem:
             logger.warning("The sandbox cannot keep a delivery: %s.", problem.strerror or problem)
-        if self._is_over(delivery):
-            self._over.add(record.id)
+        if _is_last(delivery):
+            self._finished.add(record.id)
 
-    def _is_over(self, delivery: Delivery) -> bool:
-        return delivery.result != "failed" or delivery.attempt > len(RETRIES)
-
-    def _body(self, record: Record, end: Moment) -> dict[str, object]:
-        shown = serializers.shown(
-            record, end, self._lives.stills(record), self._url, self._behaviour
-        )
-        if self._behaviour.webhook_body == "persona":
-            return shown
+    def _body(self, record: Record, end: State) -> dict[str, object]:
+        previews = self.statuses.previews(record)
+        persona = serializers.serialize(record, end, previews, self.url, self.behaviour)
+        if self.behaviour.webhook_body == "persona":
+            return persona
         # Source: what sibling endpoints of the API send.
         return {
             "id": record.id,
             "status": end.status,
             "failed_reason": end.reason,
-            "output": shown["preview_image_16_9"],
+            "output": persona["preview_image_16_9"],
         }
+
+
+def _is_last(delivery: Delivery) -> bool:
+    return delivery.result != "failed" or delivery.attempt > len(RETRIES)
 
 
 def may_be_called(url: str) -> bool:
@@ -126,7 +123,7 @@ def may_be_called(url: str) -> bool:
         parsed = httpx.URL(url)
         hosts = [parsed.host]
         if parsed.host.rstrip(".") == "localhost":
-            hosts = [str(found[4][0]) for found in socket.getaddrinfo(parsed.host, None)]
+            hosts = [str(info[4][0]) for info in socket.getaddrinfo(parsed.host, None)]
     except (httpx.InvalidURL, OSError):
         return False
     return parsed.scheme in ("http", "https") and all(map(is_loopback, hosts))

@@ -1,1 +1,1 @@
-"""What the sandbox keeps in its folder: its clock, its files, who serves it."""
+"""The state of a sandbox in its folder: clock, keys, and the process that serves it."""

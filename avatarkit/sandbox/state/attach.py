@@ -1,4 +1,4 @@
-"""A sandbox that another process serves, as seen from this one."""
+"""Attach to a sandbox that another process serves."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class Attached:
-    """What is needed to use a sandbox that somebody else serves; ``stop()`` leaves it running.
-
-    ``clock`` shows the time of that sandbox.
-    """
+    """A sandbox that another process serves; ``stop()`` leaves it running."""
 
     url: str
     api_id: str
@@ -32,12 +29,12 @@ class Attached:
 
     @property
     def is_served(self) -> bool:
-        """True while the process that said so lives; asked often, so nothing is sent for it."""
+        """True while the process that serves it lives; asked often, so no request is sent."""
         serving = read_serving(self.folder / SERVING)
         return serving is not None and serving.url == self.url and psutil.pid_exists(serving.pid)
 
     def stop(self) -> None:
-        """Nothing to do: whoever started the sandbox stops it."""
+        """Do nothing: the process that started the sandbox stops it."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +44,7 @@ class Attached:
 
 
 def attach(folder: Path) -> Attached | None:
-    """The sandbox that serves ``folder`` now, or None: also when who said so is gone."""
+    """Return the sandbox that serves ``folder``, or None if none does or it was killed."""
     path = folder / SERVING
     serving = read_serving(path)
     if serving is None or instance_at(serving.url) != serving.instance:
@@ -62,7 +59,7 @@ def attach(folder: Path) -> Attached | None:
 
 
 def instance_at(url: str) -> str | None:
-    """Which sandbox answers at ``url``, or None when none does."""
+    """Return the instance of the sandbox that answers at ``url``, or None."""
     try:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(

@@ -12,19 +12,23 @@ from avatarkit.sandbox.state.files import Reading, read_serving
 
 
 class ServedClock(ScaledClock):
-    """The clock of a running sandbox; its jumps are written down before anyone sees them."""
+    """The clock of a running sandbox, with hooks that write a jump down before it is visible."""
 
     def __init__(self, start: datetime, speed: float) -> None:
         super().__init__(start, speed)
         self.forget_hooks()
 
     def forget_hooks(self) -> None:
-        """From now on nobody is told about jumps."""
+        """Remove the hooks."""
         self.before_jump: Callable[[datetime], None] = lambda _: None
         self.after_jump: Callable[[], None] = lambda: None
 
     def advance(self, by: timedelta) -> datetime:
-        """Jump ahead; the moment it shows then. Raises ``ValueError`` for a step back."""
+        """Move the clock ahead, and return its new moment.
+
+        Raises:
+            ValueError: The step is negative.
+        """
         if by > timedelta(0):
             self.before_jump(self.now() + by)
         moment = super().advance(by)
@@ -33,10 +37,10 @@ class ServedClock(ScaledClock):
 
 
 class FollowedClock(ScaledClock):
-    """Shows what the clock of the sandbox shows that serves a folder, in another process.
+    """The clock of a sandbox in another process, as its folder announces it.
 
-    When that sandbox jumps ahead, so does this one; while nobody serves the folder it stands
-    still at what it showed last. It never runs backwards.
+    It follows the jumps of that sandbox, stands still while no process serves the folder, and never
+    runs backwards.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
@@ -45,12 +49,12 @@ class FollowedClock(ScaledClock):
         self._stamp: tuple[int, int] | None = (-1, -1)
 
     def now(self) -> datetime:
-        """The moment on this clock: aware, UTC."""
+        """Return the moment on this clock: aware, UTC."""
         self._follow()
         return super().now()
 
     def advance(self, by: timedelta) -> datetime:  # noqa: ARG002 - the signature of a clock
-        """Refused with ``ConfigError``: the clock belongs to the sandbox that serves the folder."""
+        """Raise ``ConfigError``: the clock belongs to the sandbox that serves the folder."""
         raise ConfigError(
             "This clock belongs to the sandbox in another process; advance it in that process."
         )
@@ -67,10 +71,7 @@ class FollowedClock(ScaledClock):
         with self._lock:
             self._stamp = stamp
             reading = serving.reading if serving else Reading(self._latest, None, self._speed)
-            self._start, self._started_s, self._speed = (
-                reading.start,
-                reading.started_s,
-                reading.speed,
-            )
+            self._start, self._started_s = reading.start, reading.started_s
+            self._speed = reading.speed
             if reading.started_s is None:
                 self._latest = max(self._latest, reading.start)

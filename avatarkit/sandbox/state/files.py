@@ -1,4 +1,4 @@
-"""The files of a sandbox apart from its personas: keys, clock, and who serves it now."""
+"""Keep the files of a sandbox apart from its personas: keys, clock, port and announcement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from avatarkit.files import replace_file
 T = TypeVar("T")
 
 SERVING = "sandbox.json"
+"""The file that announces the process that serves the folder."""
+
 LOCK = "sandbox.lock"
+"""The file that the serving process locks."""
+
 _KEYS = "keys.json"
 _CLOCK = "clock.json"
 _PORT = "port.json"
@@ -34,7 +38,10 @@ class Keys:
 
 @dataclass(frozen=True)
 class Reading:
-    """What another process needs to show the same time; see ``ScaledClock.reading``."""
+    """The state of a clock, from which another process computes the same time.
+
+    See ``ScaledClock.reading``.
+    """
 
     start: datetime
     started_s: float | None
@@ -43,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Serving:
-    """Who serves a folder now, and how to reach it."""
+    """The process that serves a folder, and how to reach it."""
 
     instance: str
     pid: int
@@ -53,7 +60,7 @@ class Serving:
 
 
 class Folder:
-    """The small files below ``path``; replaced in one step, readable by their owner only."""
+    """The small files of ``path``; replaced in one step, readable by their owner only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,7 +68,11 @@ class Folder:
         self._ceiling: datetime | None = None
 
     def keys(self) -> Keys:
-        """The keys of this folder, made when there are none yet. Raises ``ConfigError``."""
+        """Return the keys of this folder, and make them when there are none.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
         path = self.path / _KEYS
         if path.exists():
             keys = _read(path, lambda value: Keys(value["api_id"], value["api_key"]))
@@ -73,14 +84,11 @@ class Folder:
         return keys
 
     def clock(self) -> datetime | None:
-        """The moment from which the clock has to go on, or None when there is none."""
+        """Return the moment from which the clock goes on, or None."""
         return _read(self.path / _CLOCK, lambda value: _aware(value["moment"]))
 
     def keep_clock(self, moment: datetime, *, exact: bool = False) -> None:
-        """Write down that the clock must go on from ``moment``.
-
-        Unless ``exact``, an earlier one than what is written already is not written.
-        """
+        """Write the moment from which the clock goes on; unless ``exact``, only a later one."""
         with self._lock:
             if not exact and self._ceiling is not None and moment <= self._ceiling:
                 return
@@ -88,37 +96,33 @@ class Folder:
             self._ceiling = moment
 
     def port(self) -> int | None:
-        """The port on which this folder was served last, or None."""
+        """Return the port on which this folder was served last, or None."""
         return _read(self.path / _PORT, lambda value: int(value["port"]))
 
     def keep_port(self, port: int) -> None:
-        """Write down on which port it is served."""
+        """Write the port on which this folder is served."""
         write_private(self.path / _PORT, {"port": port})
 
     def announce(self, serving: Serving) -> None:
-        """Say who serves this folder."""
+        """Announce the process that serves this folder."""
         value = {
             "instance": serving.instance,
             "pid": serving.pid,
             "url": serving.url,
             **asdict(serving.keys),
-            "clock": {
-                "start": serving.reading.start.isoformat(),
-                "started_s": serving.reading.started_s,
-                "speed": serving.reading.speed,
-            },
+            "clock": {**asdict(serving.reading), "start": serving.reading.start.isoformat()},
         }
         with self._lock:
             write_private(self.path / SERVING, value)
 
     def withdraw(self) -> None:
-        """Say that nobody serves this folder any more."""
+        """Delete the announcement."""
         with self._lock:
             (self.path / SERVING).unlink(missing_ok=True)
 
 
 def read_serving(path: Path) -> Serving | None:
-    """Who says to serve the folder whose ``sandbox.json`` this is, or None."""
+    """Return the announcement in the file ``path``, or None."""
 
     def read(value: Any) -> Serving:
         clock = value["clock"]

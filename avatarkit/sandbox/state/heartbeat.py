@@ -1,4 +1,4 @@
-"""Keeps on disk what a kill would lose: from where the clock has to go on, and its jumps."""
+"""Write the clock down regularly, so that it never goes back after a kill."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from avatarkit.sandbox.state.files import Folder, Reading
 logger = logging.getLogger("avatarkit")
 
 INTERVAL_S = 1.0
+"""Wall seconds between two writes."""
+
 AHEAD_S = 2.0
-"""The clock is written down this many wall seconds ahead, so that it never goes back."""
+"""Wall seconds by which the written moment is ahead of the clock."""
 
 
 def reading_of(clock: Clock) -> Reading:
-    """What another process needs to show the same time, as far as this clock can tell."""
+    """Return what another process needs to show the same time."""
     if isinstance(clock, ScaledClock):
         return Reading(*clock.reading())
     return Reading(clock.now(), None, 1.0)
 
 
 class Heartbeat:
-    """Does so once a wall second, in a thread, and before each jump of the sandbox's own clock.
+    """A thread that writes the sandbox's own clock down, each second and before each jump.
 
-    ``announce`` is called whenever the reading of ``clock`` has changed. Of a clock that is not
-    the sandbox's own only that is done.
+    ``announce`` is called whenever the reading of ``clock`` has changed, also of a given clock.
     """
 
     def __init__(self, folder: Folder, clock: Clock, announce: Callable[[], None]) -> None:
         self._folder = folder
         self._clock = clock
         self._announce = announce
-        self._announced = reading_of(clock)
+        self._last_announced = reading_of(clock)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandbox-clock", daemon=True)
 
     def start(self) -> None:
-        """Write the clock down, then again and again."""
+        """Write the clock down, and start the thread."""
         if isinstance(self._clock, ServedClock):
             self._keep(self._clock.now())
             self._clock.before_jump = self._keep
@@ -49,20 +50,20 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the thread has ended."""
+        """Stop the thread, and wait for it."""
         if isinstance(self._clock, ServedClock):
             self._clock.forget_hooks()
         self._ended.set()
         self._thread.join()
 
     def beat(self) -> None:
-        """Write down what has changed."""
+        """Write the clock down, and announce a changed reading."""
         if isinstance(self._clock, ServedClock):
             self._keep(self._clock.now())
         reading = reading_of(self._clock)
-        if reading != self._announced:
+        if reading != self._last_announced:
             self._announce()
-            self._announced = reading
+            self._last_announced = reading
 
     def _keep(self, moment: datetime) -> None:
         speed = reading_of(self._clock).speed

@@ -1,1 +1,1 @@
-"""The sandbox's HTTP: routes, bodies, validation, rate limits."""
+"""The sandbox's HTTP: routes, request bodies, validation, rate limits."""

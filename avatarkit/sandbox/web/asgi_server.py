@@ -1,4 +1,4 @@
-"""An ASGI application on a socket, in a thread of this process."""
+"""Serve an ASGI application in a thread of this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _KEEP_ALIVE_S = 65
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to that address; port 0 is any free one. Raises ``ConfigError``."""
+    """Return a socket that listens on that address; port 0 is any free one.
+
+    Raises:
+        ConfigError: The port is taken, not allowed or none, or ``host`` is not of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends small answers at once instead of waiting for the
     # client's acknowledgement (TCP_NODELAY), which would cost 40 ms a call.
@@ -35,11 +39,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(socket.SOMAXCONN)
     except (OSError, OverflowError) as error:
         listener.close()
-        raise ConfigError(_why(error, host, port)) from None
+        raise ConfigError(_listen_error(error, host, port)) from None
     return listener
 
 
-def _why(error: OSError | OverflowError, host: str, port: int) -> str:
+def _listen_error(error: OSError | OverflowError, host: str, port: int) -> str:
     way_out = "give another port, or 0 for any free one"
     if isinstance(error, OverflowError):
         return f"Port {port} does not exist; {way_out}."
@@ -51,7 +55,7 @@ def _why(error: OSError | OverflowError, host: str, port: int) -> str:
 
 
 class WebServer:
-    """Serves ``app`` on ``listener`` from ``start()`` to ``stop()``."""
+    """A server of ``app`` on ``listener``, from ``start()`` to ``stop()``."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self._listener = listener
@@ -73,15 +77,15 @@ class WebServer:
         self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
 
     def start(self) -> None:
-        """Return when connections are accepted."""
+        """Start the server, and return when it accepts connections."""
         self._thread.start()
-        self._server.settled.wait()
+        self._server.ready.wait()
         if not self._server.started:
             self._thread.join()
             raise ConfigError("The sandbox's web server could not start; try again.")
 
     def stop(self) -> None:
-        """Return when all connections are closed and the thread has ended."""
+        """Close all connections, and return when the thread has ended."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -90,17 +94,17 @@ class WebServer:
             self._server.run(sockets=[self._listener])
         finally:
             self._listener.close()
-            self._server.settled.set()
+            self._server.ready.set()
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.settled = threading.Event()
+        self.ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.settled.set()
+        self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().call_later(_GRACE_S, self._abort)

@@ -1,4 +1,4 @@
-"""The control routes below ``/_sandbox/``, which the real API does not have; loopback only."""
+"""Control a sandbox by the routes below ``/_sandbox/``, on loopback only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from avatarkit.clock import Clock
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox.error_responses import NOT_FOUND_PAGE, detail, html
+from avatarkit.sandbox.error_responses import detail, not_found_page
 from avatarkit.sandbox.faults.rules import Faults, Rule
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
 from avatarkit.sandbox.personas.records import Records
@@ -26,7 +26,7 @@ from avatarkit.settings import is_loopback
 
 CONTROL = "/_sandbox"
 OPENAPI = Path(__file__).with_name("openapi.json")
-"""The document of the seven calls, as it is served."""
+"""The OpenAPI document of the seven calls."""
 
 _MAX_BYTES = 65_536
 _STEPS = ("days", "hours", "minutes", "seconds")
@@ -35,12 +35,12 @@ _RULE = ("fault", "method", "path", "calls", "share", "retry_after_s")
 
 @dataclass(frozen=True)
 class Control:
-    """What can be asked of a sandbox, and done to it.
+    """The control routes, which the real API does not have.
 
-    ``GET /_sandbox/`` (which sandbox this is, and what its clock shows) and ``GET
-    /_sandbox/openapi.json`` ask for no key and tell none. ``POST /_sandbox/advance/``, ``GET``,
-    ``POST`` and ``DELETE /_sandbox/faults/`` and ``GET /_sandbox/deliveries/`` ask for the keys.
-    Whoever comes from another machine, or from a web page of one, finds none of them.
+    ``GET /_sandbox/`` (instance, time of the clock, number of personas) and ``GET
+    /_sandbox/openapi.json`` need no keys and show none. ``POST /_sandbox/advance/``, ``GET``,
+    ``POST`` and ``DELETE /_sandbox/faults/`` and ``GET /_sandbox/deliveries/`` need the keys.
+    Other machines, and web pages of other machines, get a 404.
     """
 
     instance: str
@@ -51,7 +51,7 @@ class Control:
     advance: Callable[..., datetime]
 
     def routes(self, authenticate: Callable[[Request], None]) -> list[Route]:
-        """The routes; ``authenticate`` refuses whoever has not the keys."""
+        """Return the routes; ``authenticate`` raises ``ErrorResponse`` for wrong keys."""
         calls = {
             "/": Endpoint({"GET": self._describe}, lambda _: None),
             "/openapi.json": Endpoint({"GET": self._document}, lambda _: None),
@@ -61,16 +61,11 @@ class Control:
             ),
             "/deliveries/": Endpoint({"GET": self._deliveries}, authenticate),
         }
-        return [Route(CONTROL + path, OnlyHere(endpoint)) for path, endpoint in calls.items()]
+        return [Route(CONTROL + path, LoopbackOnly(endpoint)) for path, endpoint in calls.items()]
 
     async def _describe(self, _: Request) -> Response:
-        return JSONResponse(
-            {
-                "instance": self.instance,
-                "now": self.clock.now().isoformat(),
-                "personas": len(self.records),
-            }
-        )
+        now, personas = self.clock.now().isoformat(), len(self.records)
+        return JSONResponse({"instance": self.instance, "now": now, "personas": personas})
 
     async def _document(self, _: Request) -> Response:
         return Response(OPENAPI.read_bytes(), media_type="application/json")
@@ -107,27 +102,27 @@ class Control:
         return JSONResponse([delivery.to_json() for delivery in self.log.all()])
 
 
-class OnlyHere:
-    """Answers only calls from this machine that no web page of another one has made.
+@dataclass(frozen=True)
+class LoopbackOnly:
+    """Middleware that lets through calls from this machine only.
 
-    A name of somebody else's that leads here (DNS rebinding) is told by ``Host``, a page that
-    calls across sites by ``Origin``.
+    ``Host`` shows a foreign name that resolves to loopback (DNS rebinding), ``Origin`` a web page
+    of another site.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or say that there is nothing here."""
+        """Answer one request; a 404 for other machines and their web pages."""
         request = Request(scope)
         origin = request.headers.get("origin")
-        is_here = (
+        is_local = (
             request.client is not None
             and is_loopback(request.client.host)
             and is_loopback(f"//{request.headers.get('host', '')}")
             and (origin is None or is_loopback(origin))
         )
-        app = self._app if is_here else html(404, NOT_FOUND_PAGE)
+        app = self.app if is_local else not_found_page()
         await app(scope, receive, send)
 
 

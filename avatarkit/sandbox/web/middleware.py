@@ -1,16 +1,21 @@
-"""What stands around the calls: who may call, what exists, and when the answer is sent."""
+"""Middleware around the calls: authentication, unknown paths, and reading whole bodies."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from avatarkit.sandbox.error_responses import NOT_FOUND_PAGE, SERVER_ERROR_PAGE, Refused, html
+from avatarkit.sandbox.error_responses import (
+    ErrorResponse,
+    not_found_page,
+    server_error_page,
+)
 
 logger = logging.getLogger("avatarkit")
 
@@ -18,7 +23,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint:
-    """One path: who calls is checked first, then what is called, as the framework does."""
+    """The handlers of a path by method; the keys are checked before the method, as by Django."""
 
     def __init__(
         self, handlers: Mapping[str, Handler], authenticate: Callable[[Request], None]
@@ -36,68 +41,68 @@ class Endpoint:
             handler = self._handlers.get(request.method)
             if handler is None:
                 text = f'Method "{request.method}" not allowed.'
-                raise Refused(405, {"detail": text}, {"Allow": ", ".join(self._handlers)})
+                raise ErrorResponse(405, {"detail": text}, {"Allow": ", ".join(self._handlers)})
             response = await handler(request)
-        except Refused as refused:
-            response = refused.response()
+        except ErrorResponse as error:
+            response = error.response()
         except ClientDisconnect:
             response = Response(status_code=400)  # nobody is there to read it
         except OSError as error:
             logger.error("The sandbox cannot use its folder: %s.", error.strerror or error)
-            response = html(500, SERVER_ERROR_PAGE)
+            response = server_error_page()
         await response(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class NoRoute:
-    """What Django answers where no path matches: a 301 if only the last slash is missing."""
+    """Answers paths that do not exist, as Django does: a 301 if only the last slash is missing."""
 
-    def __init__(self, routes: list[Route], *, redirect: bool) -> None:
-        self._routes = routes
-        self._redirect = redirect
+    routes: list[Route]
+    redirect: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that no path matches."""
-        response = html(404, NOT_FOUND_PAGE)
-        if self._redirect and not scope["path"].endswith("/"):
+        response = not_found_page()
+        if self.redirect and not scope["path"].endswith("/"):
             with_slash = {**scope, "path": scope["path"] + "/"}
-            if any(route.matches(with_slash)[0] is not Match.NONE for route in self._routes):
+            if any(route.matches(with_slash)[0] is not Match.NONE for route in self.routes):
                 query = scope["query_string"].decode("latin-1")
                 location = scope["raw_path"].decode("latin-1") + "/" + (query and f"?{query}")
                 response = Response(status_code=301, headers={"Location": location})
         await response(scope, receive, send)
 
 
-class ReadsToTheEnd:
-    """Answers only when the whole body has been read, as the proxy before the real API does.
+@dataclass(frozen=True)
+class ReadWholeBody:
+    """Delays an answer until the whole body has been read, as a proxy does.
 
-    Else a client that is refused in the middle of an upload would find a broken connection
-    instead of the answer that says why.
+    Otherwise a client that is refused in the middle of an upload would see a broken connection
+    instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, and pass its answer on once the body has been read."""
+        """Answer one request once its body has been read."""
         if scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         finished = False
 
-        async def receive_and_note() -> Message:
+        async def receive_next() -> Message:
             nonlocal finished
             message = await receive()
             finished = not message.get("more_body", False)
             return message
 
-        async def send_at_the_end(message: Message) -> None:
+        async def send_when_finished(message: Message) -> None:
             while not finished:
-                await receive_and_note()
+                await receive_next()
             await send(message)
 
-        await self._app(scope, receive_and_note, send_at_the_end)
+        await self.app(scope, receive_next, send_when_finished)
 
 
 async def server_error(_: Request, __: Exception) -> Response:
-    """What Django sends when the code behind a path fails."""
-    return html(500, SERVER_ERROR_PAGE)
+    """Return the page that Django sends when the code behind a path fails."""
+    return server_error_page()

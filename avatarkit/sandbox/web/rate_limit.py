@@ -1,14 +1,14 @@
-"""How many calls a second are let through: a bucket of tokens."""
+"""Limit the rate of calls with a token bucket."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-class Throttle:
-    """Lets ``burst`` calls through at once, and then ``per_s`` a wall second.
+class RateLimiter:
+    """A token bucket of ``burst`` calls that is refilled by ``per_s`` calls a wall second.
 
-    Without ``per_s`` it lets everything through. ``wall`` gives wall seconds.
+    Without ``per_s`` there is no limit. ``wall`` returns wall seconds.
     """
 
     def __init__(self, per_s: float | None, burst: int, wall: Callable[[], float]) -> None:
@@ -19,7 +19,7 @@ class Throttle:
         self._filled_at = wall()
 
     def wait_s(self) -> float:
-        """Take a token: 0 when there is one, else the wall seconds until there will be."""
+        """Take a token; return 0, or the wall seconds until there is one."""
         if self._per_s is None:
             return 0.0
         now = self._wall()

@@ -1,95 +1,81 @@
-"""Validates the fields of a create, with the messages of Django REST framework."""
+"""Validate the fields of a create, with the messages of Django REST framework."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from avatarkit.models import VIDEO_FIELDS, Gender
-from avatarkit.sandbox.behaviour import FormLabels, Refusal
-from avatarkit.sandbox.error_responses import Refused
+from avatarkit.sandbox.behaviour import Behaviour, ErrorShape
+from avatarkit.sandbox.error_responses import ErrorResponse
+from avatarkit.sandbox.personas.records import Create
 from avatarkit.sandbox.web.request_body import Body
 
 _REQUIRED = "This field is required."
 _NULL = "This field may not be null."
 _BLANK = "This field may not be blank."
-_NO_STRING = "Not a valid string."
-_NO_URL = "Enter a valid URL."
-_NO_FILE = "The submitted data was not a file. Check the encoding type on the form."
+_NOT_A_STRING = "Not a valid string."
+_NOT_A_URL = "Enter a valid URL."
+_NOT_A_FILE = "The submitted data was not a file. Check the encoding type on the form."
 _EMPTY_FILE = "The submitted file is empty."
 
-_NAME_LENGTH = 255
-_WEBHOOK_LENGTH = 200
+_TEXT_LENGTH = 255
+_URL_LENGTH = 200
 _HOST = re.compile(r"(?:(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?!-)[^\W\d_][\w-]{0,61}[^\W_]\.?")
 _SCHEMES = ("http", "https", "ftp", "ftps")
-_MAX_URL = 2048
+_LONGEST_URL = 2048
 _MISSING: Any = object()
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A create that is in order. ``videos`` are paths of received files, or URLs."""
+def validate(body: Body, behaviour: Behaviour, *, urls: bool) -> Create:
+    """Validate the create in ``body``; unknown fields are ignored.
 
-    gender: str
-    creator_name: str
-    video_scene: str | None = None
-    keywords: str | None = None
-    labels: tuple[str, ...] = ()
-    webhook_url: str | None = None
-    videos: Mapping[str, Path | str] = field(default_factory=dict)
+    Args:
+        body: The parsed body.
+        behaviour: Sets how a form gives labels, and the shape of the error.
+        urls: Whether videos may be URLs.
 
+    Raises:
+        ErrorResponse: A 400 with the messages of all fields.
 
-def check(
-    body: Body,
-    *,
-    urls: bool,
-    files: bool = True,
-    labels: FormLabels = "repeated",
-    refusal: Refusal = "fields",
-) -> Wanted:
-    """The create in ``body``. ``urls`` and ``files`` say in which ways videos may be given.
-
-    Raises ``Refused`` (400) with all messages, in the shape of ``refusal``; unknown fields are
-    ignored.
-
-    Source: the contract (required fields, enum, lengths, nullability).
+    Source:
+        The contract: required fields, enum, lengths, nullability.
     """
     if not body.is_form and not isinstance(body.json, dict):
         kind = type(body.json).__name__
         text = f"Invalid data. Expected a dictionary, but got {kind}."
-        raise Refused(400, {"non_field_errors": [text]})
-    form = _Fields(body, commas=labels == "commas")
-    wanted = Wanted(
-        gender=form.gender(),
-        creator_name=form.text("creator_name", max_length=_NAME_LENGTH, required=True) or "",
-        video_scene=form.text("video_scene", max_length=_NAME_LENGTH),
-        keywords=form.text("keywords", max_length=_NAME_LENGTH),
-        labels=form.labels(),
-        webhook_url=form.text("webhook_url", max_length=_WEBHOOK_LENGTH, url=True),
-        videos=form.videos(urls=urls, files=files),
+        raise ErrorResponse(400, {"non_field_errors": [text]})
+    fields = _Fields(body, commas=behaviour.form_labels == "commas")
+    create = Create(
+        gender=fields.gender(),
+        creator_name=fields.text("creator_name", required=True) or "",
+        video_scene=fields.text("video_scene"),
+        keywords=fields.text("keywords"),
+        labels=fields.labels(),
+        webhook_url=fields.text("webhook_url", url=True),
+        videos=fields.videos(urls=urls),
     )
-    if form.errors and refusal == "fields":
-        raise Refused(400, form.errors)
-    if form.errors:
-        said = [f"{name}: {text}" for name, text in _flat(form.errors)]
-        raise Refused(400, said if refusal == "list" else {"detail": said[0]})
-    return wanted
+    if fields.errors:
+        raise ErrorResponse(400, _in_shape(fields.errors, behaviour.error_shape))
+    return create
 
 
-def _flat(errors: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _in_shape(errors: Mapping[str, Any], shape: ErrorShape) -> Any:
+    if shape == "fields":
+        return errors
+    texts = []
     for name, messages in errors.items():
         lists = messages.values() if isinstance(messages, dict) else [messages]
-        yield from ((name, text) for texts in lists for text in texts)
+        texts += [f"{name}: {text}" for each in lists for text in each]
+    return texts if shape == "list" else {"detail": texts[0]}
 
 
 def is_valid_url(value: str) -> bool:
-    """Whether Django's validator would take it: a scheme, a host with a dot, no spaces."""
-    if len(value) > _MAX_URL or any(c.isspace() or not c.isprintable() for c in value):
+    """Return whether Django's validator accepts ``value``: a scheme and a host with a dot."""
+    if len(value) > _LONGEST_URL or any(c.isspace() or not c.isprintable() for c in value):
         return False
     try:
         parts = urlsplit(value)
@@ -118,23 +104,17 @@ class _Fields:
 
     def gender(self) -> str:
         value = self._value("gender")
-        if value is _MISSING:
-            self.errors["gender"] = [_REQUIRED]
-        elif value is None:
-            self.errors["gender"] = [_NULL]
-        elif isinstance(value, str) and value in set(Gender):
+        if isinstance(value, str) and value in set(Gender):
             return value
-        else:
-            self.errors["gender"] = [f'"{_printable(value)}" is not a valid choice.']
+        text = f'"{_printable(value)}" is not a valid choice.'
+        self.errors["gender"] = [_absence(value) or text]
         return ""
 
-    def text(
-        self, name: str, *, max_length: int, required: bool = False, url: bool = False
-    ) -> str | None:
-        value = self._value(name)
-        if value is _MISSING or value is None:
+    def text(self, name: str, *, required: bool = False, url: bool = False) -> str | None:
+        value, max_length = self._value(name), _URL_LENGTH if url else _TEXT_LENGTH
+        if absence := _absence(value):
             if required:
-                self.errors[name] = [_REQUIRED if value is _MISSING else _NULL]
+                self.errors[name] = [absence]
             return None
         text, messages = _clean(value)
         if not messages and not text:
@@ -143,8 +123,8 @@ class _Fields:
             return text
         if len(text) > max_length:
             messages.append(f"Ensure this field has no more than {max_length} characters.")
-        if url and messages[:1] != [_NO_STRING] and not is_valid_url(text):
-            messages.append(_NO_URL)
+        if url and messages[:1] != [_NOT_A_STRING] and not is_valid_url(text):
+            messages.append(_NOT_A_URL)
         if messages:
             self.errors[name] = messages
         return text
@@ -153,12 +133,9 @@ class _Fields:
         values = self._label_values()
         if values is _MISSING:
             return ()
-        if values is None:
-            self.errors["labels"] = [_NULL]
-            return ()
         if not isinstance(values, list):
-            kind = type(values).__name__
-            self.errors["labels"] = [f'Expected a list of items but got type "{kind}".']
+            text = f'Expected a list of items but got type "{type(values).__name__}".'
+            self.errors["labels"] = [_absence(values) or text]
             return ()
         cleaned = [("", [_NULL]) if value is None else _clean(value) for value in values]
         bad = {
@@ -187,32 +164,36 @@ class _Fields:
         }
         return [numbered[number] for number in sorted(numbered)] if numbered else _MISSING
 
-    def videos(self, *, urls: bool, files: bool) -> dict[str, Path | str]:
-        found: dict[str, Path | str] = {}
+    def videos(self, *, urls: bool) -> dict[str, str]:
+        videos: dict[str, str] = {}
         for name in VIDEO_FIELDS:
             received = self._body.files.get(name)
-            if received is not None and files:
+            if received is not None:
                 if received.size == 0:
                     self.errors[name] = [_EMPTY_FILE]
-                found[name] = received.path
+                videos[name] = received.path.name
                 continue
             value = self._value(name)
-            if value is _MISSING or value is None or (value == "" and (urls or self._body.is_form)):
+            if _absence(value) or (value == "" and (urls or self._body.is_form)):
                 continue
             if not urls:
-                self.errors[name] = [_NO_FILE]
+                self.errors[name] = [_NOT_A_FILE]
             elif not isinstance(value, str):
-                self.errors[name] = [_NO_STRING]
+                self.errors[name] = [_NOT_A_STRING]
             elif not is_valid_url(value.strip()):
-                self.errors[name] = [_NO_URL]
+                self.errors[name] = [_NOT_A_URL]
             else:
-                found[name] = value.strip()
-        return found
+                videos[name] = value.strip()
+        return videos
+
+
+def _absence(value: Any) -> str | None:
+    return _REQUIRED if value is _MISSING else _NULL if value is None else None
 
 
 def _clean(value: Any) -> tuple[str, list[str]]:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return "", [_NO_STRING]
+        return "", [_NOT_A_STRING]
     text = str(value).strip()
     messages = []
     if "\0" in text:

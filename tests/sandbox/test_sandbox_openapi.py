@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.personas.lifecycle import LABELS
 from avatarkit.sandbox.web import control
+from support.sandbox_client import ADA, FILES, URLS, call
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "create-custom-avatar.txt"
 DOCUMENT = Path(control.__file__).with_name("openapi.json")
@@ -35,7 +36,7 @@ document = json.loads(DOCUMENT.read_text("utf-8"))
 
 
 def parse(text: str) -> dict[str, Fields]:
-    """The fields of the contract by section and name, as JSON schemas with ``required``.
+    """Return the fields of the contract by section and name, as JSON schemas with ``required``.
 
     The text is what a page leaves when it is copied: ``required`` sticks to the description or,
     where there is none, to the name of the next field.
@@ -67,7 +68,7 @@ def parse(text: str) -> dict[str, Fields]:
 
 
 def as_schema(field: dict[str, Any]) -> dict[str, Any]:
-    """What OpenAPI calls a field of the contract, without its description."""
+    """Return what OpenAPI calls a field of the contract, without its description."""
     schema: dict[str, Any] = {
         "string": {"type": "string"},
         "enum<string>": {"type": "string"},
@@ -78,24 +79,24 @@ def as_schema(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(name: str) -> tuple[dict[str, Any], set[str]]:
-    """The properties of that schema without their descriptions, and which are required."""
-    schema = document["components"]["schemas"][name]
-    bare = {
-        field: {key: value for key, value in each.items() if key not in ("description", "format")}
-        for field, each in schema["properties"].items()
-    }
-    return bare, set(schema["required"])
+    """Return the properties of that schema without their descriptions, and which are required."""
+    schemas = document["components"]["schemas"]
+    bare = {}
+    for field, each in schemas[name]["properties"].items():
+        resolved = schemas[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        bare[field] = {k: v for k, v in resolved.items() if k not in ("description", "format")}
+    return bare, set(schemas[name]["required"])
 
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Fields]:
-    """The contract, read from its text."""
+    """Return the contract, read from its text."""
     return parse(CONTRACT.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    """A sandbox with room for everything that is generated."""
+    """Yield a sandbox with room for everything that is generated."""
     with Sandbox(max_personas=100_000, speed=86_400) as sandbox:
         yield sandbox
 
@@ -157,15 +158,16 @@ class TestContract:
         path = "".join(head[at + 1 : head.index("Authorizations")])
         call = document["paths"][path]["post"]
         assert "201 - application/json" in head
-        assert set(call["responses"]["201"]["content"]) == {"application/json"}
+        assert call["responses"]["201"] == {"$ref": "#/components/responses/Created"}
+        created = document["components"]["responses"]["Created"]
+        assert set(created["content"]) == {"application/json"}
 
-    @pytest.mark.parametrize("path", ["/api/personas_v2/", "/api/personas/"])
+    @pytest.mark.parametrize("path", [FILES, URLS])
     def test_the_sandbox_answers_in_the_fields_of_the_contract(
         self, api: Sandbox, contract: dict[str, Fields], path: str
     ) -> None:
         """A create by each path has exactly these fields, each of its type."""
-        body = {"gender": "nb", "creator_name": "Ada"}
-        answer = call(api, "POST", path, json=body)
+        answer = call(api, "POST", path, json=ADA)
         assert answer.status_code == 201
         shown = answer.json()
         assert set(shown) == set(contract["response"])
@@ -187,12 +189,6 @@ def test_the_document_is_served_as_it_is_kept(api: Sandbox) -> None:
     assert answer.json()["openapi"].startswith("3.1")
 
 
-def call(sandbox: Sandbox, method: str, path: str, **more: Any) -> httpx.Response:
-    """One call with the keys."""
-    keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
-    return httpx.request(method, sandbox.url + path, headers=keys, trust_env=False, **more)
-
-
 schema = schemathesis.openapi.from_dict(document)
 CHECKS = cast(
     Any,
@@ -207,7 +203,7 @@ CHECKS = cast(
 
 
 def validated(sandbox: Sandbox, case: schemathesis.Case) -> Any:
-    """What the sandbox answers to that call, once it is checked against the document."""
+    """Return what the sandbox answers to that call, once it is checked against the document."""
     keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
     return case.call_and_validate(base_url=sandbox.url, headers=keys, checks=CHECKS)
 
@@ -215,14 +211,14 @@ def validated(sandbox: Sandbox, case: schemathesis.Case) -> Any:
 @pytest.mark.parametrize("label", LABELS)
 def test_every_life_is_answered_as_described(label: str) -> None:
     """From its creation to its end a persona has the described shape by id, in list and page."""
-    one = schema["/api/personas/{id}/"]
-    body = {"gender": "f", "creator_name": "Ada", "labels": [label]}
+    by_id = schema["/api/personas/{id}/"]
+    body = {**ADA, "labels": [label]}
     with Sandbox(speed=1) as sandbox:
         create = schema["/api/personas_v2/"]["POST"]
         created = validated(sandbox, create.Case(body=body, media_type="application/json")).json()
         seen = set()
         for _ in range(15):
-            shown = validated(sandbox, one["GET"].Case(path_parameters={"id": created["id"]}))
+            shown = validated(sandbox, by_id["GET"].Case(path_parameters={"id": created["id"]}))
             seen.add(shown.json()["process_status"])
             listed = validated(sandbox, schema["/api/personas_v2/"]["GET"].Case())
             paged = validated(sandbox, schema["/api/personas/paginated/"]["GET"].Case())
@@ -230,7 +226,7 @@ def test_every_life_is_answered_as_described(label: str) -> None:
             assert [each["id"] for each in paged.json()["results"]] == [created["id"]]
             sandbox.advance(days=1)
         assert len(seen) >= 2
-        gone = one["DELETE"].Case(path_parameters={"id": created["id"]})
+        gone = by_id["DELETE"].Case(path_parameters={"id": created["id"]})
         assert [validated(sandbox, gone).status_code for _ in range(2)] == [204, 404]
 
 

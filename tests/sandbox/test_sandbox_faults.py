@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,26 +16,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox import FAULTS, Sandbox
+from avatarkit.sandbox import FAULTS, Sandbox, error_responses
 from avatarkit.sandbox.faults.rules import CARRIED_OUT, NOT_CARRIED_OUT, Faults, Rule
+from support.sandbox_client import ADA, COUNT, FILES, PAGES, URLS, call, client_of, stop
 
-FILES, URLS = "/api/personas_v2/", "/api/personas/"
-COUNT, PAGES = "/api/personas_v2/count/", "/api/personas/paginated/"
-ADA = {"gender": "f", "creator_name": "Ada"}
+if TYPE_CHECKING:
+    from conftest import ManualClock
+
 CLOSED = [name for name in FAULTS if name.startswith("closed")]
 LARGE = 4_000_000
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Sandbox]:
-    """A sandbox for all tests of this module; each heals it."""
+    """Yield a sandbox for all tests of this module; each heals it."""
     with Sandbox(max_personas=10_000) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def faulty(shared: Sandbox) -> Iterator[Sandbox]:
-    """It, with nothing that fails before and after."""
+    """Yield the sandbox without faults before and after."""
     shared.heal()
     yield shared
     shared.heal()
@@ -44,9 +44,8 @@ def faulty(shared: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def api(faulty: Sandbox) -> Iterator[httpx.Client]:
-    """A bare client of it."""
-    keys = {"X-API-ID": faulty.api_id, "X-API-KEY": faulty.api_key}
-    with httpx.Client(base_url=faulty.url, headers=keys, trust_env=False, timeout=5) as client:
+    """Yield a bare client of that sandbox."""
+    with client_of(faulty) as client:
         yield client
 
 
@@ -55,8 +54,8 @@ def count(api: httpx.Client) -> int:
     return int(api.get(COUNT).json()["current_count"])
 
 
-def call(api: httpx.Client, method: str, path: str, large: bool = False) -> httpx.Response:
-    """That call; a POST creates, with a large file if asked for."""
+def request(api: httpx.Client, method: str, path: str, large: bool = False) -> httpx.Response:
+    """Return that call; a POST creates, with a large file if asked for."""
     if method != "POST":
         return api.request(method, path)
     if large:
@@ -77,14 +76,19 @@ class TestEachFault:
     ) -> None:
         """The status, and HTML instead of JSON."""
         faulty.fail_next(fault)
-        answer = call(api, method, FILES)
+        answer = request(api, method, FILES)
         assert answer.status_code == status
         assert answer.headers["content-type"].startswith("text/html")
         assert "<html" in answer.text
 
     @pytest.mark.parametrize("wait_s", [0, 1, 90])
     def test_too_many_calls_say_when_to_come_back(
-        self, api: httpx.Client, faulty: Sandbox, wait_s: int
+        self,
+        api: httpx.Client,
+        faulty: Sandbox,
+        wait_s: int,
+        manual_clock: ManualClock,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """429 in the framework's words, with Retry-After in seconds, as a date, and without."""
         faulty.fail_next("429-seconds", retry_after_s=wait_s)
@@ -92,11 +96,11 @@ class TestEachFault:
         assert seconds.status_code == 429
         assert seconds.headers["retry-after"] == str(wait_s)
         assert seconds.json()["detail"].startswith("Request was throttled. Expected available in")
+        monkeypatch.setattr(error_responses, "SystemClock", lambda: manual_clock)
         faulty.fail_next("429-date", retry_after_s=wait_s)
         dated = api.get(COUNT)
         at = parsedate_to_datetime(dated.headers["retry-after"])
-        left = at - datetime.now(UTC)
-        assert timedelta(seconds=wait_s - 2) < left <= timedelta(seconds=wait_s + 1)
+        assert at - manual_clock.now() == timedelta(seconds=wait_s + 1)
         assert dated.headers["retry-after"].endswith("GMT")
         faulty.fail_next("429")
         bare = api.get(COUNT)
@@ -105,7 +109,7 @@ class TestEachFault:
     def test_a_redirect_leads_to_the_same_address(self, api: httpx.Client, faulty: Sandbox) -> None:
         """Whoever follows it turns the POST into a GET and gets the list."""
         faulty.fail_next("301")
-        answer = call(api, "POST", FILES)
+        answer = request(api, "POST", FILES)
         assert (answer.status_code, answer.headers["location"]) == (301, FILES)
         faulty.fail_next("301")
         followed = api.post(FILES, json=ADA, follow_redirects=True)
@@ -121,7 +125,7 @@ class TestEachFault:
         """No answer arrives, or only a part of it, whatever the size of the body."""
         faulty.fail_next(fault)
         with pytest.raises(httpx.TransportError) as failed:
-            call(api, "POST", FILES, large)
+            request(api, "POST", FILES, large)
         assert not isinstance(failed.value, httpx.TimeoutException)
 
     @pytest.mark.parametrize(
@@ -188,18 +192,12 @@ class TestEachFault:
 
     def test_an_endless_answer_does_not_keep_the_sandbox(self) -> None:
         """Stop is quick while somebody waits for the end."""
-        with Sandbox() as sandbox:
+        with Sandbox() as sandbox, client_of(sandbox) as client:
             sandbox.fail_next("endless")
-            keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
-            with (
-                httpx.Client(base_url=sandbox.url, headers=keys, trust_env=False) as client,
-                client.stream("GET", COUNT) as answer,
-            ):
+            with client.stream("GET", COUNT) as answer:
                 pieces = answer.iter_raw()
                 next(pieces)
-                began = time.monotonic()
-                sandbox.stop()
-                assert time.monotonic() - began < 8
+                stop(sandbox)
 
     @pytest.mark.parametrize("path", [FILES, COUNT, PAGES])
     def test_broken_json_breaks_off(self, api: httpx.Client, faulty: Sandbox, path: str) -> None:
@@ -241,7 +239,7 @@ class TestEachFault:
                 with api.stream("POST", FILES, json=ADA):
                     pass
             else:
-                call(api, "POST", FILES, large)
+                request(api, "POST", FILES, large)
         assert count(api) - before == (fault in CARRIED_OUT)
 
     @pytest.mark.parametrize("fault", CARRIED_OUT)
@@ -326,12 +324,10 @@ class TestRules:
         sandbox = Sandbox()
         sandbox.fail_next("503")
         with sandbox:
-            keys = {"X-API-ID": sandbox.api_id, "X-API-KEY": sandbox.api_key}
-            url = sandbox.url + COUNT
-            assert httpx.get(url, headers=keys, trust_env=False).status_code == 503
+            assert call(sandbox, "GET", COUNT).status_code == 503
 
     @pytest.mark.parametrize(
-        ("rule", "said"),
+        ("rule", "message"),
         [
             ({"fault": "404"}, "There is no fault '404'; choose one of 429, "),
             ({"fault": None}, "There is no fault None"),
@@ -350,12 +346,12 @@ class TestRules:
             ({"retry_after_s": 0.5}, "retry_after_s must be a whole number"),
         ],
     )
-    def test_what_is_no_rule_is_said(self, rule: dict[str, Any], said: str) -> None:
+    def test_what_is_no_rule_is_said(self, rule: dict[str, Any], message: str) -> None:
         """One sentence, and nothing is in force."""
         faults = Faults()
         with pytest.raises(ConfigError) as refused:
             faults.add(Rule(**{"fault": "503", "calls": 1, **rule}))
-        assert str(refused.value).startswith(said)
+        assert str(refused.value).startswith(message)
         assert faults.rules() == []
 
     @given(st.lists(st.integers(1, 5), max_size=6), st.integers(0, 40))
@@ -364,6 +360,6 @@ class TestRules:
         faults = Faults()
         for number in wanted:
             faults.add(Rule("503", calls=number))
-        met = sum(faults.meet("GET", COUNT) is not None for _ in range(calls))
+        met = sum(faults.match("GET", COUNT) is not None for _ in range(calls))
         assert met == min(calls, sum(wanted))
         assert sum(rule["calls"] for rule in faults.rules()) == max(0, sum(wanted) - calls)
