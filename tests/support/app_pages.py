@@ -25,9 +25,11 @@ def submit_page() -> AppTest:
     return _isolated(AppTest.from_file(str(MAIN), default_timeout=HANGS_S)).run()
 
 
-def page(script: Callable[[], None], **query: str) -> AppTest:
-    """Run one page; ``query`` is that of its URL."""
+def page(script: Callable[[], None], state: dict[str, str] | None = None, **query: str) -> AppTest:
+    """Run one page; ``query`` is that of its URL, ``state`` what its session knows already."""
     test = _isolated(AppTest.from_function(script, default_timeout=HANGS_S))
+    for name, value in (state or {}).items():
+        test.session_state[name] = value
     for name, value in query.items():
         test.query_params[name] = value
     return test.run()

@@ -71,7 +71,7 @@ def test_a_database_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_server_begins_with_the_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a page is opened the server has opened the session and begun to fit."""
     begun: list[cache.Estimates] = []
-    monkeypatch.setattr(cache.Estimates, "start", begun.append)
+    monkeypatch.setattr(cache.Estimates, "start", lambda estimates: begun.append(estimates))
 
     async def serve() -> Running:
         async with streamlit_app.lifespan(streamlit_app.app):

@@ -12,9 +12,7 @@ from support.app_pages import chart_titles, page, record_lives, stage_times_page
 
 def question(name: str) -> AppTest:
     """Run the page with the tab of this name open."""
-    test = page(stage_times_page)
-    test.session_state["stage_times_question"] = name
-    test.run()
+    test = page(stage_times_page, {"stage_times_question": name})
     assert not test.exception
     return test
 

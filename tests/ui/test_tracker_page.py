@@ -98,11 +98,14 @@ def test_filter_by_status(app: Running) -> None:
     assert "Is mine late?" not in chart_titles(test)
 
 
-def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(app: Running) -> None:
+def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(
+    app: Running, app_clock: ManualClock
+) -> None:
     """The table of it is empty then, and not that of all."""
     _, persona_id = record_lives(app.session, 1, running=1)
     test = page(tracker_page)
     test.button_group(key="tracker_statuses").set_value(["reviewing"]).run()
+    app_clock.advance(HOUR)
     record(app.session, Persona(id=persona_id, process_status="done"))
     test.run()
     assert test.button_group(key="tracker_statuses").value == ["reviewing"]
@@ -130,10 +133,7 @@ def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(app: Running) -
 def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> None:
     """Away from the page Streamlit forgets the choice, and not that the link was followed."""
     ids = record_lives(app.session, 3)
-    test = page(tracker_page, persona=ids[2])
-    del test.session_state["tracker_persona"]
-    assert test.session_state["tracker_linked"] == ids[2]
-    test.run()
+    test = page(tracker_page, {"tracker_linked": ids[2]}, persona=ids[2])
     assert test.selectbox(key="tracker_persona").value == ids[2]
 
 
