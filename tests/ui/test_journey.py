@@ -23,13 +23,14 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 # For a page that hangs: nothing is expected within a time.
 PATIENCE_MS = 120_000
 LIFE_MS = 300_000
-# Nothing has moved for 20 frames.
+# Everything is there, and nothing has moved for 20 frames.
 SETTLED = """() => new Promise(settled => {
     let before = "", frames = 0
     const frame = () => {
         const main = document.querySelector("[data-testid=stMain]")
         const now = [main.scrollWidth, main.scrollHeight, main.querySelectorAll("*").length].join()
-        frames = now === before ? frames + 1 : 0
+        const isLoading = main.querySelector("[data-testid=stSkeleton]") !== null
+        frames = now === before && !isLoading ? frames + 1 : 0
         before = now
         frames < 20 ? requestAnimationFrame(frame) : settled()
     }
