@@ -13,20 +13,20 @@ from avatarkit.ui.pages import settings, stage_times, submit, tracker
 def main() -> None:
     """Run one rerun of the app."""
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
-    pages = {
-        "submit": st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
-        "tracker": st.Page(
-            tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
-        ),
-        "stage_times": st.Page(
+    tracker_page = st.Page(
+        tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
+    )
+    pages = [
+        st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
+        tracker_page,
+        st.Page(
             stage_times.show, title="Stage times", icon=":material/timer:", url_path="stage-times"
         ),
-        "settings": st.Page(
-            settings.show, title="Settings", icon=":material/tune:", url_path="settings"
-        ),
-    }
-    st.session_state["main_pages"] = pages
-    page = st.navigation(list(pages.values()), position="top")
+        st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
+    ]
+    # For the Submit page, which links to it.
+    st.session_state["tracker_page"] = tracker_page
+    page = st.navigation(pages, position="top")
     try:
         session = running.get().session
     except AvatarkitError as error:

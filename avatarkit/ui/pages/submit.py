@@ -252,7 +252,7 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
             # A link and not st.switch_page: this part reruns by itself, and a rerun of it that is
             # under way while the server changes the page would leave the browser with a blank one.
             st.page_link(
-                st.session_state["main_pages"]["tracker"],
+                st.session_state["tracker_page"],
                 label="Follow it",
                 icon=":material/radar:",
                 query_params={tracker.LINKED: str(submission.persona_id)},
