@@ -102,17 +102,17 @@ def app_clock() -> ManualClock:
 @pytest.fixture
 def restart(
     app_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], Running]]:
-    """Return a function that opens the app again on the same clock, its tracker stopped."""
+) -> Iterator[Callable[..., Running]]:
+    """Yield a function that opens the app again on the same clock, its tracker stopped."""
     from avatarkit.ui import cache, running
 
     # A page waits until its estimates are computed, however slow the machine.
     monkeypatch.setattr(cache, "FIRST_WAIT_S", 300.0)
     monkeypatch.setattr(cache, "REFRESH_WAIT_S", 300.0)
 
-    def restart() -> Running:
+    def restart(**settings: object) -> Running:
         running.close()
-        opened = running.get(clock=app_clock)
+        opened = running.get(clock=app_clock, **settings)
         opened.session.tracker.stop()
         return opened
 
@@ -121,7 +121,7 @@ def restart(
 
 
 @pytest.fixture
-def app(restart: Callable[[], Running]) -> Running:
+def app(restart: Callable[..., Running]) -> Running:
     """Open the app on ``app_clock``, with a sandbox on the same clock."""
     return restart()
 

@@ -150,9 +150,12 @@ class Estimates:
         self._store, self._clock = store, clock
         self._values: dict[str, BackgroundValue[Any]] = {}
 
-    def start(self) -> Future[pd.DataFrame | None]:
+    def start(self) -> threading.Thread:
         """Begin to compute the first estimates, so that the first page may find them."""
-        return _workers.submit(lambda: self.arrivals(self.log()))
+        # A thread of its own: it waits for the workers.
+        thread = threading.Thread(target=lambda: self.arrivals(self.log()), daemon=True)
+        thread.start()
+        return thread
 
     def log(self) -> Log:
         """Return the log as it was a moment ago; waits for it."""

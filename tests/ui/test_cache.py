@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,13 +121,18 @@ def test_an_error_is_raised_and_the_value_computed_again(manual_clock: ManualClo
     assert get(value, "a", Computation(manual_clock)) == 1
 
 
-def test_the_first_estimates_are_there_before_a_page(app: Running) -> None:
+def test_the_first_estimates_are_there_before_a_page(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Begun at the server's start, they are those that the first page shows."""
     record_lives(app.session, 3, running=1)
-    begun = app.estimates.start()
-    begun.result()
+    app.estimates.start().join()
     log = app.estimates.log()
-    assert app.estimates.arrivals(log) is begun.result()
+    # Nothing is computed from now on.
+    monkeypatch.setattr(cache, "durations", None)
+    monkeypatch.setattr(cache, "eta", None)
+    assert app.estimates.stage_times(log) is not None
+    assert app.estimates.arrivals(log) is not None
 
 
 def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:
@@ -136,3 +142,13 @@ def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:
     record_lives(app.session, 4)
     log = app.estimates.log()
     assert len(log.personas) == 4
+
+
+def test_another_data_folder_has_estimates_of_its_own(
+    app: Running, restart: Callable[..., Running], tmp_path: Path
+) -> None:
+    """What was computed for one account or folder is never shown for another."""
+    record_lives(app.session, 3)
+    assert len(app.estimates.log().personas) == 3
+    assert restart(data_dir=tmp_path / "other").estimates.log().personas.empty
+    assert len(restart().estimates.log().personas) == 3

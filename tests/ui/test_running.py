@@ -15,7 +15,7 @@ from avatarkit.errors import ConfigError
 from avatarkit.ui import cache, running
 from avatarkit.ui.running import Running
 from conftest import ManualClock
-from support.app_pages import submit_page, texts
+from support.app_pages import page, submit_page, texts
 
 pytestmark = pytest.mark.usefixtures("restart")
 
@@ -29,7 +29,7 @@ def test_everything_is_on_the_clock_that_is_given(app: Running, app_clock: Manua
 
 
 def test_a_sandbox_on_another_clock_is_not_used(
-    app: Running, restart: Callable[[], Running]
+    app: Running, restart: Callable[..., Running]
 ) -> None:
     """A sandbox that another process serves runs on a clock of its own, and is refused."""
     folder = app.session.settings.folder / "api"
@@ -78,3 +78,19 @@ def test_the_server_begins_with_the_estimates(monkeypatch: pytest.MonkeyPatch) -
             return running.get()
 
     assert begun == [asyncio.run(serve()).estimates]
+
+
+def failing_page() -> None:
+    from avatarkit.errors import StoreError
+    from avatarkit.ui import running
+
+    running.show_error(StoreError("The database is locked."))
+    running.show_error(OSError("/a/path/of/this/machine"))
+
+
+def test_an_error_of_a_page_is_a_sentence() -> None:
+    """An error of ours is shown as it is, another one only by its name."""
+    expected, unexpected = page(failing_page).error
+    assert expected.value == "The database is locked."
+    assert "This page failed (OSError)" in unexpected.value
+    assert "machine" not in unexpected.value

@@ -87,7 +87,7 @@ def test_an_unusable_video_has_to_be_confirmed(app: Running, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("path", ["~nosuchuser/a.mp4", "x" * 400, "a\0b.mp4"])
 def test_a_path_that_no_file_can_have_is_a_finding(
-    app: Running, restart: Callable[[], Running], path: str
+    app: Running, restart: Callable[..., Running], path: str
 ) -> None:
     """It is said beside the form, and nothing that was typed is lost."""
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=path)
@@ -120,7 +120,7 @@ def test_a_submission_that_waits_for_a_slot_is_in_the_log(
 
 
 def test_what_a_crash_interrupted_is_shown_after_the_restart(
-    app: Running, restart: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+    app: Running, restart: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A submission that never left can be sent again, one on its way is uncertain."""
     monkeypatch.setattr("avatarkit.tracking.submit.send", lambda *_, **__: 1 / 0)
@@ -159,7 +159,7 @@ def test_the_videos_of_a_create_that_was_found_are_deleted(app: Running, tmp_pat
     assert not path.exists()
 
 
-def test_what_was_typed_survives_a_reload(app: Running, restart: Callable[[], Running]) -> None:
+def test_what_was_typed_survives_a_reload(app: Running, restart: Callable[..., Running]) -> None:
     """A new tab, or the same after a reload or restart, shows the draft."""
     fill(submit_page(), creator_name="Ada", gender="f", keywords="a, b", labels="x")
     restart()
@@ -220,7 +220,7 @@ def test_a_name_whose_create_is_uncertain_has_to_be_confirmed(app: Running) -> N
 
 
 def test_a_refused_submission_goes_back_into_the_form(
-    app: Running, restart: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+    app: Running, restart: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a refusal everything that was typed can be put back, after a restart too."""
     test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b")
