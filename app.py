@@ -16,12 +16,12 @@ from avatarkit.ui import running
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """One session and one tracker thread per server, both ended cleanly."""
-    await anyio.to_thread.run_sync(running.open_or_explain)
+    """Open one session with its tracker thread and first estimates; close it at the end."""
+    await anyio.to_thread.run_sync(running.start)
     try:
         yield
     finally:
         await anyio.to_thread.run_sync(running.close)
 
 
-app = st.App("avatarkit/ui/main.py", lifespan=lifespan, on_script_error=running.explain)
+app = st.App("avatarkit/ui/main.py", lifespan=lifespan, on_script_error=running.show_error)

@@ -24,9 +24,9 @@ class Session:
     Made by ``open_session``. ``sandbox`` is the sandbox that answers, None on the live account.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.clock: Clock = SystemClock()
+        self.clock: Clock = clock or SystemClock()
         self.sandbox: Sandbox | Attached | None = None
         with ExitStack() as stack:
             try:
@@ -39,7 +39,7 @@ class Session:
             # First, as a database that does not open must not leave a sandbox behind.
             self.store = stack.enter_context(Store(settings.store_url))
             if settings.is_sandbox:
-                self.sandbox = _sandbox(settings)
+                self.sandbox = _sandbox(settings, clock)
                 stack.callback(self.sandbox.stop)
                 self.clock = self.sandbox.clock
                 keys = {
@@ -83,13 +83,16 @@ class Session:
         return f"Session(mode={self.mode!r}, base_url={self.client.base_url!r})"
 
 
-def open_session(settings: Settings | None = None, **values: Any) -> Session:
+def open_session(
+    settings: Settings | None = None, *, clock: Clock | None = None, **values: Any
+) -> Session:
     """Open a session of the live account if there are keys, of the sandbox if there are none.
 
     A sandbox that already serves the data folder is attached to, not started twice.
 
     Args:
         settings: ``Settings()`` by default.
+        clock: The clock of everything, the sandbox too, which is then always started here.
         **values: Single settings instead, such as ``data_dir=…``.
 
     Returns:
@@ -101,10 +104,12 @@ def open_session(settings: Settings | None = None, **values: Any) -> Session:
     """
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")
-    return Session(settings or Settings(**values))
+    return Session(settings or Settings(**values), clock)
 
 
-def _sandbox(settings: Settings) -> Sandbox | Attached:
+def _sandbox(settings: Settings, clock: Clock | None) -> Sandbox | Attached:
     from avatarkit.sandbox import Sandbox
 
+    if clock is not None:
+        return Sandbox(settings.folder / "api", clock=clock).start()
     return Sandbox.attach_or_start(settings.folder / "api", speed=settings.sandbox_speed)

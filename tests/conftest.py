@@ -1,10 +1,10 @@
-"""What every test stands on: no network, no keys, no real data folder, a clock that obeys."""
+"""What every test uses: no network, no keys, no real data folder, clocks that only tests move."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from support import chromium as browsers
 
 if TYPE_CHECKING:
     from avatarkit import Sandbox
+    from avatarkit.ui.running import Running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,7 +31,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 class ManualClock:
-    """A clock that moves only when it is told to, or when somebody sleeps on it.
+    """A clock that moves only by ``advance`` and by sleeping on it.
 
     ``now()`` and ``monotonic()`` advance together; ``slept`` lists the sleeps, in seconds.
     """
@@ -42,12 +43,12 @@ class ManualClock:
         self.slept: list[float] = []
 
     def now(self) -> datetime:
-        """The moment on this clock: aware, UTC."""
+        """Return the moment on this clock: aware, UTC."""
         with self._lock:
             return self._start + self._passed
 
     def monotonic(self) -> float:
-        """Seconds that have passed on this clock."""
+        """Return the seconds that have passed on this clock."""
         with self._lock:
             return self._passed.total_seconds()
 
@@ -60,11 +61,11 @@ class ManualClock:
             self._passed += timedelta(seconds=max(0.0, seconds))
 
     def wall_seconds_until(self, moment: datetime) -> float:
-        """Seconds until this clock shows ``moment``; 0 when it has passed."""
+        """Return the seconds until this clock shows ``moment``; 0 when it has passed."""
         return max(0.0, (moment - self.now()).total_seconds())
 
     def advance(self, by: timedelta) -> datetime:
-        """Jump ahead; the moment it shows then."""
+        """Jump ahead; return the moment it shows then."""
         if by < timedelta(0):
             raise ValueError("A clock cannot be set back; advance it by a positive time.")
         with self._lock:
@@ -72,15 +73,62 @@ class ManualClock:
             return self._start + self._passed
 
 
+class StandingClock(ManualClock):
+    """A ``ManualClock`` on which a thread that can be stopped sleeps until it is stopped."""
+
+    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
+        """Advance at once, or wait until ``stop`` is set."""
+        if stop is None:
+            super().sleep(seconds)
+        else:
+            stop.wait()
+
+
+MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
 @pytest.fixture
 def manual_clock() -> ManualClock:
-    """A ``ManualClock`` that shows Monday, 5 January 2026, 09:00 UTC."""
-    return ManualClock(datetime(2026, 1, 5, 9, tzinfo=UTC))
+    """Return a ``ManualClock`` that shows Monday, 5 January 2026, 09:00 UTC."""
+    return ManualClock(MONDAY)
+
+
+@pytest.fixture
+def app_clock() -> ManualClock:
+    """Return the clock of ``app``, which moves only by ``advance``."""
+    return StandingClock(MONDAY)
+
+
+@pytest.fixture
+def restart(
+    app_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Running]]:
+    """Yield a function that opens the app again on the same clock, its tracker stopped."""
+    from avatarkit.ui import cache, running
+
+    # A page waits until its estimates are computed, however slow the machine.
+    monkeypatch.setattr(cache, "FIRST_WAIT_S", 300.0)
+    monkeypatch.setattr(cache, "REFRESH_WAIT_S", 300.0)
+
+    def restart(**settings: object) -> Running:
+        running.close()
+        opened = running.get(clock=app_clock, **settings)
+        opened.session.tracker.stop()
+        return opened
+
+    yield restart
+    running.close()
+
+
+@pytest.fixture
+def app(restart: Callable[..., Running]) -> Running:
+    """Open the app on ``app_clock``, with a sandbox on the same clock."""
+    return restart()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No keys, no proxy, no ``.env`` or secrets file, and a data folder of the test's own."""
+    """Leave no keys, proxy, ``.env`` or secrets file, and give the test its own data folder."""
     for name in list(os.environ):
         is_ours = name.upper().startswith("AVATARKIT_") and name.upper() != browsers.OVERRIDE
         if is_ours or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
@@ -95,7 +143,7 @@ def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="session")
 def talking_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real MP4 of 16 seconds: a face whose mouth moves, and a sound like a voice."""
+    """Return a real MP4 of 16 seconds: a face whose mouth moves, and a sound like a voice."""
     from avatarkit.sandbox.footage import talking_head as make
 
     path = tmp_path_factory.mktemp("footage") / "talking_head.mp4"
@@ -105,7 +153,7 @@ def talking_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A running sandbox on a free port, with a folder of its own, at a day a second."""
+    """Yield a running sandbox on a free port, with a folder of its own, at a day a second."""
     from avatarkit.sandbox import Sandbox
 
     with Sandbox(speed=86_400) as running:
@@ -114,7 +162,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Path:
-    """The path of a Chromium that starts; without one the test fails with a sentence."""
+    """Return the path of a Chromium that starts; without one the test fails with a sentence."""
     try:
         return browsers.find()
     except browsers.NoChromium as error:

@@ -1,8 +1,9 @@
-"""What the pages estimate from the log: worked out once for all tabs, beside their reruns.
+"""The estimates of the pages: computed once for all tabs, in threads beside their reruns.
 
-A page reruns every few seconds in every tab, and an estimate may take longer than that. So each is
-kept while the log is the same, is worked out by a thread of its own, and is not worked out again
-before ten times as long has passed as it took; until then a page shows the one before.
+A page reruns every few seconds in every tab, and an estimate may take longer than that. Streamlit's
+``cache_resource(refresh_mode="background")`` does not fit: its ``ttl`` is fixed, while an estimate
+takes milliseconds or minutes; it computes again though the log is the same; a page waits for a
+value that nobody has asked for during two ttls; and an error of a refresh is only logged.
 """
 
 from __future__ import annotations
@@ -12,59 +13,116 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar, cast
-from weakref import WeakKeyDictionary
+from functools import wraps
+from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
 
-from avatarkit import flow
 from avatarkit.clock import Clock
-from avatarkit.estimates import backtest, durations, eta, outcomes
-from avatarkit.history import coverage, stages
-from avatarkit.session import Session
+from avatarkit.estimates import backtest, durations, eta, outcomes, waiting
+from avatarkit.history import coverage, flow, stages
 from avatarkit.store.store import Store
 
-FIRST_S = 1.0
-"""So long a page waits for an estimate that is not there yet, then shows the rest without it."""
+FIRST_WAIT_S = 1.0
+"""Wall seconds that a page waits for an estimate that is not there yet."""
 
-NEXT_S = 0.1
-"""So long it waits for a newer one before it shows the one before."""
+REFRESH_WAIT_S = 0.1
+"""Wall seconds that a page waits for a newer estimate before it shows the one before."""
 
 PAUSE = 10
-"""An estimate is worked out again after so many times what it took."""
+"""An estimate is computed again after this many times what it took: at most 10 % of the time."""
 
-_STATE = ["persona_id", "status", "created_at", "last_seen_at", "gone"]
+_KEY_COLUMNS = ["persona_id", "status", "created_at", "last_seen_at", "gone"]
 
 Value = TypeVar("Value")
 
 
+class BackgroundValue(Generic[Value]):
+    """A value that a thread computes again when its key has changed, at most 10 % of the time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._future: Future[tuple[Value, Hashable, float]] | None = None
+        self._value: Value | None = None
+        self._key: Hashable = None
+        self._started_s = self._due_s = 0.0
+
+    def get(
+        self, key: Hashable, compute: Callable[[], Value], *, patient: bool = False
+    ) -> Value | None:
+        """Return the value of ``key``, or the one before while that is computed or not due.
+
+        Args:
+            key: What the value depends on; the value is computed again when it is another one.
+            compute: Called in a thread, by one caller at a time.
+            patient: Wait as long as it takes, instead of ``FIRST_WAIT_S`` or ``REFRESH_WAIT_S``
+                wall seconds since the thread began.
+
+        Returns:
+            None when there is no value yet.
+
+        Raises:
+            Exception: Whatever ``compute`` raised, once; the next call computes again.
+        """
+        with self._lock:
+            self._collect()
+            now_s = self._clock.monotonic()
+            is_due = key != self._key and now_s >= self._due_s
+            if self._future is None and (self._value is None or is_due):
+                self._started_s = now_s
+                self._future = _workers.submit(self._run, key, compute)
+            future = self._future
+            timeout_s = FIRST_WAIT_S if self._value is None else REFRESH_WAIT_S
+            # A second call in the same rerun does not wait again.
+            left_s = max(0.0, self._started_s + timeout_s - now_s)
+        if future is not None:
+            wait([future], None if patient else left_s)
+            with self._lock:
+                self._collect()
+        return self._value
+
+    def _run(self, key: Hashable, compute: Callable[[], Value]) -> tuple[Value, Hashable, float]:
+        started_s = self._clock.monotonic()
+        value = compute()
+        return value, key, self._clock.monotonic() - started_s
+
+    def _collect(self) -> None:
+        if self._future is not None and self._future.done():
+            future, self._future = self._future, None
+            self._value, self._key, took_s = future.result()
+            self._due_s = self._clock.monotonic() + PAUSE * took_s
+
+
 @dataclass(frozen=True)
 class Log:
-    """The log of an account, with the visits and lives that follow from it.
-
-    ``now`` is the moment of reading, on the session's clock; ``state`` is another one whenever
-    the log is.
-    """
+    """The log of an account at one moment, with the visits and lives that follow from it."""
 
     personas: pd.DataFrame
+    """The frame of ``store.personas()``."""
     sightings: pd.DataFrame
+    """The frame of ``store.sightings()``."""
     visits: pd.DataFrame
+    """The frame of ``stages.visits``."""
     lives: pd.DataFrame
+    """The frame of ``stages.lives``."""
     now: datetime
-    state: Hashable
+    """When it was read, on the session's clock."""
+    key: Hashable
+    """Another one whenever the log has changed."""
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """The frame of ``durations.summarize``, and the hours after which a persona is late."""
+    """The percentiles of each stage, and the hours after which a persona is late in it."""
 
     summary: pd.DataFrame
     late_after: pd.Series[float]
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The frames of ``outcomes`` and those of ``flow`` that come of lives."""
+class Outcomes:
+    """How lives end, and how long they take by period of submission."""
 
     incidence: pd.DataFrame
     chances: pd.DataFrame
@@ -72,162 +130,100 @@ class Ends:
     percentiles: pd.DataFrame
 
 
-class Kept(Generic[Value]):
-    """One estimate: its last value, the state that it is of, and when it may be renewed."""
+def _in_background(
+    compute: Callable[[Estimates, Log], Value],
+) -> Callable[[Estimates, Log], Value | None]:
+    """Compute in a thread, once for each state of the log; return None until there is a value."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._working: Future[tuple[Value, float]] | None = None
-        self._coming: Hashable = None
-        self._begun_at = 0.0
-        self._value: Value | None = None
-        self._state: Hashable = None
-        self._again_at = 0.0
+    @wraps(compute)
+    def get(estimates: Estimates, log: Log) -> Value | None:
+        value = estimates._value(compute.__name__)
+        return value.get(log.key, lambda: compute(estimates, log))
 
-    def get(
-        self,
-        state: Hashable,
-        work: Callable[[], Value],
-        *,
-        first_s: float | None = FIRST_S,
-        next_s: float | None = NEXT_S,
-    ) -> Value | None:
-        """The value of ``state``, or the one before while it is too early for another.
-
-        A value that is being worked out is waited for: the first for ``first_s`` wall seconds, a
-        newer one for ``next_s``, None for as long as it takes. None when there is no value by
-        then. What ``work`` raised is raised here.
-        """
-        with self._lock:
-            self._take()
-            is_old = state != self._state and self._clock.monotonic() >= self._again_at
-            if (self._value is None or is_old) and self._working is None:
-                self._coming, self._begun_at = state, self._clock.monotonic()
-                self._working = _workers.submit(self._timed, work)
-            working, patience = self._working, first_s if self._value is None else next_s
-        if working is not None:
-            # Who asks again in the same rerun does not wait again.
-            waited = self._clock.monotonic() - self._begun_at
-            wait([working], None if patience is None else max(0.0, patience - waited))
-            with self._lock:
-                self._take()
-        return self._value
-
-    def _timed(self, work: Callable[[], Value]) -> tuple[Value, float]:
-        begun = self._clock.monotonic()
-        return work(), self._clock.monotonic() - begun
-
-    def _take(self) -> None:
-        if self._working is not None and self._working.done():
-            working, self._working = self._working, None
-            self._value, took_s = working.result()
-            self._state = self._coming
-            self._again_at = self._clock.monotonic() + PAUSE * took_s
+    return get
 
 
 class Estimates:
-    """All that is estimated for the pages of one session; made by ``of``.
-
-    What is not there yet is None: the first time takes longer the more there is.
-    """
+    """What the pages of one session estimate; every method returns None until it is computed."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._log: Kept[Log] = Kept(clock)
-        self._times: Kept[StageTimes] = Kept(clock)
-        self._sure: Kept[pd.DataFrame] = Kept(clock)
-        self._curves: Kept[pd.DataFrame] = Kept(clock)
-        self._arrivals: Kept[pd.DataFrame] = Kept(clock)
-        self._ends: Kept[Ends] = Kept(clock)
-        self._certain: Kept[str] = Kept(clock)
-        self._kept_word: Kept[str] = Kept(clock)
+        self._values: dict[str, BackgroundValue[Any]] = {}
+
+    def start(self) -> threading.Thread:
+        """Begin to compute the first estimates, so that the first page may find them."""
+        # A thread of its own: it waits for the workers.
+        thread = threading.Thread(target=lambda: self.arrivals(self.log()), daemon=True)
+        thread.start()
+        return thread
 
     def log(self) -> Log:
-        """The log as it was a moment ago."""
+        """Return the log as it was a moment ago; waits for it."""
         personas = self._store.personas()
-        state = int(pd.util.hash_pandas_object(personas[_STATE], index=False).sum())
+        key = int(pd.util.hash_pandas_object(personas[_KEY_COLUMNS], index=False).sum())
 
         def read() -> Log:
             now, sightings = self._clock.now(), self._store.sightings()
             visits = stages.visits(sightings, now=now, personas=personas)
             lives = stages.lives(sightings, now=now, personas=personas)
-            return Log(personas, sightings, visits, lives, now, state)
+            return Log(personas, sightings, visits, lives, now, key)
 
-        return cast(Log, self._log.get(state, read, first_s=None, next_s=None))
+        return cast(Log, self._value("log").get(key, read, patient=True))
 
-    def stage_times(self, log: Log) -> StageTimes | None:
-        """How long each stage takes."""
+    @_in_background
+    def stage_times(self, log: Log) -> StageTimes:
+        """Return how long each stage takes."""
+        return StageTimes(durations.summarize(log.visits), durations.late_after(log.visits))
 
-        def work() -> StageTimes:
-            return StageTimes(durations.summarize(log.visits), durations.late_after(log.visits))
+    @_in_background
+    def median_intervals(self, log: Log) -> pd.DataFrame:
+        """Return the summary with the confidence intervals of the medians."""
+        return durations.summarize(log.visits, interval=True)
 
-        return self._times.get(log.state, work)
-
-    def sure(self, log: Log) -> pd.DataFrame | None:
-        """The summary with the intervals of the medians."""
-        return self._sure.get(log.state, lambda: durations.summarize(log.visits, interval=True))
-
-    def curves(self, log: Log) -> pd.DataFrame | None:
-        """The fitted and the nonparametric curve of each stage."""
-        return self._curves.get(log.state, lambda: durations.survival(log.visits))
+    @_in_background
+    def survival(self, log: Log) -> pd.DataFrame:
+        """Return the fitted and the nonparametric curve of each stage."""
+        return durations.survival(log.visits)
 
     def arrivals(self, log: Log) -> pd.DataFrame | None:
-        """When each running persona will be ready; nobody is late before stage times are known."""
+        """Return when each running persona will be ready; none is late without stage times."""
         times, now = self.stage_times(log), self._clock.now()
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
-        minute = now.replace(second=0, microsecond=0)
+        key = (log.key, now.replace(second=0, microsecond=0), times is None)
 
-        def work() -> pd.DataFrame:
+        def compute() -> pd.DataFrame:
             return eta.arrivals(
                 log.sightings, now=now, personas=log.personas, late_after=late_after
             )
 
-        return self._arrivals.get((log.state, minute, times is None), work)
+        return self._value("arrivals").get(key, compute)
 
-    def ends(self, log: Log) -> Ends | None:
-        """How lives end, and how long they take by submission."""
+    @_in_background
+    def outcomes(self, log: Log) -> Outcomes:
+        """Return how lives end, and how long they take."""
+        incidence, chances = outcomes.incidence(log.lives), outcomes.chances(log.lives)
+        totals = waiting.waiting(log.lives)
+        return Outcomes(incidence, chances, totals, waiting.waiting_percentiles(totals))
 
-        def work() -> Ends:
-            totals = flow.waiting(log.lives)
-            return Ends(
-                outcomes.incidence(log.lives),
-                outcomes.chances(log.lives),
-                totals,
-                flow.waiting_percentiles(totals),
-            )
+    @_in_background
+    def in_flight(self, log: Log) -> pd.DataFrame:
+        """Return how many personas stood in each status at the end of each day."""
+        return flow.cumulative(log.sightings, now=log.now, personas=log.personas)
 
-        return self._ends.get(log.state, work)
+    @_in_background
+    def coverage(self, log: Log) -> str:
+        """Return for which share of the lives the stage is certain, in a sentence."""
+        certainty = coverage.certainty(log.visits, now=log.now, personas=log.personas)
+        return coverage.sentence(certainty)
 
-    def certain(self, log: Log) -> str | None:
-        """Of how much of the lives the log is certain, in a sentence."""
+    @_in_background
+    def calibration(self, log: Log) -> str:
+        """Return how many past arrivals fell in their prediction interval, in a sentence."""
+        replay = backtest.replay(log.sightings, now=log.now, personas=log.personas)
+        return backtest.sentence(replay)
 
-        def work() -> str:
-            return coverage.sentence(
-                coverage.certainty(log.visits, now=log.now, personas=log.personas)
-            )
-
-        return self._certain.get(log.state, work)
-
-    def kept_word(self, log: Log) -> str | None:
-        """How many past arrivals fell in their range, in a sentence."""
-
-        def work() -> str:
-            return backtest.sentence(
-                backtest.replay(log.sightings, now=log.now, personas=log.personas)
-            )
-
-        return self._kept_word.get(log.state, work)
+    def _value(self, name: str) -> BackgroundValue[Any]:
+        return self._values.setdefault(name, BackgroundValue(self._clock))
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")
-_lock = threading.Lock()
-_of: WeakKeyDictionary[Session, Estimates] = WeakKeyDictionary()
-
-
-def of(session: Session) -> Estimates:
-    """The estimates of this session, the same ones for every tab."""
-    with _lock:
-        if session not in _of:
-            _of[session] = Estimates(session.store, session.clock)
-        return _of[session]

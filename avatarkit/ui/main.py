@@ -11,30 +11,22 @@ from avatarkit.ui.pages import settings, stage_times, submit, tracker
 
 
 def main() -> None:
-    """One rerun."""
+    """Run one rerun of the app."""
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
-    pages = {
-        "submit": st.Page(
-            submit.show,
-            title="Submit",
-            icon=":material/upload:",
-            default=True,
+    tracker_page = st.Page(
+        tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
+    )
+    pages = [
+        st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
+        tracker_page,
+        st.Page(
+            stage_times.show, title="Stage times", icon=":material/timer:", url_path="stage-times"
         ),
-        "tracker": st.Page(
-            tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
-        ),
-        "stage_times": st.Page(
-            stage_times.show,
-            title="Stage times",
-            icon=":material/timer:",
-            url_path="stage-times",
-        ),
-        "settings": st.Page(
-            settings.show, title="Settings", icon=":material/tune:", url_path="settings"
-        ),
-    }
-    st.session_state["main_pages"] = pages
-    page = st.navigation(list(pages.values()), position="top")
+        st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
+    ]
+    # For the Submit page, which links to it.
+    st.session_state["tracker_page"] = tracker_page
+    page = st.navigation(pages, position="top")
     try:
         session = running.get().session
     except AvatarkitError as error:
@@ -42,18 +34,19 @@ def main() -> None:
         st.error(plain(error), icon=":material/error:")
         st.caption("Correct it and reload this page; nothing that was submitted is lost.")
         return
+    is_sandbox = session.sandbox is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(page.title, anchor=False, width="content")
-        if session.sandbox is not None:
+        if is_sandbox:
             st.badge("Sandbox", icon=":material/science:", color="orange")
         else:
             st.badge("Live account", icon=":material/cloud:", color="green")
-    if session.sandbox is not None:
-        st.caption(_pace(session.sandbox_speed))
+    if is_sandbox:
+        st.caption(_about_sandbox(session.sandbox_speed))
     page.run()
 
 
-def _pace(speed: float) -> str:
+def _about_sandbox(speed: float) -> str:
     shortest, longest = 2 * 86_400 / speed, 5 * 86_400 / speed
     return (
         "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock runs "

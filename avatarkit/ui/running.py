@@ -1,14 +1,17 @@
-"""What all tabs of one server share: the session, its tracker thread, and the outbox."""
+"""What all tabs of one server share: the session, its tracker thread, outbox and estimates."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from dataclasses import dataclass
+from typing import Any
 
+from avatarkit.clock import Clock
 from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session, open_session
 from avatarkit.text import plain
+from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
 
 logger = logging.getLogger("avatarkit")
@@ -16,46 +19,56 @@ logger = logging.getLogger("avatarkit")
 
 @dataclass(frozen=True)
 class Running:
-    """The open session, and what is being sent."""
+    """An open session with its outbox and its estimates."""
 
     session: Session
     outbox: Outbox
+    estimates: Estimates
 
 
 _lock = threading.Lock()
 _running: Running | None = None
 
 
-def get() -> Running:
-    """What runs, opened at the first call. Raises ``AvatarkitError``, one sentence, if it cannot.
+def get(*, clock: Clock | None = None, **settings: Any) -> Running:
+    """Return what runs; open it and start its tracker at the first call.
 
-    A failed opening is tried again by the next call, so that a mended setting needs no restart.
-    So is one whose sandbox another process has ended.
+    A failed opening is tried again by the next call, so that a corrected setting needs no restart.
+    A session whose sandbox was served by another process, which has ended, is opened again.
+
+    Args:
+        clock: The clock of a session that this call opens, for tests; see ``open_session``.
+        **settings: Settings of a session that this call opens.
+
+    Raises:
+        AvatarkitError: The session cannot be opened.
     """
     global _running
     with _lock:
         if _running is not None and not _running.session.is_served:
-            # The sandbox was another process's, which has ended: this one serves it from now on.
             _running.session.close()
             _running = None
         if _running is None:
-            session = open_session()
+            session = open_session(clock=clock, **settings)
             session.tracker.start()
-            _running = Running(session, Outbox(session.tracker, session.settings.folder))
+            outbox = Outbox(session.tracker, session.settings.folder)
+            _running = Running(session, outbox, Estimates(session.store, session.clock))
         return _running
 
 
-def open_or_explain() -> None:
-    """Open at the server's start; what goes wrong is said in the terminal and on every page."""
+def start() -> None:
+    """Open at the server's start; an error is logged, and shown on every page."""
     try:
-        session = get().session
-        logger.info("Tracking the %s account.", session.mode)
+        running = get()
     except AvatarkitError as error:
         logger.error("%s", error)
+    else:
+        logger.info("Tracking the %s account.", running.session.mode)
+        running.estimates.start()
 
 
 def close() -> None:
-    """Stop the tracker and the sandbox; does nothing when nothing runs."""
+    """Stop the tracker and the sandbox, if something runs."""
     global _running
     with _lock:
         if _running is not None:
@@ -63,17 +76,16 @@ def close() -> None:
             _running = None
 
 
-def explain(error: Exception) -> bool:
-    """One sentence on the page instead of a traceback, which goes to the server's log."""
+def show_error(error: Exception) -> bool:
+    """Show one sentence on the page; a traceback of an unexpected error goes to the log."""
     import streamlit as st
 
-    if isinstance(error, AvatarkitError):
-        st.error(plain(error), icon=":material/error:")
-    else:
+    text = plain(error)
+    if not isinstance(error, AvatarkitError):
         logger.error("A page failed.", exc_info=error)
-        st.error(
+        text = (
             f"This page failed ({type(error).__name__}); nothing is lost. Reload it, and look "
-            "into the terminal of the app if it fails again.",
-            icon=":material/error:",
+            "into the terminal of the app if it fails again."
         )
+    st.error(text, icon=":material/error:")
     return True

@@ -1,4 +1,4 @@
-"""What the look at a video found, on a page."""
+"""The findings of a video's checks, on a page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from avatarkit.preflight import Kind, Report, check
 from avatarkit.text import plain
 from avatarkit.ui import draft
 
-ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": ":material/check:"}
-
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
-def _checked(path: str, kind: Kind, *_version: float) -> Report:
-    # Path, time and size stand for the content: a file that was replaced is looked at again.
+def _check(path: str, kind: Kind, *_version: float) -> Report:
+    # Path, time and size stand for the content: a file that was replaced is checked again.
     report = check(path, kind=kind)
     _ = report.contact_sheet  # drawn when first asked for; then it is in the cache as well
     return report
@@ -25,30 +23,30 @@ def _checked(path: str, kind: Kind, *_version: float) -> Report:
 def _report(path: Path, field: str) -> Report:
     kind: Kind = "consent" if field == "consent_video" else "lipsync"
     try:
-        found = path.stat()
+        stat = path.stat()
     except (OSError, ValueError):
         return check(path, kind=kind)
-    return _checked(str(path), kind, found.st_mtime, found.st_size)
+    return _check(str(path), kind, stat.st_mtime, stat.st_size)
 
 
 def show(path: Path, field: str) -> None:
-    """The findings that matter, the picture, and the rest folded away."""
+    """Show the findings that matter; the others and the contact sheet are folded away."""
     report = _report(path, field)
     for finding in report.fatal:
-        st.error(plain(finding.message), icon=ICONS["fatal"])
+        st.error(plain(finding.message), icon=":material/error:")
     for finding in report.warnings:
-        st.warning(plain(finding.message), icon=ICONS["warning"])
-    fine = [finding for finding in report.findings if finding.severity == "fine"]
+        st.warning(plain(finding.message), icon=":material/warning:")
+    fine = [finding.message for finding in report.findings if finding.severity == "fine"]
     if fine:
-        with st.expander(f"{len(fine)} checks are fine", icon=ICONS["fine"]):
-            st.caption(plain(" ".join(finding.message for finding in fine)))
+        with st.expander(f"{len(fine)} checks are fine", icon=":material/check:"):
+            st.caption(plain(" ".join(fine)))
             if report.contact_sheet is not None:
                 st.image(report.contact_sheet)
 
 
-def is_fatal(given: str, field: str) -> bool:
-    """True when the video at this path has a fatal finding; a URL or nothing has none."""
-    given = given.strip()
-    if not given or is_url(given):
+def is_fatal(value: str, field: str) -> bool:
+    """Return whether the video at this path has a fatal finding; a URL or nothing has none."""
+    value = value.strip()
+    if not value or is_url(value):
         return False
-    return bool(_report(draft.typed_path(given), field).fatal)
+    return bool(_report(draft.typed_path(value), field).fatal)

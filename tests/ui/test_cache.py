@@ -1,105 +1,154 @@
-"""Estimates for the pages: worked out once, beside the reruns, and not all the time."""
+"""Values computed beside the pages: once for all tabs, and at most 10 % of the time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from avatarkit.ui.cache import PAUSE, Kept
+from avatarkit.ui import cache
+from avatarkit.ui.cache import FIRST_WAIT_S, PAUSE, REFRESH_WAIT_S, BackgroundValue
+from avatarkit.ui.running import Running
 from conftest import ManualClock
+from support.app_pages import record_lives
 
 
-class Work:
-    """Counts how often it was done; ``gate`` holds it up, ``takes_s`` is what it takes."""
+class Computation:
+    """Counts its calls; ``gate`` holds it up, and it takes ``takes_s`` of the clock."""
 
     def __init__(self, clock: ManualClock, *, takes_s: float = 2.0) -> None:
         self.clock, self.takes_s = clock, takes_s
         self.gate = threading.Event()
         self.gate.set()
-        self.done = 0
+        self.calls = 0
 
     def __call__(self) -> int:
-        assert self.gate.wait(30)
+        assert self.gate.wait(300)
         self.clock.sleep(self.takes_s)
-        self.done += 1
-        return self.done
+        self.calls += 1
+        return self.calls
 
 
-def get(kept: Kept[int], state: str, work: Callable[[], int]) -> int | None:
-    return kept.get(state, work, first_s=None, next_s=None)
+def get(value: BackgroundValue[int], key: str, compute: Callable[[], int]) -> int | None:
+    return value.get(key, compute, patient=True)
 
 
-def test_the_same_log_is_worked_out_once(manual_clock: ManualClock) -> None:
-    """As long as the state is the same the value is, however long that is."""
-    kept, work = Kept[int](manual_clock), Work(manual_clock)
-    assert [get(kept, "a", work) for _ in range(3)] == [1, 1, 1]
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the wall seconds that pages would have waited, instead of waiting."""
+    waits: list[float] = []
+    wait = cache.wait
+
+    def record(futures: Any, timeout: float | None) -> None:
+        if timeout is None:
+            wait(futures)
+        else:
+            waits.append(timeout)
+
+    monkeypatch.setattr(cache, "wait", record)
+    return waits
+
+
+def test_the_same_log_is_computed_once(manual_clock: ManualClock) -> None:
+    """As long as the key is the same the value is, however long that is."""
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock)
+    assert [get(value, "a", compute) for _ in range(3)] == [1, 1, 1]
     manual_clock.sleep(1_000_000)
-    assert get(kept, "a", work) == 1
+    assert get(value, "a", compute) == 1
 
 
-def test_another_state_waits_until_ten_times_as_long_has_passed(manual_clock: ManualClock) -> None:
+def test_another_key_waits_until_ten_times_as_long_has_passed(manual_clock: ManualClock) -> None:
     """An estimate takes at most about a tenth of the machine's time."""
-    kept, work = Kept[int](manual_clock), Work(manual_clock, takes_s=2.0)
-    assert get(kept, "a", work) == 1
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=2.0)
+    assert get(value, "a", compute) == 1
     manual_clock.sleep(2.0 * PAUSE - 0.1)
-    assert get(kept, "b", work) == 1
+    assert get(value, "b", compute) == 1
     manual_clock.sleep(0.2)
-    assert get(kept, "b", work) == 2
-    assert get(kept, "b", work) == 2
+    assert get(value, "b", compute) == 2
+    assert get(value, "b", compute) == 2
 
 
-def test_a_page_does_not_wait_for_long(manual_clock: ManualClock) -> None:
+def test_a_page_does_not_wait_for_long(manual_clock: ManualClock, waits: list[float]) -> None:
     """Without a value in time there is none; while a newer one is made there is the one before."""
-    kept, work = Kept[int](manual_clock), Work(manual_clock, takes_s=0.0)
-    work.gate.clear()
-    assert kept.get("a", work, first_s=0.01) is None
-    assert kept.get("a", work, first_s=0.01) is None
-    work.gate.set()
-    assert get(kept, "a", work) == 1
-    work.gate.clear()
-    manual_clock.sleep(1)
-    assert kept.get("b", work, next_s=0.01) == 1
-    work.gate.set()
-    assert get(kept, "b", work) == 2
-    assert work.done == 2
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=0.0)
+    compute.gate.clear()
+    assert value.get("a", compute) is None
+    compute.gate.set()
+    assert get(value, "a", compute) == 1
+    compute.gate.clear()
+    assert value.get("b", compute) == 1
+    compute.gate.set()
+    assert get(value, "b", compute) == 2
+    assert waits == [FIRST_WAIT_S, REFRESH_WAIT_S]
 
 
-def test_who_asks_again_in_the_same_rerun_does_not_wait_again(manual_clock: ManualClock) -> None:
-    """The wait is from the beginning of the work, so that waits do not add up."""
-    kept, work = Kept[int](manual_clock), Work(manual_clock)
-    work.gate.clear()
-    assert kept.get("a", work, first_s=0.0) is None
-    manual_clock.sleep(60)
-    # Would take a minute of the wall if it were waited for anew.
-    assert kept.get("a", work, first_s=60.0) is None
-    work.gate.set()
-    assert get(kept, "a", work) == 1
+def test_a_second_call_does_not_wait_again(manual_clock: ManualClock, waits: list[float]) -> None:
+    """The wait is counted from the beginning of the computation, so that waits do not add up."""
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock)
+    compute.gate.clear()
+    for _ in range(3):
+        assert value.get("a", compute) is None
+        manual_clock.sleep(0.75)
+    compute.gate.set()
+    assert get(value, "a", compute) == 1
+    assert waits == pytest.approx([1.0, 0.25, 0.0])
 
 
-def test_two_tabs_share_one_piece_of_work(manual_clock: ManualClock) -> None:
-    """Who asks while it is worked out waits for the same value."""
-    kept, work = Kept[int](manual_clock), Work(manual_clock, takes_s=0.0)
-    work.gate.clear()
-    found: list[int | None] = []
-    tabs = [threading.Thread(target=lambda: found.append(get(kept, "a", work))) for _ in range(4)]
-    for tab in tabs:
-        tab.start()
-    work.gate.set()
-    for tab in tabs:
-        tab.join(30)
-    assert found == [1, 1, 1, 1]
-    assert work.done == 1
+def test_two_tabs_share_one_computation(manual_clock: ManualClock) -> None:
+    """A tab that asks while the value is computed waits for the same one."""
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=0.0)
+    compute.gate.clear()
+    with ThreadPoolExecutor(4) as tabs:
+        found = [tabs.submit(get, value, "a", compute) for _ in range(4)]
+        compute.gate.set()
+    assert [tab.result() for tab in found] == [1, 1, 1, 1]
+    assert compute.calls == 1
 
 
-def test_what_the_work_raised_is_raised_and_tried_again(manual_clock: ManualClock) -> None:
-    """An error reaches the page; the next rerun tries anew."""
-    kept = Kept[int](manual_clock)
+def test_an_error_is_raised_and_the_value_computed_again(manual_clock: ManualClock) -> None:
+    """An error reaches the page; the next rerun computes again."""
+    value = BackgroundValue[int](manual_clock)
 
     def fail() -> int:
         raise OSError("The disk is full.")
 
     with pytest.raises(OSError, match="disk is full"):
-        get(kept, "a", fail)
-    assert get(kept, "a", Work(manual_clock)) == 1
+        get(value, "a", fail)
+    assert get(value, "a", Computation(manual_clock)) == 1
+
+
+def test_the_first_estimates_are_there_before_a_page(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun at the server's start, they are those that the first page shows."""
+    record_lives(app.session, 3, running=1)
+    app.estimates.start().join()
+    log = app.estimates.log()
+    # Nothing is computed from now on.
+    monkeypatch.setattr(cache, "durations", None)
+    monkeypatch.setattr(cache, "eta", None)
+    assert app.estimates.stage_times(log) is not None
+    assert app.estimates.arrivals(log) is not None
+
+
+def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:
+    """While nothing is computed for long, a page shows the log as it is."""
+    record_lives(app.session, 3)
+    assert len(app.estimates.log().personas) == 3
+    record_lives(app.session, 4)
+    log = app.estimates.log()
+    assert len(log.personas) == 4
+
+
+def test_another_data_folder_has_estimates_of_its_own(
+    app: Running, restart: Callable[..., Running], tmp_path: Path
+) -> None:
+    """What was computed for one account or folder is never shown for another."""
+    record_lives(app.session, 3)
+    assert len(app.estimates.log().personas) == 3
+    assert restart(data_dir=tmp_path / "other").estimates.log().personas.empty
+    assert len(restart().estimates.log().personas) == 3

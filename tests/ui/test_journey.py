@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -20,15 +20,29 @@ pytestmark = pytest.mark.journey
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests" / "screenshots"
-PATIENCE_MS = 30_000
-LIFE_MS = 90_000
+# For a page that hangs: nothing is expected within a time.
+PATIENCE_MS = 120_000
+LIFE_MS = 300_000
+# Everything is there, and nothing has moved for 20 frames.
+SETTLED = """() => new Promise(settled => {
+    let before = "", frames = 0
+    const frame = () => {
+        const main = document.querySelector("[data-testid=stMain]")
+        const now = [main.scrollWidth, main.scrollHeight, main.querySelectorAll("*").length].join()
+        const isLoading = main.querySelector("[data-testid=stSkeleton]") !== null
+        frames = now === before && !isLoading ? frames + 1 : 0
+        before = now
+        frames < 20 ? requestAnimationFrame(frame) : settled()
+    }
+    frame()
+})"""
 PHONE = {"width": 390, "height": 1500}
 DESKTOP = {"width": 1280, "height": 1300}
 
 
 @pytest.fixture
 def app_url(tmp_path: Path) -> Iterator[str]:
-    """The app as the README starts it, on a sandbox in which a life takes 9 to 22 seconds."""
+    """Serve the app as the README starts it, on a sandbox where a life takes 9 to 22 seconds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -40,26 +54,30 @@ def app_url(tmp_path: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
-            try:
-                if httpx.get(f"{url}/_stcore/health").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                pass
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.25)
+        while not is_healthy(url):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.25)
+                pytest.fail(log.read_text())
         yield url
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) is not None
-    said = log.read_text()
-    assert "Traceback" not in said, said
+    logged = log.read_text()
+    assert "Traceback" not in logged, logged
     assert not list((tmp_path / "data").rglob("sandbox.json")), "the sandbox was not stopped"
+
+
+def is_healthy(url: str) -> bool:
+    """Return whether the app answers."""
+    try:
+        return httpx.get(f"{url}/_stcore/health").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture
 def page(chromium: Path) -> Iterator[Page]:
-    """A page of a headless Chromium, as wide as a desktop."""
+    """Open a page of a headless Chromium, as wide as a desktop."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(chromium),
@@ -72,16 +90,25 @@ def page(chromium: Path) -> Iterator[Page]:
 
 
 def picture(page: Page, name: str) -> None:
-    """A screenshot at desktop and at phone width."""
+    """Take a screenshot at desktop and at phone width, once the page has settled."""
     SCREENSHOTS.mkdir(exist_ok=True)
     for suffix, size in (("phone", PHONE), ("desktop", DESKTOP)):
         page.set_viewport_size(size)  # type: ignore[arg-type]
-        page.wait_for_timeout(1_000)
+        page.evaluate(SETTLED)
         page.screenshot(path=SCREENSHOTS / f"{name}-{suffix}.png", full_page=True)
 
 
+def until(page: Page, is_true: Callable[[], bool]) -> None:
+    """Wait for something outside the browser."""
+    for _ in range(PATIENCE_MS // 50):
+        if is_true():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("It did not come about.")
+
+
 def badge(page: Page, text: str) -> Locator:
-    """The badge of that text; its icon is text as well."""
+    """Return the badge of that text; its icon is text as well."""
     return page.locator(".stMarkdownBadge", has_text=text).first
 
 
@@ -102,7 +129,8 @@ def test_from_a_video_to_a_csv(
     page.get_by_role("textbox", name="Creator name").fill("Ada Lovelace")
     page.get_by_role("textbox", name="Creator name").press("Enter")
     page.get_by_role("radio", name="Female").click()
-    page.wait_for_timeout(1_500)
+    draft = tmp_path / "data" / "sandbox" / "draft.json"
+    until(page, lambda: draft.exists() and '"gender": "f"' in draft.read_text())
     page.reload()
     expect(page.get_by_role("textbox", name="Creator name")).to_have_value("Ada Lovelace")
 

@@ -24,23 +24,22 @@ Live data goes to a database of its own; what the sandbox knows stays with the s
 
 
 def show() -> None:
-    """The page."""
-    _live()
-    session = running.get().session
-    if session.sandbox is not None:
+    """Show the page."""
+    _connections()
+    if running.get().session.sandbox is not None:
         with st.expander("Use the live account", icon=":material/cloud:"):
             st.markdown(HOW_TO_GO_LIVE)
 
 
 def masked(api_id: str) -> str:
-    """Enough of an id to recognise it, not enough to use it."""
+    """Return enough of an id to recognise it, not enough to use it."""
     return f"{api_id[:4]}…{api_id[-2:]}" if len(api_id) > 8 else "…"
 
 
 @st.fragment(run_every=2)
-def _live() -> None:
+def _connections() -> None:
     session = running.get().session
-    tracker, settings = session.tracker, session.settings
+    tracker = session.tracker
     now = session.clock.now()
     pass_at = tracker.last_pass_at
     rows = {
@@ -48,7 +47,7 @@ def _live() -> None:
         "Base URL": session.client.base_url,
         "API id": masked(session.client.api_id),
         "Database": session.store.url,
-        "Data folder": str(settings.folder),
+        "Data folder": str(session.settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
         "Last pass": f"{in_words((now - pass_at) / HOUR)} ago" if pass_at else "none yet",

@@ -1,41 +1,22 @@
-"""The Stage times page: how long stages take, how avatars end, how much is on its way."""
+"""The Stage times page: how long stages take, how avatars end, how many are in flight."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from avatarkit import flow
 from avatarkit.history import stages
-from avatarkit.reports import charts, export, tables
-from avatarkit.session import Session
+from avatarkit.reports import charts, tables
 from avatarkit.text import stage_name
-from avatarkit.ui import cache, running
-from avatarkit.ui.cache import Estimates, Log
+from avatarkit.ui import running
+from avatarkit.ui.cache import Estimates, Log, Outcomes, StageTimes
+from avatarkit.ui.elements import csv_download, when_ready
 
 REFRESH_S = 5
 STAGES, ENDS, FLOW, WAITING = "Stages", "Ends", "In flight", "Waiting times"
-SOON = "Still working it out …"
-
-
-def show() -> None:
-    """The page."""
-    session = running.get().session
-    _live()
-    with st.container(horizontal=True):
-        st.download_button(
-            "Download stage times (CSV)",
-            lambda: export.to_csv(_visits(session)),
-            file_name="avatarkit-stage-times.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            key="stage_times_csv",
-        )
-    with st.expander("How to read this"):
-        st.markdown(HOW_TO_READ)
-
-
 HOW_TO_READ = """
 - The API tells a status only when it is asked. A change lies somewhere between two looks, so each
   stage time is known **to a range**, not to a number.
@@ -51,89 +32,85 @@ HOW_TO_READ = """
 - The vendor's own words: "up to 2 to 5 days"; a newer page says 1 to 2 days, and reviews within
   24 hours.
 """
+COLUMNS = {
+    "stage": st.column_config.TextColumn("Stage", pinned=True),
+    "p10": st.column_config.TextColumn("p10", help="One in ten takes no longer."),
+    "p25": st.column_config.TextColumn("p25", help="A quarter takes no longer."),
+    "p50": st.column_config.TextColumn("p50", help="Half take no longer: the median."),
+    "p75": st.column_config.TextColumn("p75", help="Three quarters take no longer."),
+    "p90": st.column_config.TextColumn("p90", help="Nine in ten take no longer."),
+    "p50_interval": st.column_config.TextColumn(
+        "p50, 95 % sure",
+        help="The median lies in here, as far as chance goes: 95 of 100 such ranges do.",
+    ),
+    "n": st.column_config.NumberColumn("n", help="Visits of this stage that count.", width=60),
+    "finished": st.column_config.NumberColumn("Finished", width=80),
+    "running": st.column_config.NumberColumn("Running", width=80),
+    "never_seen": st.column_config.NumberColumn(
+        "Never seen", help="Passed between looks.", width=90
+    ),
+    "note": st.column_config.TextColumn("Note", width="large"),
+}
 
 
-def _visits(session: Session) -> pd.DataFrame:
-    store = session.store
-    return stages.visits(store.sightings(), now=session.clock.now(), personas=store.personas())
+def show() -> None:
+    """Show the page."""
+    _tabs()
+    csv_download(
+        "Download stage times (CSV)",
+        _visits,
+        file_name="avatarkit-stage-times.csv",
+        key="stage_times_csv",
+    )
+    with st.expander("How to read this"):
+        st.markdown(HOW_TO_READ)
+
+
+def _visits() -> pd.DataFrame:
+    session = running.get().session
+    personas = session.store.personas()
+    return stages.visits(session.store.sightings(), now=session.clock.now(), personas=personas)
 
 
 @st.fragment(run_every=REFRESH_S)
-def _live() -> None:
-    known = cache.of(running.get().session)
-    log = known.log()
+def _tabs() -> None:
+    estimates = running.get().estimates
+    log = estimates.log()
     if log.personas.empty:
         st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
         return
-    by_stage, ends, in_flight, waiting = st.tabs(
-        [STAGES, ENDS, FLOW, WAITING], key="stage_times_question", on_change="rerun"
-    )
-    # Only what is looked at is worked out and sent.
-    if by_stage.open:
-        with by_stage:
-            _by_stage(known, log)
-    if ends.open:
-        with ends:
-            _ends(known, log)
-    if in_flight.open:
-        with in_flight:
-            _in_flight(log)
-    if waiting.open:
-        with waiting:
-            _waiting(known, log)
+    contents: dict[str, Callable[[], None]] = {
+        STAGES: lambda: when_ready(estimates.stage_times(log), partial(_stages, estimates, log)),
+        ENDS: lambda: when_ready(estimates.outcomes(log), _ends),
+        FLOW: lambda: when_ready(estimates.in_flight(log), _in_flight),
+        WAITING: lambda: when_ready(estimates.outcomes(log), partial(_waiting, estimates, log)),
+    }
+    tabs = st.tabs(list(contents), key="stage_times_question", on_change="rerun")
+    for tab, show_content in zip(tabs, contents.values(), strict=True):
+        # Only the tab that is open is computed and sent.
+        if tab.open:
+            with tab:
+                show_content()
 
 
-def _by_stage(known: Estimates, log: Log) -> None:
-    times = known.stage_times(log)
-    if times is None:
-        st.caption(SOON)
-        return
-    summary, sure = times.summary, None
-    drawn = st.empty()
+def _stages(estimates: Estimates, log: Log, times: StageTimes) -> None:
+    summary = times.summary
+    chart = st.empty()
     if st.toggle("Show how sure the medians are", key="stage_times_sure"):
-        sure = known.sure(log)
-        if sure is None:
-            st.caption(SOON)
-        else:
-            summary = sure
-    drawn.altair_chart(charts.stage_times(summary, log.visits), key="stage_times_chart")
+        intervals = estimates.median_intervals(log)
+        summary = summary if intervals is None else intervals
+        when_ready(intervals, lambda _: None)
+    chart.altair_chart(charts.stage_times(summary, log.visits), key="stage_times_chart")
     st.dataframe(
-        tables.summary(summary),
-        hide_index=True,
-        key="stage_times_table",
-        column_config={
-            "stage": st.column_config.TextColumn("Stage", pinned=True),
-            "p10": st.column_config.TextColumn("p10", help="One in ten takes no longer."),
-            "p25": st.column_config.TextColumn("p25", help="A quarter takes no longer."),
-            "p50": st.column_config.TextColumn("p50", help="Half take no longer: the median."),
-            "p75": st.column_config.TextColumn("p75", help="Three quarters take no longer."),
-            "p90": st.column_config.TextColumn("p90", help="Nine in ten take no longer."),
-            "p50_interval": st.column_config.TextColumn(
-                "p50, 95 % sure",
-                help="The median lies in here, as far as chance goes: 95 of 100 such ranges do.",
-            ),
-            "n": st.column_config.NumberColumn(
-                "n", help="Visits of this stage that count.", width=60
-            ),
-            "finished": st.column_config.NumberColumn("Finished", width=80),
-            "running": st.column_config.NumberColumn("Running", width=80),
-            "never_seen": st.column_config.NumberColumn(
-                "Never seen", help="Passed between looks.", width=90
-            ),
-            "note": st.column_config.TextColumn("Note", width="large"),
-        },
+        tables.summary(summary), hide_index=True, key="stage_times_table", column_config=COLUMNS
     )
-    if certain := known.certain(log):
-        st.caption(certain)
+    if coverage := estimates.coverage(log):
+        st.caption(coverage)
     if st.toggle("Show the fit beside what was counted", key="stage_times_check"):
-        _check(known, log)
+        when_ready(estimates.survival(log), _survival)
 
 
-def _check(known: Estimates, log: Log) -> None:
-    curves = known.curves(log)
-    if curves is None:
-        st.caption(SOON)
-        return
+def _survival(curves: pd.DataFrame) -> None:
     if curves.empty:
         st.caption("No stage has a fit yet.")
         return
@@ -143,25 +120,21 @@ def _check(known: Estimates, log: Log) -> None:
         format_func=stage_name,
         key="stage_times_check_stage",
     )
-    shown = curves.loc[curves["stage"] == stage]
-    st.altair_chart(charts.survival(shown), key="stage_times_check_chart")
-    if "nonparametric" not in set(shown["curve"]):
+    curves = curves.loc[curves["stage"] == stage]
+    st.altair_chart(charts.survival(curves), key="stage_times_check_chart")
+    if "nonparametric" not in set(curves["curve"]):
         st.caption(
             "The looks were too far apart to count this stage without a fit: its times are not "
             "known to a fifth."
         )
 
 
-def _ends(known: Estimates, log: Log) -> None:
-    ends = known.ends(log)
-    if ends is None:
-        st.caption(SOON)
-        return
-    counts = ends.chances
+def _ends(outcomes: Outcomes) -> None:
+    counts = outcomes.chances
     if not counts["ended"].any():
         st.info("No avatar has ended yet.", icon=":material/hourglass_empty:")
         return
-    st.altair_chart(charts.outcomes(ends.incidence), key="stage_times_outcomes")
+    st.altair_chart(charts.outcomes(outcomes.incidence), key="stage_times_outcomes")
     ended = ", ".join(
         f"{count:,} {outcome}" for outcome, count in counts[["outcome", "ended"]].to_numpy()
     )
@@ -171,20 +144,16 @@ def _ends(known: Estimates, log: Log) -> None:
     )
 
 
-def _in_flight(log: Log) -> None:
-    days = flow.cumulative(log.sightings, now=log.now, personas=log.personas)
+def _in_flight(days: pd.DataFrame) -> None:
     st.altair_chart(charts.cumulative_flow(days), key="stage_times_flow")
     st.caption(
         "At the end of each day, and today so far: in the status that was last seen by then."
     )
 
 
-def _waiting(known: Estimates, log: Log) -> None:
-    ends = known.ends(log)
-    if ends is None:
-        st.caption(SOON)
-        return
-    st.altair_chart(charts.waiting(ends.totals, ends.percentiles), key="stage_times_waiting")
+def _waiting(estimates: Estimates, log: Log, outcomes: Outcomes) -> None:
+    chart = charts.waiting(outcomes.totals, outcomes.percentiles)
+    st.altair_chart(chart, key="stage_times_waiting")
     st.caption("From submission to the end, whichever it is; who is still running counts as such.")
     st.markdown("**Did the arrival ranges keep their word?**")
-    st.markdown(known.kept_word(log) or SOON)
+    when_ready(estimates.calibration(log), st.markdown)

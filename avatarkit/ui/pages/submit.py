@@ -1,4 +1,4 @@
-"""The Submit page: a form that forgets nothing, a look at the videos, and what is on its way."""
+"""The Submit page: a form that survives reloads, checks of the videos, submissions in progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from avatarkit.models import Gender, PersonaCreate, is_url, sentence
 from avatarkit.text import in_words, plain
 from avatarkit.ui import draft, running, video_report
-from avatarkit.ui.outbox import Outbox, Parcel
+from avatarkit.ui.outbox import Outbox, OutboxItem
 from avatarkit.ui.pages import tracker
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
@@ -26,16 +26,20 @@ VIDEOS = {
     ),
     "consent_video": ("Consent", "The same person, saying that they agree. Optional."),
 }
+HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
+HELP_SCENE = "A word for the background, such as office."
+HELP_LABELS = (
+    "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
+    "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
+    "what happens."
+)
 
 
 def show() -> None:
-    """The page."""
+    """Show the page."""
     outbox = running.get().outbox
-    refill = st.session_state.pop("submit_refill", None)
-    if refill is not None:
-        _fill(refill)
-    _outbox()
     folder = outbox.uploads.parent
+    _submissions()
     _restore(folder)
     with st.container(border=True):
         left, right = st.columns(2)
@@ -45,7 +49,7 @@ def show() -> None:
         )
         draft.save(folder, _fields())
         for field in VIDEOS:
-            # A place of its own: what is said of a video must not move, and so close, what follows.
+            # A container of its own: findings must not move, and so close, what follows.
             with st.container(key=f"submit_{field}_place"):
                 _video(field, outbox)
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
@@ -59,41 +63,27 @@ def show() -> None:
         _send(fields, outbox)
 
 
-HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
-HELP_SCENE = "A word for the background, such as office."
-HELP_LABELS = (
-    "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
-    "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
-    "what happens."
-)
-
-
 def _key(field: str) -> str:
     return f"submit_{field}"
 
 
 def _restore(folder: Path) -> None:
     # Widgets lose their state on another page, the whole tab on a reload; the draft does not.
-    kept: dict[str, str] | None = None
-    for field in draft.FIELDS:
-        if _key(field) not in st.session_state:
-            kept = draft.load(folder) if kept is None else kept
-            value: Any = kept.get(field, "")
-            if field == "gender":
-                value = Gender(value) if value in set(Gender) else None
-            st.session_state[_key(field)] = value
+    refill = st.session_state.pop("submit_refill", None)
+    missing = [field for field in draft.FIELDS if _key(field) not in st.session_state]
+    if refill is not None:
+        missing = list(draft.FIELDS)
+    elif missing:
+        refill = draft.load(folder)
+    for field in missing:
+        value: Any = refill.get(field, "")
+        if field == "gender":
+            value = Gender(value) if value in set(Gender) else None
+        st.session_state[_key(field)] = value
 
 
 def _fields() -> dict[str, str]:
     return {field: str(st.session_state.get(_key(field)) or "") for field in draft.FIELDS}
-
-
-def _fill(fields: dict[str, str]) -> None:
-    for field in draft.FIELDS:
-        value: Any = fields.get(field, "")
-        st.session_state[_key(field)] = (
-            (Gender(value) if value else None) if field == "gender" else value
-        )
 
 
 def _video(field: str, outbox: Outbox) -> None:
@@ -106,31 +96,31 @@ def _video(field: str, outbox: Outbox) -> None:
         type=["mp4", "mov", "m4v"],
         key=widget,
         help=hint,
-        on_change=partial(_keep, field, widget, outbox),
+        on_change=partial(_save_upload, field, widget, outbox),
     )
     right.text_input(f"{title}: or its path or URL", key=_key(field), help=hint)
-    given = str(st.session_state[_key(field)] or "").strip()
-    if not given:
+    value = str(st.session_state[_key(field)] or "").strip()
+    if not value:
         if field == "lipsync_input" and running.get().session.sandbox is not None:
             right.button(
                 "Use a sample video",
                 key="submit_sample",
                 icon=":material/movie:",
-                on_click=partial(_sample, field, outbox),
+                on_click=partial(_use_sample, field, outbox),
             )
         return
-    if is_url(given):
+    if is_url(value):
         right.caption("The API will fetch this URL; it is not checked here.")
         return
-    path = draft.typed_path(given)
-    # A name that no file can have is said by the look at the video.
+    path = draft.typed_path(value)
+    # An impossible name is one of the findings.
     with suppress(OSError, ValueError):
         size = path.stat().st_size
         right.caption(plain(f"{path.name}, {size / 1e6:,.1f} MB"))
     video_report.show(path, field)
 
 
-def _sample(field: str, outbox: Outbox) -> None:
+def _use_sample(field: str, outbox: Outbox) -> None:
     from avatarkit.sandbox.footage import talking_head
 
     path = outbox.uploads.parent / "sample.mp4"
@@ -140,41 +130,47 @@ def _sample(field: str, outbox: Outbox) -> None:
     st.session_state[_key(field)] = str(path)
 
 
-def _keep(field: str, widget: str, outbox: Outbox) -> None:
+def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
     uploaded = st.session_state.get(widget)
     if uploaded is None:
         return
-    # One that was there before stays on disk: the browser may still have its path in the form.
-    path = draft.keep_upload(outbox.uploads, uploaded.name, uploaded)
+    # The upload before it stays on disk: the browser may still have its path in the form.
+    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded)
     st.session_state[_key(field)] = str(path)
     # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
     st.session_state[f"submit_{field}_nonce"] += 1
 
 
 def _send(fields: dict[str, str], outbox: Outbox) -> None:
-    quota = running.get().session.tracker.quota
-    if quota is not None:
-        text = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
-        if quota.is_full:
-            st.error(f"{text} Delete one before you submit another.", icon=":material/block:")
-        else:
-            st.caption(text)
-    fatal = [fields[name] for name in VIDEOS if video_report.is_fatal(fields[name], name)]
-    anyway = True
-    if fatal:
-        # For just these: another video has to be wanted anew.
-        anyway = st.checkbox(
-            "Send it although a video looks unusable", key=f"submit_anyway_{fatal}", value=False
+    _quota()
+    confirmed = True
+    unusable = [fields[name] for name in VIDEOS if video_report.is_fatal(fields[name], name)]
+    if unusable:
+        # The key names the videos: another unusable one has to be confirmed again.
+        confirmed = st.checkbox(
+            "Send it although a video looks unusable", key=f"submit_anyway_{unusable}"
         )
-    twin = _twin(fields["creator_name"])
-    if twin:
-        st.warning(f"{plain(twin)} Plans allow only a few avatars.", icon=":material/content_copy:")
+    duplicate = _duplicate(fields["creator_name"].strip())
+    if duplicate:
+        text = f"{plain(duplicate)} Plans allow only a few avatars."
+        st.warning(text, icon=":material/content_copy:")
         key = f"submit_twin_{fields['creator_name']}"
-        anyway = st.checkbox("Submit another one of this name", key=key) and anyway
+        confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
     if st.button(
-        "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not anyway
+        "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     ):
         _submit(fields, outbox)
+
+
+def _quota() -> None:
+    quota = running.get().session.tracker.quota
+    if quota is None:
+        return
+    text = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
+    if quota.is_full:
+        st.error(f"{text} Delete one before you submit another.", icon=":material/block:")
+    else:
+        st.caption(text)
 
 
 def _submit(fields: dict[str, str], outbox: Outbox) -> None:
@@ -195,79 +191,82 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     st.rerun()
 
 
-def _twin(creator_name: str) -> str | None:
-    """A sentence about a persona of the same name that has not ended badly, or may be there."""
+def _duplicate(creator_name: str) -> str | None:
+    """Return a sentence about a persona of this name that may exist and has not ended badly."""
     session = running.get().session
-    sent = session.store.submissions()
-    sent = sent[sent["state"].isin(["prepared", "sending", "uncertain"])]
-    if (sent["creator_name"] == creator_name.strip()).any():
-        return f"An avatar of {creator_name.strip()} is being sent, or may have been created."
+    submissions = session.store.submissions()
+    is_open = submissions["state"].isin(["prepared", "sending", "uncertain"])
+    if (is_open & (submissions["creator_name"] == creator_name)).any():
+        return f"An avatar of {creator_name} is being sent, or may have been created."
     personas = session.store.personas()
     same = personas[
-        (personas["creator_name"] == creator_name.strip())
+        (personas["creator_name"] == creator_name)
         & ~personas["status"].isin(["failed", "rejected"])
         & ~personas["gone"]
     ]
-    if same.empty or not creator_name.strip():
+    if same.empty or not creator_name:
         return None
     newest = same.iloc[0]
-    begun = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
-    age = in_words((session.clock.now() - begun) / timedelta(hours=1))
-    return f"An avatar of {creator_name.strip()} was submitted {age} ago ({newest['status']})."
+    created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
+    age = in_words((session.clock.now() - created_at) / timedelta(hours=1))
+    return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
 
 
 @st.fragment(run_every=1)
-def _outbox() -> None:
+def _submissions() -> None:
     outbox = running.get().outbox
-    for parcel in outbox.parcels():
+    for item in outbox.items():
         with st.container(border=True):
-            _parcel(parcel, outbox)
+            if item.submission.state in ("prepared", "sending") and item.error is None:
+                _progress(item)
+            else:
+                _result(item, outbox)
 
 
-def _parcel(parcel: Parcel, outbox: Outbox) -> None:
-    sent = parcel.submission
-    name, said = plain(sent.request["creator_name"]), plain(parcel.error)
-    if sent.state in ("prepared", "sending") and parcel.error is None:
-        share = parcel.sent_bytes / parcel.total_bytes if parcel.total_bytes else 1.0
-        size = f"{parcel.sent_bytes / 1e6:,.1f} of {parcel.total_bytes / 1e6:,.1f} MB"
-        text = f"Sending {name}: {size}" if share < 1 else f"Sending {name}: waiting for the answer"
-        st.progress(min(share, 1.0), text=text)
-        st.caption("You may leave this page; it goes on.")
-        return
-    if sent.state == "accepted":
-        st.success(f"{name} was submitted as {sent.persona_id}.", icon=":material/check_circle:")
-    elif sent.state == "refused":
-        st.error(f"{name} was not submitted: {said}", icon=":material/error:")
+def _progress(item: OutboxItem) -> None:
+    name = plain(item.submission.request["creator_name"])
+    share = item.sent_bytes / item.total_bytes if item.total_bytes else 1.0
+    size = f"{item.sent_bytes / 1e6:,.1f} of {item.total_bytes / 1e6:,.1f} MB"
+    text = f"Sending {name}: {size if share < 1 else 'waiting for the answer'}"
+    st.progress(min(share, 1.0), text=text)
+    st.caption("You may leave this page; it goes on.")
+
+
+def _result(item: OutboxItem, outbox: Outbox) -> None:
+    submission = item.submission
+    submission_id, request = submission.submission_id, submission.request
+    name, error = plain(request["creator_name"]), plain(item.error)
+    if submission.state == "accepted":
+        text = f"{name} was submitted as {submission.persona_id}."
+        st.success(text, icon=":material/check_circle:")
+    elif submission.state == "refused":
+        st.error(f"{name} was not submitted: {error}", icon=":material/error:")
     else:
         st.warning(
-            f"It is not known yet whether {name} was created. {said} It is not sent again; "
+            f"It is not known yet whether {name} was created. {error} It is not sent again; "
             "the account's list will tell, or the Tracker page asks you.",
             icon=":material/help:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
-        if sent.state == "accepted":
+        if submission.state == "accepted":
             # A link and not st.switch_page: this part reruns by itself, and a rerun of it that is
             # under way while the server changes the page would leave the browser with a blank one.
             st.page_link(
-                st.session_state["main_pages"]["tracker"],
+                st.session_state["tracker_page"],
                 label="Follow it",
                 icon=":material/radar:",
-                query_params={tracker.LINKED: str(sent.persona_id)},
+                query_params={tracker.LINKED: str(submission.persona_id)},
             )
-        if sent.state == "refused" and st.button(
-            "Put it back into the form", key=f"submit_again_{sent.submission_id}"
+        if submission.state == "refused" and st.button(
+            "Put it back into the form", key=f"submit_again_{submission_id}"
         ):
-            outbox.dismiss(sent.submission_id)
-            st.session_state["submit_refill"] = _typed(sent.request)
+            outbox.dismiss(submission_id)
+            labels = ", ".join(request.get("labels", []))
+            st.session_state["submit_refill"] = {**request, "labels": labels}
             st.rerun()
         st.button(
             "Dismiss",
-            key=f"submit_dismiss_{sent.submission_id}",
+            key=f"submit_dismiss_{submission_id}",
             on_click=outbox.dismiss,
-            args=(sent.submission_id,),
+            args=(submission_id,),
         )
-
-
-def _typed(request: dict[str, Any]) -> dict[str, str]:
-    """The fields of the form that make this request."""
-    return {**request, "labels": ", ".join(request.get("labels", []))}

@@ -12,11 +12,12 @@ from avatarkit.errors import AvatarkitError
 from avatarkit.estimates import eta
 from avatarkit.history import stages
 from avatarkit.models import ProcessStatus
-from avatarkit.reports import charts, export, tables
+from avatarkit.reports import charts, tables
 from avatarkit.session import Session
 from avatarkit.text import in_words, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
-from avatarkit.ui import cache, running
+from avatarkit.tracking.tracker import Tracker
+from avatarkit.ui import elements, running
 from avatarkit.ui.cache import Estimates, Log
 
 REFRESH_S = 2
@@ -30,212 +31,194 @@ COLORS: dict[str, Color] = {
     "rejected": "red",
     "reviewing": "violet",
 }
-
-
-def show() -> None:
-    """The page."""
-    session = running.get().session
-    _uncertain()
-    _live()
-    with st.container(horizontal=True):
-        st.download_button(
-            "Download statuses (CSV)",
-            lambda: export.to_csv(session.store.personas()),
-            file_name="avatarkit-statuses.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            key="tracker_csv",
-        )
-    _details()
-
-
-@st.fragment(run_every=REFRESH_S)
-def _uncertain() -> None:
-    tracker = running.get().session.tracker
-    uncertain = tracker.store.open_submissions()
-    taken = tracker.store.submitted_ids() if uncertain else set()
-    for one in uncertain:
-        key = f"tracker_settle_{one.submission_id}"
-        with st.container(border=True):
-            st.warning(
-                f"It is not certain whether {plain(one.creator_name)} was created, sent "
-                f"{one.sent_at:%Y-%m-%d %H:%M} UTC. {plain(one.reason)}",
-                icon=":material/help:",
-            )
-            with st.container(horizontal=True):
-                for persona in one.candidates:
-                    if persona.id in taken:
-                        continue
-                    text = f"It is {persona.id}"
-                    if st.button(text, key=f"{key}_{persona.id}"):
-                        tracker.settle(one.submission_id, persona.id)
-                        st.rerun()
-                with st.popover("I know its id", icon=":material/search:"):
-                    _name_it(one.submission_id, key)
-                if tracker.clock.now() - one.broke_at >= SETTLING:
-                    with st.popover("It was never created", icon=":material/block:"):
-                        st.caption(NEVER)
-                        if st.button("I have looked: it is not there", key=f"{key}_never"):
-                            tracker.settle(one.submission_id, None)
-                            st.rerun()
-
-
-NEVER = (
+COLUMNS = {
+    "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
+    "status": st.column_config.TextColumn("Status", width=130),
+    "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
+    "in_status_for": st.column_config.TextColumn("In it for", width=95),
+    "late": st.column_config.TextColumn(
+        "Late", help="In its stage for longer than 95 % of all.", width=60
+    ),
+    "ready": st.column_config.TextColumn(
+        "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details.", width=190
+    ),
+    "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
+    "last_look": st.column_config.TextColumn("Last look", width=125),
+    "next_look": st.column_config.TextColumn("Next look", width=95),
+    "failed_reason": st.column_config.TextColumn("Reason"),
+    "persona_id": st.column_config.TextColumn("Id"),
+}
+STAGE_COLUMNS = {
+    "stage": "Stage",
+    "state": "State",
+    "took": "Took",
+    "entered": "Entered (UTC)",
+}
+NEVER_CREATED = (
     "Look at your account on the vendor's own pages first: sent again, an avatar that is there "
     "after all is made twice."
 )
 
 
-def _name_it(submission_id: str, key: str) -> None:
+def show() -> None:
+    """Show the page."""
+    store = running.get().session.store
+    _uncertain_submissions()
+    _overview()
+    elements.csv_download(
+        "Download statuses (CSV)",
+        store.personas,
+        file_name="avatarkit-statuses.csv",
+        key="tracker_csv",
+    )
+    _details()
+
+
+@st.fragment(run_every=REFRESH_S)
+def _uncertain_submissions() -> None:
+    tracker = running.get().session.tracker
+    uncertain = tracker.store.open_submissions()
+    submitted_ids = tracker.store.submitted_ids() if uncertain else set()
+    for submission in uncertain:
+        with st.container(border=True):
+            st.warning(
+                f"It is not certain whether {plain(submission.creator_name)} was created, sent "
+                f"{submission.sent_at:%Y-%m-%d %H:%M} UTC. {plain(submission.reason)}",
+                icon=":material/help:",
+            )
+            candidates = [p.id for p in submission.candidates if p.id not in submitted_ids]
+            may_be_absent = tracker.clock.now() - submission.broke_at >= SETTLING
+            with st.container(horizontal=True):
+                _settle(tracker, submission.submission_id, candidates, may_be_absent)
+
+
+def _settle(
+    tracker: Tracker, submission_id: str, candidates: list[str], may_be_absent: bool
+) -> None:
+    key = f"tracker_settle_{submission_id}"
+    for persona_id in candidates:
+        if st.button(f"It is {persona_id}", key=f"{key}_{persona_id}"):
+            tracker.settle(submission_id, persona_id)
+            st.rerun()
+    with st.popover("I know its id", icon=":material/search:"):
+        _settle_by_id(tracker, submission_id, key)
+    if may_be_absent:
+        with st.popover("It was never created", icon=":material/block:"):
+            st.caption(NEVER_CREATED)
+            if st.button("I have looked: it is not there", key=f"{key}_never"):
+                tracker.settle(submission_id, None)
+                st.rerun()
+
+
+def _settle_by_id(tracker: Tracker, submission_id: str, key: str) -> None:
     with st.form(f"{key}_form", border=False):
-        given = st.text_input(
+        persona_id = st.text_input(
             "Its id", key=f"{key}_id", help="As the vendor's pages or another program show it."
         )
         if st.form_submit_button("It is this one"):
             try:
-                running.get().session.tracker.settle(submission_id, given.strip())
+                tracker.settle(submission_id, persona_id.strip())
             except AvatarkitError as error:
                 # Kept, as this part reruns by itself.
-                st.session_state[f"{key}_said"] = str(error)
+                st.session_state[f"{key}_error"] = str(error)
             else:
                 st.rerun()
-        if f"{key}_said" in st.session_state:
-            st.error(plain(st.session_state[f"{key}_said"]), icon=":material/error:")
+        if f"{key}_error" in st.session_state:
+            st.error(plain(st.session_state[f"{key}_error"]), icon=":material/error:")
 
 
 @st.fragment(run_every=REFRESH_S)
-def _live() -> None:
-    session = running.get().session
-    known = cache.of(session)
-    log = known.log()
+def _overview() -> None:
+    session, estimates = running.get().session, running.get().estimates
+    log = estimates.log()
     personas = log.personas
     if personas.empty:
         st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
         return
-    _counts(personas)
-    wanted = st.session_state.get("tracker_statuses", [])
-    present = [
-        status
-        for status in _order(personas["status"])
-        # What is chosen stays, though nobody is in it just now.
-        if status in wanted or (personas["status"] == status).any()
-    ]
+    _counts(personas["status"])
+    shown = _filtered(personas)
+    arrivals = estimates.arrivals(log)
+    now = session.clock.now()
+    st.dataframe(
+        tables.tracking(shown, log.sightings, now, arrivals),
+        hide_index=True,
+        key="tracker_table",
+        column_order=list(COLUMNS),
+        column_config=COLUMNS,
+    )
+    st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
+    _aging(estimates, log, shown, arrivals)
+
+
+def _counts(status: pd.Series) -> None:
+    ended = ["done", "failed", "rejected"]
+    with st.container(horizontal=True):
+        st.metric("In progress", int((~status.isin(ended)).sum()), width=110)
+        for name in ended:
+            st.metric(stage_name(name), int((status == name).sum()), width=110)
+
+
+def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
+    # A chosen status stays an option though no persona is in it just now.
+    chosen = st.session_state.get("tracker_statuses", [])
+    present = {*personas["status"], *chosen}
+    known = [status.value for status in ProcessStatus]
     chosen = st.pills(
         "Show only",
-        present,
+        [name for name in known if name in present] + sorted(present - set(known)),
         selection_mode="multi",
         format_func=stage_name,
         key="tracker_statuses",
     )
-    shown = personas[personas["status"].isin(chosen)] if chosen else personas
-    arrivals = known.arrivals(log)
-    now = session.clock.now()
-    rows = tables.tracking(shown, log.sightings, now, arrivals)
-    st.dataframe(
-        rows,
-        hide_index=True,
-        key="tracker_table",
-        column_order=[
-            "creator_name",
-            "status",
-            "progress",
-            "in_status_for",
-            "late",
-            "ready",
-            "age",
-            "last_look",
-            "next_look",
-            "failed_reason",
-            "persona_id",
-        ],
-        column_config={
-            "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
-            "status": st.column_config.TextColumn("Status", width=130),
-            "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
-            "in_status_for": st.column_config.TextColumn("In it for", width=95),
-            "late": st.column_config.TextColumn(
-                "Late", help="In its stage for longer than 95 % of all.", width=60
-            ),
-            "ready": st.column_config.TextColumn(
-                "Ready (UTC)",
-                help="When it ends, in 8 of 10 cases. More in its details.",
-                width=190,
-            ),
-            "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
-            "last_look": st.column_config.TextColumn("Last look", width=125),
-            "next_look": st.column_config.TextColumn("Next look", width=95),
-            "failed_reason": "Reason",
-            "persona_id": "Id",
-        },
-    )
-    st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
-    _aging(known, log, shown, arrivals)
+    return personas[personas["status"].isin(chosen)] if chosen else personas
 
 
-def _aging(known: Estimates, log: Log, shown: pd.DataFrame, arrivals: pd.DataFrame | None) -> None:
-    times = known.stage_times(log)
+def _aging(
+    estimates: Estimates, log: Log, shown: pd.DataFrame, arrivals: pd.DataFrame | None
+) -> None:
+    times = estimates.stage_times(log)
     if arrivals is None or times is None:
         return
     names = shown[["persona_id", "creator_name"]]
-    still = arrivals.merge(names.assign(creator_name=names["creator_name"].fillna("")))
-    if not still.empty:
-        st.altair_chart(charts.aging(still, times.summary), key="tracker_aging")
-
-
-def _order(statuses: pd.Series) -> list[str]:
-    known = [status.value for status in ProcessStatus]
-    return known + sorted(set(statuses) - set(known))
-
-
-def _counts(personas: pd.DataFrame) -> None:
-    status = personas["status"]
-    ended = {
-        "done": status == "done",
-        "failed": status == "failed",
-        "rejected": status == "rejected",
-    }
-    running_now = ~(ended["done"] | ended["failed"] | ended["rejected"])
-    with st.container(horizontal=True):
-        st.metric("In progress", int(running_now.sum()), width=110)
-        for name, which in ended.items():
-            st.metric(stage_name(name), int(which.sum()), width=110)
+    in_flight = arrivals.merge(names.assign(creator_name=names["creator_name"].fillna("")))
+    if not in_flight.empty:
+        st.altair_chart(charts.aging(in_flight, times.summary), key="tracker_aging")
 
 
 @st.fragment(run_every=REFRESH_S)
 def _details() -> None:
     session = running.get().session
-    personas = session.store.personas()
+    personas = session.store.personas().set_index("persona_id")
     if personas.empty:
         return
-    named = personas.set_index("persona_id")
-    _follow_link(named)
+    _follow_link(personas)
     persona_id = st.selectbox(
         "Details of",
-        list(named.index),
-        format_func=lambda one: _title(named, one),
+        list(personas.index),
+        format_func=lambda persona_id: _title(personas, persona_id),
         key="tracker_persona",
         on_change=_link_to_chosen,
     )
-    if persona_id in named.index:
-        _one(session, named.loc[persona_id], str(persona_id), session.clock.now())
+    if persona_id in personas.index:
+        _persona(session, personas.loc[persona_id], str(persona_id), session.clock.now())
 
 
 # By hand: a widget that is bound to the URL writes there what it shows, and names are not unique.
-def _follow_link(named: pd.DataFrame) -> None:
-    asked = st.query_params.get(LINKED)
-    if asked is None:
+def _follow_link(personas: pd.DataFrame) -> None:
+    linked = st.query_params.get(LINKED)
+    if linked is None:
         return
-    running.get().outbox.followed(asked)
-    if asked not in named.index:
+    running.get().outbox.dismiss_persona(linked)
+    if linked not in personas.index:
         st.warning(
-            f"This account has no avatar {plain(asked)}; choose one.", icon=":material/help:"
+            f"This account has no avatar {plain(linked)}; choose one.", icon=":material/help:"
         )
     elif (
         # Away from this page the choice is forgotten, and the link is not.
-        "tracker_persona" not in st.session_state or st.session_state.get("tracker_linked") != asked
+        "tracker_persona" not in st.session_state
+        or st.session_state.get("tracker_linked") != linked
     ):
-        st.session_state["tracker_linked"] = st.session_state["tracker_persona"] = asked
+        st.session_state["tracker_linked"] = st.session_state["tracker_persona"] = linked
 
 
 def _link_to_chosen() -> None:
@@ -243,13 +226,13 @@ def _link_to_chosen() -> None:
     st.session_state["tracker_linked"] = st.query_params[LINKED] = chosen
 
 
-def _title(named: pd.DataFrame, persona_id: str) -> str:
+def _title(personas: pd.DataFrame, persona_id: str) -> str:
     # Without the status: a label that changed under an open list would lose the choice.
-    name = named["creator_name"].get(persona_id, "")
+    name = personas["creator_name"].get(persona_id, "")
     return f"{name} · {persona_id[:8]}" if name else persona_id
 
 
-def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
+def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(row["creator_name"]), anchor=False, width="content")
         st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))
@@ -266,52 +249,46 @@ def _one(session: Session, row: pd.Series, persona_id: str, now: datetime) -> No
         st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
         st.warning(f"Last look: {plain(row['last_error'])}", icon=":material/warning:")
-    _arrival(session, persona_id)
+    _arrival(persona_id, now)
     personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
-    sightings = session.store.sightings(persona_id)
-    visits = stages.visits(sightings, now=now, personas=personas)
+    visits = stages.visits(session.store.sightings(persona_id), now=now, personas=personas)
     st.altair_chart(charts.timeline(visits, now=now), key="tracker_timeline")
     st.dataframe(
         tables.stage_bounds(visits),
         hide_index=True,
         key="tracker_stages",
-        column_config={
-            "stage": "Stage",
-            "state": "State",
-            "took": "Took",
-            "entered": "Entered (UTC)",
-        },
+        column_config=STAGE_COLUMNS,
     )
-    answer = session.store.persona(persona_id)
+    persona = session.store.persona(persona_id)
     with st.expander("Everything the API said at the last look"):
-        st.json(answer.model_dump_json(exclude_unset=True) if answer else "{}")
+        st.json(persona.model_dump_json(exclude_unset=True) if persona else "{}")
 
 
-def _arrival(session: Session, persona_id: str) -> None:
-    known = cache.of(session)
-    arrivals = known.arrivals(known.log())
+def _arrival(persona_id: str, now: datetime) -> None:
+    estimates = running.get().estimates
+    arrivals = estimates.arrivals(estimates.log())
     if arrivals is None:
         return
-    for _, one in arrivals.loc[arrivals["persona_id"] == persona_id].iterrows():
-        if one["late"]:
+    for _, arrival in arrivals.loc[arrivals["persona_id"] == persona_id].iterrows():
+        if arrival["late"]:
             st.warning(
-                f"Late: it has been in {stage_name(one['stage'])} for at least "
-                f"{in_words(one['in_stage_h'])}, longer than 95 % of all.",
+                f"Late: it has been in {stage_name(arrival['stage'])} for at least "
+                f"{in_words(arrival['in_stage_h'])}, longer than 95 % of all.",
                 icon=":material/schedule:",
             )
-        st.markdown(_expected(one, session.clock.now()))
+        st.markdown(_expected(arrival, now))
 
 
-def _expected(one: pd.Series, now: datetime) -> str:
-    """When it is ready, how sure that is, and by what."""
-    chance = one["chance_done"]
+def _expected(arrival: pd.Series, now: datetime) -> str:
+    """Return when it is ready, how sure that is, and on what basis."""
+    n, basis, chance = arrival["n"], arrival["basis"], arrival["chance_done"]
+    if basis != eta.CLAIM:
+        basis += " (1 finished avatar)" if n == 1 else f" ({n:,} finished avatars)"
     done = "" if pd.isna(chance) else f" Chance of done: **{chance:.0%}**."
-    lives = "1 finished avatar" if one["n"] == 1 else f"{one['n']:,} finished avatars"
-    by = one["basis"] if one["basis"] == eta.CLAIM else f"{one['basis']} ({lives})"
-    span = tables.ready(one["p10_at"], one["p90_at"], now)
-    if tables.already(one["p10_at"], now):
-        ready = f"It **{span}** (UTC) in 9 of 10 cases"
+    interval = tables.ready(arrival["p10_at"], arrival["p90_at"], now)
+    if tables.already(arrival["p10_at"], now):
+        ready = f"It **{interval}** (UTC) in 9 of 10 cases"
     else:
-        ready = f"Ready **{span}** (UTC) in 8 of 10 cases"
-    median = f"{one['p50_at']:%Y-%m-%d %H:%M}"
-    return f"{ready}, half of the time by {median}.{done} Basis: {by}."
+        ready = f"Ready **{interval}** (UTC) in 8 of 10 cases"
+    median = f"{arrival['p50_at']:%Y-%m-%d %H:%M}"
+    return f"{ready}, half of the time by {median}.{done} Basis: {basis}."

@@ -1,0 +1,213 @@
+"""The Tracker page."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from avatarkit import Persona, PersonaCreate, text
+from avatarkit.ui import cache
+from avatarkit.ui.running import Running
+from conftest import ManualClock
+from support.app_pages import (
+    HOUR,
+    chart_titles,
+    page,
+    record,
+    record_lives,
+    settings_page,
+    stage_times_page,
+    submit_page,
+    texts,
+    tracker_page,
+)
+
+ADA = PersonaCreate(creator_name="Ada", gender="f")
+
+
+def test_a_person_settles_it_on_the_page(app: Running, app_clock: ManualClock) -> None:
+    """An uncertain create is shown with what it may be; a click settles it."""
+    session, store = app.session, app.session.store
+    ids = []
+    for _ in range(2):
+        ids.append(store.prepare(ADA, app_clock.now()))
+        store.sending(ids[-1], app_clock.now())
+    created = session.client.create_persona(ADA)
+    for submission_id in ids:
+        store.uncertain(submission_id, app_clock.now(), "It broke.")
+    app_clock.advance(HOUR)
+    session.tracker.reconcile()
+    test = page(tracker_page)
+    assert "not certain whether Ada was created" in texts(test)
+    test.button(key=f"tracker_settle_{ids[0]}_{created.id}").click().run()
+    test.button(key=f"tracker_settle_{ids[1]}_never").click().run()
+    assert not test.exception
+    assert list(store.submissions()["state"].sort_values()) == ["accepted", "refused"]
+    assert "not certain" not in texts(test)
+
+
+def test_a_person_may_name_what_the_list_hides(app: Running, app_clock: ManualClock) -> None:
+    """Without a candidate the id can be typed; a wrong one is a sentence."""
+    session, store = app.session, app.session.store
+    submission_id = store.prepare(ADA, app_clock.now())
+    store.sending(submission_id, app_clock.now())
+    store.uncertain(submission_id, app_clock.now(), "It broke.")
+    other = session.client.create_persona(PersonaCreate(creator_name="Renamed", gender="f"))
+    test = page(tracker_page)
+    key = f"tracker_settle_{submission_id}"
+    assert f"{key}_never" not in [button.key for button in test.button]
+    for given, said in (("nobody", "no such persona"), (other.id, "")):
+        test.text_input(key=f"{key}_id").set_value(given)
+        [send] = [button for button in test.button if button.label == "It is this one"]
+        send.click().run()
+        assert said in texts(test)
+    assert store.submissions()["persona_id"].tolist() == [other.id]
+    assert "not certain" not in texts(test)
+
+
+def test_without_avatars_it_says_so(app: Running) -> None:
+    """An empty tracker invites to submit."""
+    assert "No avatars yet" in texts(page(tracker_page))
+
+
+def test_the_table_and_the_details(app: Running, app_clock: ManualClock) -> None:
+    """Table, counts and details show what the tracker has followed to its end."""
+    tracker, store = app.session.tracker, app.session.store
+    request = PersonaCreate(creator_name="Ada", gender="f", labels=["sandbox:failed"])
+    persona_id = tracker.submit(request).id
+    while (due_at := store.next_look_at(persona_id)) is not None:
+        app_clock.advance(max(due_at - app_clock.now(), timedelta(0)))
+        tracker.look()
+    test = page(tracker_page)
+    assert not test.exception
+    table = test.dataframe[0].value
+    assert list(table["persona_id"]) == [persona_id]
+    assert list(table["status"]) == ["Failed"]
+    assert store.personas().iloc[0]["failed_reason"] in texts(test)
+    assert {metric.label: metric.value for metric in test.metric}["Failed"] == "1"
+
+
+def test_filter_by_status(app: Running) -> None:
+    """The pills show only personas of the chosen statuses."""
+    done, _ = record_lives(app.session, 1, running=1)
+    test = page(tracker_page)
+    test.button_group(key="tracker_statuses").set_value(["done"]).run()
+    assert list(test.dataframe[0].value["persona_id"]) == [done]
+    assert "Is mine late?" not in chart_titles(test)
+
+
+def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(
+    app: Running, app_clock: ManualClock
+) -> None:
+    """The table of it is empty then, and not that of all."""
+    _, persona_id = record_lives(app.session, 1, running=1)
+    test = page(tracker_page)
+    test.button_group(key="tracker_statuses").set_value(["reviewing"]).run()
+    app_clock.advance(HOUR)
+    record(app.session, Persona(id=persona_id, process_status="done"))
+    test.run()
+    assert test.button_group(key="tracker_statuses").value == ["reviewing"]
+    assert test.dataframe[0].value.empty
+
+
+def test_an_id_that_nobody_has_is_said(app: Running) -> None:
+    """A link to it shows no other avatar as if it were that one without a word."""
+    record_lives(app.session, 1)
+    assert "no avatar nobody" in texts(page(tracker_page, persona="nobody"))
+
+
+def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(app: Running) -> None:
+    """Two may have the same name, so the link has the id; what is chosen stays chosen."""
+    ids = record_lives(app.session, 3)
+    test = page(tracker_page, persona=ids[2])
+    assert test.selectbox(key="tracker_persona").value == ids[2]
+    test.selectbox(key="tracker_persona").set_value(ids[1]).run()
+    assert test.query_params["persona"] in (ids[1], [ids[1]])
+    test.run()
+    assert test.selectbox(key="tracker_persona").value == ids[1]
+    assert "no avatar" not in texts(test)
+
+
+def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> None:
+    """Away from the page Streamlit forgets the choice, and not that the link was followed."""
+    ids = record_lives(app.session, 3)
+    test = page(tracker_page, {"tracker_linked": ids[2]}, persona=ids[2])
+    assert test.selectbox(key="tracker_persona").value == ids[2]
+
+
+def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock) -> None:
+    """What the API knew no more may have come back."""
+    [persona_id] = record_lives(app.session, 0, running=1)
+    store = app.session.store
+    for hours in (0, 3, 7):
+        at = app_clock.now() + hours * HOUR
+        store.record_error(persona_id, "404", at=at, next_look_at=at, missing=True)
+    test = page(tracker_page)
+    assert "knows this avatar no more" in texts(test)
+    test.button(key=f"tracker_again_{persona_id}").click().run()
+    assert not test.exception
+    assert not store.personas().iloc[0]["gone"]
+    assert store.next_look_at(persona_id) is not None
+
+
+def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
+    """They are shown as they are: no picture of them is fetched."""
+    name, reason = "![x](http://127.0.0.1:9/p.png) *Ada* :red[x] $y$", "1. [a](b) `c` <b>"
+    persona = Persona(id="a", creator_name=name, process_status="failed", failed_reason=reason)
+    record(app.session, persona, source="list")
+    test = page(tracker_page)
+    assert text.plain(name) in test.subheader[0].value
+    assert text.plain(reason) in test.error[0].value
+    assert texts(test).count(reason) == 1
+    assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
+
+
+def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages read the store: whatever they show, the client is not touched."""
+    record_lives(app.session, 3, running=2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a rerun called the API")
+
+    for name in ("get_persona", "list_personas", "persona_quota", "create_persona"):
+        monkeypatch.setattr(app.session.client, name, fail)
+    for test in (submit_page(), *map(page, (tracker_page, stage_times_page, settings_page))):
+        assert not test.exception
+        assert "This page failed" not in texts(test)
+
+
+def test_when_each_is_ready_and_which_are_late(app: Running) -> None:
+    """Running ones have a range and a mark when late, in the table, a chart and the details."""
+    ids = record_lives(app.session, 8, running=3, late=1)
+    test = page(tracker_page)
+    assert not test.exception
+    rows = test.dataframe[0].value.set_index("persona_id")
+    assert list(rows.index[rows["late"] == "late"]) == [ids[8]]
+    assert (rows.loc[ids[8:], "ready"] != "").all()
+    assert set(rows.loc[ids[:8], "ready"]) == {""}
+    assert chart_titles(test) == ["Is mine late?", "What happened to this avatar?"]
+
+    test.selectbox(key="tracker_persona").set_value(ids[8]).run()
+    assert "Late: it has been in Reviewing for at least" in texts(test)
+    assert re.search(r"Ready .* in 8 of 10 cases|may be ready .* in 9 of 10 cases", texts(test))
+    assert "Chance of done" in texts(test)
+    assert "(8 finished avatars)" in texts(test)
+    test.selectbox(key="tracker_persona").set_value(ids[9]).run()
+    assert "Late: " not in texts(test)
+    test.selectbox(key="tracker_persona").set_value(ids[0]).run()
+    assert "Ready" not in texts(test)
+
+
+def test_without_history_it_is_the_vendors_claim(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything has ended a range is shown, and called what it is."""
+    record_lives(app.session, 0, running=1)
+    with monkeypatch.context() as not_computed:
+        not_computed.setattr(cache.Estimates, "arrivals", lambda *_: None)
+        assert "Basis" not in texts(page(tracker_page))
+    test = page(tracker_page)
+    assert "Basis: the vendor's claim, not your data." in texts(test)
+    assert "Chance of done" not in texts(test)
