@@ -1,4 +1,4 @@
-"""Frames as CSV that a spreadsheet can open and a program can read back.
+"""Write frames as CSV that spreadsheets open safely and programs read back.
 
 The units are in the names of the columns: ``_h`` is hours, and what ends in ``_at``, ``_after`` or
 ``_before`` is a moment in UTC.
@@ -6,11 +6,9 @@ The units are in the names of the columns: ``_h`` is hours, and what ends in ``_
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,17 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.errors import StoreError
-
-_MOMENT = re.compile(r"_(at|after|before)$")
-_WHOLE = frozenset({"visit_no", "times_seen", "n", "finished", "running", "never_seen"})
-_FLAGS = frozenset({"is_active", "gone", "late", "first", "inside"})
-_LISTS = frozenset({"labels"})
+from avatarkit.files import replace_file
 
 # What a spreadsheet skips before it looks for a formula: white space, control and zero-width signs.
 _SKIPPED = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
 _FORMULA = re.compile(rf"'*(?:[\t\r\n]|[{_SKIPPED}]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-_QUOTED = re.compile(r'[",;|\t\r\n\x00]|^\s|\s$')
+_NEEDS_QUOTES = re.compile(r'[",;|\t\r\n\x00]|^\s|\s$')
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> str:
-    r"""The frame as CSV text, and written to ``path`` when one is given.
+    r"""Return the frame as CSV text, and write it to ``path`` when one is given.
 
     A header and one line a row, without the index; comma, ``\n`` on every platform, UTF-8 without
     a byte order mark. Cells:
@@ -42,59 +36,45 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> s
       nanoseconds where the column has them; a naive moment without the offset).
     - numbers as Python writes them, so that they read back to the last bit; ``inf`` for no end.
     - flags ``True`` and ``False``; lists and mappings as JSON; nothing for NaN, NaT and None.
-    - text as it is, but what a spreadsheet would run gets a leading apostrophe: text that begins
+    - text as it is, but a leading apostrophe before what a spreadsheet would run: text that begins
       with ``=``, ``+``, ``-``, ``@`` or their full-width forms, also behind white space or
-      apostrophes, and text that begins with a tab or a line break. ``read_csv`` takes it away.
+      apostrophes, and text that begins with a tab or a line break.
       Half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD.
 
-    Everything that got no apostrophe is read back exactly by ``pandas.read_csv``, text with
-    ``dtype="str", keep_default_na=False`` (else "007" becomes 7 and "NA" becomes NaN), moments by
-    ``pandas.to_datetime(…, utc=True)``, lists by ``json.loads``. Missing text and empty text are
-    both an empty cell.
+    ``pandas.read_csv`` reads it back: text with ``dtype="str", keep_default_na=False`` (else "007"
+    becomes 7 and "NA" becomes NaN), moments by ``pandas.to_datetime(…, utc=True)``, lists by
+    ``json.loads``. Missing text and empty text are both an empty cell.
 
-    The file is replaced at once or not at all. Raises ``StoreError`` when it cannot be written.
+    Args:
+        frame: Any frame.
+        path: A file, which is replaced in one step, or a pipe or a device, which is written to.
 
-    Source: OWASP, "CSV Injection"; RFC 4180 for the quotes.
+    Returns:
+        The CSV text.
+
+    Raises:
+        StoreError: The file cannot be written; the old one is as it was.
+
+    Source:
+        OWASP, "CSV Injection"; RFC 4180 for the quotes.
     """
     columns = [[_text(str(name)), *_cells(frame.iloc[:, i])] for i, name in enumerate(frame)]
     if len(columns) == 1:
-        # An empty line would be skipped by whoever reads it.
+        # Readers skip empty lines.
         columns = [[cell or '""' for cell in columns[0]]]
     text = "".join(",".join(cells) + "\n" for cells in zip(*columns, strict=True))
     if path is not None:
-        _write(text, Path(path))
+        try:
+            replace_file(Path(path), text.encode())
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written: {error.strerror}; choose another path."
+            ) from error
     return text
 
 
-def read_csv(source: str | os.PathLike[str]) -> pd.DataFrame:
-    r"""What ``to_csv`` wrote, with its types and without the apostrophes.
-
-    ``source`` is a path, or the text itself (a ``str`` with a line break in it). Columns whose
-    names end in ``_at``, ``_after`` or ``_before`` come back as datetime64[us, UTC], in ``_h`` as
-    float64, counts as int64, ``is_active`` and ``gone`` as boolean, ``labels`` as lists; all
-    others as text, in which an empty cell is the empty string.
-
-    Raises ``StoreError`` when the file cannot be read or is not such a CSV.
-    """
-    is_text = isinstance(source, str) and "\n" in source
-    what = "This text" if is_text else str(source)
-    try:
-        text = source if is_text else Path(source).read_bytes().decode()
-        frame = pd.read_csv(io.StringIO(str(text)), dtype="str", keep_default_na=False)
-        frame = frame.rename(columns=_unescaped)
-        return pd.DataFrame({name: _typed(str(name), frame[name]) for name in frame})
-    except OSError as error:
-        raise StoreError(
-            f"{what} cannot be read: {error.strerror}; choose another path."
-        ) from error
-    except ValueError as error:
-        raise StoreError(
-            f"{what} is not a CSV that avatarkit wrote ({_first_line(error)}); export it again."
-        ) from error
-
-
 def _cells(column: pd.Series[Any]) -> list[str]:
-    """The cells of a column as they stand in the file, quoted where needed."""
+    """Return the cells of a column, quoted where needed."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         moments = column.dt.tz_convert("UTC").dt.tz_localize(None)
         return _moments(moments.to_numpy(), "+00:00")
@@ -135,49 +115,4 @@ def _text(value: str) -> str:
 
 def _quoted(value: str) -> str:
     value = _SURROGATE.sub("\ufffd", value)
-    return '"' + value.replace('"', '""') + '"' if _QUOTED.search(value) else value
-
-
-def _unescaped(value: str) -> str:
-    return value[1:] if value.startswith("'") and _FORMULA.match(value, 1) else value
-
-
-def _typed(name: str, cells: pd.Series[str]) -> Any:
-    if _MOMENT.search(name):
-        return pd.to_datetime(cells, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
-    if name.endswith("_h"):
-        return cells.map(lambda cell: float(cell or "nan")).astype("float64")
-    if name in _WHOLE:
-        return cells.astype("int64")
-    if name in _FLAGS:
-        return cells.map({"True": True, "False": False}).astype("boolean")
-    if name in _LISTS:
-        return cells.map(lambda cell: json.loads(cell) if cell else None).astype("object")
-    return cells.map(_unescaped).astype("str")
-
-
-def _first_line(error: ValueError) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
-
-
-def _write(text: str, path: Path) -> None:
-    data = text.encode()
-    try:
-        target = path.resolve()
-        if target.exists() and not target.is_file():
-            # A directory refuses; a pipe or a device is written to, not replaced.
-            target.write_bytes(data)
-            return
-        beside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
-        try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}; choose another path."
-        ) from error
+    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value

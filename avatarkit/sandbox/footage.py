@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from avatarkit.files import replacing_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,14 +114,8 @@ def write(
     when the file cannot be written.
     """
     target = Path(path)
-    handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".mp4")
-    os.close(handle)
-    try:
-        _encode(part, iter(frames), fps, sound)
-        Path(part).replace(target)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    with replacing_file(target, private=True) as temporary:
+        _encode(str(temporary), iter(frames), fps, sound)
     return target
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from avatarkit.files import replace_file, replacing_file
 
 FIELDS = (
     "creator_name",
@@ -39,9 +42,7 @@ def save(folder: Path, fields: dict[str, str]) -> None:
     if not any(fields.values()):
         path.unlink(missing_ok=True)
         return
-    partial = path.with_name(f"draft.{uuid.uuid4().hex[:8]}.part")
-    partial.write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, json.dumps(fields, ensure_ascii=False).encode(), private=True)
 
 
 def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
@@ -51,12 +52,9 @@ def keep_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
     folder = uploads / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / safe
-    partial = path.with_name(path.name + ".part")
     content.seek(0)
-    with partial.open("wb") as kept:
-        while chunk := content.read(CHUNK_BYTES):
-            kept.write(chunk)
-    partial.replace(path)
+    with replacing_file(path, private=True) as temporary, temporary.open("wb") as kept:
+        shutil.copyfileobj(content, kept, CHUNK_BYTES)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatarkit.errors import ConfigError
+from avatarkit.files import replace_file
 
 T = TypeVar("T")
 
@@ -140,11 +140,7 @@ def read_serving(path: Path) -> Serving | None:
 
 def write_private(path: Path, value: Any) -> None:
     """Write ``value`` as JSON: whole or not at all, readable by its owner only."""
-    draft = path.with_name(f".{path.name}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    draft.replace(path)
+    replace_file(path, json.dumps(value).encode(), private=True)
 
 
 def _read(path: Path, read: Callable[[Any], T]) -> T | None:
