@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from avatarkit.models import is_url
-from avatarkit.preflight import Kind, Report, check
+from avatarkit.preflight import Report, check_field
 from avatarkit.text import plain
 from avatarkit.ui import draft
 
@@ -15,20 +15,19 @@ ICONS = {"fatal": ":material/error:", "warning": ":material/warning:", "fine": "
 
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
-def _checked(path: str, kind: Kind, *_version: float) -> Report:
+def _checked(path: str, field: str, *_version: float) -> Report:
     # Path, time and size stand for the content: a file that was replaced is looked at again.
-    report = check(path, kind=kind)
+    report = check_field(path, field)
     _ = report.contact_sheet  # drawn when first asked for; then it is in the cache as well
     return report
 
 
 def _report(path: Path, field: str) -> Report:
-    kind: Kind = "consent" if field == "consent_video" else "lipsync"
     try:
         found = path.stat()
     except (OSError, ValueError):
-        return check(path, kind=kind)
-    return _checked(str(path), kind, found.st_mtime, found.st_size)
+        return check_field(path, field)
+    return _checked(str(path), field, found.st_mtime, found.st_size)
 
 
 def show(path: Path, field: str) -> None:
