@@ -46,11 +46,6 @@ def test_where_times_are_hardly_known_only_the_fit_is_drawn() -> None:
     assert spec["layer"][0]["encoding"]["color"]["legend"]["values"] == ["Fitted"]
 
 
-def test_without_a_curve_it_says_so() -> None:
-    """Nothing to show yet."""
-    assert charts.NOTHING in str(charts.survival(curves().head(0)).to_dict())
-
-
 def test_it_is_of_one_stage() -> None:
     """Curves of several stages are refused in a sentence."""
     with pytest.raises(ValueError, match="choose the rows of one stage"):
