@@ -35,7 +35,7 @@ single frame, every place 31; quick takes a third of the time."""
 _WORKERS = 2
 """Pictures that are searched together; the detector releases the GIL."""
 FEWEST = 3
-"""Of fewer frames nothing is said: in one, a cup may look like a face."""
+"""Fewer frames are not judged: in one, a cup may look like a face."""
 _SIZE = Check("face size", "The face is large enough.", f"at least {LARGE_ENOUGH:.0%}")
 
 

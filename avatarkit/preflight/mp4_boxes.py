@@ -97,8 +97,8 @@ def _index_entries(content: bytes) -> int:
     """Return an upper bound of the index entries that libav allocates for a part of a header.
 
     libav takes a table wherever it meets one, so every place that reads like one counts. Only
-    tracks of uncompressed sound, of which libav lists pieces and not samples, are told apart, and
-    only where nothing in them can be read in another way.
+    tracks of uncompressed sound, of which libav lists pieces and not samples, count less, and only
+    where nothing in them can be read in another way.
     """
     total, at = 0, 0
     for _ in range(MAX_BOXES):

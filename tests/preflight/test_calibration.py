@@ -108,7 +108,7 @@ def test_without_its_libraries_it_says_what_to_install(
 
 
 def test_importing_it_is_light() -> None:
-    """No decoder, no arrays and no tables are loaded before a file is looked at."""
+    """No decoder, no arrays and no tables are loaded before a file is checked."""
     code = (
         "import sys, avatarkit.preflight;"
         "print({'av', 'numpy', 'skimage', 'pandas', 'PIL', 'scipy'} & set(sys.modules))"

@@ -35,7 +35,7 @@ def test_sound_alone_has_no_picture(tmp_path: Path) -> None:
 
 
 def test_an_unknown_codec_is_fatal(tmp_path: Path) -> None:
-    """The container may be fine while nobody can decode what is in it."""
+    """The container may be fine while its content cannot be decoded."""
     path = tmp_path / "a.mp4"
     path.write_bytes(videos.plain().replace(b"avc1", b"zzzz"))
     report = preflight.check(path)
@@ -43,7 +43,7 @@ def test_an_unknown_codec_is_fatal(tmp_path: Path) -> None:
 
 
 def test_minutes_too_many_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five minutes are enough; a frame more is nobody's mistake."""
+    """More than five minutes are too long; a frame more is within the tolerance."""
     path = tmp_path / "a.mp4"
     source = videos.wrap(tmp_path / "source.mov", codec="libx264", pixels="yuv420p", side=64)
     videos.remux(source, path, times=302)
@@ -84,7 +84,7 @@ def test_of_a_long_video_the_first_part_is_looked_at(
 def test_a_huge_file_is_not_read_to_its_end(
     limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is a warning that only a part was looked at."""
+    """A warning says that only a part was decoded."""
     path = tmp_path / "a.mp4"
     path.write_bytes(videos.plain())
     monkeypatch.setattr(decode, limit, value)

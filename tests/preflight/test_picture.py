@@ -33,7 +33,7 @@ def test_a_turned_picture_is_seen_upright(calibration: Callable[[str], CheckedCa
 
 
 def test_a_tilted_picture_is_a_warning(tmp_path: Path) -> None:
-    """A flag of another angle than a quarter turn is nobody's intention."""
+    """A flag of another angle than a quarter turn is a mistake."""
     source = videos.source_of(tmp_path / "a.mp4")
     path = videos.remux(source, tmp_path / "b.mp4", rotation=30)
     assert finding_of(preflight.check(path), "rotation").severity is Severity.WARNING
@@ -81,7 +81,7 @@ def test_two_boxes_on_one_face_are_one_face() -> None:
 
 
 def test_a_face_in_the_dark_is_not_fatal() -> None:
-    """Where it is too dark to see anybody, nobody can be missed."""
+    """In the dark, the lack of a face is a warning."""
     (finding,) = faces.judge([()] * 12, 480, is_dark=True, needed=True)
     assert finding.severity is Severity.WARNING
     assert "too dark" in finding.message
@@ -93,8 +93,8 @@ def test_a_picture_smaller_than_any_face_has_none() -> None:
     assert faces.judge([], 480, is_dark=False, needed=True) == []
 
 
-def test_where_nobody_is_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few pictures settle it; a small face that is in most of those is looked for in all."""
+def test_without_a_face_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few pictures settle it; a small face that is in most of those is searched in all."""
     asked: list[tuple[float, float]] = []
     small: set[int] = set()
 

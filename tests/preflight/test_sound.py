@@ -18,10 +18,10 @@ from support import videos
 from support.footage_cases import CheckedCase, checks_of, finding_of
 
 
-def test_damaged_sound_does_not_end_the_look_at_the_picture(
+def test_damaged_sound_does_not_end_the_decoding_of_the_picture(
     calibration: Callable[[str], CheckedCase],
 ) -> None:
-    """All frames are looked at, and the advice is about the sound."""
+    """All frames are decoded, and the advice is about the sound."""
     report = calibration("noise for sound").report
     assert finding_of(report, "reading").value == "144 frames, h264"
     assert report.reason == "The sound is damaged; export the video again."

@@ -155,7 +155,7 @@ def test_a_strange_path_is_a_fatal_finding(name: str) -> None:
 def test_a_file_without_permission_is_a_fatal_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may not be read is said so."""
+    """A file that may not be read has a sentence that says so."""
     path = tmp_path / "a.mp4"
     path.write_bytes(b"something")
 
@@ -166,10 +166,10 @@ def test_a_file_without_permission_is_a_fatal_finding(
     assert preflight.check(path).reason == "a.mp4 cannot be read; check its permissions."
 
 
-def test_a_file_that_vanishes_while_it_is_looked_at_does_not_exist(
+def test_a_file_that_vanishes_while_it_is_checked_does_not_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is said about its content."""
+    """The report has no finding on its content."""
     path = tmp_path / "a.mp4"
     path.write_bytes(videos.plain())
     read = decode.read
@@ -199,7 +199,7 @@ def test_a_header_of_nothing_is_fatal(tmp_path: Path) -> None:
 
 
 def test_too_large_a_header_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is a file of countless boxes followed to its end."""
+    """A file of countless boxes is not read to its end either."""
     path = tmp_path / "a.mp4"
     path.write_bytes(videos.plain())
     monkeypatch.setattr(mp4_boxes, "MAX_HEADER_BYTES", 100)
@@ -220,7 +220,7 @@ def test_boxes_of_64_bits_and_of_open_length_are_followed(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("trailer", [b"\0\0\0\5SEFTxxxx", b"made by a camera", bytes(50), b"xyz"])
 def test_what_a_camera_appends_is_not_taken_for_a_cut(trailer: bytes, tmp_path: Path) -> None:
-    """Bytes after the last box belong to nobody, and the video is whole without them."""
+    """Bytes after the last box are no box, and the video is whole without them."""
     path = tmp_path / "a.mp4"
     path.write_bytes(videos.plain() + trailer)
     assert preflight.check(path).ok
@@ -236,7 +236,7 @@ def test_what_a_camera_appends_is_not_taken_for_a_cut(trailer: bytes, tmp_path: 
 def test_a_container_that_is_nearly_right_is_a_warning(
     brand: bytes, suffix: str, message: str, tmp_path: Path
 ) -> None:
-    """The vendor documents two types; what can be read but is not quite that is said."""
+    """The vendor documents two types; a file that can be read but is neither gets a warning."""
     path = tmp_path / f"a{suffix}"
     path.write_bytes(videos.plain().replace(b"isom", brand, 1))
     finding = finding_of(preflight.check(path), "container")

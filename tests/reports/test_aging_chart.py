@@ -26,7 +26,7 @@ def test_a_point_a_persona_over_the_percentiles_of_its_stage() -> None:
     }
     (fine,), (late,) = drawn["running"], drawn["late"]
     assert (fine["persona_id"], fine["at_h"], fine["place"]) == ("a", 1, 0.5)
-    assert (late["creator_name"], late["here"]) == ("Bob", "at least 2 d 2 h")
+    assert (late["creator_name"], late["in_stage"]) == ("Bob", "at least 2 d 2 h")
     order = layers(chart)[0]["encoding"]["y"]["sort"]
     assert order == ["Pending\n1 running", "Reviewing\n1 running, 1 late"]
 
@@ -71,7 +71,7 @@ def test_one_very_old_persona_does_not_squeeze_the_others() -> None:
 
 
 def test_the_axis_reaches_those_in_a_stage_that_nothing_is_known_of() -> None:
-    """Several that are older than all percentiles are a part of the picture, not its edge."""
+    """Several that are older than all percentiles stand within the axis, not at its end."""
     ages = [45 + 2 * i for i in range(8)]
     reviewing = [(f"r{age}", "reviewing", float(age), False) for age in ages]
     chart = charts.aging(arrivals(("a", "pending", 1, False), *reviewing), medians(pending=7))
@@ -89,7 +89,7 @@ def test_what_is_clamped_says_so_late_or_not() -> None:
     drawn = parts(chart)
     assert [row["at_h"] for row in drawn["beyond the axis"]] == [end, end]
     assert [row["at_h"] for row in drawn["running"]] == [1]
-    assert drawn["beyond the axis"][0]["here"] == "at least 2 d 2 h"
+    assert drawn["beyond the axis"][0]["in_stage"] == "at least 2 d 2 h"
     shape = layers(chart)[-1]["encoding"]["shape"]
     assert "beyond the axis" in shape["legend"]["values"]
     assert len(set(shape["scale"]["range"][2:])) == len(shape["scale"]["range"][2:])

@@ -86,7 +86,7 @@ def test_bands_that_touch_are_parted_without_colour() -> None:
 
 
 def test_bars_that_are_thick_enough_are_named_within() -> None:
-    """All days but the last, which has its names beside it, say where who is."""
+    """All days but the last, which has its names beside it, name their statuses."""
     day = {"crop_and_matte": 30, "reviewing": 1, "done": 40}
     words = layers(charts.cumulative_flow(counts(day, {"pending": 9, **day})))[3]
     assert words["mark"]["type"] == "text"
@@ -102,7 +102,7 @@ def test_bars_that_are_thick_enough_are_named_within() -> None:
     assert named["Done"]["name_px"] == named["Done"]["word_px"] < 40
 
 
-def test_days_without_anybody_in_flight_keep_their_place() -> None:
+def test_days_without_a_persona_in_flight_keep_their_place() -> None:
     """Where the ended are left out, an empty day is a gap, and has no names beside it."""
     chart = charts.cumulative_flow(
         counts({"pending": 3, "done": 90}, {"done": 93}, {"pending": 1, "done": 93}, {"done": 94})
@@ -134,7 +134,7 @@ def test_one_day_is_a_bar() -> None:
 
 
 def test_many_days_are_bands_and_more_are_thinned() -> None:
-    """Beyond 14 days bands, beyond 180 every so many days, the last one always there."""
+    """Beyond 14 days bands, beyond 180 evenly spaced days, the last one always there."""
     week = [{"pending": 1}] * 15
     assert layers(charts.cumulative_flow(counts(*week[:14])))[0]["mark"]["type"] == "bar"
     assert layers(charts.cumulative_flow(counts(*week)))[0]["mark"]["type"] == "area"
@@ -154,7 +154,7 @@ def test_so_many_that_have_ended_are_left_out_and_said() -> None:
     assert bands(over) == {"Done": [(0, 1500)]}
 
 
-def test_a_status_that_nobody_has_heard_of_is_on_top() -> None:
+def test_an_undocumented_status_is_on_top() -> None:
     """It has not ended, and nothing tells its place."""
     chart = charts.cumulative_flow(counts({"pending": 1, "quality_check": 2, "done": 1}))
     assert bands(chart)["Quality check"] == [(2, 4)]

@@ -75,7 +75,7 @@ def test_where_few_are_left_the_curve_is_faint() -> None:
 
 
 def test_one_persona_gives_a_faint_curve_without_a_number() -> None:
-    """A single end is drawn, but nobody should quote its share."""
+    """A single end is drawn, but its share is not quoted."""
     frame = incidence(done=[(10, 1.0, 1)]).assign(at_risk=1)
     chart = charts.outcomes(frame)
     assert [layer["mark"]["type"] for layer in layers(chart)] == ["line", "area"]

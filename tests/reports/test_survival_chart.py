@@ -13,7 +13,7 @@ from support import simulated
 
 @cache
 def curves() -> pd.DataFrame:
-    """Those of lives looked at every half an hour."""
+    """Return the curves of lives that were polled every half an hour."""
     these = simulated.lives("log-normal", seed=3, personas=60)
     sightings, now = simulated.sightings(these, 0.5, seed=3)
     return durations.survival(stages.visits(sightings, now=now))

@@ -12,7 +12,7 @@ from support.chart_specs import layers, parts
 
 
 def test_a_timeline_has_solid_certain_parts_and_faint_edges() -> None:
-    """What is certain, what changed between two looks, and what nobody saw are told apart."""
+    """What is certain, what changed between two polls, and what was never seen differ."""
     frame = visits(("a", "pending", 0, 1), ("a", "voice_creating", 3, 5), ("a", "done", 6, 6))
     chart = charts.timeline(frame.loc[frame["visit_no"] <= 3], now=MONDAY + timedelta(hours=8))
 
@@ -64,7 +64,7 @@ def test_a_running_visit_is_open_until_now() -> None:
 
 
 def test_a_beginning_that_nothing_bounds_has_an_arrow() -> None:
-    """A persona found midway began earlier, nobody knows when."""
+    """A persona found midway began earlier, at an unknown moment."""
     frame = visits(("a", "reviewing", 0, 2), ("a", "done", 3, 3), source="list")
     drawn = parts(charts.timeline(frame, now=MONDAY + timedelta(hours=5)))
     assert [datetime.fromisoformat(row["at"]) for row in drawn["began earlier"]] == [MONDAY]

@@ -28,7 +28,7 @@ def log(*runs: tuple[str, str, float, float], source: str = "create") -> pd.Data
 
 
 def visits(*runs: tuple[str, str, float, float], source: str = "create") -> pd.DataFrame:
-    """Visits of such sightings, looked at a long time after."""
+    """Visits of such sightings, a long time after."""
     return stages.visits(log(*runs, source=source), now=MONDAY + timedelta(days=99))
 
 
@@ -69,7 +69,7 @@ def summary(n: int, hours: list[float], *, running: int = 0) -> pd.DataFrame:
 
 
 def medians(**halves: float) -> pd.DataFrame:
-    """Percentiles of the six stages, half of them through after so many hours, if given."""
+    """Percentiles of the six stages from the median hours of some."""
     half = pd.Series([halves.get(name, NAN) for name in STAGE_NAMES], dtype="float64")
     return pd.DataFrame({"stage": STAGE_NAMES, "p50_h": half, "p90_h": half * 2})
 
@@ -81,7 +81,7 @@ def arrivals(*rows: tuple[str, str, float, bool]) -> pd.DataFrame:
 
 
 def many(number: int) -> pd.DataFrame:
-    """So many running personas, the tenth of them late."""
+    """Running personas, every tenth of them late."""
     hours = np.linspace(0, 60, number)
     rows = [
         (f"p{i:04}", STAGE_NAMES[i % 6], float(h), i % 10 == 9)
@@ -122,7 +122,7 @@ def totals(*rows: tuple[float, str, float, float]) -> pd.DataFrame:
 
 
 def waits(number: int) -> pd.DataFrame:
-    """So many personas over twenty weeks, the last eighth still running."""
+    """Personas submitted over twenty weeks, the last eighth still running."""
     return totals(
         *(
             (140 * i / number, "running", 10.0, float("inf"))

@@ -49,13 +49,13 @@ def source_of(path: Path) -> Path:
 
 
 def heard(gain: float) -> Make:
-    """With a voice so many times as loud, clipped at full scale."""
+    """With a voice ``gain`` times as loud, clipped at full scale."""
     sound = np.clip(gain * footage.voice(BRIEF), -1, 1)
     return lambda path: remux(source_of(path), path, sound=sound)
 
 
 def blurred(radius: float) -> Make:
-    """Out of focus by so many pixels (the face is 300 wide)."""
+    """Out of focus by ``radius`` pixels (the face is 300 wide)."""
     # Drawn at a third of the size: what is lost by that is lost in the blur anyway.
     blur = ImageFilter.GaussianBlur(radius / 3)
 
@@ -67,7 +67,7 @@ def blurred(radius: float) -> Make:
 
 
 def lit(share: float) -> Make:
-    """With so much of the light."""
+    """With this share of the light."""
     levels = np.rint(np.arange(256) * share).astype(np.uint8)
     return lambda path: film(path, (levels[frame] for frame in faces()))
 
@@ -260,7 +260,7 @@ def one_frame(path: Path) -> None:
 
 
 def bomb(path: Path, samples: int = 80_000_000) -> None:
-    """A small file that promises so many frames of a byte each: libav would fill gigabytes."""
+    """A small file that promises ``samples`` frames of a byte each: libav would fill gigabytes."""
     content = bytearray(plain())
     for kind, offset, values in (
         (b"stsz", 8, (1, samples)),
@@ -273,7 +273,7 @@ def bomb(path: Path, samples: int = 80_000_000) -> None:
 
 
 def disguised_bomb(path: Path) -> None:
-    """The same, with the name of another box where nobody reads."""
+    """The same, with the name of another box where no reader looks."""
     bomb(path)
     path.write_bytes(path.read_bytes().replace(b"stsz\0\0\0\0", b"stsztrak"))
 

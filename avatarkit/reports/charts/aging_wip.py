@@ -10,7 +10,7 @@ from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name
 
 DRAWN = 100
-"""At most so many points are drawn of a stage's running personas, and of its late ones."""
+"""Maximum of points for the running personas of a stage, and again for its late ones."""
 
 _ROW_PX = 50
 _REACH_OF_PERCENTILE = 3.0
@@ -97,7 +97,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
             x=style.hours(alt.X, "at_h", title_x, end),
             opacity=opacity,
             shape=shape,
-            tooltip=[*names, "stage", alt.Tooltip("here:N", title="In it for"), "part"],
+            tooltip=[*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"],
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(labels))
@@ -131,8 +131,8 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     points["turn"] = points.groupby("stage").cumcount() * _GOLDEN_RATIO % 1
     turns = points.groupby("stage")["turn"]
     points["place"] = (turns.rank() - 0.5) / turns.transform("size")
-    points["here"] = [f"at least {in_words(hours)}" for hours in points["in_stage_h"]]
-    names = ["creator_name", "persona_id", "stage", "here", "part", "at_h", "place"]
+    points["in_stage"] = [f"at least {in_words(hours)}" for hours in points["in_stage_h"]]
+    names = ["creator_name", "persona_id", "stage", "in_stage", "part", "at_h", "place"]
     return points[[name for name in names if name in points]]
 
 

@@ -13,13 +13,13 @@ from avatarkit.reports.charts import style
 from avatarkit.text import stage_name
 
 BARS = 14
-"""At most so many days are drawn as bars; more are drawn as bands."""
+"""Maximum of days that are drawn as bars; more are drawn as bands."""
 
 SEPARATED = 60
-"""At most so many days have lines between the bands; more would be mostly lines on a phone."""
+"""Maximum of days with lines between the bands; with more there would be mostly lines."""
 
 DAYS = 180
-"""At most so many days are drawn, evenly apart."""
+"""Maximum of days that are drawn, evenly apart."""
 
 _HEIGHT_PX = 300
 _LABEL_PX = 14

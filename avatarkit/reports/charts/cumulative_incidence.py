@@ -12,7 +12,7 @@ from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name
 
 STEPS = 200
-"""At most so many steps of a curve are drawn."""
+"""Maximum of steps that are drawn of a curve."""
 
 FOLLOWED = 5
 """With fewer personas at risk than this a curve is faint: the next one may move it far."""

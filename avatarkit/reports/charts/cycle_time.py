@@ -10,10 +10,10 @@ from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name, took
 
 DRAWN = 600
-"""At most so many personas are drawn as points."""
+"""Maximum of personas that are drawn."""
 
 RANGES = 60
-"""Of at most so many personas the bounds of each total are drawn, too."""
+"""Maximum of personas whose bounds are drawn, too."""
 
 _HEIGHT_PX = 300
 _REACH = 2.0

@@ -13,7 +13,7 @@ from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name, took
 
 LANES = 6
-"""At most so many visits are drawn one by one for a stage that has no percentiles yet."""
+"""Maximum of visits that are drawn for a stage without percentiles."""
 
 _ROW_PX = 50
 _BELOW_PX = 15
