@@ -1,4 +1,4 @@
-"""How long a preflight takes against a plain decode of the same file.
+"""Measure how long a preflight takes against a plain decode of the same file.
 
 ``python bench/preflight.py`` makes a talking head of 60 s in 1080p and as much of a cup of coffee,
 in which a face is looked for longest (or takes ``--video``). Each is decoded with PyAV, picture and
@@ -22,7 +22,7 @@ GOAL = 1.5
 
 
 def plain_decode(path: Path) -> int:
-    """Decode all of it with PyAV as its documentation does; the number of pictures and sounds."""
+    """Decode all of it with PyAV as its documentation does; return the number of frames."""
     import av
 
     with av.open(str(path)) as container:
@@ -33,14 +33,14 @@ def plain_decode(path: Path) -> int:
 
 
 def seconds(call: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds of one call."""
+    """Return the wall and processor seconds of one call."""
     wall, processor = time.perf_counter(), time.process_time()
     call()
     return time.perf_counter() - wall, time.process_time() - processor
 
 
 def no_face(path: Path) -> Path:
-    """A minute of a slow pan over a cup of coffee, in 1080p, with a voice."""
+    """Write a minute of a slow pan over a cup of coffee, in 1080p, with a voice."""
     import numpy as np
     from PIL import Image
     from skimage import data

@@ -297,8 +297,7 @@ def _check_videos(request: PersonaCreate, *, force: bool) -> None:
 
     unusable = []
     for field, path in request.files.items():
-        kind: preflight.Kind = "consent" if field == "consent_video" else "lipsync"
-        report = preflight.check(path, kind=kind)
+        report = preflight.check_field(path, field)
         for finding in (*report.fatal, *report.warnings):
             typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
         if report.fatal:

@@ -1,9 +1,11 @@
-"""A row of frames with their times and the faces that were found, as one PNG."""
+"""Draw a row of frames with their times and the faces that were found, as one PNG."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
 
 from avatarkit.preflight.footage import Shot
 
@@ -15,9 +17,7 @@ _BOX = (255, 200, 0)
 
 
 def draw(shots: Sequence[Shot]) -> bytes:
-    """Up to six of the shots, spread evenly, side by side."""
-    from PIL import Image, ImageDraw
-
+    """Return up to six of the shots, spread evenly, side by side, as a PNG."""
     cells = min(CELLS, len(shots))
     chosen = [shots[index * len(shots) // cells] for index in range(cells)]
     pictures = []

@@ -1,4 +1,4 @@
-"""What one reading of a video keeps of it: frames, faces and loudness."""
+"""What is kept of a decoded video: times, a few frames, faces and loudness."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+LONGEST_S = 300.0
+"""Seconds of the longest video that is known to be accepted; no more is decoded."""
+TOLERANCE_S = 0.1
+"""Seconds by which a video may miss a limit: a frame or two."""
+SILENT_LUFS = -50.0
+"""What is less loud counts as silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A square around a face, in pixels."""
@@ -20,14 +28,18 @@ class Box:
     size: int
 
     def is_centred_in(self, other: Box) -> bool:
-        """True when the middle of this box lies in the other."""
+        """Return whether the middle of this box lies in the other."""
         x, y = self.x + self.size / 2 - other.x, self.y + self.size / 2 - other.y
         return 0 <= x <= other.size and 0 <= y <= other.size
+
+    def scaled(self, scale: float) -> Box:
+        """Return the same square in a picture that is ``scale`` times as large."""
+        return Box(round(self.x * scale), round(self.y * scale), round(self.size * scale))
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A small upright frame: seconds since the start, RGB, and the faces in its pixels."""
+    """A small upright frame to show, RGB, with its time and the faces in it."""
 
     time_s: float
     picture: NDArray[np.uint8]
@@ -36,20 +48,20 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Integrated loudness of the whole, and the share of samples at full scale.
-
-    ``loud_s`` is the time during which it was not silent, of ``seconds``.
-    """
+    """The loudness of the whole sound track."""
 
     loudness_lufs: float
+    """Integrated loudness (EBU R 128)."""
     clipped_share: float
+    """Share of the samples at full scale."""
     seconds: float
     loud_s: float
+    """Seconds that are not silent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An upright frame, downscaled: its time, gray at up to 480 and RGB at 240 pixels a side."""
+    """An upright frame, downscaled: gray to 480 and RGB to 240 pixels on the shorter side."""
 
     time_s: float
     gray: NDArray[np.uint8]
@@ -58,11 +70,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Footage:
-    """What was seen. ``times`` has the moment of each decoded frame.
-
-    ``changes`` has an entry for every second one: its moment, and the mean absolute difference
-    of its luma from the entry before, in percent of full scale; 0 for the first.
-    """
+    """What was decoded of a video."""
 
     width: int = 0
     height: int = 0
@@ -79,23 +87,31 @@ class Footage:
     sound_read: int = 0
     sound_damaged: int = 0
     heard_until_s: float = math.inf
-    """Where the hearing was ended, in seconds of sound; infinite when it was not."""
+    """Seconds of sound after which its decoding was stopped; infinite when it was not."""
     is_whole: bool = False
+    """The file was read to its end."""
     stopped_because: str | None = None
+    """Why not all frames were decoded."""
     times: list[float] = field(default_factory=list)
+    """Seconds of each decoded frame."""
     changes: list[tuple[float, float]] = field(default_factory=list)
+    """Of every second frame its time, and the mean absolute difference of its luma from the entry
+    before, in percent of full scale; 0 for the first."""
     samples: list[Sample] = field(default_factory=list)
     levels: Levels | None = None
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Width and height as they are shown."""
+        """Return width and height as they are shown."""
         sideways = self.rotation % 180 == 90
         return (self.height, self.width) if sideways else (self.width, self.height)
 
     @property
     def duration_s(self) -> float:
-        """From the first frame to the end of the last; as declared when not all were decoded."""
+        """Return the seconds from the first frame to the end of the last.
+
+        As the file declares it when not all frames were decoded.
+        """
         if self.stopped_because is not None or len(self.times) < 2:
             return self.declared_s
         span = self.times[-1] - self.times[0]

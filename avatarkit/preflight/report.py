@@ -1,4 +1,4 @@
-"""What a look at a video says: findings, and a few frames to see them in."""
+"""Show the findings on a video, with a few frames, as a table, a picture or text."""
 
 from __future__ import annotations
 
@@ -22,39 +22,36 @@ _ORDER = tuple(Severity)
 
 @dataclass(frozen=True)
 class Report:
-    """What ``preflight.check`` found out about one file.
-
-    ``findings`` are in the order in which things were looked at, and hold only what could be:
-    of a file that cannot be opened nothing but that is known.
-    """
+    """The result of ``preflight.check`` for one file."""
 
     path: Path
     findings: tuple[Finding, ...]
+    """In the order of the checks, and only of those that could be made."""
     shots: tuple[Shot, ...] = field(default=(), repr=False)
 
     @property
     def fatal(self) -> tuple[Finding, ...]:
-        """The findings for which the video should not be sent."""
+        """Return the findings for which the video should not be sent."""
         return self._with(Severity.FATAL)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings for which the video may be turned down."""
+        """Return the findings for which the video may be turned down."""
         return self._with(Severity.WARNING)
 
     @property
     def ok(self) -> bool:
-        """True without any fatal finding; there may be warnings."""
+        """Return True without any fatal finding; there may be warnings."""
         return not self.fatal
 
     @property
     def reason(self) -> str | None:
-        """The sentences of the fatal findings; None without any."""
+        """Return the sentences of the fatal findings; None without any."""
         return " ".join(finding.message for finding in self.fatal) or None
 
     @cached_property
     def contact_sheet(self) -> bytes | None:
-        """A few frames with their times and boxes around the faces, as a PNG.
+        """Return a few frames with their times and boxes around the faces, as a PNG.
 
         None when no frame could be read.
         """
@@ -63,9 +60,11 @@ class Report:
         return draw(self.shots) if self.shots else None
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a finding, the worst first: check, severity, message, value, limit, source.
+        """Return the findings as a frame.
 
-        All columns are strings.
+        Returns:
+            A row a finding, the worst first: check, severity, message, value, limit, source, all
+            of dtype str.
         """
         import pandas as pd
 

@@ -1,1 +1,1 @@
-"""Charts, tables and CSV: how it reads."""
+"""Draw charts, and turn frames into tables and CSV."""

@@ -1,4 +1,4 @@
-"""Frames as a person reads them in a terminal and on a page: times as words, no empty marks."""
+"""Turn frames into tables for a terminal and for pages, with times as words."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 from avatarkit.models import STAGES, as_status
 from avatarkit.text import in_words, stage_name, took
 
-HOUR = timedelta(hours=1)
-_SOON = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
+_SOONEST = timedelta(seconds=1)
 
 
 def tracking(
@@ -19,17 +19,25 @@ def tracking(
     now: datetime,
     arrivals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """A row a persona, in the order that came.
+    """Return the tracked personas with times as words.
 
-    Columns: creator_name, status, progress (0 to 1, NaN after a bad end), in_status_for, late
-    (``late`` or empty), ready (see ``ready``), age, last_look, next_look, failed_reason,
-    persona_id; times as words. Late and ready are empty for what has ended, and without
-    ``arrivals``, the frame of ``eta.arrivals``.
+    Args:
+        personas: The frame of ``store.personas``.
+        sightings: The frame of ``store.sightings``.
+        now: The moment on the session's clock.
+        arrivals: The frame of ``eta.arrivals``.
+
+    Returns:
+        A row a persona, in the order of ``personas``: creator_name, status, progress (float64, 0
+        to 1, NaN after a bad end), in_status_for, late (``late`` or empty), ready (see ``ready``),
+        age, last_look, next_look, failed_reason, persona_id, all text but progress. Late and ready
+        are empty for what has ended, and without ``arrivals``.
     """
-    since = personas["persona_id"].map(_since(sightings))
+    last_change = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
+    since = personas["persona_id"].map(last_change)
     ended = personas["status"].map(is_terminal).astype(bool)
     begun = personas["created_at"].fillna(personas["first_seen_at"])
-    coming, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
+    arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
         {
             "creator_name": personas["creator_name"].fillna(""),
@@ -37,7 +45,7 @@ def tracking(
             "progress": personas["status"].map(_progress).astype("float64"),
             "in_status_for": _spans(now - since.mask(ended)),
             "late": late,
-            "ready": coming,
+            "ready": arriving,
             "age": _spans(since.where(ended, now) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
@@ -51,7 +59,7 @@ def tracking(
 
 
 def ready(p10: datetime, p90: datetime, now: datetime) -> str:
-    """The range of an arrival as people say it, in UTC.
+    """Return the range of an arrival in words, in UTC.
 
     ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``; from now on
     ``may be ready already, else by Thu 26 Nov``.
@@ -67,12 +75,16 @@ def ready(p10: datetime, p90: datetime, now: datetime) -> str:
 
 
 def already(moment: datetime, now: datetime) -> bool:
-    """Whether a moment of an arrival has come: ``eta`` gives none sooner than in a second."""
-    return moment <= now + _SOON
+    """Return whether an arrival may be now: ``eta`` gives none sooner than in a second."""
+    return moment <= now + _SOONEST
 
 
 def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
-    """A row a visit: stage, state, took (its bounds in words), entered (by when, in UTC)."""
+    """Return the frame of ``stages.visits`` with times as words.
+
+    Returns:
+        A row a visit, all text: stage, state, took (the bounds), entered (by when, in UTC).
+    """
     bounds = zip(visits["state"], visits["min_h"], visits["max_h"], strict=True)
     return pd.DataFrame(
         {
@@ -85,10 +97,11 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
-    """``durations.summarize`` with its hours in words.
+    """Return the frame of ``durations.summarize`` with its hours as words.
 
-    Columns: stage, p10, p25, p50, p75, p90, then, where ``stages`` has the 95 % interval of the
-    median, p50_interval, then n, finished, running, never_seen, note.
+    Returns:
+        A row a stage: stage, p10, p25, p50, p75, p90, where ``stages`` has the 95 % interval of the
+        median p50_interval, all text, then n, finished, running, never_seen, note as they are.
     """
     words = {
         name: ["" if pd.isna(hours) else in_words(hours) for hours in stages[f"{name}_h"]]
@@ -109,7 +122,7 @@ def statuses(
     now: datetime,
     arrivals: pd.DataFrame | None = None,
 ) -> str:
-    """The tracked personas as a table of text, newest first; ``arrivals`` as in ``tracking``."""
+    """Return the frame of ``tracking`` as a table of text; the arguments are the same."""
     if personas.empty:
         return "No avatars yet; submit one with 'submit'."
     rows = tracking(personas, sightings, now, arrivals)
@@ -121,7 +134,7 @@ def statuses(
 
 
 def history(sightings: pd.DataFrame) -> str:
-    """The runs of one persona as a table of text, oldest first."""
+    """Return the sightings of one persona as a table of text."""
     rows = sightings[["status", "first_seen_at", "last_seen_at", "times_seen", "source"]].copy()
     for column in ("first_seen_at", "last_seen_at"):
         rows[column] = rows[column].dt.strftime("%Y-%m-%d %H:%M:%SZ")
@@ -129,7 +142,7 @@ def history(sightings: pd.DataFrame) -> str:
 
 
 def is_terminal(status: str) -> bool:
-    """True for done, failed and rejected."""
+    """Return True for done, failed and rejected."""
     known = as_status(status)
     return known is not None and known.is_terminal
 
@@ -144,18 +157,14 @@ def _arriving(
     words = dict(zip(by_id.index, (ready(*span, now) for span in spans), strict=True))
     late = set(by_id.index[by_id["late"].to_numpy(dtype=bool)])
     return (
-        [words.get(one, "") for one in persona_ids],
-        ["late" if one in late else "" for one in persona_ids],
+        [words.get(persona_id, "") for persona_id in persona_ids],
+        ["late" if persona_id in late else "" for persona_id in persona_ids],
     )
 
 
 def _day(moment: datetime) -> str:
-    # By hand: %-d is not known everywhere.
+    # Windows has no %-d.
     return f"{moment:%a} {moment.day} {moment:%b}"
-
-
-def _since(sightings: pd.DataFrame) -> pd.Series:
-    return sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
 
 
 def _progress(status: str) -> float:
@@ -168,7 +177,7 @@ def _progress(status: str) -> float:
 
 
 def _spans(spans: pd.Series) -> list[str]:
-    return ["" if pd.isna(span) else in_words(max(0.0, span / HOUR)) for span in spans]
+    return ["" if pd.isna(span) else in_words(max(0.0, span / _HOUR)) for span in spans]
 
 
 def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.models import PersonaCreate
+from avatarkit.models import VIDEO_FIELDS, PersonaCreate
 from avatarkit.store.submissions import Submission
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import draft
@@ -109,6 +109,6 @@ class Outbox:
                 self._delete_uploads(request.files)
 
     def _delete_uploads(self, request: dict[str, Any]) -> None:
-        for name in ("lipsync_input", "consent_video"):
+        for name in VIDEO_FIELDS:
             if request.get(name):
                 draft.delete_upload(self.uploads, Path(request[name]))

@@ -7,26 +7,25 @@ from pathlib import Path
 import streamlit as st
 
 from avatarkit.models import is_url
-from avatarkit.preflight import Kind, Report, check
+from avatarkit.preflight import Report, check_field
 from avatarkit.text import plain
 from avatarkit.ui import draft
 
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
-def _check(path: str, kind: Kind, *_version: float) -> Report:
+def _check(path: str, field: str, *_version: float) -> Report:
     # Path, time and size stand for the content: a file that was replaced is checked again.
-    report = check(path, kind=kind)
+    report = check_field(path, field)
     _ = report.contact_sheet  # drawn when first asked for; then it is in the cache as well
     return report
 
 
 def _report(path: Path, field: str) -> Report:
-    kind: Kind = "consent" if field == "consent_video" else "lipsync"
     try:
         stat = path.stat()
     except (OSError, ValueError):
-        return check(path, kind=kind)
-    return _check(str(path), kind, stat.st_mtime, stat.st_size)
+        return check_field(path, field)
+    return _check(str(path), field, stat.st_mtime, stat.st_size)
 
 
 def show(path: Path, field: str) -> None:

@@ -13,7 +13,7 @@ from support import simulated
 
 @cache
 def curves() -> pd.DataFrame:
-    """Those of lives looked at every half an hour."""
+    """Return the curves of lives that were polled every half an hour."""
     these = simulated.lives("log-normal", seed=3, personas=60)
     sightings, now = simulated.sightings(these, 0.5, seed=3)
     return durations.survival(stages.visits(sightings, now=now))
@@ -44,11 +44,6 @@ def test_where_times_are_hardly_known_only_the_fit_is_drawn() -> None:
     spec = charts.survival(fitted).to_dict()
     assert len(spec["layer"]) == 1
     assert spec["layer"][0]["encoding"]["color"]["legend"]["values"] == ["Fitted"]
-
-
-def test_without_a_curve_it_says_so() -> None:
-    """Nothing to show yet."""
-    assert charts.NOTHING in str(charts.survival(curves().head(0)).to_dict())
 
 
 def test_it_is_of_one_stage() -> None:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avatarkit.preflight.sound import Meter
+from avatarkit.preflight.loudness import Meter
 from avatarkit.sandbox import footage
 
 

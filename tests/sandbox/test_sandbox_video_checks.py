@@ -305,7 +305,7 @@ class TestKeeping:
                 def broken(*_: object, **__: object) -> None:
                     raise ZeroDivisionError("a defect")
 
-                patch.setattr(preflight, "check", broken)
+                patch.setattr(preflight, "check_field", broken)
                 first = upload(api, lipsync_input=TEXT)
                 manual_clock.advance(timedelta(days=5))
                 assert shown(api, first)["process_status"] == "done"

@@ -1,4 +1,4 @@
-"""What a chart holds, read from its specification."""
+"""Read what a chart holds from its specification."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import altair as alt
 
 
 def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
-    """Each layer with its mark, its encoding and its rows."""
+    """Return each layer with its mark, its encoding and its rows."""
     spec = chart.to_dict()
     made = []
     for layer in spec["layer"]:
@@ -19,7 +19,7 @@ def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
 
 
 def parts(chart: alt.LayerChart) -> dict[str, list[dict[str, Any]]]:
-    """The rows of all layers, by the part that they draw."""
+    """Return the rows of all layers, by the part that they draw."""
     found: dict[str, list[dict[str, Any]]] = {}
     for layer in layers(chart):
         for row in layer["rows"]:
@@ -29,12 +29,12 @@ def parts(chart: alt.LayerChart) -> dict[str, list[dict[str, Any]]]:
 
 
 def words(chart: alt.LayerChart) -> list[Any]:
-    """The texts that a chart without marks shows."""
+    """Return the texts that a chart without marks shows."""
     return [row.get("text") for layer in layers(chart) for row in layer["rows"]]
 
 
 def axes(chart: alt.LayerChart) -> dict[str, str]:
-    """The titles of the axes x and y."""
+    """Return the titles of the axes x and y."""
     found: dict[str, str] = {}
     for layer in layers(chart):
         for name in ("x", "y"):
@@ -45,7 +45,7 @@ def axes(chart: alt.LayerChart) -> dict[str, str]:
 
 
 def check_house_style(chart: alt.LayerChart) -> None:
-    """A question as title, the container's width, colours left to the theme, not too much data."""
+    """Assert a question as title, the container's width, the theme's colours, and little data."""
     spec = chart.to_dict()
     assert spec["title"]["text"].endswith("?")
     assert spec["width"] == "container"

@@ -1,9 +1,9 @@
-"""Charts of one question each, as Altair charts that any page or notebook can draw.
+"""Draw Altair charts for pages and notebooks, each for one question.
 
-Colours are left to the theme. What matters is told by length, thickness, opacity, dashes and shape
-too, so that the charts read in grey. Explanations stand in legends and axis labels, as these are
-what a theme colours; ``width`` is the container's. No chart holds more than some thousand rows,
-whatever the number of personas: what is more is thinned evenly, and the legend says so.
+Colours are left to the theme. Length, thickness, opacity, dashes and shape tell the same, so that
+the charts read in grey. Explanations stand in legends and axis labels, which a theme colours. The
+width is the container's. No chart holds more than some thousand rows, whatever the number of
+personas: more are thinned evenly, and an axis says so.
 """
 
 from __future__ import annotations

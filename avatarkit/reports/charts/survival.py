@@ -1,31 +1,36 @@
-"""Does the fit agree with what was counted: two curves of one stage."""
+"""Draw the fitted and the nonparametric survival curve of one stage."""
 
 from __future__ import annotations
 
 import altair as alt
 import pandas as pd
 
-from avatarkit.reports.charts import style as house
+from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name
 
 _HEIGHT_PX = 240
 _NAMES = {"fitted": "Fitted", "nonparametric": "Counted, with its 95 % band"}
-_DASHES = (house.SOLID, (4, 3))
+_DASHES = {_NAMES["fitted"]: style.SOLID, _NAMES["nonparametric"]: [4, 3]}
 
 
 def survival(curves: pd.DataFrame) -> alt.LayerChart:
-    """A chart that answers whether the fitted curve of a stage agrees with the counted one.
+    """Draw whether the fitted curve of a stage agrees with the counted one.
 
-    ``curves`` is the part of ``durations.survival`` that belongs to one stage: the share of visits
-    that take longer, as a line for the fit and as dashed steps with a band for the nonparametric
-    curve, where there is one.
+    A line for the fit, and dashed steps with a band for the nonparametric curve.
 
-    Returns a chart of shares by hours; without a row, the words "Nothing to show yet". Raises
-    ``ValueError`` when there are several stages.
+    Args:
+        curves: The rows of ``durations.survival`` of one stage.
+
+    Returns:
+        A chart of the share of visits that take longer, by hours; without a row, the words
+        "Nothing to show yet".
+
+    Raises:
+        ValueError: The rows are of several stages.
     """
     title = "Does the fit agree with what was counted?"
     if curves.empty:
-        return house.nothing(title)
+        return style.nothing(title)
     if curves["stage"].nunique() > 1:
         raise ValueError("A survival chart shows one stage; choose the rows of one stage.")
     begin = {"time_h": 0.0, "survival": 1.0, "low": 1.0, "high": 1.0}
@@ -36,29 +41,23 @@ def survival(curves: pd.DataFrame) -> alt.LayerChart:
     rows = rows.assign(curve=rows["curve"].map(_NAMES), after=rows["time_h"].map(in_words))
     used = [name for name in _NAMES.values() if (rows["curve"] == name).any()]
 
-    end = house.longest(rows[["time_h"]]) or 1.0
+    end = style.longest(rows[["time_h"]]) or 1.0
     stage = stage_name(curves["stage"].iloc[0])
-    x = alt.X(
-        "time_h:Q",
-        title=f"Hours in {stage.lower()}",
-        axis=house.hours_axis(end),
-        scale=alt.Scale(domain=[0, end], nice=False),
-    )
-    axis, whole = alt.Axis(format=".0%", tickCount=5), alt.Scale(domain=[0, 1])
+    x = style.hours(alt.X, "time_h", f"Hours in {stage.lower()}", end)
+    axis, scale = style.shares_axis(), alt.Scale(domain=[0, 1])
     y = {
-        name: alt.Y(f"{name}:Q", title="Share that takes longer", scale=whole, axis=axis)
+        name: alt.Y(f"{name}:Q", title="Share that takes longer", scale=scale, axis=axis)
         for name in ("survival", "low")
     }
-    legend, names = house.legend(used, symbolType=house.LINE), list(_NAMES.values())
-    dashes = alt.Scale(domain=names, range=[list(dash) for dash in _DASHES])
-    dash = alt.StrokeDash("curve:N", scale=dashes, legend=legend)
-    colour = alt.Color("curve:N", scale=alt.Scale(domain=names), legend=legend)
+    legend = style.legend(used, symbolType=style.LINE)
+    dash = style.by_name(alt.StrokeDash, "curve", _DASHES, legend)
+    colour = style.by_name(alt.Color, "curve", _DASHES, legend)
     tips = [
         alt.Tooltip("curve:N", title="Curve"),
         alt.Tooltip("after:N", title="After"),
         alt.Tooltip("survival:Q", title="Still in it", format=".0%"),
     ]
-    fitted, steps = (rows[rows["curve"] == name] for name in names)
+    fitted, steps = (rows[rows["curve"] == name] for name in _NAMES.values())
     band = alt.Chart(steps).mark_area(interpolate="step-after", opacity=0.15)
     # The legend takes its symbols from the first layer.
     layers = [
@@ -70,4 +69,4 @@ def survival(curves: pd.DataFrame) -> alt.LayerChart:
         .encode(x=x, y=y["survival"], color=colour, strokeDash=dash, tooltip=tips),
         band.encode(x=x, y=y["low"], y2="high", color=colour),
     ]
-    return house.chart(layers, title, height=_HEIGHT_PX)
+    return style.chart(layers, title, height=_HEIGHT_PX)

@@ -1,4 +1,4 @@
-"""What happened to this one: the stages of a persona in time."""
+"""Draw the stages of one persona in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from avatarkit.reports.charts import style as house
+from avatarkit.reports.charts import style
 from avatarkit.text import in_words, stage_name, took
 
 _ROW_PX = 44
@@ -16,34 +16,41 @@ _ROW_PX = 44
 _CERTAIN = "certain"
 _BETWEEN = "between looks"
 _UNSEEN = "never seen"
-_SINCE = "since last look"
+_SINCE_POLL = "since last look"
 _EARLIER = "began earlier"
-_STILL = "still running"
+_RUNNING = "still running"
 _PARTS = {
-    _CERTAIN: (1.0, house.BAR),
-    _BETWEEN: (0.4, house.BAR),
-    _UNSEEN: (0.25, house.BAR),
-    _SINCE: (0.15, house.BAR),
+    _CERTAIN: (1.0, style.BAR),
+    _BETWEEN: (0.4, style.BAR),
+    _UNSEEN: (0.25, style.BAR),
+    _SINCE_POLL: (0.15, style.BAR),
     _EARLIER: (1.0, "triangle-left"),
-    _STILL: (1.0, "triangle-right"),
+    _RUNNING: (1.0, "triangle-right"),
 }
 
 
 def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -> alt.LayerChart:
-    """A chart that answers what happened to one persona.
+    """Draw what happened to one persona.
 
-    ``visits`` is the part of ``stages.visits`` that belongs to one persona; ``now`` is the moment
-    of looking, on the session's clock. A row a visit, in order: a thick bar for the time in which
-    it was certainly in that stage, thin and fainter where the change lies between two looks,
-    fainter still for a stage that nobody saw, and from the last look until ``now`` for one that is
-    running. An arrow marks an end that is open. Beside each stage's name stands how long it took.
+    A row a visit, in order: a thick bar for the time in which it was certainly in that stage, thin
+    and fainter where the change lies between two polls, fainter still for a stage that was never
+    seen, and from the last poll until ``now`` for one that is running. An arrow marks an end that
+    is open. Beside each stage's name stands how long it took.
 
-    Returns a chart of UTC time by visit; without a visit, the words "Nothing to show yet". Raises
-    ``ValueError`` when there are visits of several personas.
+    Args:
+        visits: The rows of ``stages.visits`` of one persona.
+        now: The moment on the session's clock.
+        title: By default, "What happened to this avatar?".
+
+    Returns:
+        A chart of UTC time by visit; without a visit, the words "Nothing to show yet".
+
+    Raises:
+        ValueError: The visits are of several personas.
     """
     title = title or "What happened to this avatar?"
     if visits.empty:
-        return house.nothing(title)
+        return style.nothing(title)
     if visits["persona_id"].nunique() > 1:
         raise ValueError("A timeline shows one persona; choose the visits of one persona_id.")
     rows = visits.assign(row=_visit_labels(visits))
@@ -57,7 +64,7 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
             _bars(rows[~unseen], _BETWEEN, "entered_after", "entered_before"),
             _bars(rows[~unseen], _BETWEEN, "left_after", "left_before"),
             _bars(rows[unseen], _UNSEEN, "entered_after", "left_before"),
-            _bars(rows[running].assign(until=until[running]), _SINCE, "left_after", "until"),
+            _bars(rows[running].assign(until=until[running]), _SINCE_POLL, "left_after", "until"),
         ],
         ignore_index=True,
     )
@@ -65,41 +72,41 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
     open_begin = rows["entered_after"].isna()
     arrows = pd.concat(
         [
-            rows.loc[running, ["row"]].assign(at=until[running], part=_STILL),
+            rows.loc[running, ["row"]].assign(at=until[running], part=_RUNNING),
             rows.loc[open_begin, ["row"]].assign(
                 at=rows.loc[open_begin, "entered_before"], part=_EARLIER
             ),
         ],
         ignore_index=True,
     )
-    # A visit seen at one look only has no length.
+    # A visit seen by one poll only has no length.
     edges = bars.loc[thick & (bars["from"] == bars["to"]), ["row", "from"]]
 
     begin = f"Time (UTC), from {bars['from'].min():%Y-%m-%d}"
     scale = alt.Scale(type="utc")
-    x = alt.X("from:T", title=begin, scale=scale, axis=house.moments_axis())
-    y = alt.Y("row:O", title=None, sort=list(rows["row"]), axis=house.row_axis())
-    opacity, shape = house.meanings(_PARTS, pd.concat([bars["part"], arrows["part"]]))
+    x = alt.X("from:T", title=begin, scale=scale, axis=style.moments_axis())
+    y = style.rows(rows["row"])
+    opacity, shape = style.parts_by_name(_PARTS, pd.concat([bars["part"], arrows["part"]]))
     tips = [
         alt.Tooltip("stage:N", title="Stage"),
         alt.Tooltip("part:N", title="This part"),
-        *house.moment_tips(**{"from": "From", "to": "To"}),
+        *style.moment_tooltips(**{"from": "From", "to": "To"}),
         alt.Tooltip("length:N", title="Length"),
         alt.Tooltip("took:N", title="Took"),
     ]
     layers = [
-        alt.Chart(bars[~thick])
-        .mark_bar(size=8)
-        .encode(y=y, x=x, x2="to:T", opacity=opacity, tooltip=tips),
-        alt.Chart(bars[thick])
-        .mark_bar(size=18)
-        .encode(y=y, x=x, x2="to:T", opacity=opacity, tooltip=tips),
+        *(
+            alt.Chart(part)
+            .mark_bar(size=size)
+            .encode(y=y, x=x, x2="to:T", opacity=opacity, tooltip=tips)
+            for part, size in ((bars[~thick], 8), (bars[thick], 18))
+        ),
         alt.Chart(edges).mark_tick(size=18, thickness=3).encode(y=y, x=x),
         alt.Chart(arrows)
         .mark_point(filled=True, size=110)
         .encode(y=y, x="at:T", opacity=opacity, shape=shape),
     ]
-    return house.chart(layers, title, height=_ROW_PX * len(rows))
+    return style.chart(layers, title, height=_ROW_PX * len(rows))
 
 
 def _bars(rows: pd.DataFrame, part: str, start: str, stop: str) -> pd.DataFrame:
@@ -115,7 +122,7 @@ def _bars(rows: pd.DataFrame, part: str, start: str, stop: str) -> pd.DataFrame:
     ).dropna()
     hours = (bars["to"] - bars["from"]).dt.total_seconds() / 3600
     bars["length"] = hours.map(in_words)
-    # The certain part is kept even when it is a single look.
+    # The certain part is kept even when it is a single poll.
     return bars if part == _CERTAIN else bars[bars["from"] < bars["to"]]
 
 

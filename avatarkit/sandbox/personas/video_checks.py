@@ -105,9 +105,9 @@ def check_videos(videos: Mapping[str, str], folder: Path) -> CheckResult:
     """
     reasons = []
     if _FOOTAGE in videos:
-        reasons.append(_reason(folder / videos[_FOOTAGE], "lipsync"))
+        reasons.append(_reason(folder / videos[_FOOTAGE], _FOOTAGE, "The footage"))
     if _CONSENT in videos:
-        reason = _reason(folder / videos[_CONSENT], "consent")
+        reason = _reason(folder / videos[_CONSENT], _CONSENT, "The file")
         reasons.append(reason and f"Consent video: {reason}")
     flaw = " ".join(filter(None, reasons)) or None
     if flaw or _FOOTAGE not in videos:
@@ -118,10 +118,10 @@ def check_videos(videos: Mapping[str, str], folder: Path) -> CheckResult:
         return CheckResult(None)
 
 
-def _reason(path: Path, kind: preflight.Kind) -> str | None:
-    reason = preflight.check(path, kind=kind).reason
-    # The user does not know the name under which the sandbox keeps the file.
-    return reason and reason.replace(path.name, "The file" if kind == "consent" else "The footage")
+def _reason(path: Path, field: str, name: str) -> str | None:
+    reason = preflight.check_field(path, field).reason
+    # The name under which the sandbox keeps the file is not the one that was uploaded.
+    return reason and reason.replace(path.name, name)
 
 
 def _files(record: Record) -> dict[str, str]:

@@ -1,0 +1,118 @@
+"""Keep of the decoded frames their times, their changes and a few small copies."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from avatarkit.preflight.footage import Footage, Sample
+
+if TYPE_CHECKING:
+    from av import VideoFrame, VideoStream
+    from av.sidedata.sidedata import SideData
+    from numpy.typing import NDArray
+
+SAMPLES = 9
+_GRAY_SIDE, _COLOUR_SIDE, _LUMA_ROWS = 480, 240, 36
+_LONGEST_DECLARED_S = 86_400
+_LUMA_FORMATS = frozenset(
+    f"{family}{bits}"
+    for family in ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
+    for bits in ("", "10le", "12le")
+) | {"nv12", "gray"}
+
+
+class FrameSampler:
+    """Adds decoded frames to a ``Footage``: 9 to 17 samples, whatever the number of frames."""
+
+    def __init__(self, footage: Footage, stream: VideoStream) -> None:
+        self._footage, self._stream = footage, stream
+        self._rate = float(stream.average_rate or 25)
+        self._tick = float(stream.time_base or 0)
+        seconds = footage.declared_s
+        self._step = seconds / SAMPLES if 0 < seconds < _LONGEST_DECLARED_S else 1.0
+        self._next_sample = self._step / 2
+        self._last_luma: NDArray[np.int16] | None = None
+        self.first: list[Sample] = []
+        """The first frame alone, for a video that is too short for a sample."""
+
+    def add(self, frame: VideoFrame) -> None:
+        """Add a frame: its time, its change against the last but one, and sometimes a copy."""
+        footage = self._footage
+        count = len(footage.times)
+        time = count / self._rate if frame.pts is None else frame.pts * self._tick
+        if not count:
+            footage.rotation, footage.is_mirrored = _orientation(frame)
+            self.first = [self._reduced(frame, 0.0)]
+        footage.times.append(time)
+        footage.damaged += frame.is_corrupt
+        if count % 2 == 0:
+            footage.changes.append((time, self._change(frame)))
+        since_start = time - footage.times[0]
+        if since_start >= self._next_sample:
+            footage.samples.append(self._reduced(frame, since_start))
+            self._next_sample = max(self._next_sample, since_start - self._step / 2) + self._step
+            if len(footage.samples) >= 2 * SAMPLES:
+                # The video is longer than declared.
+                del footage.samples[::2]
+                self._step *= 2
+
+    def _change(self, frame: VideoFrame) -> float:
+        luma = _luma(frame)
+        last, self._last_luma = self._last_luma, luma
+        if last is None or last.shape != luma.shape:
+            return 0.0
+        return float(np.abs(luma - last).mean()) / 2.55
+
+    def _reduced(self, frame: VideoFrame, time: float) -> Sample:
+        turns = round(self._footage.rotation / 90)
+        step = -1 if self._footage.is_mirrored else 1
+        gray, colour = (
+            np.ascontiguousarray(np.rot90(self._scaled(frame, side, pixels), turns)[:, ::step])
+            for side, pixels in ((_GRAY_SIDE, "gray"), (_COLOUR_SIDE, "rgb24"))
+        )
+        return Sample(time, gray, colour)
+
+    def _scaled(self, frame: VideoFrame, side: int, pixels: str) -> NDArray[np.uint8]:
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        width = frame.width * aspect if 0.1 < aspect < 10 else frame.width
+        scale = min(1.0, side / min(width, frame.height), 4 * side / max(width, frame.height))
+        small = frame.reformat(
+            width=max(2, round(width * scale)),
+            height=max(2, round(frame.height * scale)),
+            format=pixels,
+            interpolation="AREA",
+        )
+        return cast("NDArray[np.uint8]", small.to_ndarray())
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """Return the rotation in degrees, counterclockwise, and whether it is mirrored after that.
+
+    Source: ISO/IEC 14496-12, 6.2.2 (the matrix of a track), with libav's order of its values.
+    """
+    matrix = cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(matrix), np.int32)[:5])
+    is_mirrored = a * d < b * c
+    if a * d == b * c:  # a matrix that makes a line of the picture
+        return 0, False
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    angle = math.atan2(b / down, (-a if is_mirrored else a) / across)
+    return round(-math.degrees(angle)), is_mirrored
+
+
+def _luma(frame: VideoFrame) -> NDArray[np.int16]:
+    """Return about 36 rows of luma, 0 to 255: every n-th pixel, which costs next to nothing."""
+    step = max(1, min(frame.width, frame.height) // _LUMA_ROWS)
+    if frame.format.name not in _LUMA_FORMATS:
+        frame = frame.reformat(format="gray")
+    bits = frame.format.components[0].bits
+    plane = frame.planes[0]
+    depth = np.dtype("u1" if bits == 8 else "<u2")
+    rows = np.frombuffer(memoryview(plane), depth).reshape(-1, plane.line_size // depth.itemsize)
+    picked = rows[step // 2 : frame.height : step, step // 2 : frame.width : step]
+    return cast("NDArray[np.int16]", (picked >> (bits - 8)).astype(np.int16))
