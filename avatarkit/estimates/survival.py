@@ -1,4 +1,4 @@
-"""Nonparametric survival curves: what the times say without a family that they must belong to."""
+"""Nonparametric survival curves of times that are exact, right-censored or interval-censored."""
 
 from __future__ import annotations
 
@@ -7,101 +7,164 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_ENOUGH = 1e-6
-"""Within so many, in shares of one visit, the curve is that of the greatest likelihood."""
+_TOLERANCE = 1e-3
+"""The log-likelihood of a curve may lie this much below the greatest one."""
+
+_ROUNDS, _HALVINGS = 1_000, 10
+_SMALLEST, _NEGLIGIBLE = 1e-12, 1e-8
+_Z = 1.959964
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def kaplan_meier(hours: Any, ended: Any) -> pd.DataFrame:
-    """The Kaplan-Meier curve of times of which some had not ended when last seen.
+    """Return the Kaplan-Meier curve of right-censored times.
 
-    ``hours`` are non-negative times, ``ended`` says of each whether it ended then (True) or was
-    still going on (False). Returns a row for each different time, ascending: ``time_h``,
-    ``survival`` (the share that takes longer), ``at_risk`` and ``ended`` (counts).
+    Args:
+        hours: Non-negative times, array-like.
+        ended: For each time, True if it ended then, False if it is censored.
 
-    Source: Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53
-    (1958), 457-481, as computed by ``scipy.stats.ecdf``.
+    Returns:
+        A row for each distinct time, ascending: ``time_h`` (float64, the unit of ``hours``),
+        ``survival`` (float64, the share that takes longer), ``at_risk`` and ``ended`` (int64,
+        counts). Empty without a time.
+
+    Source:
+        Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53 (1958),
+        457-481.
     """
-    times = np.asarray(hours, dtype="float64")
-    over = np.asarray(ended, dtype=bool)
-    if times.size == 0:
-        empty = pd.DataFrame(columns=["time_h", "survival", "at_risk", "ended"])
-        return empty.astype(dict.fromkeys(empty.columns[:2], "float64")).astype(
-            dict.fromkeys(empty.columns[2:], "int64")
-        )
-    survival = _product_limit(times, over)
-    order = np.sort(times)
-    at = survival.quantiles
-    at_risk = times.size - np.searchsorted(order, at, side="left")
-    upto = np.searchsorted(np.sort(times[over]), at, side="right")
-    return pd.DataFrame(
-        {
-            "time_h": at,
-            "survival": survival.probabilities,
-            "at_risk": at_risk.astype("int64"),
-            "ended": np.diff(upto, prepend=0).astype("int64"),
-        }
-    )
+    times, over = np.asarray(hours, dtype="float64"), np.asarray(ended, dtype=bool)
+    at, place, count = np.unique(times, return_inverse=True, return_counts=True)
+    died = np.bincount(place[over], minlength=at.size)
+    at_risk = times.size - (np.cumsum(count) - count)
+    survival = np.cumprod(1 - died / at_risk)
+    columns = {"time_h": at, "survival": survival, "at_risk": at_risk, "ended": died}
+    return pd.DataFrame(columns).astype({"at_risk": "int64", "ended": "int64"})
 
 
 def percentile(curve: pd.DataFrame, share: float) -> float:
-    """The least time by which ``share`` of all have ended; NaN when the curve does not get there.
+    """Return the earliest time by which ``share`` of all have ended.
 
-    ``curve`` is what ``kaplan_meier`` or ``turnbull`` returned.
+    Args:
+        curve: The frame of ``kaplan_meier`` or ``turnbull``.
+        share: Between 0 and 1.
 
-    Source: Klein and Moeschberger, "Survival Analysis" (2003), section 4.5.
+    Returns:
+        The time, NaN when the curve does not come down that far.
+
+    Source:
+        Klein and Moeschberger, "Survival Analysis" (2003), section 4.5.
     """
     # 1 - 0.9 and a product of fractions may miss each other in the last digit.
     reached = curve["survival"].to_numpy() <= 1 - share + 1e-12
     return float(curve["time_h"].to_numpy()[reached.argmax()]) if reached.any() else float("nan")
 
 
-def turnbull(least: Any, most: Any) -> pd.DataFrame:
-    """The curve of times of which each is known to lie in ``(least, most]`` only.
+def turnbull(lower: Any, upper: Any) -> pd.DataFrame:
+    """Return the nonparametric maximum likelihood curve of interval-censored times.
 
-    ``most`` is inf for what had not ended. Returns a row for each moment at which the curve can
-    step down, ascending: ``time_h``, ``survival`` (the share that takes longer), and ``low`` and
-    ``high``, its 95 % band. Between two rows of different survival the data do not say where it
-    came down; the step is drawn at the later one. Empty without a time.
+    Args:
+        lower: The lower bounds, array-like. A time lies in ``(lower, upper]``, and is exact where
+            the two are equal.
+        upper: The upper bounds; inf for what had not ended.
 
-    The band is Greenwood's, on the log-log scale, of the times at the middle of their intervals:
-    right where these are short against the curve.
+    Returns:
+        A row at 0 and one for each step of the curve, ascending: ``time_h`` (float64, the unit of
+        the bounds), ``survival`` (float64, the share that takes longer), ``low`` and ``high``
+        (float64, the 95 % band). The curve comes down within Turnbull's innermost intervals; the
+        data do not say where in them, and the step is drawn at the end. Empty without a time.
 
-    Source: Turnbull, "The empirical distribution function with arbitrarily grouped, censored and
-    truncated data", JRSS B 38 (1976), 290-295, as computed by SurPyval. Greenwood on the log-log
-    scale: Kalbfleisch and Prentice (2002), section 1.4.
+        The band is Greenwood's on the log-log scale, of the times at the middle of their
+        intervals: right where intervals are short against the curve.
+
+    Source:
+        Turnbull, "The empirical distribution function with arbitrarily grouped, censored and
+        truncated data", JRSS B 38 (1976), 290-295: innermost intervals and self-consistency.
+        Kalbfleisch and Prentice (2002), section 1.4: Greenwood's variance on the log-log scale.
     """
-    low, high = np.asarray(least, dtype="float64"), np.asarray(most, dtype="float64")
+    low, high = np.asarray(lower, dtype="float64"), np.asarray(upper, dtype="float64")
     if low.size == 0:
         return pd.DataFrame(columns=["time_h", "survival", "low", "high"], dtype="float64")
-    from surpyval.univariate.nonparametric import Turnbull
+    # At one moment an exact time begins, then intervals end, then intervals open to the left begin.
+    edges = np.concatenate([low, high])
+    kind = np.concatenate([np.where(low == high, 0, 2), np.ones(high.size)])
+    order = np.lexsort((kind, edges))
+    is_upper = order >= low.size
+    innermost = np.flatnonzero(~is_upper[:-1] & is_upper[1:])
+    rank = np.empty(order.size, dtype="int64")
+    rank[order] = np.arange(order.size)
+    first = np.searchsorted(innermost, rank[: low.size])
+    last = np.searchsorted(innermost, rank[low.size :])
+    mass = _self_consistent(first, last, innermost.size)
 
-    model = Turnbull.fit(xl=low, xr=high, turnbull_estimator="Kaplan-Meier", tol=_ENOUGH)
-    times, survival = np.asarray(model.x), np.clip(np.asarray(model.R), 0.0, 1.0)
+    times = edges[order[innermost + 1]]
+    kept = np.isfinite(times) & (mass > _NEGLIGIBLE)
+    times = np.append(0.0, times[kept])
+    survival = np.clip(1 - np.append(0.0, np.cumsum(mass[kept])), 0.0, 1.0)
+    survival[survival < _NEGLIGIBLE] = 0.0
     band = _band(low, high, times, survival)
     return pd.DataFrame({"time_h": times, "survival": survival, "low": band[0], "high": band[1]})
 
 
-def _band(least: Floats, most: Floats, times: Floats, survival: Floats) -> tuple[Floats, Floats]:
-    ended = np.isfinite(most)
-    middle = np.where(ended, (least + np.where(ended, most, 0.0)) / 2, least)
-    order = np.sort(middle)
-    at, died = np.unique(middle[ended], return_counts=True)
-    at_risk = middle.size - np.searchsorted(order, at, side="left")
+def _self_consistent(first: Any, last: Any, size: int) -> Floats:
+    """Return the likeliest mass of each cell; a time lies in the cells ``first`` to ``last`` - 1.
+
+    Source:
+        Wellner and Zhan, "A hybrid algorithm for computation of the nonparametric maximum
+        likelihood estimator from censored data", JASA 92 (1997), 945-959: self-consistency steps,
+        and between them a Newton step of the cumulative masses that keeps these in order.
+    """
+    from scipy.optimize import isotonic_regression
+
+    pairs, count = np.unique(np.column_stack([first, last]), axis=0, return_counts=True)
+    first, last = pairs.T
+    total = count.sum()
+
+    def by_edge(of: Floats, sign: int) -> Floats:
+        sums: Floats = np.bincount(last, of, size + 1) + sign * np.bincount(first, of, size + 1)
+        return sums
+
+    def chances(sums: Floats) -> Floats:
+        return np.maximum(sums[last] - sums[first], _SMALLEST)
+
+    mass = np.full(size, 1 / size)
+    for _ in range(_ROUNDS):
+        sums = np.append(0.0, np.cumsum(mass))
+        chance = chances(sums)
+        slope = by_edge(count / chance, -1)
+        per_mass = np.cumsum(slope[::-1])[::-1][1:]
+        if per_mass.max() - total <= _TOLERANCE:
+            break
+        sums = np.append(0.0, np.cumsum(mass * per_mass / total))
+        chance = chances(sums)
+        slope, bend = by_edge(count / chance, -1), by_edge(count / chance**2, 1)
+        target = sums + slope / bend
+        newton = isotonic_regression(target[1:-1], weights=bend[1:-1]).x if size > 1 else []
+        change = np.concatenate([[0.0], np.clip(newton, 0.0, 1.0), [1.0]]) - sums
+        likelihood = count @ np.log(chance)
+        for half in range(_HALVINGS):
+            tried = sums + change / 2**half
+            if count @ np.log(chances(tried)) > likelihood:
+                sums = tried
+                break
+        mass = np.maximum(np.diff(sums), _SMALLEST)
+        mass /= mass.sum()
+    return mass
+
+
+def _band(low: Floats, high: Floats, times: Floats, survival: Floats) -> tuple[Floats, Floats]:
+    """Return the 95 % band of ``survival`` at ``times``."""
+    ended = np.isfinite(high)
+    curve = kaplan_meier(np.where(ended, (low + np.where(ended, high, low)) / 2, low), ended)
+    at_risk, died = curve["at_risk"].to_numpy(), curve["ended"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.append(0.0, np.cumsum(died / (at_risk * (at_risk - died))))
         log = np.log(survival)
-        spread = 1.96 * np.sqrt(greenwood[np.searchsorted(at, times, side="right")]) / np.abs(log)
-        low, high = (np.exp(log * np.exp(by)) for by in (spread, -spread))
+        place = np.searchsorted(curve["time_h"], times, side="right")
+        spread = _Z * np.sqrt(greenwood[place]) / np.abs(log)
+        lower, upper = (np.exp(log * np.exp(by)) for by in (spread, -spread))
     known = (survival > 0) & (survival < 1) & np.isfinite(spread)
-    low, high = np.where(known, low, np.floor(survival)), np.where(known, high, 1.0)
-    # Greenwood has no width at 0, where the curve may come to by the last interval alone.
+    lower, upper = np.where(known, lower, np.floor(survival)), np.where(known, upper, 1.0)
+    # Greenwood has no width at 0, which the curve may come down to by the last interval alone.
     latest = np.maximum.accumulate(np.where(survival > 0, np.arange(times.size), 0))
-    return low, high[latest]
-
-
-def _product_limit(times: Floats, over: Any) -> Any:
-    from scipy.stats import CensoredData, ecdf
-
-    return ecdf(CensoredData(uncensored=times[over], right=times[~over])).sf
+    return np.where(survival > 0, lower, 0.0), upper[latest]
