@@ -1,79 +1,81 @@
-"""How long a stage takes, by maximum likelihood from bounds on its beginning and its end.
+"""The distribution of a stage's duration, by maximum likelihood from censored data.
 
-What polling leaves behind is doubly interval-censored: a visit began somewhere within one interval
-and ended somewhere within another. Its duration is then not just anything between the least and
-the most: the likelihood is that of the end given each moment at which the visit may have begun,
-weighted by how likely that moment is.
+Polling leaves doubly interval-censored data: a visit began somewhere within one interval and ended
+somewhere within another. The likelihood of a visit is that of its end given each moment at which it
+may have begun, weighted by how likely that moment is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Rows = np.ndarray[Any, np.dtype[np.int64]]
+from avatarkit.history.frames import Flags, Floats, Integers
 
-FAMILIES = ("log-normal", "Weibull", "log-logistic")
+FAMILIES = ("log-normal", "Weibull")
 MIXTURES = ("2 log-normals", "3 log-normals")
 
 _SHORTEST = 1e-9
 _LOG_LONGEST = 690.0
 _NARROW = 1e-6
-_LEAST_CHANCE = 1e-300
+_SMALLEST_CHANCE = 1e-300
 _SCREENED = 1_000
 _HOPELESS = 15.0
-_ENOUGH = 1e-4
+_GRADIENT = 1e-4
+
+_MIXTURE_STARTS = (
+    ((0.6, -0.6, 0.6), (0.4, 0.9, 0.6)),
+    ((0.35, -1.0, 0.4), (0.35, 0.0, 0.4), (0.3, 1.0, 0.4)),
+)
+"""Where the parts of a mixture start: share, and location and scale relative to a single one."""
 
 Part = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is known of the durations of visits, each for every moment at which it may have begun.
+    """Bounds on the duration of visits, for each moment at which each may have begun.
 
-    ``least``, ``most`` and ``weight`` have an element for each such moment: the hours from it to
-    the last look in the stage (0 for a stage never seen) and to the first look after it (inf while
-    it runs), and how likely it is, in shares that add up to 1 for each visit. ``first`` is where
-    the moments of each visit begin; ``visit`` is the visit of each moment.
+    ``lower``, ``upper`` and ``weight`` have an element for each such moment: the hours from it to
+    the last poll in the stage (0 for a stage never seen) and to the first poll after it (inf while
+    it runs), and how likely the moment is, in shares that add up to 1 for each visit. ``first`` is
+    where the moments of each visit begin; ``visit`` is the visit of each moment.
     """
 
-    least: Floats
-    most: Floats
+    lower: Floats
+    upper: Floats
     weight: Floats
-    first: Rows
-    visit: Rows
+    first: Integers
+    visit: Integers
 
-    def every(self, nth: int) -> Bounds:
-        """The same of every ``nth`` visit only."""
-        if nth == 1:
-            return self
-        chosen = self.visit % nth == 0
-        visit = self.visit[chosen] // nth
+    def of(self, chosen: Flags) -> Bounds:
+        """Return those of the chosen visits."""
+        kept = chosen[self.visit]
+        visit = (np.cumsum(chosen) - 1)[self.visit[kept]]
         first = np.flatnonzero(np.diff(visit, prepend=-1))
-        return Bounds(self.least[chosen], self.most[chosen], self.weight[chosen], first, visit)
+        return Bounds(self.lower[kept], self.upper[kept], self.weight[kept], first, visit)
 
     def averaged(self) -> Bounds:
-        """The same with one moment for each visit, the mean of its own: coarser, and faster."""
-        least, most = (
-            np.add.reduceat(hours * self.weight, self.first) for hours in (self.least, self.most)
+        """Return them with one moment for each visit, the mean of its own: coarser, and faster."""
+        lower, upper = (
+            np.add.reduceat(hours * self.weight, self.first) for hours in (self.lower, self.upper)
         )
         visit = np.arange(len(self.first))
-        return Bounds(least, most, np.ones(len(visit)), visit, visit)
+        return Bounds(lower, upper, np.ones(len(visit)), visit, visit)
 
 
 @dataclass(frozen=True)
-class Fit:
+class Distribution:
     """A fitted distribution of hours.
 
     Its ``parts`` are (share, location, scale): distributions of location and scale in the
-    logarithm of time, log-normal in a mixture, one otherwise. ``loss`` is the negative logarithm
-    of the likelihood, ``n`` how many visits had ended.
+    logarithm of time, log-normal in a mixture, one otherwise. ``loss`` is the negative
+    log-likelihood, ``n`` how many visits had ended.
 
-    Source: Kalbfleisch and Prentice, "The Statistical Analysis of Failure Time Data" (2002),
-    section 2.2: log-normal, Weibull and log-logistic as log-location-scale models.
+    Source:
+        Kalbfleisch and Prentice, "The Statistical Analysis of Failure Time Data" (2002), section
+        2.2: log-normal and Weibull as log-location-scale models.
     """
 
     family: str
@@ -83,10 +85,11 @@ class Fit:
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, corrected for few observations: the less the better.
+        """Akaike's information criterion, corrected for few observations: the lower the better.
 
-        Source: Hurvich and Tsai, "Regression and time series model selection in small samples",
-        Biometrika 76 (1989), 297-307.
+        Source:
+            Hurvich and Tsai, "Regression and time series model selection in small samples",
+            Biometrika 76 (1989), 297-307.
         """
         parameters = 3 * len(self.parts) - 1
         spare = self.n - parameters - 1
@@ -95,11 +98,11 @@ class Fit:
         return 2 * (self.loss + parameters + parameters * (parameters + 1) / spare)
 
     def survival(self, hours: Floats) -> Floats:
-        """The share that takes longer than ``hours``; 1 for what is negative."""
+        """Return the share that takes longer than ``hours``; 1 for negative ones."""
         return self._survival(_log(hours))
 
     def percentile(self, share: float) -> float:
-        """The hours within which ``share`` of all have left the stage; at most 1e300."""
+        """Return the hours within which ``share`` of all have left the stage; at most 1e300."""
         from scipy.optimize import brentq
 
         far = max(abs(location) + 40 * scale for _, location, scale in self.parts)
@@ -116,125 +119,147 @@ class Fit:
         return total
 
 
-def fit(bounds: Bounds, *, count: Floats | None = None, like: Fit | None = None) -> Fit:
-    """The distribution under which the bounds are likeliest.
+def fit(
+    bounds: Bounds, *, count: Floats | None = None, like: Distribution | None = None
+) -> Distribution:
+    """Return the distribution of the greatest likelihood.
 
-    ``count`` says how often each visit counts, as in a bootstrap; ``like`` keeps to the family of
-    an earlier fit and starts from there. Otherwise the family is the one with the least AIC of
-    log-normal, Weibull, log-logistic, and mixtures of two and three log-normals. The mixtures are
-    for stages of several speeds: with a median of 4.6 h of which three in ten are slow, or a
-    review that rests at night and on weekends, the best single family was 16 % and 9 % off.
+    The family is the one with the lowest AIC of log-normal, Weibull, and mixtures of two and three
+    log-normals. The mixtures are for stages of several speeds: with a median of 4.6 h of which
+    three in ten are slow, or a review that rests at night and on weekends, the best single family
+    was off by 16 % and 9 %. Without Weibull, medians of Weibull stages polled every 6 h were off by
+    up to 23 %; without the mixture of three, those of uniform stages by 15 %.
 
-    Source: De Gruttola and Lagakos, "Analysis of doubly-censored survival data, with application
-    to AIDS", Biometrics 45 (1989), 1-11: the likelihood of an end with its beginning integrated
-    out; here of parametric families, and over few moments of each beginning.
+    Args:
+        bounds: Those of the visits of one stage.
+        count: How often each visit counts, as in a bootstrap; by default once.
+        like: Keep to the family of this fit and start from its parts.
+
+    Source:
+        De Gruttola and Lagakos, "Analysis of doubly-censored survival data, with application to
+        AIDS", Biometrics 45 (1989), 1-11: the likelihood of an end with its beginning integrated
+        out; here of parametric families, and over few moments of each beginning.
     """
     counts = np.ones(len(bounds.first)) if count is None else count
     if like is not None:
         return _maximize(like.family, like.parts, bounds, counts)
-    # Every so many visits tell which families are worth all of them, and where to start.
-    nth = max(1, len(bounds.first) // _SCREENED)
-    fits = _candidates(bounds.every(nth), counts[::nth])
-    if nth > 1:
-        least = min(one.aic for one in fits)
-        near = [one for one in fits if one.aic < least + _HOPELESS]
-        fits = [_maximize(one.family, one.parts, bounds, counts) for one in near]
-    return min(fits, key=lambda one: one.aic)
+    # Every n-th visit tells which families are worth fitting to all of them, and where to start.
+    step = max(1, len(bounds.first) // _SCREENED)
+    screened = np.arange(len(bounds.first)) % step == 0
+    fits = _candidates(bounds.of(screened), counts[screened])
+    if step > 1:
+        lowest = min(each.aic for each in fits)
+        near = [each for each in fits if each.aic < lowest + _HOPELESS]
+        fits = [_maximize(each.family, each.parts, bounds, counts) for each in near]
+    return min(fits, key=lambda each: each.aic)
 
 
-def _candidates(bounds: Bounds, counts: Floats) -> list[Fit]:
+def _candidates(bounds: Bounds, counts: Floats) -> list[Distribution]:
     start = _start(bounds)
     fits = [_maximize(family, (start,), bounds, counts) for family in FAMILIES]
     _, location, scale = fits[0].parts[0]
-    for family, apart in zip(MIXTURES, _APART, strict=True):
-        parts = tuple((share, location + by * scale, width * scale) for share, by, width in apart)
+    for family, starts in zip(MIXTURES, _MIXTURE_STARTS, strict=True):
+        parts = tuple((share, location + by * scale, width * scale) for share, by, width in starts)
         # More parts than the visits can tell apart are not worth the time.
-        if np.isfinite(Fit(family, parts, 0.0, fits[0].n).aic):
+        if np.isfinite(Distribution(family, parts, 0.0, fits[0].n).aic):
             fits.append(_maximize(family, parts, bounds, counts))
     return fits
 
 
-_APART = (
-    ((0.6, -0.6, 0.6), (0.4, 0.9, 0.6)),
-    ((0.35, -1.0, 0.4), (0.35, 0.0, 0.4), (0.3, 1.0, 0.4)),
-)
-"""Where the parts of a mixture start: share, and location and scale against a single one."""
+class _Objective:
+    """The mean negative log-likelihood of parameters without bounds, and its gradient."""
 
+    def __init__(self, family: str, parts: int, bounds: Bounds, counts: Floats) -> None:
+        self.family, self.size, self.bounds, self.counts = family, parts, bounds, counts
+        # An exact time has a density and no probability; a narrow interval around it has one, and
+        # weighs all families alike.
+        upper = np.maximum(bounds.upper, bounds.lower * (1 + _NARROW) + _SHORTEST)
+        self.logs = _log(bounds.lower), _log(upper)
 
-def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floats) -> Fit:
-    from scipy.optimize import minimize
-    from scipy.special import softmax
+    def split(self, values: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the raw values of locations, scales and shares."""
+        return values[: self.size], values[self.size : 2 * self.size], values[2 * self.size :]
 
-    total, many = counts.sum(), len(start)
-    # What is known to the microsecond has a density and no probability; a narrow interval around
-    # it has one, and weighs all families alike.
-    most = np.maximum(bounds.most, bounds.least * (1 + _NARROW) + _SHORTEST)
-    logs = _log(bounds.least), _log(most)
+    def parts(self, values: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return shares, locations and scales."""
+        from scipy.special import softmax
 
-    def parts_of(values: Floats) -> tuple[Floats, Floats, Floats]:
-        shares = softmax(np.append(_SHARE.inside(values[2 * many :]), 0.0))
-        location = _LOCATION.inside(values[:many])
-        return shares, location, np.exp(_SCALE.inside(values[many : 2 * many]))
+        location, scale, share = self.split(values)
+        shares = softmax(np.append(_SHARE.inside(share), 0.0))
+        return shares, _LOCATION.inside(location), np.exp(_SCALE.inside(scale))
 
-    def loss(values: Floats) -> tuple[float, Floats]:
-        shares, locations, scales = parts_of(values)
-        each = np.empty((many, len(bounds.first)))
-        slopes = np.empty((2, many, len(bounds.first)))
+    def __call__(self, values: Floats) -> tuple[float, Floats]:
+        shares, locations, scales = self.parts(values)
+        chances = np.empty((self.size, len(self.bounds.first)))
+        slopes = np.empty((2, *chances.shape))
         for part, (location, scale) in enumerate(zip(locations, scales, strict=True)):
-            lower, upper = ((log - location) / scale for log in logs)
-            above, density_above = _standard(family, lower)
-            beyond, density_beyond = _standard(family, upper)
+            lower, upper = ((log - location) / scale for log in self.logs)
+            above, density_above = _standard(self.family, lower)
+            beyond, density_beyond = _standard(self.family, upper)
             by_scale = lower * density_above - upper * density_beyond
-            each[part] = _over_moments(above - beyond, bounds)
-            slopes[0, part] = _over_moments(density_above - density_beyond, bounds) / scale
-            slopes[1, part] = _over_moments(by_scale, bounds)
-        chance = np.maximum(shares @ each, _LEAST_CHANCE)
-        per_visit = counts / (chance * total)
-        by_share = shares[:-1] * ((each[:-1] - chance) @ per_visit)
+            by_location = (density_above - density_beyond) / scale
+            chances[part] = _over_moments(above - beyond, self.bounds)
+            slopes[0, part] = _over_moments(by_location, self.bounds)
+            slopes[1, part] = _over_moments(by_scale, self.bounds)
+        total = self.counts.sum()
+        chance = np.maximum(shares @ chances, _SMALLEST_CHANCE)
+        per_visit = self.counts / (chance * total)
         by_location, by_scale = shares * (slopes @ per_visit)
-        slope = np.concatenate(
+        by_share = shares[:-1] * ((chances[:-1] - chance) @ per_visit)
+        location, scale, share = self.split(values)
+        gradient = np.concatenate(
             [
-                by_location * _LOCATION.slope(values[:many]),
-                by_scale * _SCALE.slope(values[many : 2 * many]),
-                by_share * _SHARE.slope(values[2 * many :]),
+                by_location * _LOCATION.slope(location),
+                by_scale * _SCALE.slope(scale),
+                by_share * _SHARE.slope(share),
             ]
         )
-        return float(-(counts @ np.log(chance)) / total), -slope
+        return float(-(self.counts @ np.log(chance)) / total), -gradient
 
+
+def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floats) -> Distribution:
+    from scipy.optimize import minimize
+
+    objective = _Objective(family, len(start), bounds, counts)
     share, location, scale = (np.array(values) for values in zip(*start, strict=True))
-    apart = _SHARE.outside(np.log(share[:-1] / share[-1]))
-    begin = np.concatenate([_LOCATION.outside(location), _SCALE.outside(np.log(scale)), apart])
+    begin = np.concatenate(
+        [
+            _LOCATION.outside(location),
+            _SCALE.outside(np.log(scale)),
+            _SHARE.outside(np.log(share[:-1] / share[-1])),
+        ]
+    )
     # The search may try what is far beyond the bounds, where nothing changes any more.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = minimize(loss, begin, jac=True, method="BFGS", options={"gtol": _ENOUGH})
-    parts = tuple(zip(*(values.tolist() for values in parts_of(found.x)), strict=True))
-    ended = counts @ np.isfinite(bounds.most[bounds.first])
-    return Fit(family, parts, float(found.fun * total), float(ended))
+        found = minimize(objective, begin, jac=True, method="BFGS", options={"gtol": _GRADIENT})
+    parts = tuple(zip(*(values.tolist() for values in objective.parts(found.x)), strict=True))
+    ended = counts @ np.isfinite(bounds.upper[bounds.first])
+    return Distribution(family, parts, float(found.fun * counts.sum()), float(ended))
 
 
 @dataclass(frozen=True)
 class _Between:
-    """Numbers without bounds as numbers between two, for a search that knows no bounds."""
+    """A map between all numbers and those of an interval, for a search without bounds."""
 
-    low: float
-    high: float
+    lower: float
+    upper: float
 
     def inside(self, values: Floats) -> Floats:
         from scipy.special import expit
 
-        within: Floats = self.low + (self.high - self.low) * expit(values)
+        within: Floats = self.lower + (self.upper - self.lower) * expit(values)
         return within
 
     def slope(self, values: Floats) -> Floats:
         from scipy.special import expit
 
-        slope: Floats = (self.high - self.low) * expit(values) * expit(-values)
+        slope: Floats = (self.upper - self.lower) * expit(values) * expit(-values)
         return slope
 
     def outside(self, values: Floats) -> Floats:
         from scipy.special import logit
 
-        share = (values - self.low) / (self.high - self.low)
+        share = (values - self.lower) / (self.upper - self.lower)
         without: Floats = logit(np.clip(share, 0.01, 0.99))
         return without
 
@@ -253,23 +278,20 @@ def _over_moments(values: Floats, bounds: Bounds) -> Floats:
 
 
 def _start(bounds: Bounds) -> Part:
-    ended = np.isfinite(bounds.most)
-    middle = np.where(ended, (bounds.least + np.where(ended, bounds.most, 0.0)) / 2, bounds.least)
-    logs = np.log(np.maximum(_over_moments(middle, bounds), 1e-4))
+    ended = np.isfinite(bounds.upper)
+    upper = np.where(ended, bounds.upper, bounds.lower)
+    logs = np.log(np.maximum(_over_moments((bounds.lower + upper) / 2, bounds), 1e-4))
     return 1.0, float(np.median(logs)), float(np.clip(logs.std(), 0.2, 1.5))
 
 
 def _standard(family: str, z: Floats) -> tuple[Floats, Floats]:
-    """Survival and density of the family's standard distribution, of the logarithm of time."""
-    from scipy.special import expit, ndtr
+    """Return survival and density of the family's standard distribution of the log of time."""
+    from scipy.special import ndtr
 
     if family == "Weibull":
         rate = np.exp(np.minimum(z, 100.0))
         survival = np.exp(-rate)
         return survival, rate * survival
-    if family == "log-logistic":
-        survival = expit(-z)
-        return survival, survival * (1 - survival)
     return ndtr(-z), np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
 
 

@@ -139,7 +139,7 @@ def spans(visits: pd.DataFrame, lives: pd.DataFrame, names: tuple[str, ...] = ()
     ``names`` are those of an earlier ``Spans`` to keep to: a status that is not among them gets
     the code of ``unknown``, as all have that nobody has heard of.
     """
-    visits = stages.by_looks(visits)
+    visits = stages.poll_bounds(visits)
     statuses = visits["stage"]
     if not names:
         others = sorted(set(statuses.unique()) - {*KNOWN, UNKNOWN})

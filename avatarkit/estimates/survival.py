@@ -121,11 +121,11 @@ def _self_consistent(first: Any, last: Any, size: int) -> Floats:
     total = count.sum()
 
     def by_edge(of: Floats, sign: int) -> Floats:
-        sums: Floats = np.bincount(last, of, size + 1) + sign * np.bincount(first, of, size + 1)
-        return sums
+        up, down = (np.bincount(edge, of, size + 1) for edge in (last, first))
+        return np.asarray(up + sign * down, dtype="float64")
 
     def chances(sums: Floats) -> Floats:
-        return np.maximum(sums[last] - sums[first], _SMALLEST)
+        return np.asarray(np.maximum(sums[last] - sums[first], _SMALLEST), dtype="float64")
 
     mass = np.full(size, 1 / size)
     for _ in range(_ROUNDS):

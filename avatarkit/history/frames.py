@@ -31,16 +31,6 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str, instea
         raise ValueError(f"{what} has no column {', '.join(missing)}; pass {instead}.")
 
 
-def require_visits(visits: pd.DataFrame, names: Iterable[str]) -> None:
-    """Check that the frame of ``stages.visits`` has these columns."""
-    require_columns(visits, names, "visits", "what stages.visits() returned")
-
-
-def require_lives(lives: pd.DataFrame, names: Iterable[str]) -> None:
-    """Check that the frame of ``stages.lives`` has these columns."""
-    require_columns(lives, names, "lives", "what stages.lives() returned")
-
-
 def require_aware(now: datetime) -> None:
     """Check that a moment has a time zone.
 

@@ -1,8 +1,8 @@
-"""From what was seen to when a stage can have begun and ended.
+"""Visits of stages and whole lives, with bounds on when each began and ended.
 
-The log knows the moments at which somebody looked, not those at which something changed. So each
-visit of a stage has four bounds: it was entered in ``(entered_after, entered_before]`` and left in
-``(left_after, left_before]``, and its true duration lies between ``min_h`` and ``max_h``.
+The log knows the moments of polls, not those of changes. So each visit of a stage has four bounds:
+it was entered in ``(entered_after, entered_before]`` and left in ``(left_after, left_before]``, and
+its true duration lies between ``min_h`` and ``max_h``.
 """
 
 from __future__ import annotations
@@ -12,16 +12,8 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from avatarkit.history.runs import (
-    NAT,
-    RANKS,
-    Moments,
-    Numbers,
-    Runs,
-    created_at,
-    gone_now,
-    runs_until,
-)
+from avatarkit.history.frames import Floats, Integers, Moments, hours, utc_series
+from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -33,47 +25,54 @@ _HOUR = np.timedelta64(1, "h")
 def visits(
     sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Every visit of every persona to a stage, with bounds on its beginning and its end.
+    """Return every visit of every persona to a stage, with bounds on its beginning and its end.
 
-    ``sightings`` is ``store.sightings()``; a row is an unbroken run of one status. ``personas``
-    (``store.personas()``, or any frame with ``persona_id`` and ``created_at``) says when a persona
-    that was not submitted here was created. ``now`` is the moment that is looked from: runs first
-    seen after it are left out and ``last_seen_at`` is cut to it, so a past moment can be replayed.
+    Args:
+        sightings: ``store.sightings()``; a row is an unbroken run of one status.
+        now: The moment that is looked from: runs first seen after it are left out and
+            ``last_seen_at`` is cut to it, so that a past moment can be replayed.
+        personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``, for the
+            creation of the personas that were not submitted here.
 
-    Returns one row a persona and visit, ordered by ``persona_id`` and ``visit_no`` (1, 2, …), index
-    0…n-1; an empty frame has the same columns and dtypes:
+    Returns:
+        A row a persona and visit, ordered by ``persona_id`` and ``visit_no``, index 0…n-1; an empty
+        frame has the same columns and dtypes:
 
-    - ``persona_id``, ``stage``, ``state``: text; ``visit_no``: int64.
-    - ``entered_after``, ``entered_before``, ``left_after``, ``left_before``: datetime64[us, UTC];
-      NaT where nothing bounds that side (``left_before`` while running, ``entered_after`` of a
-      persona found midway whose creation is not known).
-    - ``min_h``, ``max_h``: float64 hours; ``max_h`` is inf where a side is open.
-    - ``entered_seen_at``, ``left_seen_at``: datetime64[us, UTC], the upper bounds as the looks
-      alone have them, which the estimates need: see ``by_looks``.
+        - ``persona_id``, ``stage``: text; ``visit_no``: int64, 1, 2, … within the persona.
+        - ``state``: text; ``finished`` (another status was seen after it), ``running`` (it was the
+          last status seen) or ``never_seen``.
+        - ``entered_after``, ``entered_before``, ``left_after``, ``left_before``: datetime64[us,
+          UTC]; NaT where nothing bounds that side (``left_before`` while running,
+          ``entered_after`` of a persona found midway whose creation is not known).
+        - ``min_h``, ``max_h``: float64 hours; ``max_h`` is inf where a side is open.
+        - ``entered_seen_at``, ``left_seen_at``: datetime64[us, UTC], the upper bounds by polls
+          alone, which the estimates need; see ``poll_bounds``.
 
-    ``state`` is ``finished`` (something else was seen after it), ``running`` (it was the last
-    thing seen) or ``never_seen``. How the bounds come about:
+        How the bounds come about:
 
-    - A change lies after the last look at the old status and not after the first look at the new.
-    - ``reported_at``, the API's ``updated_at`` in the first answer with the new status, lowers
-      the upper bound when it lies between those two looks. The object was last modified then, and
-      already had the new status when we read it, so the change came no later. It says nothing of
-      the lower bound: something else may have been modified after the change.
-    - A persona submitted here entered its first status exactly at its ``created_at`` (which the
-      log keeps as ``reported_at`` of the ``create``), or when it was first seen if that is
-      earlier, as it can only be when two clocks disagree, or if the API did not say.
-    - One found midway entered its first status between its creation and the first look; exactly
-      at its creation if that status is ``pending``.
-    - Stages that nobody saw are ``never_seen`` visits of 0 to the whole gap, when a later stage or
-      ``done`` proves that they were passed. ``failed`` and ``rejected`` prove nothing, and nothing
-      is concluded across them. A status that nobody has heard of is a visit as it came and proves
-      nothing; the stages around it still do.
-    - ``done``, ``failed`` and ``rejected`` are no visits; they end the one before. A stage seen
-      again after another one is a further visit.
+        - A change lies after the last poll with the old status and not after the first one with
+          the new status.
+        - ``reported_at``, the API's ``updated_at`` in the first answer with the new status, lowers
+          the upper bound when it lies between those two polls: the object was last modified then
+          and already had the new status. It says nothing of the lower bound, as something else may
+          have been modified after the change.
+        - A persona submitted here entered its first status exactly at its ``created_at``, which the
+          log keeps as ``reported_at`` of the ``create``; or when it was first seen, if that is
+          earlier (two clocks disagree) or the API did not say.
+        - A persona found midway entered its first status between its creation and the first poll,
+          and exactly at its creation if that status is ``pending``.
+        - Stages that no poll saw are ``never_seen`` visits of 0 to the whole gap when a later stage
+          or ``done`` proves that they were passed. ``failed`` and ``rejected`` prove nothing, and
+          nothing is concluded across them. An undocumented status is a visit as it came and proves
+          nothing; the stages around it still do.
+        - ``done``, ``failed`` and ``rejected`` are not visits; they end the one before. A stage
+          seen again after another one is a further visit.
 
-    Raises ``ValueError`` when ``now`` has no time zone or a column is missing.
+    Raises:
+        ValueError: ``now`` has no time zone, or a column is missing.
 
-    Source: the order of the statuses is the contract's enum, see ``ProcessStatus``.
+    Source:
+        The order of the statuses is that of the contract's enum, see ``ProcessStatus``.
     """
     runs = runs_until(sightings, now)
     created = created_at(runs.persona_ids, personas)[runs.persona]
@@ -99,22 +98,20 @@ def visits(
     def bound(of_seen: Moments, of_unseen: Moments) -> Moments:
         return np.where(unseen, of_unseen[of_run], of_seen[of_run])
 
-    seen = {
-        "entered_seen_at": bound(entered_seen, entered_seen),
-        "left_seen_at": bound(left_seen, entered_seen),
-    }
     bounds = {
         "entered_after": bound(entered_after, gap_start),
         "entered_before": bound(entered_before, entered_before),
         "left_after": bound(left_after, gap_start),
         "left_before": bound(left_before, entered_before),
     }
+    seen = {
+        "entered_seen_at": bound(entered_seen, entered_seen),
+        "left_seen_at": bound(left_seen, entered_seen),
+    }
     stage_names = pd.Index([*runs.status_names, *RANKS], dtype="str")
     stage = np.where(unseen, len(runs.status_names) + first_rank[of_run] + nth, runs.status[of_run])
     state_names = pd.Index([FINISHED, RUNNING, NEVER_SEEN], dtype="str")
     state = np.where(unseen, 2, runs.is_last[of_run].astype(np.int64))
-    least = (bounds["left_after"] - bounds["entered_before"]) / _HOUR
-    most = (bounds["left_before"] - bounds["entered_after"]) / _HOUR
     persona = runs.persona[of_run]
     return pd.DataFrame(
         {
@@ -122,70 +119,79 @@ def visits(
             "visit_no": _number_within(persona),
             "stage": stage_names.take(stage),
             "state": state_names.take(state),
-            **{name: pd.Series(at).dt.tz_localize("UTC") for name, at in bounds.items()},
-            "min_h": np.maximum(least, 0.0),
-            "max_h": np.where(np.isnan(most), np.inf, most),
-            **{name: pd.Series(at).dt.tz_localize("UTC") for name, at in seen.items()},
+            **{name: utc_series(at) for name, at in bounds.items()},
+            "min_h": _lower_h(bounds["left_after"] - bounds["entered_before"]),
+            "max_h": _upper_h(bounds["left_before"] - bounds["entered_after"]),
+            **{name: utc_series(at) for name, at in seen.items()},
         }
     )
 
 
-def by_looks(visits: pd.DataFrame) -> pd.DataFrame:
-    """The same visits with the bounds that the looks alone give, for estimates.
+def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
+    """Return the same visits with the bounds that polls alone give, for estimates.
 
-    What the API says of the last change is often the very moment of it, so that of an interval cut
-    there the true moment is always the end: an estimate that takes any moment in it for as likely
-    would be off. Measured with looks every 6 h at stages of 4 h: by 40 %. And of what was found
-    in ``pending`` only the first look is a look, though its creation is known.
+    The API's ``updated_at`` is often the very moment of the change, so in an interval cut there the
+    true moment is always the end. An estimate that takes any moment in it for equally likely is
+    biased: by 40 % in a simulation of polls every 6 h and stages of 4 h. A persona found in
+    ``pending`` likewise entered that, for estimates, between its creation and the first poll.
 
-    A frame without ``entered_seen_at`` and ``left_seen_at`` is given back as it is.
+    Args:
+        visits: The frame of ``stages.visits``; one without ``entered_seen_at`` and
+            ``left_seen_at`` is returned as it is.
     """
     if not {"entered_seen_at", "left_seen_at"} <= set(visits.columns):
         return visits
-    hour = pd.Timedelta(hours=1)
     entered, left = visits["entered_seen_at"], visits["left_seen_at"]
-    least: pd.Series[pd.Timedelta] = visits["left_after"] - entered
-    most: pd.Series[pd.Timedelta] = left - visits["entered_after"]
+    lower = hours(visits["left_after"] - entered)
+    upper = hours(left - visits["entered_after"])
     return visits.assign(
         entered_before=entered,
         left_before=left,
-        min_h=(least / hour).clip(lower=0.0),
-        max_h=(most / hour).fillna(np.inf),
+        min_h=np.where(lower < 0, 0.0, lower),
+        max_h=np.where(np.isnan(upper), np.inf, upper),
     )
 
 
 def lives(
     sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Every persona from its beginning to its end, with bounds on both.
+    """Return every persona from its creation to its end, with bounds on both.
 
-    The arguments are those of ``visits``, and so are the rules for the bounds, but that they come
-    of the looks alone (see ``by_looks``). Returns one row a persona, ordered by ``persona_id``,
-    index 0…n-1; an empty frame has the same columns and dtypes:
+    Args:
+        sightings: As for ``visits``.
+        now: As for ``visits``.
+        personas: As for ``visits``; its column ``gone``, if there, is used too.
 
-    - ``persona_id``, ``status`` (the last one seen): text.
-    - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
-    - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the same
-      moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds it.
-    - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was
-      submitted here, else the first look.
-    - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it runs
-      ``ended_after`` is the last look and ``ended_before`` NaT; for what was found already ended
-      ``ended_after`` is its creation, NaT where that is not known.
-    - ``min_h``, ``max_h``: float64 hours of the whole life; ``max_h`` is inf where a side is open.
-    - ``gone``: bool, the API knows it no more (by ``personas``, if that has the column): it has
-      not ended, as far as anybody knows, and is not on its way.
+    Returns:
+        A row a persona, ordered by ``persona_id``, index 0…n-1; an empty frame has the same columns
+        and dtypes. The bounds follow the rules of ``visits`` but come from polls alone, see
+        ``poll_bounds``.
 
-    Raises ``ValueError`` when ``now`` has no time zone or a column is missing.
+        - ``persona_id``, ``status`` (the last one seen): text.
+        - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
+        - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the
+          same moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds
+          it.
+        - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was
+          submitted here, else the first poll.
+        - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it
+          runs, ``ended_after`` is the last poll and ``ended_before`` NaT; of a persona found
+          already ended, ``ended_after`` is its creation, NaT where that is not known.
+        - ``min_h``, ``max_h``: float64 hours of the whole life; ``max_h`` is inf where a side is
+          open.
+        - ``gone``: bool; the API no longer finds it (by ``personas``) and no end was seen.
+
+    Raises:
+        ValueError: ``now`` has no time zone, or a column is missing.
     """
     runs = runs_until(sightings, now)
     created = created_at(runs.persona_ids, personas)[runs.persona]
     previous_last, entered_after, _, entered_seen = _entries(runs, created)
     first, last = runs.is_first, runs.is_last
-    here = runs.submitted_here[first]
-    unknown = np.isnat(created[first]) & ~here
+    submitted = runs.submitted_here[first]
+    unknown = np.isnat(created[first]) & ~submitted
     # Its first status cannot be older than the persona.
-    began_before = np.where(here | unknown, entered_seen[first], entered_after[first])
+    began_before = np.where(submitted | unknown, entered_seen[first], entered_after[first])
     began_after = np.where(unknown, NAT, began_before)
 
     end = runs.is_end[last]
@@ -194,11 +200,10 @@ def lives(
     ended_after[found_ended] = entered_after[last][found_ended]
     ended_before = np.where(end, entered_seen[last], NAT)
     status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
-    most = (ended_before - began_after) / _HOUR
     bounds: dict[str, Moments] = {
         "began_after": began_after,
         "began_before": began_before,
-        "seen_from": np.where(here, began_before, runs.first_seen[first]),
+        "seen_from": np.where(submitted, began_before, runs.first_seen[first]),
         "ended_after": ended_after,
         "ended_before": ended_before,
     }
@@ -207,18 +212,27 @@ def lives(
             "persona_id": runs.persona_ids.take(runs.persona[last]),
             "status": status,
             "state": status.where(end, RUNNING),
-            **{name: pd.Series(at).dt.tz_localize("UTC") for name, at in bounds.items()},
-            "min_h": np.fmax((ended_after - began_before) / _HOUR, 0.0),
-            "max_h": np.where(np.isnan(most), np.inf, most),
+            **{name: utc_series(at) for name, at in bounds.items()},
+            "min_h": _lower_h(ended_after - began_before),
+            "max_h": _upper_h(ended_before - began_after),
             "gone": gone_now(runs.persona_ids, personas) & ~end,
         }
     )
 
 
+def _lower_h(spans: np.ndarray) -> Floats:
+    return np.fmax(spans / _HOUR, 0.0)
+
+
+def _upper_h(spans: np.ndarray) -> Floats:
+    hours = spans / _HOUR
+    return np.where(np.isnan(hours), np.inf, hours)
+
+
 def _entries(runs: Runs, created: Moments) -> tuple[Moments, Moments, Moments, Moments]:
-    """(the last look before each run, entered_after, entered_before, entered_seen)."""
+    """Return the last poll before each run, entered_after, entered_before and entered_seen."""
     previous_last = np.full(runs.size, NAT)
-    # Two machines that look at once may log runs that overlap a little.
+    # Two machines that poll at once may log runs that overlap a little.
     previous_last[1:] = np.minimum(runs.last_seen[:-1], runs.first_seen[1:])
     previous_last[runs.is_first] = NAT
 
@@ -227,36 +241,36 @@ def _entries(runs: Runs, created: Moments) -> tuple[Moments, Moments, Moments, M
     tighter = (runs.reported < runs.first_seen) & (np.isnat(after) | (runs.reported > after))
     before = np.where(tighter, runs.reported, runs.first_seen)
 
-    here = runs.is_first & runs.submitted_here
-    before[here] = np.fmin(runs.reported, runs.first_seen)[here]
-    after[here] = before[here]
-    seen = np.where(here, before, runs.first_seen)
-    found = runs.is_first & ~here & (runs.rank == 0) & ~np.isnat(after)
+    submitted = runs.is_first & runs.submitted_here
+    before[submitted] = np.fmin(runs.reported, runs.first_seen)[submitted]
+    after[submitted] = before[submitted]
+    seen = np.where(submitted, before, runs.first_seen)
+    found = runs.is_first & ~submitted & (runs.rank == 0) & ~np.isnat(after)
     before[found] = after[found]
     return previous_last, after, before, seen
 
 
-def _skipped(runs: Runs, entered_after: Moments) -> tuple[Numbers, Numbers, Moments]:
-    """For each run: how many stages it proves unseen, the first one's rank, since when."""
+def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Moments]:
+    """Return of each run how many unseen stages it proves, the first rank, their lower bound."""
     index = np.arange(runs.size)
     start = np.maximum.accumulate(np.where(runs.is_first, index, 0))
-    heard_of = (runs.rank >= 0) | runs.is_end
-    latest = np.maximum.accumulate(np.where(heard_of, index, -1))
+    known = (runs.rank >= 0) | runs.is_end
+    latest = np.maximum.accumulate(np.where(known, index, -1))
     before = np.append(-1, latest[:-1])[: runs.size]
     follows = before >= start
 
     rank_before = np.where(follows, runs.rank[before], -1)
     since = np.where(follows, runs.last_seen[before], entered_after[start])
-    # Where it was first seen it had been put by its creator: nothing was passed before.
+    # A persona submitted here began in its first status: no stage was passed before.
     proves = np.where(follows, ~runs.is_end[before], ~(runs.is_first & runs.submitted_here))
     proves &= ~np.isnat(since)
     skipped = np.where(proves, np.maximum(runs.rank - rank_before - 1, 0), 0)
     return skipped, rank_before + 1, np.fmin(since, runs.first_seen)
 
 
-def _number_within(persona: Numbers) -> Numbers:
+def _number_within(persona: Integers) -> Integers:
     index = np.arange(persona.size)
     begins = np.ones(persona.size, dtype=bool)
     begins[1:] = persona[1:] != persona[:-1]
-    numbers: Numbers = index - np.maximum.accumulate(np.where(begins, index, 0)) + 1
+    numbers: Integers = index - np.maximum.accumulate(np.where(begins, index, 0)) + 1
     return numbers

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from avatarkit.estimates import likelihood
-from avatarkit.estimates.likelihood import Bounds, Fit
+from avatarkit.estimates.likelihood import Bounds, Distribution
 
 STANDARD = {
     "log-normal": lambda location, scale: stats.lognorm(scale, scale=math.exp(location)),
     "Weibull": lambda location, scale: stats.weibull_min(1 / scale, scale=math.exp(location)),
-    "log-logistic": lambda location, scale: stats.fisk(1 / scale, scale=math.exp(location)),
 }
 
 
@@ -28,9 +27,9 @@ def bounds(least: Any, most: Any) -> Bounds:
     return Bounds(low, high, np.ones(len(visit)), visit, visit)
 
 
-def keeping(family: str) -> Fit:
+def keeping(family: str) -> Distribution:
     """A fit that only says which family to keep to."""
-    return Fit(family, ((1.0, 0.5, 0.7),), 0.0, 0.0)
+    return Distribution(family, ((1.0, 0.5, 0.7),), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("family", likelihood.FAMILIES)
@@ -88,7 +87,7 @@ def test_two_speeds_need_a_mixture() -> None:
 @pytest.mark.parametrize("family", likelihood.FAMILIES)
 def test_survival_and_percentiles_are_those_of_scipy(family: str) -> None:
     """Each family is the distribution that scipy has under that name."""
-    one = Fit(family, ((1.0, 1.2, 0.6),), 0.0, 10)
+    one = Distribution(family, ((1.0, 1.2, 0.6),), 0.0, 10)
     reference = STANDARD[family](1.2, 0.6)
     hours = np.array([-1.0, 0.0, 0.1, 1.0, 3.3, 20.0, math.inf])
     assert one.survival(hours) == pytest.approx(reference.sf(hours), abs=1e-12)
@@ -124,7 +123,7 @@ def test_the_loss_is_the_likelihood_and_nothing_near_is_likelier(
 
     def loss(location: float, scale: float) -> float:
         reference = STANDARD[family](location, scale)
-        chance = (reference.sf(data.least) - reference.sf(data.most)) * data.weight
+        chance = (reference.sf(data.lower) - reference.sf(data.upper)) * data.weight
         return -float(np.log(chance.reshape(-1, 2).sum(axis=1)).sum())
 
     one = likelihood.fit(data, like=keeping(family))
@@ -150,7 +149,7 @@ def test_few_visits_are_not_cut_into_parts() -> None:
     """Where a mixture would have as many parameters as visits, it is not tried."""
     times = np.array([1.0, 1.1, 1.2, 90.0, 100.0, 110.0])
     assert likelihood.fit(bounds(times, times)).family in likelihood.FAMILIES
-    assert Fit("log-normal", ((1.0, 0.0, 1.0),), 0.0, 3).aic == math.inf
+    assert Distribution("log-normal", ((1.0, 0.0, 1.0),), 0.0, 3).aic == math.inf
 
 
 def test_times_that_are_all_the_same_or_nothing() -> None:
@@ -163,7 +162,7 @@ def test_times_that_are_all_the_same_or_nothing() -> None:
     assert math.isfinite(apart.percentile(0.99))
 
 
-def test_every_nth_visit_and_the_mean_of_its_moments() -> None:
+def test_chosen_visits_and_the_mean_of_their_moments() -> None:
     """A thinned and an averaged set keep each visit's moments together."""
     data = Bounds(
         np.array([1.0, 2.0, 5.0, 7.0, 8.0]),
@@ -172,10 +171,9 @@ def test_every_nth_visit_and_the_mean_of_its_moments() -> None:
         np.array([0, 2, 3]),
         np.array([0, 0, 1, 2, 2]),
     )
-    thin = data.every(2)
-    assert thin.least.tolist() == [1, 2, 7, 8]
+    thin = data.of(np.array([True, False, True]))
+    assert thin.lower.tolist() == [1, 2, 7, 8]
     assert (thin.first.tolist(), thin.visit.tolist()) == ([0, 2], [0, 0, 1, 1])
-    assert data.every(1) is data
     mean = data.averaged()
-    assert mean.least.tolist() == [1.75, 5, 7.5]
-    assert mean.most.tolist() == [3.75, math.inf, 9.5]
+    assert mean.lower.tolist() == [1.75, 5, 7.5]
+    assert mean.upper.tolist() == [3.75, math.inf, 9.5]

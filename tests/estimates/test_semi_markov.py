@@ -39,7 +39,7 @@ def began(found: semi_markov.StageFit, row: int, left_after: float) -> float:
     """The mean moment at which the visit in that row of the frame began."""
     visit = int(np.flatnonzero(found.rows == row)[0])
     its = found.bounds.visit == visit
-    return left_after - float((found.bounds.least[its] * found.bounds.weight[its]).sum())
+    return left_after - float((found.bounds.lower[its] * found.bounds.weight[its]).sum())
 
 
 def test_a_visit_begins_where_the_one_before_it_ends() -> None:

@@ -65,7 +65,7 @@ def test_a_naive_estimate_is_not() -> None:
     error = {}
     for gap_h in (1.0, 6.0, 24.0):
         sightings, now = simulated.sightings(these, gap_h, seed=0)
-        visits = stages.by_looks(stages.visits(sightings, now=now))
+        visits = stages.poll_bounds(stages.visits(sightings, now=now))
         over = visits.loc[visits["state"] == "finished"]
         middle = ((over["min_h"] + over["max_h"]) / 2).groupby(over["stage"]).median()
         mean = ((over["min_h"] + over["max_h"]) / 2).groupby(over["stage"]).mean()

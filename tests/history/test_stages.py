@@ -316,18 +316,18 @@ def test_an_empty_log_gives_the_same_columns_and_dtypes() -> None:
 def test_estimates_get_the_bounds_of_the_looks_alone() -> None:
     """What updated_at cut is whole again; what was found in pending begins by its first look."""
     cut = visits(("a", "pending", 0, 1), ("a", "reviewing", 6, 7, 5), ("a", "done", 9, 9, 8))
-    whole = stages.by_looks(cut)
+    whole = stages.poll_bounds(cut)
     assert told(cut)[0][2:] == (0, 0, 1, 5)
     assert told(whole)[0][2:] == (0, 0, 1, 6)
     assert whole[["min_h", "max_h"]].iloc[-1].tolist() == [1, 8]
     assert cut[["min_h", "max_h"]].iloc[-1].tolist() == [2, 7]
     found = visits(("a", "pending", 5, 6, None, "list"), ("a", "done", 9, 9), created={"a": 1})
     assert told(found)[0][2:] == (1, 1, 6, 9)
-    assert told(stages.by_looks(found))[0][2:] == (1, 5, 6, 9)
-    running = stages.by_looks(visits(("a", "pending", 0, 4)))
+    assert told(stages.poll_bounds(found))[0][2:] == (1, 5, 6, 9)
+    running = stages.poll_bounds(visits(("a", "pending", 0, 4)))
     assert running[["min_h", "max_h"]].iloc[0].tolist() == [4, np.inf]
     plain = cut.drop(columns=["entered_seen_at", "left_seen_at"])
-    assert stages.by_looks(plain) is plain
+    assert stages.poll_bounds(plain) is plain
 
 
 def test_bad_arguments_are_told_in_a_sentence() -> None:
