@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatarkit.estimates.business_hours import BusinessHours
 from avatarkit.models import STAGES, TERMINAL, ProcessStatus, as_status
 from avatarkit.sandbox.personas import lifecycle
-from avatarkit.sandbox.personas.business_hours import Office
 from avatarkit.sandbox.personas.lifecycle import OFFICE, Scenario
 
 ids = st.uuids(version=4).map(str)
@@ -262,7 +262,7 @@ def test_every_outcome_on_demand_has_its_label() -> None:
 class TestOffice:
     """Hours that count from Monday to Friday only."""
 
-    OFFICE = Office(opens_h=9, closes_h=18, utc_offset_h=-8)
+    OFFICE = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8)
 
     @pytest.mark.parametrize(
         ("start", "office_h", "end"),

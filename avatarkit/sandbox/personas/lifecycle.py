@@ -15,8 +15,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from avatarkit.estimates.business_hours import BusinessHours
 from avatarkit.models import STAGES, ProcessStatus
-from avatarkit.sandbox.personas.business_hours import Office
 
 MEDIAN_H: Mapping[ProcessStatus, float] = MappingProxyType(
     {
@@ -36,7 +36,7 @@ It is that of the draws; lives outside the two limits are drawn again.
 SIGMA = 0.4
 """The spread of every stage: the standard deviation of the logarithm of its hours."""
 
-OFFICE = Office(opens_h=9, closes_h=18, utc_offset_h=-8.0)
+OFFICE = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8.0)
 """When a review goes on: Monday to Friday, 9 to 18 o'clock in the vendor's own time zone."""
 
 LONGEST_AUTOMATIC_H = 44.0

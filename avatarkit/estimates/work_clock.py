@@ -1,0 +1,271 @@
+"""A clock that runs as fast as the work is done, learned from when stages end.
+
+People review by day and rest at the weekend, in an unknown time zone. So the hours of the week are
+weighed by how readily stages end in them: on the resulting clock an hour in which twice as much
+ends counts twice, and one in which nothing ever ends hardly counts. Without a calendar effect the
+clock is the wall clock.
+
+Hours are floats since a Monday, 00:00 UTC, as ``since_monday`` returns them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from avatarkit.estimates.business_hours import BusinessHours
+from avatarkit.history.frames import Flags, Floats, Integers, utc_moments, utc_series
+
+WEEK = 168
+"""Hours of the week, the first from Monday 00:00 to 01:00 UTC."""
+
+MIN_ENDS = 10
+"""With fewer ends than this the clock is the wall clock."""
+
+ROUNDS = 4
+MIN_GAIN = 3.0
+"""The log-likelihood must rise by this much for a clock other than the wall clock."""
+
+_SLOWEST = 0.01
+_CLOSED_RATE = 0.05
+_FLAT = 0.5
+_GOLDEN, _SILVER = (5**0.5 - 1) / 2, 2**0.5 - 1
+_TIGHTNESS = (0.3, 1.0, 3.0, 10.0, 30.0)
+_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+_MONDAY_H = 4 * 24
+
+
+@dataclass(frozen=True)
+class WorkClock:
+    """How fast the work goes in each hour of the week; 1 on the average of a week.
+
+    ``rates`` are 168 positive numbers. Their sums make a clock: its ``reading`` rises with the
+    moment, and ``moment`` finds the moment of a reading.
+    """
+
+    rates: Floats
+    _sums: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_sums", np.append(0.0, np.cumsum(self.rates)))
+
+    @property
+    def is_flat(self) -> bool:
+        """True for the wall clock."""
+        return bool((self.rates == 1.0).all())
+
+    def reading(self, hours: Any) -> Floats:
+        """Return what the clock shows at these hours."""
+        moments = np.asarray(hours, dtype="float64")
+        if self.is_flat:
+            return moments
+        weeks, within = np.divmod(moments, WEEK)
+        whole = np.minimum(np.nan_to_num(within).astype("int64"), WEEK - 1)
+        passed: Floats = self._sums[whole] + (within - whole) * self.rates[whole]
+        shown: Floats = weeks * self._sums[-1] + passed
+        return shown
+
+    def moment(self, readings: Any) -> Floats:
+        """Return the hours at which the clock shows this."""
+        shown = np.asarray(readings, dtype="float64")
+        if self.is_flat:
+            return shown
+        weeks, within = np.divmod(shown, self._sums[-1])
+        hours: Floats = weeks * WEEK + np.interp(within, self._sums, np.arange(WEEK + 1.0))
+        return hours
+
+
+WALL = WorkClock(np.ones(WEEK))
+"""The wall clock."""
+
+
+def calendar_clock(hours: BusinessHours, closed_rate: float = _CLOSED_RATE) -> WorkClock:
+    """Return the clock of a calendar; ``closed_rate`` is how fast it runs outside of its hours."""
+    starts = [_MONDAY + timedelta(hours=hour) for hour in range(WEEK)]
+    rates = [hours.between(start, start + timedelta(hours=1)) for start in starts]
+    rates = np.maximum(rates, closed_rate)
+    return WorkClock(rates / rates.mean())
+
+
+CANDIDATES = (WALL, *(calendar_clock(BusinessHours(9, 18, zone)) for zone in range(-9, 13, 3)))
+"""What may be before much is known: no business hours, or those of one of eight time zones."""
+
+
+def since_monday(moments: pd.Series[Any]) -> Floats:
+    """Return aware moments as hours since a Monday, 00:00 UTC; NaN for NaT."""
+    bare = utc_moments(moments)
+    return np.where(np.isnat(bare), np.nan, bare.astype("int64") / 3.6e9 - _MONDAY_H)
+
+
+def to_moments(hours: Any) -> pd.Series[Any]:
+    """Return hours since that Monday as ``datetime64[us, UTC]``; inverts ``since_monday``."""
+    us = np.round((np.asarray(hours, dtype="float64") + _MONDAY_H) * 3.6e9)
+    return utc_series(us.astype("int64").view("datetime64[us]"))
+
+
+def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any) -> WorkClock:
+    """Return the clock on which durations do not depend on the calendar.
+
+    The rate of each hour of the week is the number of ends in it relative to the number expected
+    from what was in progress then, and for how long already. Both are divided into an hour of the
+    day, a day of the week (which may begin at any hour UTC) and a remainder. Each part is shrunk
+    towards 1 as strongly as the ends themselves say that it varies; where they do not say so
+    clearly, or where there are fewer than 10, the clock is the wall clock. An end counts in equal
+    parts wherever it may have been, so that infrequent polls teach little.
+
+    Args:
+        began_after: Lower bounds on the beginnings, array-like hours.
+        began_before: Upper bounds on the beginnings.
+        ended_after: Lower bounds on the ends.
+        ended_before: Upper bounds on the ends, NaN for what was still running.
+
+    Source:
+        Hazards proportional to a baseline over the time already spent, whose unknown other factor
+        is a step function of the calendar, fitted in turns; shrinkage by the Gamma-Poisson model of
+        Clayton and Kaldor, "Empirical Bayes estimates of age-standardized relative risks",
+        Biometrics 43 (1987), 671-681.
+    """
+    spells = _Spells(began_after, began_before, ended_after, ended_before)
+    if spells.ended.sum() < MIN_ENDS:
+        return WALL
+    ends = _ends(spells.ended_after, spells.ended_before)
+    clock = WALL
+    for _ in range(ROUNDS):
+        rates = _rates(ends, _expected(clock, spells))
+        if rates is None:
+            return WALL
+        clock = WorkClock(rates)
+    return clock
+
+
+def probabilities(
+    began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
+) -> Floats:
+    """Return the probability of each of ``CANDIDATES``; a priori half is the wall clock's.
+
+    The arguments are those of ``fit``.
+
+    Source:
+        Bayes's theorem; given how many ended, each end falls into an hour in proportion to what is
+        expected there.
+    """
+    spells = _Spells(began_after, began_before, ended_after, ended_before)
+    others = len(CANDIDATES) - 1
+    prior = np.array([_FLAT, *[(1 - _FLAT) / others] * others])
+    if not spells.ended.any():
+        return prior
+    expected = _expected(WALL, spells)
+    if not expected.any():
+        return prior
+    # An end in an interval is the likelier the faster the clock runs in it.
+    early = spells.ended_after
+    late = np.maximum(spells.ended_before, early + 1 / 3600)
+    likelihoods = [
+        np.log((clock.reading(late) - clock.reading(early)) / (late - early)).sum()
+        - early.size * np.log(expected @ clock.rates / expected.sum())
+        for clock in CANDIDATES
+    ]
+    posterior = prior * np.exp(likelihoods - np.max(likelihoods))
+    return np.asarray(posterior / posterior.sum(), dtype="float64")
+
+
+class _Spells:
+    """When things began and ended: one moment for each, and the bounds of the ends.
+
+    ``ended`` says which are over, ``ended_after`` and ``ended_before`` are the bounds of those.
+    """
+
+    def __init__(self, *bounds: Any) -> None:
+        first, last, after, before = (np.asarray(bound, dtype="float64") for bound in bounds)
+        self.ended: Flags = ~np.isnan(before)
+        self.ended_after, self.ended_before = after[self.ended], before[self.ended]
+        # Not all in the middle: polls at the same hour each day would make it an hour of ends.
+        place = np.arange(1, first.size + 1)
+        self.began = first + (last - first) * (place * _GOLDEN % 1)
+        end = np.where(self.ended, after + (before - after) * (place * _SILVER % 1), after)
+        end = np.maximum(end, self.began)
+        if self.ended.any():
+            # Nothing was seen to end beyond the longest time, so nothing can be learned from it.
+            end = np.minimum(end, self.began + (end - self.began)[self.ended].max())
+        self.end: Floats = end
+
+
+def _expected(clock: WorkClock, spells: _Spells) -> Floats:
+    """Return how many ends to expect in each hour of the week on the wall clock.
+
+    By what was in progress then, and for how long already on ``clock``.
+    """
+    of, start, stop = _by_hour(spells.began, spells.end)
+    at = clock.reading(spells.began)
+    took = clock.reading(spells.end) - at
+    age = clock.reading(np.append(start, stop)) - np.append(at[of], at[of])
+    before, after = np.interp(age, *_nelson_aalen(took, spells.ended)).reshape(2, -1)
+    cell = (start // 1).astype("int64") % WEEK
+    return np.asarray(np.bincount(cell, after - before, minlength=WEEK) / clock.rates)
+
+
+def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
+    """Return each span cut at the full hours: which span, from when, until when."""
+    first = np.floor(begin)
+    parts = np.maximum(np.ceil(end) - first, 1).astype("int64")
+    of = np.repeat(np.arange(begin.size), parts)
+    hour = first[of] + np.arange(of.size) - np.repeat(np.cumsum(parts) - parts, parts)
+    start = np.maximum(begin[of], hour)
+    return of, start, np.maximum(np.minimum(end[of], hour + 1), start)
+
+
+def _ends(after: Floats, before: Floats) -> Floats:
+    """Return the ends in each hour of the week, each spread evenly over where it may lie."""
+    of, start, stop = _by_hour(after, before)
+    width = before - after
+    share = np.where(width[of] > 0, (stop - start) / np.where(width > 0, width, 1.0)[of], 0.0)
+    cell = (start // 1).astype("int64") % WEEK
+    counts = np.bincount(cell, share, minlength=WEEK)
+    exact = (after[width <= 0] // 1).astype("int64") % WEEK
+    return np.asarray(counts + np.bincount(exact, minlength=WEEK), dtype="float64")
+
+
+def _nelson_aalen(took: Floats, ended: Flags) -> tuple[Floats, Floats]:
+    """Return the cumulative hazard over the time taken, from (0, 0) on."""
+    order = np.lexsort((~ended, took))
+    at_risk = np.arange(took.size, 0, -1)
+    rises = np.cumsum(ended[order] / at_risk)
+    return np.append(0.0, took[order]), np.append(0.0, rises)
+
+
+def _rates(ends: Floats, expected: Floats) -> Floats | None:
+    """Return the rate of each hour of the week; None when the wall clock explains as much."""
+    cells = np.arange(WEEK)
+    best: tuple[float, Floats] = (MIN_GAIN, np.ones(0))
+    for shift in range(0, 24, 3):
+        parts = (cells % 24, (cells - shift) // 24 % 7)
+        rates, gain = np.ones(WEEK), 0.0
+        for part in (*parts, *parts, cells):
+            factor, more = _shrunk(
+                np.bincount(part, ends).astype("float64"),
+                np.bincount(part, expected * rates).astype("float64"),
+            )
+            rates, gain = rates * factor[part], gain + more
+        if gain > best[0]:
+            best = (gain, rates)
+    if not best[1].size:
+        return None
+    rates = np.maximum(best[1] / best[1].mean(), _SLOWEST)
+    return np.asarray(rates / rates.mean(), dtype="float64")
+
+
+def _shrunk(ends: Floats, expected: Floats) -> tuple[Floats, float]:
+    """Return factors shrunk towards 1 as tightly as is likeliest, and their gain in likelihood."""
+    from scipy.special import gammaln
+
+    best: tuple[float, Floats] = (0.0, np.ones(ends.size))
+    for tight in _TIGHTNESS:
+        log = gammaln(ends + tight) - gammaln(tight) + tight * np.log(tight)
+        gain = float((log - (ends + tight) * np.log(expected + tight) + expected).sum())
+        if gain > best[0]:
+            best = (gain, (ends + tight) / (expected + tight))
+    return best[1], best[0]
