@@ -33,13 +33,13 @@ import numpy as np
 import pandas as pd
 
 from avatarkit import backtest, eta, stages
-from avatarkit.estimates import business_hours, survival
+from avatarkit.estimates import simulation, survival, work_clock
 from avatarkit.models import STAGES
 from avatarkit.sandbox.personas import lifecycle
 from avatarkit.tracking import polling
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
-SHARES = np.array(list(eta.SHARES.values()))[:, None]
+SHARES = np.array(list(simulation.SHARES.values()))[:, None]
 GOLDEN = (5**0.5 - 1) / 2
 
 COVERAGE = {50: (0.68, 0.90), 500: (0.72, 0.88)}
@@ -169,9 +169,9 @@ def simulated(account: Account, size: int, seed: int) -> Log:
         for nth, (status, first, last) in enumerate(looks(account, persona, life, phase)):
             rows.append((persona, status, first, last, "poll" if nth else "create"))
     frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    start = business_hours.since_monday(pd.Series([MONDAY]))[0]
-    frame["first_seen_at"] = business_hours.to_moments(frame.pop("first") + start)
-    frame["last_seen_at"] = business_hours.to_moments(frame.pop("last") + start)
+    start = work_clock.since_monday(pd.Series([MONDAY]))[0]
+    frame["first_seen_at"] = work_clock.to_moments(frame.pop("first") + start)
+    frame["last_seen_at"] = work_clock.to_moments(frame.pop("last") + start)
     frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     return frame, pd.Series(truth) + start
 
@@ -187,8 +187,8 @@ def uniform(now: float, began: np.ndarray) -> np.ndarray:
 def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool) -> np.ndarray:
     """Kaplan and Meier's curve of whole lives, given the age."""
     sides = ("began_after", "began_before", "ended_after", "ended_before")
-    bounds = [business_hours.since_monday(history[side]) for side in sides]
-    clock = business_hours.learn(*bounds) if learned else business_hours.WALL
+    bounds = [work_clock.since_monday(history[side]) for side in sides]
+    clock = work_clock.fit(*bounds) if learned else work_clock.WALL
     ended = ~np.isnan(bounds[3])
     end = np.where(ended, (bounds[2] + bounds[3]) / 2, bounds[2])
     took = np.maximum(clock.reading(end) - clock.reading(bounds[1]), 0.0)
@@ -207,12 +207,12 @@ def predictions(sightings: pd.DataFrame, said: pd.DataFrame) -> dict[str, np.nda
     """p10, p50 and p90 in hours, of ours and of the others, for the rows of ``replay``."""
     size = (len(SHARES), len(said))
     found = {name: np.empty(size) for name in ("ours", "uniform", "total KM", "on the clock")}
-    found["ours"][:] = [business_hours.since_monday(said[name]) for name in eta.SHARES]
+    found["ours"][:] = [work_clock.since_monday(said[name]) for name in simulation.SHARES]
     for noon, rows in said.groupby("predicted_at").indices.items():
         history = stages.lives(sightings, now=pd.Timestamp(noon).to_pydatetime())
         began = history.set_index("persona_id")["began_before"]
-        begin = business_hours.since_monday(began.reindex(said["persona_id"].iloc[rows]))
-        now = business_hours.since_monday(pd.Series([noon]))[0]
+        begin = work_clock.since_monday(began.reindex(said["persona_id"].iloc[rows]))
+        now = work_clock.since_monday(pd.Series([noon]))[0]
         found["uniform"][:, rows] = uniform(now, begin)
         found["total KM"][:, rows] = total(history, now, begin, learned=False)
         found["on the clock"][:, rows] = total(history, now, begin, learned=True)
@@ -260,7 +260,7 @@ def judged(log: Log, since: int, until: float) -> Judged:
 
 
 def judgement(sightings: pd.DataFrame, said: pd.DataFrame, ends: np.ndarray) -> Judged:
-    at = business_hours.since_monday(said["predicted_at"] + eta.SOONEST)
+    at = work_clock.since_monday(said["predicted_at"] + eta.SOONEST)
     first, n = said["first"].to_numpy(), said["n"].to_numpy()
     return Judged(predictions(sightings, said), np.maximum(ends, at), first, n)
 
@@ -326,7 +326,7 @@ def own_history(place: str) -> bool:
     print(backtest.sentence(said))
     middle = said["ended_after"] + (said["ended_before"] - said["ended_after"]) / 2
     # Of who still runs is known only that it ends later.
-    ends = business_hours.since_monday(middle.fillna(said["ended_after"]))
+    ends = work_clock.since_monday(middle.fillna(said["ended_after"]))
     part = judgement(sightings, said, ends)
     return min([report(*band, [part]) for band in OWN_BANDS])
 

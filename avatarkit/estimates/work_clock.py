@@ -86,8 +86,8 @@ WALL = WorkClock(np.ones(WEEK))
 def calendar_clock(hours: BusinessHours, closed_rate: float = _CLOSED_RATE) -> WorkClock:
     """Return the clock of a calendar; ``closed_rate`` is how fast it runs outside of its hours."""
     starts = [_MONDAY + timedelta(hours=hour) for hour in range(WEEK)]
-    rates = [hours.between(start, start + timedelta(hours=1)) for start in starts]
-    rates = np.maximum(rates, closed_rate)
+    open_h = [hours.between(start, start + timedelta(hours=1)) for start in starts]
+    rates = np.maximum(open_h, closed_rate)
     return WorkClock(rates / rates.mean())
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_eta import DAY, RANGE, Life, at, histories, log, reviews, whole
 
 from avatarkit import backtest, eta, stages
-from avatarkit.estimates import business_hours
+from avatarkit.estimates import work_clock
 
 NOON = 12.0
 
@@ -36,7 +36,7 @@ def judged(*inside: bool) -> pd.DataFrame:
 def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction of the play-back is that of ``eta.arrivals`` at that noon, of the log so far."""
     # The model is older than the noon; the chance of office hours moves with each hour without end.
-    monkeypatch.setattr(business_hours, "_FLAT", 1.0)
+    monkeypatch.setattr(work_clock, "_FLAT", 1.0)
     lives = {f"a{p}": life for p, life in reviews(20.0, 30.0, 25.0).items()}
     lives |= {"new": (100.0, [("processing", 30.0), ("reviewing", 20.0)], "done")}
     frame = log(lives)
@@ -92,7 +92,7 @@ def said_until(frame: pd.DataFrame, noon: pd.Timestamp) -> pd.DataFrame:
     lives = stages.lives(frame, now=now.to_pydatetime())
     parts = [
         said.assign(predicted_at=when)
-        for when, said in backtest._said(frame, lives, now, None, None)
+        for when, said in backtest._predictions(frame, lives, now, None, None)
         if when <= noon
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -100,18 +100,18 @@ def said_until(frame: pd.DataFrame, noon: pd.Timestamp) -> pd.DataFrame:
 
 def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 60 days with one end each far fewer than 60 learn anew, and the first ones do."""
-    learned = []
+    fitted = []
 
-    def learn(visits: pd.DataFrame, lives: pd.DataFrame) -> eta.Model:
-        learned.append(int((lives["state"] != "running").sum()))
+    def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> eta.Model:
+        fitted.append(int((lives["state"] != "running").sum()))
         return real(visits, lives)
 
-    real = eta.learn
-    monkeypatch.setattr(eta, "learn", learn)
+    real = eta.fit_model
+    monkeypatch.setattr(eta, "fit_model", fit_model)
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 30.0)], "done") for day in range(60)}
     replay(log(lives), 24.0 * 70, days=None)
-    assert learned[:6] == [0, 1, 2, 3, 4, 5]
-    assert len(learned) < 20
+    assert fitted[:6] == [0, 1, 2, 3, 4, 5]
+    assert len(fitted) < 20
 
 
 def test_only_the_last_days_are_played_back() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit import eta, stages
-from avatarkit.estimates import business_hours, stage_model
+from avatarkit.estimates import stage_model, work_clock
 from avatarkit.models import STAGES
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -42,9 +42,9 @@ def log(lives: dict[str, Life], gap: float = 0.0) -> pd.DataFrame:
         if end is not None:
             rows.append((persona, end, since, since, "poll"))
     frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    start = business_hours.since_monday(pd.Series([DAY]))[0]
-    frame["first_seen_at"] = business_hours.to_moments(frame.pop("first").to_numpy() + start)
-    frame["last_seen_at"] = business_hours.to_moments(frame.pop("last").to_numpy() + start)
+    start = work_clock.since_monday(pd.Series([DAY]))[0]
+    frame["first_seen_at"] = work_clock.to_moments(frame.pop("first").to_numpy() + start)
+    frame["last_seen_at"] = work_clock.to_moments(frame.pop("last").to_numpy() + start)
     frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     return frame.astype({"persona_id": "str", "status": "str", "source": "str"})
 
@@ -54,11 +54,10 @@ def reviews(*hours: float, end: str = "done") -> dict[str, Life]:
     return {f"r{nth:04d}": (0.0, [("reviewing", h)], end) for nth, h in enumerate(hours)}
 
 
-def whole(seed: int, size: int, *, alike: float = 0.0, median: float = 10.0) -> dict[str, Life]:
+def whole(seed: int, size: int, *, median: float = 10.0) -> dict[str, Life]:
     """Lives through all six stages, one begun every seven hours, a tenth of them failed."""
     rng = np.random.default_rng(seed)
-    common, own = rng.standard_normal((size, 1)), rng.standard_normal((size, 6))
-    hours = median * np.exp(0.5 * (np.sqrt(alike) * common + np.sqrt(1 - alike) * own))
+    hours = median * np.exp(0.5 * rng.standard_normal((size, 6)))
     found: dict[str, Life] = {}
     for nth, took in enumerate(hours):
         spells = list(zip(NAMES, took.tolist(), strict=True))
@@ -114,7 +113,7 @@ def test_one_stage_is_kaplan_meier_given_the_age() -> None:
 @pytest.fixture
 def round_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody supposes office hours."""
-    monkeypatch.setattr(business_hours, "_FLAT", 1.0)
+    monkeypatch.setattr(work_clock, "_FLAT", 1.0)
 
 
 @pytest.mark.usefixtures("without_claim")
@@ -292,20 +291,6 @@ def test_office_hours_shape_the_range() -> None:
     found = arrivals(lives, friday + 20).loc["new"]
     assert found["p50_at"].weekday() == 0
     assert found["p10_at"] > at(friday + 24 * 3)
-
-
-def test_slow_lives_stay_slow_where_history_says_so() -> None:
-    """Where stages of a life are alike, who was slow so far ends later than who was quick."""
-    both: dict[str, Life] = {
-        "quick": (3000.0, [("pending", 3.0), ("processing", 1.0)], None),
-        "slow": (2973.0, [("pending", 30.0), ("processing", 1.0)], None),
-    }
-    gained = []
-    for alike in (0.0, 0.8):
-        found = arrivals(whole(1, 200, alike=alike) | both, 3004)
-        gained.append((found.loc["slow", "p50_at"] - found.loc["quick", "p50_at"]) / HOUR)
-    assert abs(gained[0]) < 8
-    assert gained[1] > 20
 
 
 def test_a_status_nobody_has_heard_of_comes_before_the_review() -> None:

@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from avatarkit.estimates.business_hours import BusinessHours
+from avatarkit.estimates.work_clock import WEEK, calendar_clock
 from avatarkit.models import STAGES
 
 MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
 NAMES = [stage.value for stage in STAGES]
 MEDIAN_H = dict(zip(NAMES, (2.0, 5.0, 4.0, 4.0, 8.0, 22.0), strict=True))
+
+OFFICE = calendar_clock(BusinessHours(9, 18, -8), closed_rate=0.0)
+OFFICE_RATE = WEEK / 45
+"""What the clock of the 45 business hours of a week shows in each of them."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -36,7 +42,7 @@ TRUTHS: dict[str, Callable[[Floats], Floats]] = {
     "two speeds": _two_speeds,
     "never below": lambda share: 1 + stats.expon.ppf(share),
 }
-"""The first three are families that are fitted, the others are not."""
+"""The first two are families that are fitted, the others are not."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +85,12 @@ def lives(
         if even:
             share = (random.permutation(personas) + share) / personas
         hours = quantile(share) / middle * MEDIAN_H[stage]
-        at = office_end(at, hours / 2) if office and stage == "reviewing" else at + hours
+        in_office = office and stage == "reviewing"
+        at = (
+            OFFICE.moment(OFFICE.reading(at) + hours / 2 * OFFICE_RATE) if in_office else at + hours
+        )
         ends.append(at)
     return Lives(tuple(stages), created, np.column_stack(ends))
-
-
-def office_end(start: Floats, office_h: Floats) -> Floats:
-    """When so many hours from 9 to 18 o'clock, Monday to Friday, UTC-8, have passed."""
-    at, left = start - 8.0, office_h.copy()
-    for _ in range(200):
-        day = np.floor(at / 24)
-        begins = np.maximum(day * 24 + 9, at)
-        there = np.where(day % 7 >= 5, 0.0, np.maximum(day * 24 + 18 - begins, 0.0))
-        over = left <= there
-        at = np.where(left <= 0, at, np.where(over, begins + left, (day + 1) * 24))
-        left = np.where(over, 0.0, left - there)
-        if (left <= 0).all():
-            break
-    return at + 8.0
 
 
 def quarter_runs(these: Lives) -> float:
