@@ -24,15 +24,8 @@ GROWTH = 1.2
 """A model is fitted again when there are this many times as many ends."""
 
 COLUMNS = (
-    "persona_id",
-    "predicted_at",
-    "first",
-    *SHARES,
-    "ended_after",
-    "ended_before",
-    "inside",
-    "basis",
-    "n",
+    *("persona_id", "predicted_at", "first", *SHARES),
+    *("ended_after", "ended_before", "inside", "basis", "n"),
 )
 
 _DAY = pd.Timedelta(days=1)

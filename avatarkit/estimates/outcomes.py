@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from avatarkit.estimates.survival import log_log_band
 from avatarkit.history.frames import Flags, Floats, hours, require_columns
 
 OUTCOMES = ("done", "failed", "rejected")
 
 _COLUMNS = ("state", "began_after", "began_before", "seen_from", "ended_after", "ended_before")
-_Z = 1.959964
 
 
 def incidence(lives: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +120,7 @@ def _curve(outcome: str, times: Floats, entries: Floats, state: Any) -> pd.DataF
     every[early] = own[early] = 0.0
     before = np.append(1.0, np.cumprod(1 - every / at_risk))[:-1]
     share = np.cumsum(before * own / at_risk)
-    low, high = _band(share, _variance(share, before, at_risk, every, own))
+    low, high = log_log_band(share, _variance(share, before, at_risk, every, own))
     kept = own > 0
     rows = [np.array([[0.0, 0.0, 0.0, 0.0, (entries <= 0).sum()]])]
     rows.append(np.column_stack([at, share, low, high, at_risk])[kept])
@@ -149,11 +149,3 @@ def _variance(share: Floats, before: Floats, at_risk: Floats, every: Floats, own
     alone = np.cumsum(before**2 * own * (at_risk - own) / at_risk**3)
     variance: Floats = np.maximum(squared + alone - 2 * crossed, 0.0)
     return variance
-
-
-def _band(share: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    within = (share > 0) & (share < 1 - 1e-12)
-    safe = np.where(within, share, 0.5)
-    spread = _Z * np.sqrt(variance) / (safe * np.abs(np.log(safe)))
-    low, high = safe ** np.exp(spread), safe ** np.exp(-spread)
-    return np.where(within, low, share), np.where(within, high, share)

@@ -163,16 +163,10 @@ def visit_arrays(
         work_clock.since_monday(visits[side]) for side in sides
     )
     observed = entry_observed(visits, persona, entered_after == entered_before)
-    return VisitArrays(
-        names=names,
-        ids=pd.Index(ids),
-        persona=np.asarray(persona, dtype="int64"),
-        stage=stage,
-        follows=follows,
-        entered=(entered_after, entered_before),
-        left=(left_after, left_before),
-        observed=observed & ~np.isnan(entered_after),
-    )
+    observed &= ~np.isnan(entered_after)
+    entered, left = (entered_after, entered_before), (left_after, left_before)
+    numbers = np.asarray(persona, dtype="int64")
+    return VisitArrays(names, pd.Index(ids), numbers, stage, follows, entered, left, observed)
 
 
 def claim_weight(n: int) -> float:

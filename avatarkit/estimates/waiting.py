@@ -11,16 +11,9 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.estimates import survival
-from avatarkit.history import stages
+from avatarkit.history import frames, stages
 from avatarkit.history.flow import cumulative
-from avatarkit.history.frames import (
-    Flags,
-    Integers,
-    Moments,
-    require_columns,
-    utc_moments,
-    utc_series,
-)
+from avatarkit.history.frames import Flags, Integers, Moments
 
 __all__ = ["MIN_ENDED", "PERCENTILES", "cumulative", "waiting", "waiting_percentiles"]
 
@@ -50,7 +43,7 @@ def waiting(lives: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: A column is missing.
     """
-    require_columns(lives, _LIVES, "lives", "what stages.lives() returned")
+    frames.require_columns(lives, _LIVES, "lives", "what stages.lives() returned")
     known = lives.loc[lives["began_after"].notna().to_numpy(dtype=bool)]
     rows = known.rename(columns={"began_before": "submitted_at"})
     rows = rows[["persona_id", "submitted_at", "state", "min_h", "max_h"]]
@@ -84,9 +77,9 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
         ``survival.kaplan_meier``, ``survival.percentile``.
     """
     columns = ("submitted_at", "state", "min_h", "max_h")
-    require_columns(waiting, columns, "waiting", "flow.waiting")
+    frames.require_columns(waiting, columns, "waiting", "flow.waiting")
     ended = (waiting["state"] != stages.RUNNING).to_numpy(dtype=bool)
-    period, edges = _periods(utc_moments(waiting["submitted_at"]), ended)
+    period, edges = _periods(frames.utc_moments(waiting["submitted_at"]), ended)
     lower, upper = (waiting[name].to_numpy(dtype="float64") for name in ("min_h", "max_h"))
     hours = np.where(np.isfinite(upper), (lower + upper) / 2, lower)
     count = max(edges.size - 1, 0)
@@ -99,8 +92,8 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
     n = np.bincount(period, minlength=count)
     return pd.DataFrame(
         {
-            "from": utc_series(edges[:-1]),
-            "to": utc_series(edges[1:]),
+            "from": frames.utc_series(edges[:-1]),
+            "to": frames.utc_series(edges[1:]),
             "n": n.astype(np.int64),
             "running": (n - ends).astype(np.int64),
             **dict(zip(PERCENTILES, values.T, strict=True)),

@@ -85,10 +85,10 @@ def lives(
         if even:
             share = (random.permutation(personas) + share) / personas
         hours = quantile(share) / middle * MEDIAN_H[stage]
-        in_office = office and stage == "reviewing"
-        at = (
-            OFFICE.moment(OFFICE.reading(at) + hours / 2 * OFFICE_RATE) if in_office else at + hours
-        )
+        if office and stage == "reviewing":
+            at = OFFICE.moment(OFFICE.reading(at) + hours / 2 * OFFICE_RATE)
+        else:
+            at = at + hours
         ends.append(at)
     return Lives(tuple(stages), created, np.column_stack(ends))
 
