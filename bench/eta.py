@@ -122,7 +122,7 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
 
 
 def sandbox_life(persona: str, begin: float) -> list[tuple[str, float]]:
-    """A life as the sandbox draws it."""
+    """Draw a life as the sandbox does."""
     drawn = lifecycle.draw(persona, moment(begin))
     at = [begin, *(begin + np.cumsum([hours for _, hours in drawn.stages]))]
     return list(zip([*(name for name, _ in drawn.stages), drawn.end], at, strict=True))
@@ -157,7 +157,7 @@ def looks(account: Account, persona: str, life: list[tuple[str, float]], phase: 
 
 
 def simulated(account: Account, size: int, seed: int) -> Log:
-    """The log of such an account as ``store.sightings()`` gives it, and when each life ended."""
+    """Return the log of such an account as ``store.sightings()`` does, and when each life ended."""
     rng = np.random.default_rng(seed)
     begins = created(account, size, rng)
     truth, rows = {}, []
@@ -220,7 +220,7 @@ def predictions(sightings: pd.DataFrame, said: pd.DataFrame) -> dict[str, np.nda
 
 
 def pinball(said: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The mean loss of each prediction.
+    """Return the mean loss of each prediction.
 
     Source: Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978), 33-50.
     """
@@ -248,7 +248,7 @@ class Judged:
 
 
 def judged(log: Log, since: int, until: float) -> Judged:
-    """The predictions from ``since`` to ``until`` finished lives, and what came of them."""
+    """Judge the predictions from ``since`` to ``until`` finished lives."""
     sightings, truth = log
     now = sightings["last_seen_at"].max() + pd.Timedelta(days=60)
     over = sightings.loc[sightings["status"].isin(["done", "failed", "rejected"])]

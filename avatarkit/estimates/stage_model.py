@@ -158,13 +158,9 @@ def visit_arrays(
     follows = np.append(stage[1:], -1)[: len(visits)]
     state = pd.Series(lives["state"].to_numpy(), index=pd.Index(lives["persona_id"]))
     follows[last] = codes.get_indexer(pd.Index(state.reindex(ids)))
-    sides = ("entered_after", "entered_before", "left_after", "left_before")
-    entered_after, entered_before, left_after, left_before = (
-        work_clock.since_monday(visits[side]) for side in sides
-    )
-    observed = entry_observed(visits, persona, entered_after == entered_before)
-    observed &= ~np.isnan(entered_after)
-    entered, left = (entered_after, entered_before), (left_after, left_before)
+    bounds = [work_clock.since_monday(visits[side]) for side in stages.BOUNDS]
+    entered, left = (bounds[0], bounds[1]), (bounds[2], bounds[3])
+    observed = entry_observed(visits, persona, entered[0] == entered[1]) & ~np.isnan(entered[0])
     numbers = np.asarray(persona, dtype="int64")
     return VisitArrays(names, pd.Index(ids), numbers, stage, follows, entered, left, observed)
 

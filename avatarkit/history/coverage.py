@@ -8,11 +8,9 @@ import pandas as pd
 
 from avatarkit.history.frames import hours, require_aware, require_columns
 from avatarkit.history.runs import gone_now
+from avatarkit.history.stages import BOUNDS, NEVER_SEEN
 
-_COLUMNS = (
-    *("persona_id", "visit_no", "state"),
-    *("entered_after", "entered_before", "left_after", "left_before"),
-)
+_COLUMNS = ("persona_id", "visit_no", "state", *BOUNDS)
 
 
 def certainty(
@@ -41,7 +39,7 @@ def certainty(
     """
     require_aware(now)
     require_columns(visits, _COLUMNS, "visits", "what stages.visits() returned")
-    seen = visits["state"] != "never_seen"
+    seen = visits["state"] != NEVER_SEEN
     gone = gone_now(pd.Index(visits["persona_id"]), personas)
     until = visits["left_after"].where(gone, pd.Timestamp(now))
     rows = pd.DataFrame(

@@ -19,6 +19,9 @@ FINISHED = "finished"
 RUNNING = "running"
 NEVER_SEEN = "never_seen"
 
+BOUNDS = ("entered_after", "entered_before", "left_after", "left_before")
+"""The bounds of a visit, in this order."""
+
 _HOUR = np.timedelta64(1, "h")
 
 

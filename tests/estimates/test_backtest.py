@@ -1,4 +1,4 @@
-"""The play-back: what would have been said in the past, and whether it kept its word."""
+"""The replay of past predictions, and how they are judged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOON = 12.0
 
 
 def replay(frame: pd.DataFrame, now: float, **options: Any) -> pd.DataFrame:
-    """The play-back of these sightings as seen from that hour."""
+    """Replay these sightings as seen from that hour."""
     return backtest.replay(frame, now=at(now).to_pydatetime(), **options)
 
 
@@ -34,7 +34,7 @@ def judged(*inside: bool) -> pd.DataFrame:
 
 
 def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prediction of the play-back is that of ``eta.arrivals`` at that noon, of the log so far."""
+    """A prediction of the replay is that of ``eta.arrivals`` at that noon, of the log so far."""
     # The model is older than the noon; the chance of office hours moves with each hour without end.
     monkeypatch.setattr(work_clock, "_FLAT", 1.0)
     lives = {f"a{p}": life for p, life in reviews(20.0, 30.0, 25.0).items()}
@@ -115,7 +115,7 @@ def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.Monkey
 
 
 def test_only_the_last_days_are_played_back() -> None:
-    """With days the play-back begins so many days before now; with None at the first sighting."""
+    """With days the replay begins so many days before now; with None at the first sighting."""
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 20.0)], "done") for day in range(60)}
     frame = log(lives)
     found = replay(frame, 24.0 * 70, days=30)

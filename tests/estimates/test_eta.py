@@ -25,7 +25,7 @@ Life = tuple[float, list[tuple[str, float]], str | None]
 
 
 def at(hours: float) -> pd.Timestamp:
-    """The moment so many hours into the day on which everything begins."""
+    """Return the moment this many hours into the day on which everything begins."""
     return (pd.Timestamp(DAY) + pd.Timedelta(hours=hours)).round("us")
 
 
@@ -71,7 +71,7 @@ def whole(seed: int, size: int, *, median: float = 10.0) -> dict[str, Life]:
 
 
 def arrivals(lives: dict[str, Life], now: float, **options: Any) -> pd.DataFrame:
-    """The arrivals of these lives at that hour, by persona."""
+    """Return the arrivals of these lives at that hour, by persona."""
     none = pd.Series(dtype="float64")
     options = {"late_after": none, **options}
     found = eta.arrivals(log(lives), now=at(now).to_pydatetime(), **options)
@@ -88,7 +88,7 @@ def hours_of(row: pd.Series[Any], since: float = 0.0) -> list[float]:
 
 @pytest.fixture
 def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The vendor's claim weighs nothing."""
+    """Let the vendor's claim weigh nothing."""
     monkeypatch.setattr(stage_model, "CLAIM_WEIGHT", 1e-9)
 
 
@@ -112,7 +112,7 @@ def test_one_stage_is_kaplan_meier_given_the_age() -> None:
 
 @pytest.fixture
 def round_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody supposes office hours."""
+    """Suppose no business hours."""
     monkeypatch.setattr(work_clock, "_FLAT", 1.0)
 
 
@@ -360,7 +360,7 @@ def test_older_than_19_of_20_in_its_stage_is_late() -> None:
 
 @st.composite
 def histories(draw: st.DrawFn) -> dict[str, Life]:
-    """A few lives of any kind, some of them running."""
+    """Draw a few lives of any kind, some of them running."""
     stage = st.sampled_from([*NAMES, "polishing", "unknown"])
     spell = st.tuples(stage, st.floats(0.2, 60))
     lives = {}

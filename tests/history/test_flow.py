@@ -20,7 +20,7 @@ MOMENT = "datetime64[us, UTC]"
 
 
 def at(hours: float) -> datetime:
-    """The moment so many hours after a Monday began."""
+    """Return the moment this many hours after a Monday began."""
     return (MONDAY + timedelta(hours=hours)).to_pydatetime()
 
 
@@ -48,7 +48,7 @@ def lives(*rows: tuple[float | None, float, str, float, float]) -> pd.DataFrame:
 
 
 def standing(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """The counts that are not 0, by day and status."""
+    """Return the counts that are not 0, by day and status."""
     some = frame.loc[frame["personas"] != 0]
     found: dict[str, dict[str, int]] = {}
     for day, status, personas in some.itertuples(index=False):
@@ -221,14 +221,14 @@ class TestWaiting:
 
 
 def totals(*rows: tuple[float, str, float, float]) -> pd.DataFrame:
-    """The frame of ``flow.waiting`` from (hour of submission, state, min_h, max_h)."""
+    """Return the frame of ``flow.waiting`` from (hour of submission, state, min_h, max_h)."""
     return flow.waiting(
         lives(*((hour, hour, state, least, most) for hour, state, least, most in rows))
     )
 
 
 def spread(count: int, days: float) -> pd.DataFrame:
-    """So many done personas, submitted evenly over so many days."""
+    """Return ``count`` done personas, submitted evenly over ``days``."""
     return totals(*((24 * days * i / count, "done", 10.0, 10.0) for i in range(count)))
 
 

@@ -94,16 +94,16 @@ def lives(
 
 
 def quarter_runs(these: Lives) -> float:
-    """The hour at which three in four of the lives have ended."""
+    """Return the hour at which three in four of the lives have ended."""
     return float(np.quantile(these.ends[:, -1], 0.75))
 
 
 def sightings(
     these: Lives, gap_h: float, *, seed: int, until_h: float | None = None
 ) -> tuple[pd.DataFrame, datetime]:
-    """(the log of looks about every ``gap_h``, the moment at which the last one may have been).
+    """Return the log of polls about every ``gap_h``, and the moment of the last possible one.
 
-    Each life is looked at from its own moment on, in gaps that differ by up to a tenth. The API's
+    Each life is polled from its own moment on, in gaps that differ by up to a tenth. The API's
     ``updated_at`` is honest: the moment of each change.
     """
     random = np.random.default_rng(seed)
