@@ -351,8 +351,8 @@ def test_older_than_19_of_20_in_its_stage_is_late() -> None:
     lives["other"] = (60.0, [("pending", 70.0)], None)
     found = eta.arrivals(log(lives), now=at(130).to_pydatetime()).set_index("persona_id")
     assert found["late"].to_dict() == {"late": True, "fine": False, "other": False}
-    given_ = arrivals(lives, 130, late_after=pd.Series({"pending": 60.0, "reviewing": 14.0}))
-    assert given_["late"].all()
+    by_limits = arrivals(lives, 130, late_after=pd.Series({"pending": 60.0, "reviewing": 14.0}))
+    assert by_limits["late"].all()
 
 
 # Promises about every log
@@ -380,8 +380,8 @@ def test_ranges_are_in_order_later_than_now_and_always_the_same(
     frame, moment = log(lives, gap), at(now).to_pydatetime()
     none = pd.Series(dtype="float64")
     found = eta.arrivals(frame, now=moment, late_after=none)
-    told = stages.lives(frame, now=moment)
-    running = told.loc[told["state"] == "running", "persona_id"]
+    lives_then = stages.lives(frame, now=moment)
+    running = lives_then.loc[lives_then["state"] == "running", "persona_id"]
     assert sorted(found["persona_id"]) == sorted(running)
     assert (found["p10_at"] > at(now)).all()
     assert (found["p10_at"] <= found["p50_at"]).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -158,36 +157,6 @@ class TestCumulative:
                     counts[status] = counts.get(status, 0) + 1
                 day = end
         assert standing(frame) == expected
-
-    def test_a_hundred_thousand_personas_take_seconds(self) -> None:
-        """The whole log of a large account is counted, and timed by waiting, in a few seconds."""
-        size = 100_000
-        random = np.random.default_rng(3)
-        created = np.sort(random.uniform(0, 180 * 24, size))
-        hours = created[:, None] + np.cumsum(random.exponential(8, (size, 7)), axis=1)
-        sightings = pd.DataFrame(
-            {
-                "persona_id": np.repeat([f"p{i:06}" for i in range(size)], 7),
-                "status": np.tile(KNOWN[:7], size),
-                "first_seen_at": MONDAY + pd.to_timedelta(hours.ravel(), unit="h"),
-            }
-        )
-        totals = pd.DataFrame(
-            {
-                "submitted_at": MONDAY + pd.to_timedelta(created, unit="h"),
-                "state": np.where(random.random(size) < 0.9, "done", "running"),
-                "min_h": hours[:, -1] - created,
-                "max_h": hours[:, -1] - created + 1,
-            }
-        )
-        totals["max_h"] = totals["max_h"].where(totals["state"] == "done", np.inf)
-        begun = time.perf_counter()
-        frame = flow.cumulative(sightings, now=at(190 * 24))
-        weeks = flow.waiting_percentiles(totals)
-        # About 1 s; the rest is for a machine that does other things as well.
-        assert time.perf_counter() - begun < 8
-        last = frame.loc[frame["day"] == frame["day"].max()]
-        assert last["personas"].sum() == size == weeks["n"].sum()
 
 
 class TestWaiting:

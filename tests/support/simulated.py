@@ -1,4 +1,4 @@
-"""Lives with a declared truth, looked at in even gaps: what the estimates are held against."""
+"""Lives with a declared truth, polled in even gaps: what the estimates are held against."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def lives(
     return Lives(tuple(stages), created, np.column_stack(ends))
 
 
-def quarter_runs(these: Lives) -> float:
+def quarter_runs(lives: Lives) -> float:
     """Return the hour at which three in four of the lives have ended."""
-    return float(np.quantile(these.ends[:, -1], 0.75))
+    return float(np.quantile(lives.ends[:, -1], 0.75))
 
 
 def sightings(
-    these: Lives, gap_h: float, *, seed: int, until_h: float | None = None
+    lives: Lives, gap_h: float, *, seed: int, until_h: float | None = None
 ) -> tuple[pd.DataFrame, datetime]:
     """Return the log of polls about every ``gap_h``, and the moment of the last possible one.
 
@@ -107,25 +107,25 @@ def sightings(
     ``updated_at`` is honest: the moment of each change.
     """
     random = np.random.default_rng(seed)
-    until = quarter_runs(these) if until_h is None else until_h
-    names = [*these.stages, "done"]
+    until = quarter_runs(lives) if until_h is None else until_h
+    names = [*lives.stages, "done"]
     rows = []
-    for number, (created, ends) in enumerate(zip(these.created, these.ends, strict=True)):
+    for number, (created, ends) in enumerate(zip(lives.created, lives.ends, strict=True)):
         if created > until:
             continue
         count = int((min(until, ends[-1] + 2 * gap_h) - created) / gap_h * 1.12) + 3
         gaps = gap_h * random.uniform(0.9, 1.1, count)
         gaps[0] = random.uniform(0, gap_h)
-        looks = created + np.append(0.0, np.cumsum(gaps))
-        looks = looks[looks <= until]
-        places = np.searchsorted(ends, looks, side="right")
+        polls = created + np.append(0.0, np.cumsum(gaps))
+        polls = polls[polls <= until]
+        places = np.searchsorted(ends, polls, side="right")
         done = np.flatnonzero(places == len(ends))
         if done.size:
-            looks, places = looks[: done[0] + 1], places[: done[0] + 1]
+            polls, places = polls[: done[0] + 1], places[: done[0] + 1]
         starts = np.flatnonzero(np.diff(places, prepend=-1))
-        stops = np.append(starts[1:] - 1, len(looks) - 1)
+        stops = np.append(starts[1:] - 1, len(polls) - 1)
         for first, last in zip(starts, stops, strict=True):
-            at = looks[first], looks[last]
+            at = polls[first], polls[last]
             changed = created if first == 0 else ends[places[first] - 1]
             rows.append((f"p{number:06}", names[places[first]], *at, changed, first == 0))
     columns = ["persona_id", "status", "first", "last", "reported", "created"]
