@@ -113,7 +113,7 @@ def test_one_stage_is_kaplan_meier_given_the_age() -> None:
 @pytest.fixture
 def round_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Suppose no business hours."""
-    monkeypatch.setattr(work_clock, "_FLAT", 1.0)
+    monkeypatch.setattr(work_clock, "_WALL_PRIOR", 1.0)
 
 
 @pytest.mark.usefixtures("without_claim")
