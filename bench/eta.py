@@ -1,20 +1,20 @@
-"""Back-tests of the arrival ranges, played back day by day, over accounts with a known truth.
+"""Back-tests of the arrival ranges, replayed day by day, over accounts with a known truth.
 
 ``python bench/eta.py`` simulates accounts with and without calendar effects, quicker and slower
 than the vendor claims, and predicts at noon of each day (UTC) every persona that is running, from
 what had been seen by then. It prints, by the number of finished lives that the predictions rest
 on, the coverage of the 80 % range and the mean pinball loss in hours of p10, p50 and p90, of ours
 and of three others, on the same predictions. What had ended already, unseen, counts for all of
-them as ending at the prediction. The hour of the day at which an account is looked at differs
+them as ending at the prediction. The hour of the day at which an account is polled differs
 between the accounts of a kind:
 
-- uniform: from creation to 5 days after, given that it has not ended; who is older ends within
-  the next 5 days.
-- total KM: Kaplan and Meier's curve of whole lives, given the age, on the wall's clock; where it
+- uniform: from creation to 5 days after, given that it has not ended; those that are older end
+  within the next 5 days.
+- total KM: Kaplan and Meier's curve of whole lives, given the age, on the wall clock; where it
   does not come down far enough, the longest time seen.
-- on the clock: the same on an office-hours clock learned from whole lives.
+- on the clock: the same on a clock of business hours learned from whole lives.
 
-With ``--store FILE_OR_URL`` it plays back a history of your own, and changes nothing in it.
+With ``--store FILE_OR_URL`` it replays a history of your own, and changes nothing in it.
 Exits with 1 when a goal is missed.
 """
 
@@ -33,19 +33,19 @@ import numpy as np
 import pandas as pd
 
 from avatarkit import backtest, eta, stages
-from avatarkit.estimates import business_hours, survival
+from avatarkit.estimates import simulation, survival, work_clock
 from avatarkit.models import STAGES
 from avatarkit.sandbox.personas import lifecycle
 from avatarkit.tracking import polling
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
-SHARES = np.array(list(eta.SHARES.values()))[:, None]
+SHARES = np.array(list(simulation.SHARES.values()))[:, None]
 GOLDEN = (5**0.5 - 1) / 2
 
 COVERAGE = {50: (0.68, 0.90), 500: (0.72, 0.88)}
 AGAINST_UNIFORM = 0.9
 AGAINST_TOTAL = 1.0
-LEAST = 100
+MIN_PREDICTIONS = 100
 """Fewer predictions than this decide nothing."""
 
 
@@ -54,30 +54,30 @@ class Account:
     """How the lives of a simulated account go.
 
     ``medians`` in hours by stage, those of the review in office hours where ``office``; each
-    stage is log-normal, ``sigma`` its spread, of which the share ``alike`` is common to all stages
-    of a life. ``look_h`` is the gap between looks; None for the tracker's own pacing.
+    stage is log-normal, ``sigma`` its spread, ``correlation`` that of the stages of a
+    life. ``poll_h`` is the gap between polls; None for the tracker's own pacing.
     """
 
     name: str
     medians: tuple[float, ...] = (2.0, 5.0, 4.0, 4.0, 8.0, 24.0)
     sigma: float = 0.5
     office: bool = False
-    alike: float = 0.0
-    look_h: float | None = 0.5
+    correlation: float = 0.0
+    poll_h: float | None = 0.5
     a_day: float = 5.0
 
 
 OFFICE = Account("office hours", (2.0, 5.0, 4.0, 4.0, 8.0, 12.0), sigma=0.4, office=True)
-SANDBOX = Account("the sandbox's own lives", look_h=None)
+SANDBOX = Account("the sandbox's own lives", poll_h=None)
 ACCOUNTS = (
     Account("round the clock"),
     Account("round the clock, quicker than claimed", (0.5, 1.5, 1.0, 1.0, 3.0, 10.0), sigma=0.6),
-    Account("round the clock, slow lives slow throughout", alike=0.5),
+    Account("round the clock, correlated stages", correlation=0.5),
     OFFICE,
     Account("office hours, slower than claimed", (4.0, 15.0, 12.0, 12.0, 24.0, 27.0), office=True),
-    replace(OFFICE, name="office hours, looked at once a day", look_h=24.0),
-    Account("round the clock, looked at every 6 h", look_h=6.0),
-    Account("round the clock, looked at once a day", look_h=24.0),
+    replace(OFFICE, name="office hours, polled once a day", poll_h=24.0),
+    Account("round the clock, polled every 6 h", poll_h=6.0),
+    Account("round the clock, polled once a day", poll_h=24.0),
     SANDBOX,
 )
 SIZES = (
@@ -106,7 +106,7 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
         return [sandbox_life(f"{rng.integers(1 << 40):x}", begin) for begin in begins]
     size = begins.size
     common, own = rng.standard_normal((size, 1)), rng.standard_normal((size, len(names)))
-    score = np.sqrt(account.alike) * common + np.sqrt(1 - account.alike) * own
+    score = np.sqrt(account.correlation) * common + np.sqrt(1 - account.correlation) * own
     hours = np.array(account.medians) * np.exp(account.sigma * score)
     ends = rng.choice(["done", "failed", "rejected"], size, p=[0.85, 0.08, 0.07])
     stops = rng.choice([1, 2, 3, 4], size, p=[0.2, 0.2, 0.4, 0.2])
@@ -122,7 +122,7 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
 
 
 def sandbox_life(persona: str, begin: float) -> list[tuple[str, float]]:
-    """A life as the sandbox draws it."""
+    """Draw a life as the sandbox does."""
     drawn = lifecycle.draw(persona, moment(begin))
     at = [begin, *(begin + np.cumsum([hours for _, hours in drawn.stages]))]
     return list(zip([*(name for name, _ in drawn.stages), drawn.end], at, strict=True))
@@ -132,13 +132,13 @@ def moment(hours: float) -> datetime:
     return MONDAY + timedelta(hours=float(hours))
 
 
-def looks(account: Account, persona: str, life: list[tuple[str, float]], phase: float) -> list:
-    """(status, first look, last look) of each run that the looks at this life make."""
+def polls(account: Account, persona: str, life: list[tuple[str, float]], phase: float) -> list:
+    """Return (status, first poll, last poll) of each run that polls of this life make."""
     begin, end = life[0][1], life[-1][1]
     changes = np.array([at for _, at in life])
     runs: list = []
     at, since = begin, begin
-    first = np.floor((begin - phase) / account.look_h) if account.look_h else 0.0
+    first = np.floor((begin - phase) / account.poll_h) if account.poll_h else 0.0
     for number in count(1):
         status = life[int(np.searchsorted(changes, at, side="right")) - 1][0]
         if runs and runs[-1][0] == status:
@@ -148,16 +148,16 @@ def looks(account: Account, persona: str, life: list[tuple[str, float]], phase: 
             since = at
         if at >= end:
             break
-        if account.look_h is None:
+        if account.poll_h is None:
             following = polling.next_look_at(status, moment(since), moment(at), persona)
             at = (following - MONDAY) / timedelta(hours=1)
         else:
-            at = phase + (first + number) * account.look_h
+            at = phase + (first + number) * account.poll_h
     return runs
 
 
 def simulated(account: Account, size: int, seed: int) -> Log:
-    """The log of such an account as ``store.sightings()`` gives it, and when each life ended."""
+    """Return the log of such an account as ``store.sightings()`` does, and when each life ended."""
     rng = np.random.default_rng(seed)
     begins = created(account, size, rng)
     truth, rows = {}, []
@@ -165,18 +165,18 @@ def simulated(account: Account, size: int, seed: int) -> Log:
     for number, life in enumerate(lives(account, begins, rng)):
         persona = f"p{number:05d}"
         truth[persona] = life[-1][1]
-        phase = hour if (account.look_h or 0) > 1 else rng.uniform(0, 1)
-        for nth, (status, first, last) in enumerate(looks(account, persona, life, phase)):
+        phase = hour if (account.poll_h or 0) > 1 else rng.uniform(0, 1)
+        for nth, (status, first, last) in enumerate(polls(account, persona, life, phase)):
             rows.append((persona, status, first, last, "poll" if nth else "create"))
     frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    start = business_hours.since_monday(pd.Series([MONDAY]))[0]
-    frame["first_seen_at"] = business_hours.to_moments(frame.pop("first") + start)
-    frame["last_seen_at"] = business_hours.to_moments(frame.pop("last") + start)
+    start = work_clock.since_monday(pd.Series([MONDAY]))[0]
+    frame["first_seen_at"] = work_clock.to_moments(frame.pop("first") + start)
+    frame["last_seen_at"] = work_clock.to_moments(frame.pop("last") + start)
     frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     return frame, pd.Series(truth) + start
 
 
-# The others
+# The other predictions
 
 
 def uniform(now: float, began: np.ndarray) -> np.ndarray:
@@ -187,8 +187,8 @@ def uniform(now: float, began: np.ndarray) -> np.ndarray:
 def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool) -> np.ndarray:
     """Kaplan and Meier's curve of whole lives, given the age."""
     sides = ("began_after", "began_before", "ended_after", "ended_before")
-    bounds = [business_hours.since_monday(history[side]) for side in sides]
-    clock = business_hours.learn(*bounds) if learned else business_hours.WALL
+    bounds = [work_clock.since_monday(history[side]) for side in sides]
+    clock = work_clock.fit(*bounds) if learned else work_clock.WALL
     ended = ~np.isnan(bounds[3])
     end = np.where(ended, (bounds[2] + bounds[3]) / 2, bounds[2])
     took = np.maximum(clock.reading(end) - clock.reading(bounds[1]), 0.0)
@@ -203,28 +203,28 @@ def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool
     return np.maximum(clock.moment(start + np.maximum(at, age)), now)
 
 
-def predictions(sightings: pd.DataFrame, said: pd.DataFrame) -> dict[str, np.ndarray]:
+def predictions(sightings: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, np.ndarray]:
     """p10, p50 and p90 in hours, of ours and of the others, for the rows of ``replay``."""
-    size = (len(SHARES), len(said))
+    size = (len(SHARES), len(predicted))
     found = {name: np.empty(size) for name in ("ours", "uniform", "total KM", "on the clock")}
-    found["ours"][:] = [business_hours.since_monday(said[name]) for name in eta.SHARES]
-    for noon, rows in said.groupby("predicted_at").indices.items():
+    found["ours"][:] = [work_clock.since_monday(predicted[name]) for name in simulation.SHARES]
+    for noon, rows in predicted.groupby("predicted_at").indices.items():
         history = stages.lives(sightings, now=pd.Timestamp(noon).to_pydatetime())
         began = history.set_index("persona_id")["began_before"]
-        begin = business_hours.since_monday(began.reindex(said["persona_id"].iloc[rows]))
-        now = business_hours.since_monday(pd.Series([noon]))[0]
+        begin = work_clock.since_monday(began.reindex(predicted["persona_id"].iloc[rows]))
+        now = work_clock.since_monday(pd.Series([noon]))[0]
         found["uniform"][:, rows] = uniform(now, begin)
         found["total KM"][:, rows] = total(history, now, begin, learned=False)
         found["on the clock"][:, rows] = total(history, now, begin, learned=True)
     return found
 
 
-def pinball(said: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The mean loss of each prediction.
+def pinball(predicted: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the mean loss of each prediction.
 
     Source: Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978), 33-50.
     """
-    error = ends - said
+    error = ends - predicted
     return np.maximum(SHARES * error, (SHARES - 1) * error).mean(axis=0)
 
 
@@ -235,7 +235,7 @@ def pinball(said: np.ndarray, ends: np.ndarray) -> np.ndarray:
 class Judged:
     """Predictions by name (3 × n, in hours), the true ends, and on how many lives they rest."""
 
-    said: dict[str, np.ndarray]
+    predicted: dict[str, np.ndarray]
     ends: np.ndarray
     first: np.ndarray
     n: np.ndarray
@@ -243,26 +243,27 @@ class Judged:
     def between(self, since: int, until: float) -> Judged:
         """Those that rest on so many finished lives."""
         rows = (self.n >= since) & (self.n < until)
-        said = {name: each[:, rows] for name, each in self.said.items()}
-        return Judged(said, self.ends[rows], self.first[rows], self.n[rows])
+        predicted = {name: each[:, rows] for name, each in self.predicted.items()}
+        return Judged(predicted, self.ends[rows], self.first[rows], self.n[rows])
 
 
 def judged(log: Log, since: int, until: float) -> Judged:
-    """The predictions from ``since`` to ``until`` finished lives, and what came of them."""
+    """Judge the predictions from ``since`` to ``until`` finished lives."""
     sightings, truth = log
     now = sightings["last_seen_at"].max() + pd.Timedelta(days=60)
     over = sightings.loc[sightings["status"].isin(["done", "failed", "rejected"])]
     ends = over["first_seen_at"].sort_values()
     start = ends.iloc[since - 1] if since else sightings["first_seen_at"].min()
-    said = backtest.replay(sightings, now=now.to_pydatetime(), days=(now - start).days)
-    said = said.loc[(said["n"] >= since) & (said["n"] < until)].reset_index(drop=True)
-    return judgement(sightings, said, truth.reindex(said["persona_id"]).to_numpy())
+    predicted = backtest.replay(sightings, now=now.to_pydatetime(), days=(now - start).days)
+    predicted = predicted.loc[predicted["n"].between(since, until, inclusive="left")]
+    predicted = predicted.reset_index(drop=True)
+    return judgement(sightings, predicted, truth.reindex(predicted["persona_id"]).to_numpy())
 
 
-def judgement(sightings: pd.DataFrame, said: pd.DataFrame, ends: np.ndarray) -> Judged:
-    at = business_hours.since_monday(said["predicted_at"] + eta.SOONEST)
-    first, n = said["first"].to_numpy(), said["n"].to_numpy()
-    return Judged(predictions(sightings, said), np.maximum(ends, at), first, n)
+def judgement(sightings: pd.DataFrame, predicted: pd.DataFrame, ends: np.ndarray) -> Judged:
+    at = work_clock.since_monday(predicted["predicted_at"] + eta.SOONEST)
+    first, n = predicted["first"].to_numpy(), predicted["n"].to_numpy()
+    return Judged(predictions(sightings, predicted), np.maximum(ends, at), first, n)
 
 
 def report(since: int, until: float, parts: Sequence[Judged]) -> bool:
@@ -273,12 +274,13 @@ def report(since: int, until: float, parts: Sequence[Judged]) -> bool:
     )
     if not ends.size:
         return True
-    said = {name: np.hstack([part.said[name] for part in parts]) for name in parts[0].said}
-    loss = {name: float(pinball(each, ends).mean()) for name, each in said.items()}
-    inside = (ends >= said["ours"][0]) & (ends <= said["ours"][2])
+    names = parts[0].predicted
+    predicted = {name: np.hstack([part.predicted[name] for part in parts]) for name in names}
+    loss = {name: float(pinball(each, ends).mean()) for name, each in predicted.items()}
+    inside = (ends >= predicted["ours"][0]) & (ends <= predicted["ours"][2])
     coverage = float(inside.mean())
     checks: list[tuple[str, bool]] = []
-    if since in COVERAGE and ends.size >= LEAST:
+    if since in COVERAGE and ends.size >= MIN_PREDICTIONS:
         low, high = COVERAGE[since]
         checks.append((f"coverage in [{low:.2f}, {high:.2f}]", low <= coverage <= high))
         ratio = loss["ours"] / loss["total KM"]
@@ -322,12 +324,12 @@ def own_history(place: str) -> bool:
         print("Nothing has been seen yet.")
         return True
     now = sightings["last_seen_at"].max().to_pydatetime()
-    said = backtest.replay(sightings, now=now, personas=personas, days=None)
-    print(backtest.sentence(said))
-    middle = said["ended_after"] + (said["ended_before"] - said["ended_after"]) / 2
+    predicted = backtest.replay(sightings, now=now, personas=personas, days=None)
+    print(backtest.sentence(predicted))
+    middle = predicted["ended_after"] + (predicted["ended_before"] - predicted["ended_after"]) / 2
     # Of who still runs is known only that it ends later.
-    ends = business_hours.since_monday(middle.fillna(said["ended_after"]))
-    part = judgement(sightings, said, ends)
+    ends = work_clock.since_monday(middle.fillna(predicted["ended_after"]))
+    part = judgement(sightings, predicted, ends)
     return min([report(*band, [part]) for band in OWN_BANDS])
 
 

@@ -24,6 +24,12 @@ _SCREENED = 1_000
 _HOPELESS = 15.0
 _GRADIENT = 1e-4
 
+_PARAMETERS = np.array([[-15.0, -3.0, -3.5], [15.0, 2.5, 3.5]])
+"""The least and the greatest location, log of scale, and log of a share against the last one.
+
+A part whose scale is below a twentieth would fit single visits.
+"""
+
 _MIXTURE_STARTS = (
     ((0.6, -0.6, 0.6), (0.4, 0.9, 0.6)),
     ((0.35, -1.0, 0.4), (0.35, 0.0, 0.4), (0.3, 1.0, 0.4)),
@@ -169,27 +175,35 @@ def _candidates(bounds: Bounds, counts: Floats) -> list[Distribution]:
 class _Objective:
     """The mean negative log-likelihood of parameters without bounds, and its gradient."""
 
-    def __init__(self, family: str, parts: int, bounds: Bounds, counts: Floats) -> None:
-        self.family, self.size, self.bounds, self.counts = family, parts, bounds, counts
+    def __init__(self, family: str, size: int, bounds: Bounds, counts: Floats) -> None:
+        self.family, self.size, self.bounds, self.counts = family, size, bounds, counts
         # An exact time has a density and no probability; a narrow interval around it has one, and
         # weighs all families alike.
         upper = np.maximum(bounds.upper, bounds.lower * (1 + _NARROW) + _SHORTEST)
         self.logs = _log(bounds.lower), _log(upper)
+        lowest, highest = (np.repeat(edge, [size, size, size - 1]) for edge in _PARAMETERS)
+        self.lowest, self.width = lowest, highest - lowest
 
-    def split(self, values: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the raw values of locations, scales and shares."""
-        return values[: self.size], values[self.size : 2 * self.size], values[2 * self.size :]
+    def start(self, parts: tuple[Part, ...]) -> Floats:
+        """Return the parameters of these parts."""
+        from scipy.special import logit
 
-    def parts(self, values: Floats) -> tuple[Floats, Floats, Floats]:
+        share, location, scale = (np.array(values) for values in zip(*parts, strict=True))
+        values = np.concatenate([location, np.log(scale), np.log(share[:-1] / share[-1])])
+        return np.asarray(logit(np.clip((values - self.lowest) / self.width, 0.01, 0.99)))
+
+    def parts(self, parameters: Floats) -> tuple[Floats, Floats, Floats]:
         """Return shares, locations and scales."""
-        from scipy.special import softmax
+        from scipy.special import expit, softmax
 
-        location, scale, share = self.split(values)
-        shares = softmax(np.append(_SHARE.inside(share), 0.0))
-        return shares, _LOCATION.inside(location), np.exp(_SCALE.inside(scale))
+        values = self.lowest + self.width * expit(parameters)
+        location, scale, share = np.split(values, [self.size, 2 * self.size])
+        return softmax(np.append(share, 0.0)), location, np.exp(scale)
 
-    def __call__(self, values: Floats) -> tuple[float, Floats]:
-        shares, locations, scales = self.parts(values)
+    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
+        from scipy.special import expit
+
+        shares, locations, scales = self.parts(parameters)
         chances = np.empty((self.size, len(self.bounds.first)))
         slopes = np.empty((2, *chances.shape))
         for part, (location, scale) in enumerate(zip(locations, scales, strict=True)):
@@ -197,23 +211,15 @@ class _Objective:
             above, density_above = _standard(self.family, lower)
             beyond, density_beyond = _standard(self.family, upper)
             by_scale = lower * density_above - upper * density_beyond
-            by_location = (density_above - density_beyond) / scale
             chances[part] = _over_moments(above - beyond, self.bounds)
-            slopes[0, part] = _over_moments(by_location, self.bounds)
+            slopes[0, part] = _over_moments(density_above - density_beyond, self.bounds) / scale
             slopes[1, part] = _over_moments(by_scale, self.bounds)
         total = self.counts.sum()
         chance = np.maximum(shares @ chances, _SMALLEST_CHANCE)
         per_visit = self.counts / (chance * total)
-        by_location, by_scale = shares * (slopes @ per_visit)
         by_share = shares[:-1] * ((chances[:-1] - chance) @ per_visit)
-        location, scale, share = self.split(values)
-        gradient = np.concatenate(
-            [
-                by_location * _LOCATION.slope(location),
-                by_scale * _SCALE.slope(scale),
-                by_share * _SHARE.slope(share),
-            ]
-        )
+        gradient = np.append(shares * (slopes @ per_visit), by_share)
+        gradient *= self.width * expit(parameters) * expit(-parameters)
         return float(-(self.counts @ np.log(chance)) / total), -gradient
 
 
@@ -221,53 +227,13 @@ def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floa
     from scipy.optimize import minimize
 
     objective = _Objective(family, len(start), bounds, counts)
-    share, location, scale = (np.array(values) for values in zip(*start, strict=True))
-    begin = np.concatenate(
-        [
-            _LOCATION.outside(location),
-            _SCALE.outside(np.log(scale)),
-            _SHARE.outside(np.log(share[:-1] / share[-1])),
-        ]
-    )
+    begin = objective.start(start)
     # The search may try what is far beyond the bounds, where nothing changes any more.
     with np.errstate(over="ignore", invalid="ignore"):
         found = minimize(objective, begin, jac=True, method="BFGS", options={"gtol": _GRADIENT})
     parts = tuple(zip(*(values.tolist() for values in objective.parts(found.x)), strict=True))
     ended = counts @ np.isfinite(bounds.upper[bounds.first])
     return Distribution(family, parts, float(found.fun * counts.sum()), float(ended))
-
-
-@dataclass(frozen=True)
-class _Between:
-    """A map between all numbers and those of an interval, for a search without bounds."""
-
-    lower: float
-    upper: float
-
-    def inside(self, values: Floats) -> Floats:
-        from scipy.special import expit
-
-        within: Floats = self.lower + (self.upper - self.lower) * expit(values)
-        return within
-
-    def slope(self, values: Floats) -> Floats:
-        from scipy.special import expit
-
-        slope: Floats = (self.upper - self.lower) * expit(values) * expit(-values)
-        return slope
-
-    def outside(self, values: Floats) -> Floats:
-        from scipy.special import logit
-
-        share = (values - self.lower) / (self.upper - self.lower)
-        without: Floats = logit(np.clip(share, 0.01, 0.99))
-        return without
-
-
-_LOCATION = _Between(-15.0, 15.0)
-# A part narrower than a twentieth would fit single visits.
-_SCALE = _Between(-3.0, 2.5)
-_SHARE = _Between(-3.5, 3.5)
 
 
 def _over_moments(values: Floats, bounds: Bounds) -> Floats:

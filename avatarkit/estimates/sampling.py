@@ -6,15 +6,12 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.history.frames import Flags, Floats, Integers, require_columns
-from avatarkit.history.stages import NEVER_SEEN, poll_bounds
+from avatarkit.history.stages import BOUNDS, NEVER_SEEN, poll_bounds
 
 MAX_FITTED = 5_000
 """Of a stage with more visits than this, a sample of this size is fitted."""
 
-_COLUMNS = (
-    *("persona_id", "visit_no", "stage", "state", "min_h", "max_h"),
-    *("entered_after", "entered_before", "left_after", "left_before"),
-)
+_COLUMNS = ("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h")
 
 
 class Sample:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from avatarkit.estimates import likelihood
 from avatarkit.estimates.likelihood import Bounds, Distribution
-from avatarkit.history.frames import Flags, Floats, Integers
+from avatarkit.history.frames import Flags, Floats, Integers, hours
+from avatarkit.history.stages import BOUNDS
 from avatarkit.models import STAGES
 
 CELLS = 8
@@ -113,8 +114,6 @@ def _bounds(
 
 def _since_start(visits: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the four bounds in hours since the first; inf where not left yet."""
-    names = ("entered_after", "entered_before", "left_after", "left_before")
     start = visits["entered_after"].min()
-    columns = [((visits[name] - start) / pd.Timedelta(hours=1)).to_numpy() for name in names]
-    columns[3] = np.where(np.isnan(columns[3]), np.inf, columns[3])
-    return columns[0], columns[1], columns[2], columns[3]
+    after, before, left_after, left_before = (hours(visits[side] - start) for side in BOUNDS)
+    return after, before, left_after, np.where(np.isnan(left_before), np.inf, left_before)

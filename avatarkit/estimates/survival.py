@@ -117,39 +117,57 @@ def _self_consistent(first: Any, last: Any, size: int) -> Floats:
     from scipy.optimize import isotonic_regression
 
     pairs, count = np.unique(np.column_stack([first, last]), axis=0, return_counts=True)
-    first, last = pairs.T
-    total = count.sum()
+    (first, last), total = pairs.T, count.sum()
 
-    def by_edge(of: Floats, sign: int) -> Floats:
-        up, down = (np.bincount(edge, of, size + 1) for edge in (last, first))
-        return np.asarray(up + sign * down, dtype="float64")
+    def by_edge(weight: Floats, sign: int) -> Floats:
+        upper, lower = (np.bincount(edge, weight, size + 1) for edge in (last, first))
+        return np.asarray(upper + sign * lower, dtype="float64")
 
-    def chances(sums: Floats) -> Floats:
+    def chance(sums: Floats) -> Floats:
         return np.asarray(np.maximum(sums[last] - sums[first], _SMALLEST), dtype="float64")
 
-    mass = np.full(size, 1 / size)
+    sums = np.linspace(0.0, 1.0, size + 1)
     for _ in range(_ROUNDS):
-        sums = np.append(0.0, np.cumsum(mass))
-        chance = chances(sums)
-        slope = by_edge(count / chance, -1)
+        slope = by_edge(count / chance(sums), -1)
         per_mass = np.cumsum(slope[::-1])[::-1][1:]
         if per_mass.max() - total <= _TOLERANCE:
             break
-        sums = np.append(0.0, np.cumsum(mass * per_mass / total))
-        chance = chances(sums)
-        slope, bend = by_edge(count / chance, -1), by_edge(count / chance**2, 1)
-        target = sums + slope / bend
-        newton = isotonic_regression(target[1:-1], weights=bend[1:-1]).x if size > 1 else []
+        sums = np.append(0.0, np.cumsum(np.diff(sums) * per_mass / total))
+        each = chance(sums)
+        slope, bend = by_edge(count / each, -1), by_edge(count / each**2, 1)
+        inner = (sums + slope / bend)[1:-1]
+        newton = isotonic_regression(inner, weights=bend[1:-1]).x if size > 1 else []
         change = np.concatenate([[0.0], np.clip(newton, 0.0, 1.0), [1.0]]) - sums
-        likelihood = count @ np.log(chance)
         for half in range(_HALVINGS):
             tried = sums + change / 2**half
-            if count @ np.log(chances(tried)) > likelihood:
+            if count @ np.log(chance(tried)) > count @ np.log(each):
                 sums = tried
                 break
+        # A mass of 0 would never grow again.
         mass = np.maximum(np.diff(sums), _SMALLEST)
-        mass /= mass.sum()
-    return mass
+        sums = np.append(0.0, np.cumsum(mass / mass.sum()))
+    return np.diff(sums)
+
+
+def log_log_band(share: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Return the 95 % band of shares on the log-log scale.
+
+    Args:
+        share: Of a survival or an incidence curve, 0 to 1.
+        variance: That of each share.
+
+    Returns:
+        The lower and the upper ends: from 0 to 1 where the variance is not finite, and no width
+        where the share is 0 or 1.
+
+    Source:
+        Kalbfleisch and Prentice (2002), section 1.4.
+    """
+    within = (share > 0) & (share < 1 - 1e-12) & np.isfinite(variance)
+    safe = np.where(within, share, 0.5)
+    spread = _Z * np.sqrt(np.where(within, variance, 0.0)) / (safe * np.abs(np.log(safe)))
+    low = np.where(within, safe ** np.exp(spread), np.floor(share + 1e-12))
+    return low, np.where(within, safe ** np.exp(-spread), np.ceil(share))
 
 
 def _band(low: Floats, high: Floats, times: Floats, survival: Floats) -> tuple[Floats, Floats]:
@@ -157,14 +175,10 @@ def _band(low: Floats, high: Floats, times: Floats, survival: Floats) -> tuple[F
     ended = np.isfinite(high)
     curve = kaplan_meier(np.where(ended, (low + np.where(ended, high, low)) / 2, low), ended)
     at_risk, died = curve["at_risk"].to_numpy(), curve["ended"].to_numpy()
+    place = np.searchsorted(curve["time_h"], times, side="right")
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.append(0.0, np.cumsum(died / (at_risk * (at_risk - died))))
-        log = np.log(survival)
-        place = np.searchsorted(curve["time_h"], times, side="right")
-        spread = _Z * np.sqrt(greenwood[place]) / np.abs(log)
-        lower, upper = (np.exp(log * np.exp(by)) for by in (spread, -spread))
-    known = (survival > 0) & (survival < 1) & np.isfinite(spread)
-    lower, upper = np.where(known, lower, np.floor(survival)), np.where(known, upper, 1.0)
+        lower, upper = log_log_band(survival, survival**2 * greenwood[place])
     # Greenwood has no width at 0, which the curve may come down to by the last interval alone.
     latest = np.maximum.accumulate(np.where(survival > 0, np.arange(times.size), 0))
-    return np.where(survival > 0, lower, 0.0), upper[latest]
+    return lower, upper[latest]

@@ -6,43 +6,44 @@ Pure functions of ``stages.lives``. ``avatarkit.flow`` is this module: it gives 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from avatarkit.estimates import survival
-from avatarkit.history import stages
+from avatarkit.history import frames, stages
 from avatarkit.history.flow import cumulative
+from avatarkit.history.frames import Flags, Integers, Moments
 
-__all__ = ["LEAST_ENDED", "PERCENTILES", "cumulative", "waiting", "waiting_percentiles"]
+__all__ = ["MIN_ENDED", "PERCENTILES", "cumulative", "waiting", "waiting_percentiles"]
 
-LEAST_ENDED = 5
-"""Percentiles of a period need so many ends."""
+MIN_ENDED = 5
+"""A period with fewer ends has no percentiles."""
 
 PERCENTILES = {"p10_h": 0.1, "p50_h": 0.5, "p90_h": 0.9}
 
-_MOST_PERIODS = 53
+_MAX_PERIODS = 53
 _LIVES = ("persona_id", "state", "began_after", "began_before", "min_h", "max_h")
-
-Days = np.ndarray[Any, np.dtype[np.datetime64]]
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def waiting(lives: pd.DataFrame) -> pd.DataFrame:
-    """How long each persona took from submission to its end, of whatever kind.
+    """Return how long each persona took from submission to its end, of whatever kind.
 
-    ``lives`` is the frame of ``stages.lives``. One whose beginning nothing bounds is left out, as
-    nobody knows when it was submitted. Returns a row a persona, by submission; an empty frame has
-    the same columns and dtypes:
+    Args:
+        lives: The frame of ``stages.lives``.
 
-    - ``persona_id``: text; ``submitted_at``: datetime64[us, UTC], at the latest.
-    - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
-    - ``min_h``, ``max_h``: float64 hours, between which the total lies; inf while running.
+    Returns:
+        A row a persona, by submission; an empty frame has the same columns and dtypes. A persona
+        whose beginning nothing bounds is left out.
 
-    Raises ``ValueError`` when a column is missing.
+        - ``persona_id``: text; ``submitted_at``: datetime64[us, UTC], at the latest.
+        - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
+        - ``min_h``, ``max_h``: float64 hours, between which the total lies; inf while running.
+
+    Raises:
+        ValueError: A column is missing.
     """
-    _check_columns(lives, _LIVES, "lives", "what stages.lives() returned")
+    frames.require_columns(lives, _LIVES, "lives", "what stages.lives() returned")
     known = lives.loc[lives["began_after"].notna().to_numpy(dtype=bool)]
     rows = known.rename(columns={"began_before": "submitted_at"})
     rows = rows[["persona_id", "submitted_at", "state", "min_h", "max_h"]]
@@ -50,42 +51,49 @@ def waiting(lives: pd.DataFrame) -> pd.DataFrame:
 
 
 def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
-    """The percentiles of the total time by period of submission.
+    """Return the percentiles of the total time by period of submission.
 
-    ``waiting`` is the frame of the function of that name. The periods are weeks from Monday,
-    months, quarters or years, UTC: the shortest of these of which there are at most 53 and half
-    have 5 ends; when there is none, the shortest of which there are at most 53, or years.
+    The periods are weeks from Monday, months, quarters or years, UTC: the shortest of these of
+    which there are at most 53 and half have 5 ends; when there is none, the shortest of which there
+    are at most 53, or years.
 
-    Returns a row a period, from the first submission's to the last one's, without a gap; an empty
-    frame has the same columns and dtypes:
+    Args:
+        waiting: The frame of ``waiting``.
 
-    - ``from``, ``to``: datetime64[us, UTC]; the period is ``from`` <= submission < ``to``.
-    - ``n``, ``running``: int64, personas submitted in it, and those that have not ended yet.
-    - ``p10_h``, ``p50_h``, ``p90_h``: float64 hours, by Kaplan and Meier: who is still running
-      counts with the time so far. A total is taken at the middle of its bounds. NaN with fewer
-      than 5 ends in the period, or where too few have ended to know.
+    Returns:
+        A row a period, from the first submission's to the last one's, without a gap; an empty frame
+        has the same columns and dtypes:
 
-    Raises ``ValueError`` when a column is missing.
+        - ``from``, ``to``: datetime64[us, UTC]; the period is ``from`` <= submission < ``to``.
+        - ``n``, ``running``: int64, personas submitted in it, and those that have not ended yet.
+        - ``p10_h``, ``p50_h``, ``p90_h``: float64 hours, by Kaplan and Meier: running personas are
+          censored at the time so far. A total is taken at the middle of its bounds. NaN with fewer
+          than 5 ends in the period, or where too few have ended to know.
 
-    Source: ``curves.kaplan_meier``, ``curves.percentile``.
+    Raises:
+        ValueError: A column is missing.
+
+    Source:
+        ``survival.kaplan_meier``, ``survival.percentile``.
     """
-    _check_columns(waiting, ("submitted_at", "state", "min_h", "max_h"), "waiting", "flow.waiting")
+    columns = ("submitted_at", "state", "min_h", "max_h")
+    frames.require_columns(waiting, columns, "waiting", "flow.waiting")
     ended = (waiting["state"] != stages.RUNNING).to_numpy(dtype=bool)
-    period, edges = _periods(_moments(waiting["submitted_at"]), ended)
-    least, most = (waiting[name].to_numpy(dtype="float64") for name in ("min_h", "max_h"))
-    hours = np.where(np.isfinite(most), (least + most) / 2, least)
+    period, edges = _periods(frames.utc_moments(waiting["submitted_at"]), ended)
+    lower, upper = (waiting[name].to_numpy(dtype="float64") for name in ("min_h", "max_h"))
+    hours = np.where(np.isfinite(upper), (lower + upper) / 2, lower)
     count = max(edges.size - 1, 0)
     values = np.full((count, len(PERCENTILES)), np.nan)
     ends = np.bincount(period[ended], minlength=count)
-    for number in np.flatnonzero(ends >= LEAST_ENDED):
+    for number in np.flatnonzero(ends >= MIN_ENDED):
         inside = period == number
         curve = survival.kaplan_meier(hours[inside], ended[inside])
         values[number] = [survival.percentile(curve, share) for share in PERCENTILES.values()]
     n = np.bincount(period, minlength=count)
     return pd.DataFrame(
         {
-            "from": _aware(edges[:-1]),
-            "to": _aware(edges[1:]),
+            "from": frames.utc_series(edges[:-1]),
+            "to": frames.utc_series(edges[1:]),
             "n": n.astype(np.int64),
             "running": (n - ends).astype(np.int64),
             **dict(zip(PERCENTILES, values.T, strict=True)),
@@ -93,23 +101,23 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _periods(moments: Days, ended: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[Numbers, Days]:
-    """The number of each moment's period, and the edges of all periods."""
+def _periods(moments: Moments, ended: Flags) -> tuple[Integers, Moments]:
+    """Return the number of each moment's period, and the edges of all periods."""
     if not moments.size:
         return np.array([], dtype=np.int64), np.array([], dtype="datetime64[D]")
-    short: tuple[Numbers, Days] | None = None
+    short: tuple[Integers, Moments] | None = None
     for numbers, edges in _calendars(moments):
-        if edges.size > _MOST_PERIODS + 1:
+        if edges.size > _MAX_PERIODS + 1:
             continue
         short = short or (numbers, edges)
         ends = np.bincount(numbers[ended], minlength=edges.size - 1)
-        if np.mean(ends >= LEAST_ENDED) >= 0.5:
+        if np.mean(ends >= MIN_ENDED) >= 0.5:
             return numbers, edges
     return short or (numbers, edges)
 
 
-def _calendars(moments: Days) -> Iterator[tuple[Numbers, Days]]:
-    """Weeks, months, quarters and years: each moment's number, and all edges."""
+def _calendars(moments: Moments) -> Iterator[tuple[Integers, Moments]]:
+    """Yield weeks, months, quarters and years: each moment's number, and all edges."""
     # 1970 began on a Thursday.
     monday = np.datetime64("1969-12-29", "D")
     week = (moments.astype("datetime64[D]") - monday).astype(np.int64) // 7
@@ -121,19 +129,5 @@ def _calendars(moments: Days) -> Iterator[tuple[Numbers, Days]]:
         yield number - number.min(), edges
 
 
-def _from_to(numbers: Numbers) -> Numbers:
+def _from_to(numbers: Integers) -> Integers:
     return np.arange(numbers.min(), numbers.max() + 2)
-
-
-def _aware(days: Days) -> pd.Series[pd.Timestamp]:
-    return pd.Series(days.astype("datetime64[us]")).dt.tz_localize("UTC")
-
-
-def _moments(column: pd.Series[Any]) -> Days:
-    aware = pd.to_datetime(column, utc=True)
-    return np.asarray(aware.dt.tz_localize(None).to_numpy(), dtype="datetime64[us]")
-
-
-def _check_columns(frame: pd.DataFrame, names: tuple[str, ...], what: str, instead: str) -> None:
-    if missing := [name for name in names if name not in frame.columns]:
-        raise ValueError(f"{what} has no column {', '.join(missing)}; pass {instead}.")

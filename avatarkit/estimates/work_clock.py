@@ -32,7 +32,7 @@ MIN_GAIN = 3.0
 
 _SLOWEST = 0.01
 _CLOSED_RATE = 0.05
-_FLAT = 0.5
+_WALL_PRIOR = 0.5
 _GOLDEN, _SILVER = (5**0.5 - 1) / 2, 2**0.5 - 1
 _TIGHTNESS = (0.3, 1.0, 3.0, 10.0, 30.0)
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
@@ -86,8 +86,8 @@ WALL = WorkClock(np.ones(WEEK))
 def calendar_clock(hours: BusinessHours, closed_rate: float = _CLOSED_RATE) -> WorkClock:
     """Return the clock of a calendar; ``closed_rate`` is how fast it runs outside of its hours."""
     starts = [_MONDAY + timedelta(hours=hour) for hour in range(WEEK)]
-    rates = [hours.between(start, start + timedelta(hours=1)) for start in starts]
-    rates = np.maximum(rates, closed_rate)
+    open_h = [hours.between(start, start + timedelta(hours=1)) for start in starts]
+    rates = np.maximum(open_h, closed_rate)
     return WorkClock(rates / rates.mean())
 
 
@@ -154,16 +154,15 @@ def probabilities(
         expected there.
     """
     spells = _Spells(began_after, began_before, ended_after, ended_before)
-    others = len(CANDIDATES) - 1
-    prior = np.array([_FLAT, *[(1 - _FLAT) / others] * others])
+    prior = np.full(len(CANDIDATES), (1 - _WALL_PRIOR) / (len(CANDIDATES) - 1))
+    prior[0] = _WALL_PRIOR
     if not spells.ended.any():
         return prior
     expected = _expected(WALL, spells)
     if not expected.any():
         return prior
     # An end in an interval is the likelier the faster the clock runs in it.
-    early = spells.ended_after
-    late = np.maximum(spells.ended_before, early + 1 / 3600)
+    early, late = spells.ended_after, spells.ended_before
     likelihoods = [
         np.log((clock.reading(late) - clock.reading(early)) / (late - early)).sum()
         - early.size * np.log(expected @ clock.rates / expected.sum())
@@ -182,7 +181,9 @@ class _Spells:
     def __init__(self, *bounds: Any) -> None:
         first, last, after, before = (np.asarray(bound, dtype="float64") for bound in bounds)
         self.ended: Flags = ~np.isnan(before)
-        self.ended_after, self.ended_before = after[self.ended], before[self.ended]
+        # An exact end counts as an interval of a second.
+        self.ended_after = after[self.ended]
+        self.ended_before = np.maximum(before[self.ended], self.ended_after + 1 / 3600)
         # Not all in the middle: polls at the same hour each day would make it an hour of ends.
         place = np.arange(1, first.size + 1)
         self.began = first + (last - first) * (place * _GOLDEN % 1)
@@ -221,12 +222,9 @@ def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
 def _ends(after: Floats, before: Floats) -> Floats:
     """Return the ends in each hour of the week, each spread evenly over where it may lie."""
     of, start, stop = _by_hour(after, before)
-    width = before - after
-    share = np.where(width[of] > 0, (stop - start) / np.where(width > 0, width, 1.0)[of], 0.0)
     cell = (start // 1).astype("int64") % WEEK
-    counts = np.bincount(cell, share, minlength=WEEK)
-    exact = (after[width <= 0] // 1).astype("int64") % WEEK
-    return np.asarray(counts + np.bincount(exact, minlength=WEEK), dtype="float64")
+    share = (stop - start) / (before - after)[of]
+    return np.bincount(cell, share, minlength=WEEK).astype("float64")
 
 
 def _nelson_aalen(took: Floats, ended: Flags) -> tuple[Floats, Floats]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from avatarkit.history.frames import hours, require_aware, require_columns
 from avatarkit.history.runs import gone_now
+from avatarkit.history.stages import BOUNDS, NEVER_SEEN
 
-_COLUMNS = (
-    *("persona_id", "visit_no", "state"),
-    *("entered_after", "entered_before", "left_after", "left_before"),
-)
+_COLUMNS = ("persona_id", "visit_no", "state", *BOUNDS)
 
 
 def certainty(
@@ -41,18 +40,18 @@ def certainty(
     """
     require_aware(now)
     require_columns(visits, _COLUMNS, "visits", "what stages.visits() returned")
-    seen = visits["state"] != "never_seen"
+    seen = visits["state"] != NEVER_SEEN
     gone = gone_now(pd.Index(visits["persona_id"]), personas)
+    certain = visits["left_after"] - visits["entered_before"]
     until = visits["left_after"].where(gone, pd.Timestamp(now))
     rows = pd.DataFrame(
         {
             "persona_id": visits["persona_id"],
             "begin": visits["entered_after"].fillna(visits["entered_before"]),
             "end": visits["left_before"].fillna(until),
-            "certain_h": hours((visits["left_after"] - visits["entered_before"]).where(seen)),
+            "certain_h": np.maximum(hours(certain.where(seen)), 0.0),
         }
     )
-    rows["certain_h"] = rows["certain_h"].clip(lower=0.0)
     by_persona = rows.groupby("persona_id")
     certain_h = by_persona["certain_h"].sum().astype("float64")
     lived_h = hours(by_persona["end"].max() - by_persona["begin"].min())

@@ -7,15 +7,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from avatarkit.history.frames import (
-    Integers,
-    Moments,
-    require_aware,
-    require_columns,
-    utc_moment,
-    utc_moments,
-    utc_series,
-)
+from avatarkit.history import frames
 from avatarkit.history.runs import gone_now
 from avatarkit.models import TERMINAL, UNKNOWN, ProcessStatus
 
@@ -44,11 +36,11 @@ def cumulative(
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
     """
-    require_aware(now)
+    frames.require_aware(now)
     columns = ("persona_id", "status", "first_seen_at")
-    require_columns(sightings, columns, "sightings", "store.sightings()")
-    moment = utc_moment(now)
-    first = utc_moments(sightings["first_seen_at"])
+    frames.require_columns(sightings, columns, "sightings", "store.sightings()")
+    moment = frames.utc_moment(now)
+    first = frames.utc_moments(sightings["first_seen_at"])
     persona, ids = pd.factorize(sightings["persona_id"].astype("str"))
     code, names = pd.factorize(sightings["status"].astype("str").fillna(UNKNOWN))
     order = np.lexsort((first, persona))
@@ -69,7 +61,7 @@ def cumulative(
     lost = ~follows & ~is_end & gone_now(pd.Index(ids), personas)[persona]
     lost_on = np.full(day.size, days.size)
     if lost.any():
-        last = utc_moments(sightings["last_seen_at"])[order].astype("datetime64[D]")
+        last = frames.utc_moments(sightings["last_seen_at"])[order].astype("datetime64[D]")
         lost_on = (last - begin).astype(np.int64) + 1
         lost &= lost_on < days.size
     leaves = np.append(day[1:][follows[:-1]], lost_on[lost])
@@ -81,10 +73,10 @@ def cumulative(
     return _grid(days, statuses, counts.astype(np.int64))
 
 
-def _grid(days: Moments, statuses: list[str], counts: Integers) -> pd.DataFrame:
+def _grid(days: frames.Moments, statuses: list[str], counts: frames.Integers) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "day": utc_series(np.repeat(days, len(statuses))),
+            "day": frames.utc_series(np.repeat(days, len(statuses))),
             "status": pd.Index(np.tile(np.array(statuses, dtype=object), days.size), dtype="str"),
             "personas": counts.ravel(),
         }

@@ -7,15 +7,8 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from avatarkit.history.frames import (
-    Flags,
-    Integers,
-    Moments,
-    require_aware,
-    require_columns,
-    utc_moment,
-    utc_moments,
-)
+from avatarkit.history import frames
+from avatarkit.history.frames import Flags, Integers, Moments
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, ProcessStatus
 
 RANKS = {status.value: rank for rank, status in enumerate((*STAGES, ProcessStatus.DONE))}
@@ -36,7 +29,7 @@ class Runs:
 
     def __init__(self, sightings: pd.DataFrame, now: np.datetime64) -> None:
         frame = sightings.loc[:, list(_COLUMNS)]
-        first = utc_moments(frame["first_seen_at"])
+        first = frames.utc_moments(frame["first_seen_at"])
         if (late := first > now).any():
             frame, first = frame.loc[~late], first[~late]
         persona, names = pd.factorize(frame["persona_id"].astype("str"), sort=True)
@@ -48,7 +41,7 @@ class Runs:
         starts = np.ones(len(frame), dtype=bool)
         starts[1:] = (persona[1:] != persona[:-1]) | (status[1:] != status[:-1])
         stops = np.append(starts[1:], True)[: len(frame)]
-        last = np.minimum(np.maximum(utc_moments(frame["last_seen_at"]), first), now)
+        last = np.minimum(np.maximum(frames.utc_moments(frame["last_seen_at"]), first), now)
 
         self.size = int(starts.sum())
         self.persona: Integers = persona[starts].astype(np.int64)
@@ -57,7 +50,7 @@ class Runs:
         self.status_names = list(status_names)
         self.first_seen: Moments = first[starts]
         self.last_seen: Moments = last[stops]
-        self.reported: Moments = utc_moments(frame["reported_at"])[starts]
+        self.reported: Moments = frames.utc_moments(frame["reported_at"])[starts]
         self.submitted_here: Flags = (frame["source"] == "create").to_numpy(dtype=bool)[starts]
 
         self.is_first: Flags = np.ones(self.size, dtype=bool)
@@ -75,20 +68,20 @@ def runs_until(sightings: pd.DataFrame, now: datetime) -> Runs:
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
     """
-    require_aware(now)
-    require_columns(sightings, _COLUMNS, "sightings", "store.sightings()")
-    return Runs(sightings, utc_moment(now))
+    frames.require_aware(now)
+    frames.require_columns(sightings, _COLUMNS, "sightings", "store.sightings()")
+    return Runs(sightings, frames.utc_moment(now))
 
 
 def created_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Moments:
     """Return when each persona was created according to ``personas``, NaT where unknown."""
     if personas is None:
         return np.full(len(persona_ids), NAT)
-    require_columns(personas, ("persona_id", "created_at"), "personas", "store.personas()")
+    frames.require_columns(personas, ("persona_id", "created_at"), "personas", "store.personas()")
     ids = personas["persona_id"].astype("str")
-    known = pd.Series(utc_moments(personas["created_at"]), index=pd.Index(ids))
+    known = pd.Series(frames.utc_moments(personas["created_at"]), index=pd.Index(ids))
     known = known.loc[~known.index.duplicated()]
-    return utc_moments(known.reindex(persona_ids))
+    return frames.utc_moments(known.reindex(persona_ids))
 
 
 def gone_now(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Flags:

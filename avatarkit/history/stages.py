@@ -19,6 +19,9 @@ FINISHED = "finished"
 RUNNING = "running"
 NEVER_SEEN = "never_seen"
 
+BOUNDS = ("entered_after", "entered_before", "left_after", "left_before")
+"""The bounds of a visit, in this order."""
+
 _HOUR = np.timedelta64(1, "h")
 
 
@@ -116,7 +119,7 @@ def visits(
     return pd.DataFrame(
         {
             "persona_id": runs.persona_ids.take(persona),
-            "visit_no": _number_within(persona),
+            "visit_no": np.arange(persona.size) - np.searchsorted(persona, persona) + 1,
             "stage": stage_names.take(stage),
             "state": state_names.take(state),
             **{name: utc_series(at) for name, at in bounds.items()},
@@ -266,11 +269,3 @@ def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Mo
     proves &= ~np.isnat(since)
     skipped = np.where(proves, np.maximum(runs.rank - rank_before - 1, 0), 0)
     return skipped, rank_before + 1, np.fmin(since, runs.first_seen)
-
-
-def _number_within(persona: Integers) -> Integers:
-    index = np.arange(persona.size)
-    begins = np.ones(persona.size, dtype=bool)
-    begins[1:] = persona[1:] != persona[:-1]
-    numbers: Integers = index - np.maximum.accumulate(np.where(begins, index, 0)) + 1
-    return numbers

@@ -1,4 +1,4 @@
-"""The play-back: what would have been said in the past, and whether it kept its word."""
+"""The replay of past predictions, and how they are judged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from test_eta import DAY, RANGE, Life, at, histories, log, reviews, whole
 
 from avatarkit import backtest, eta, stages
-from avatarkit.estimates import business_hours
+from avatarkit.estimates import work_clock
 
 NOON = 12.0
 
 
 def replay(frame: pd.DataFrame, now: float, **options: Any) -> pd.DataFrame:
-    """The play-back of these sightings as seen from that hour."""
+    """Replay these sightings as seen from that hour."""
     return backtest.replay(frame, now=at(now).to_pydatetime(), **options)
 
 
@@ -34,9 +34,9 @@ def judged(*inside: bool) -> pd.DataFrame:
 
 
 def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prediction of the play-back is that of ``eta.arrivals`` at that noon, of the log so far."""
+    """A prediction of the replay is that of ``eta.arrivals`` at that noon, of the log so far."""
     # The model is older than the noon; the chance of office hours moves with each hour without end.
-    monkeypatch.setattr(business_hours, "_FLAT", 1.0)
+    monkeypatch.setattr(work_clock, "_WALL_PRIOR", 1.0)
     lives = {f"a{p}": life for p, life in reviews(20.0, 30.0, 25.0).items()}
     lives |= {"new": (100.0, [("processing", 30.0), ("reviewing", 20.0)], "done")}
     frame = log(lives)
@@ -82,40 +82,40 @@ def test_nothing_that_was_seen_later_changes_a_prediction(
     cut = before.assign(last_seen_at=before["last_seen_at"].where(~lasted, noon))
     changed = pd.concat([cut, later, again], ignore_index=True)
 
-    ours, theirs = (said_until(each, noon) for each in (frame, changed))
+    ours, theirs = (predicted_until(each, noon) for each in (frame, changed))
     pd.testing.assert_frame_equal(ours, theirs)
 
 
-def said_until(frame: pd.DataFrame, noon: pd.Timestamp) -> pd.DataFrame:
-    """All that is said until that noon, also of what cannot be judged in the end."""
+def predicted_until(frame: pd.DataFrame, noon: pd.Timestamp) -> pd.DataFrame:
+    """All that is predicted until that noon, also of what cannot be judged in the end."""
     now = noon + pd.Timedelta(days=2)
     lives = stages.lives(frame, now=now.to_pydatetime())
     parts = [
-        said.assign(predicted_at=when)
-        for when, said in backtest._said(frame, lives, now, None, None)
+        predicted.assign(predicted_at=when)
+        for when, predicted in backtest._predictions(frame, lives, now, None, None)
         if when <= noon
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 60 days with one end each far fewer than 60 learn anew, and the first ones do."""
-    learned = []
+    """Of 60 days with one end each far fewer than 60 lead to a new model; the first ones do."""
+    fitted = []
 
-    def learn(visits: pd.DataFrame, lives: pd.DataFrame) -> eta.Model:
-        learned.append(int((lives["state"] != "running").sum()))
+    def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> eta.Model:
+        fitted.append(int((lives["state"] != "running").sum()))
         return real(visits, lives)
 
-    real = eta.learn
-    monkeypatch.setattr(eta, "learn", learn)
+    real = eta.fit_model
+    monkeypatch.setattr(eta, "fit_model", fit_model)
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 30.0)], "done") for day in range(60)}
     replay(log(lives), 24.0 * 70, days=None)
-    assert learned[:6] == [0, 1, 2, 3, 4, 5]
-    assert len(learned) < 20
+    assert fitted[:6] == [0, 1, 2, 3, 4, 5]
+    assert len(fitted) < 20
 
 
-def test_only_the_last_days_are_played_back() -> None:
-    """With days the play-back begins so many days before now; with None at the first sighting."""
+def test_only_the_last_days_are_replayed() -> None:
+    """With days the replay begins so many days before now; with None at the first sighting."""
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 20.0)], "done") for day in range(60)}
     frame = log(lives)
     found = replay(frame, 24.0 * 70, days=30)
@@ -160,12 +160,12 @@ def test_what_was_not_looked_at_again_is_not_judged() -> None:
 def test_an_end_known_to_an_interval_counts_by_its_middle() -> None:
     """The last look before the end and the first after it may lie on two sides of p90."""
     start: dict[str, Life] = {"one": (0.0, [("reviewing", 13.0)], None)}
-    said = eta.arrivals(log(start), now=at(NOON).to_pydatetime()).loc[0, "p90_at"]
-    p90 = (said - at(0)) / pd.Timedelta(hours=1)
+    predicted = eta.arrivals(log(start), now=at(NOON).to_pydatetime()).loc[0, "p90_at"]
+    p90 = (predicted - at(0)) / pd.Timedelta(hours=1)
     for middle, inside in ((p90 - 0.5, True), (p90 + 0.5, False)):
         lives: dict[str, Life] = {"one": (0.0, [("reviewing", middle)], "done")}
         row = replay(log(lives, gap=4.0), 900).iloc[0]
-        assert row["ended_after"] < said < row["ended_before"]
+        assert row["ended_after"] < predicted < row["ended_before"]
         assert row["inside"] == inside
 
 
@@ -199,11 +199,11 @@ def test_ranges_keep_their_word_between_looks_once_a_day() -> None:
     assert 0.68 < found["inside"].mean() < 0.92
 
 
-# What is said of it
+# The sentence
 
 
 @pytest.mark.parametrize(
-    ("frame", "said"),
+    ("frame", "expected"),
     [
         (judged(), "No arrival can be judged yet: no 80 % range has passed."),
         (judged(True), "Of 1 arrival, 1 fell in its 80 % range."),
@@ -214,9 +214,9 @@ def test_ranges_keep_their_word_between_looks_once_a_day() -> None:
         ),
     ],
 )
-def test_the_sentence_counts_each_arrival_once(frame: pd.DataFrame, said: str) -> None:
+def test_the_sentence_counts_each_arrival_once(frame: pd.DataFrame, expected: str) -> None:
     """Only first predictions are counted, and one arrival is told in the singular."""
-    assert backtest.sentence(frame) == said
+    assert backtest.sentence(frame) == expected
 
 
 def test_an_empty_log_gives_the_same_columns_and_dtypes() -> None:

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from scipy.stats import lognorm
 
-from avatarkit import durations, stages
+from avatarkit import durations, eta, stages
+from avatarkit.estimates import semi_markov, survival
 from avatarkit.estimates.sampling import Sample
 from avatarkit.models import STAGES
 from avatarkit.text import in_words
+from support import simulated
 
 DAY = pd.Timestamp("2026-03-02", tz="UTC")
 
@@ -54,7 +56,7 @@ def exact(*times: float) -> pd.DataFrame:
 
 
 def row(frame: pd.DataFrame, stage: str = "reviewing") -> Any:
-    """The summary of one stage."""
+    """Return the summary of one stage."""
     summary = durations.summarize(frame)
     return summary.loc[summary["stage"] == stage].iloc[0]
 
@@ -63,7 +65,7 @@ HOURS = ["p10_h", "p25_h", "p50_h", "p75_h", "p90_h"]
 
 
 def log_normal(median: float, scale: float, many: int) -> list[float]:
-    """Times at even quantiles of a log-normal."""
+    """Return times at even quantiles of a log-normal."""
     return list(lognorm(scale, scale=median).ppf((np.arange(many) + 0.5) / many))
 
 
@@ -303,6 +305,54 @@ def test_another_frame_is_refused_in_a_sentence() -> None:
     """What is not a frame of visits is told apart by the column that it lacks."""
     with pytest.raises(ValueError, match=r"no column persona_id, .* pass what stages\.visits"):
         durations.summarize(pd.DataFrame({"stage": []}))
+
+
+def test_one_state_of_the_log_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Summary, interval, late_after, survival and arrivals share one fit and the given frames."""
+    sightings, now = simulated.sightings(
+        simulated.lives("log-normal", seed=1, personas=60, stages=["pending", "reviewing"]),
+        1.0,
+        seed=1,
+    )
+    visits_, lives = (build(sightings, now=now) for build in (stages.visits, stages.lives))
+    expected = (
+        durations.summarize(visits_, interval=True),
+        durations.survival(visits_),
+        eta.arrivals(sightings, now=now),
+    )
+    late = durations.late_after(visits_)
+
+    calls: list[str] = []
+
+    def counted(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return real(*args, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module, name in (
+        (semi_markov, "fit_stages"),
+        (survival, "turnbull"),
+        (stages, "visits"),
+        (stages, "lives"),
+    ):
+        counted(module, name)
+    fit = durations.fit(visits_)
+    fit.summary()
+    found = (
+        fit.summary(interval=True),
+        fit.survival(),
+        eta.arrivals(sightings, now=now, visits=visits_, lives=lives, late_after=fit.late_after()),
+    )
+    for frame, same in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(frame, same)
+    pd.testing.assert_series_equal(fit.late_after(), late)
+    assert calls.count("fit_stages") == 1
+    assert calls.count("turnbull") <= 2
+    assert not {"visits", "lives"} & set(calls)
 
 
 @pytest.mark.parametrize(

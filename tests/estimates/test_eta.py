@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit import eta, stages
-from avatarkit.estimates import business_hours, stage_model
+from avatarkit.estimates import stage_model, work_clock
 from avatarkit.models import STAGES
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -25,7 +25,7 @@ Life = tuple[float, list[tuple[str, float]], str | None]
 
 
 def at(hours: float) -> pd.Timestamp:
-    """The moment so many hours into the day on which everything begins."""
+    """Return the moment this many hours into the day on which everything begins."""
     return (pd.Timestamp(DAY) + pd.Timedelta(hours=hours)).round("us")
 
 
@@ -42,9 +42,9 @@ def log(lives: dict[str, Life], gap: float = 0.0) -> pd.DataFrame:
         if end is not None:
             rows.append((persona, end, since, since, "poll"))
     frame = pd.DataFrame(rows, columns=["persona_id", "status", "first", "last", "source"])
-    start = business_hours.since_monday(pd.Series([DAY]))[0]
-    frame["first_seen_at"] = business_hours.to_moments(frame.pop("first").to_numpy() + start)
-    frame["last_seen_at"] = business_hours.to_moments(frame.pop("last").to_numpy() + start)
+    start = work_clock.since_monday(pd.Series([DAY]))[0]
+    frame["first_seen_at"] = work_clock.to_moments(frame.pop("first").to_numpy() + start)
+    frame["last_seen_at"] = work_clock.to_moments(frame.pop("last").to_numpy() + start)
     frame["reported_at"] = pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     return frame.astype({"persona_id": "str", "status": "str", "source": "str"})
 
@@ -54,11 +54,10 @@ def reviews(*hours: float, end: str = "done") -> dict[str, Life]:
     return {f"r{nth:04d}": (0.0, [("reviewing", h)], end) for nth, h in enumerate(hours)}
 
 
-def whole(seed: int, size: int, *, alike: float = 0.0, median: float = 10.0) -> dict[str, Life]:
+def whole(seed: int, size: int, *, median: float = 10.0) -> dict[str, Life]:
     """Lives through all six stages, one begun every seven hours, a tenth of them failed."""
     rng = np.random.default_rng(seed)
-    common, own = rng.standard_normal((size, 1)), rng.standard_normal((size, 6))
-    hours = median * np.exp(0.5 * (np.sqrt(alike) * common + np.sqrt(1 - alike) * own))
+    hours = median * np.exp(0.5 * rng.standard_normal((size, 6)))
     found: dict[str, Life] = {}
     for nth, took in enumerate(hours):
         spells = list(zip(NAMES, took.tolist(), strict=True))
@@ -72,7 +71,7 @@ def whole(seed: int, size: int, *, alike: float = 0.0, median: float = 10.0) -> 
 
 
 def arrivals(lives: dict[str, Life], now: float, **options: Any) -> pd.DataFrame:
-    """The arrivals of these lives at that hour, by persona."""
+    """Return the arrivals of these lives at that hour, by persona."""
     none = pd.Series(dtype="float64")
     options = {"late_after": none, **options}
     found = eta.arrivals(log(lives), now=at(now).to_pydatetime(), **options)
@@ -89,7 +88,7 @@ def hours_of(row: pd.Series[Any], since: float = 0.0) -> list[float]:
 
 @pytest.fixture
 def without_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The vendor's claim weighs nothing."""
+    """Let the vendor's claim weigh nothing."""
     monkeypatch.setattr(stage_model, "CLAIM_WEIGHT", 1e-9)
 
 
@@ -113,8 +112,8 @@ def test_one_stage_is_kaplan_meier_given_the_age() -> None:
 
 @pytest.fixture
 def round_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody supposes office hours."""
-    monkeypatch.setattr(business_hours, "_FLAT", 1.0)
+    """Suppose no business hours."""
+    monkeypatch.setattr(work_clock, "_WALL_PRIOR", 1.0)
 
 
 @pytest.mark.usefixtures("without_claim")
@@ -294,20 +293,6 @@ def test_office_hours_shape_the_range() -> None:
     assert found["p10_at"] > at(friday + 24 * 3)
 
 
-def test_slow_lives_stay_slow_where_history_says_so() -> None:
-    """Where stages of a life are alike, who was slow so far ends later than who was quick."""
-    both: dict[str, Life] = {
-        "quick": (3000.0, [("pending", 3.0), ("processing", 1.0)], None),
-        "slow": (2973.0, [("pending", 30.0), ("processing", 1.0)], None),
-    }
-    gained = []
-    for alike in (0.0, 0.8):
-        found = arrivals(whole(1, 200, alike=alike) | both, 3004)
-        gained.append((found.loc["slow", "p50_at"] - found.loc["quick", "p50_at"]) / HOUR)
-    assert abs(gained[0]) < 8
-    assert gained[1] > 20
-
-
 def test_a_status_nobody_has_heard_of_comes_before_the_review() -> None:
     """An undocumented status counts as a stage of its own; when seen often, by its own times."""
     lives = whole(2, 60)
@@ -366,8 +351,8 @@ def test_older_than_19_of_20_in_its_stage_is_late() -> None:
     lives["other"] = (60.0, [("pending", 70.0)], None)
     found = eta.arrivals(log(lives), now=at(130).to_pydatetime()).set_index("persona_id")
     assert found["late"].to_dict() == {"late": True, "fine": False, "other": False}
-    given_ = arrivals(lives, 130, late_after=pd.Series({"pending": 60.0, "reviewing": 14.0}))
-    assert given_["late"].all()
+    by_limits = arrivals(lives, 130, late_after=pd.Series({"pending": 60.0, "reviewing": 14.0}))
+    assert by_limits["late"].all()
 
 
 # Promises about every log
@@ -375,7 +360,7 @@ def test_older_than_19_of_20_in_its_stage_is_late() -> None:
 
 @st.composite
 def histories(draw: st.DrawFn) -> dict[str, Life]:
-    """A few lives of any kind, some of them running."""
+    """Draw a few lives of any kind, some of them running."""
     stage = st.sampled_from([*NAMES, "polishing", "unknown"])
     spell = st.tuples(stage, st.floats(0.2, 60))
     lives = {}
@@ -395,8 +380,8 @@ def test_ranges_are_in_order_later_than_now_and_always_the_same(
     frame, moment = log(lives, gap), at(now).to_pydatetime()
     none = pd.Series(dtype="float64")
     found = eta.arrivals(frame, now=moment, late_after=none)
-    told = stages.lives(frame, now=moment)
-    running = told.loc[told["state"] == "running", "persona_id"]
+    lives_then = stages.lives(frame, now=moment)
+    running = lives_then.loc[lives_then["state"] == "running", "persona_id"]
     assert sorted(found["persona_id"]) == sorted(running)
     assert (found["p10_at"] > at(now)).all()
     assert (found["p10_at"] <= found["p50_at"]).all()

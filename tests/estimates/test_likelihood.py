@@ -28,7 +28,7 @@ def bounds(least: Any, most: Any) -> Bounds:
 
 
 def keeping(family: str) -> Distribution:
-    """A fit that only says which family to keep to."""
+    """Return a fit that only says which family to keep to."""
     return Distribution(family, ((1.0, 0.5, 0.7),), 0.0, 0.0)
 
 

@@ -25,7 +25,7 @@ def lives(*rows: tuple[Any, ...]) -> pd.DataFrame:
         at = (START + pd.Timedelta(hours=after), START + pd.Timedelta(hours=seen))
         end = pd.NaT if state == "running" else START + pd.Timedelta(hours=before)
         made.append((state, START, START, at[1], at[0], end))
-    columns = ["state", *outcomes._NEEDED[1:]]
+    columns = ["state", *outcomes._COLUMNS[1:]]
     frame = pd.DataFrame(made, columns=columns)
     return frame.assign(**{name: pd.to_datetime(frame[name], utc=True) for name in columns[1:]})
 

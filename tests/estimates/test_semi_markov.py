@@ -36,7 +36,7 @@ def two_hours_then(*rest: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def began(found: semi_markov.StageFit, row: int, left_after: float) -> float:
-    """The mean moment at which the visit in that row of the frame began."""
+    """Return the mean moment at which the visit in that row of the frame began."""
     visit = int(np.flatnonzero(found.rows == row)[0])
     its = found.bounds.visit == visit
     return left_after - float((found.bounds.lower[its] * found.bounds.weight[its]).sum())

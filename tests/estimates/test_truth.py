@@ -16,7 +16,7 @@ SEEDS = range(3)
 
 
 def summary(truth: str, gap_h: float, seed: int) -> pd.DataFrame:
-    """The summary, indexed by stage, of lives of which a quarter still runs."""
+    """Return the summary, indexed by stage, of lives of which a quarter still runs."""
     # Coarse looks leave more to chance, and this is about what is left without it.
     these = simulated.lives(truth, seed=seed, personas=400 if gap_h <= 1 else 1_600)
     sightings, now = simulated.sightings(these, gap_h, seed=seed)
@@ -26,7 +26,7 @@ def summary(truth: str, gap_h: float, seed: int) -> pd.DataFrame:
 
 @cache
 def summaries(truth: str, gap: str) -> pd.DataFrame:
-    """Those of all seeds."""
+    """Return those of all seeds."""
     return pd.concat([summary(truth, GAPS_H[gap], seed) for seed in SEEDS])
 
 

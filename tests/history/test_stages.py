@@ -32,7 +32,7 @@ BOUNDS = ["entered_after", "entered_before", "left_after", "left_before"]
 
 
 def at(hours: float | None) -> datetime | None:
-    """The moment so many hours into the day on which everything begins."""
+    """Return the moment this many hours into the day on which everything begins."""
     return None if hours is None else DAY + timedelta(hours=hours)
 
 
@@ -58,7 +58,7 @@ def visits(*runs: tuple[Any, ...], now: float = 1000, created: Any = None) -> pd
 
 
 def creations(created: dict[str, float | None] | None) -> pd.DataFrame | None:
-    """The frame of personas that were created at these hours."""
+    """Return the frame of personas that were created at these hours."""
     if created is None:
         return None
     rows = [(persona, at(hours)) for persona, hours in created.items()]
@@ -484,7 +484,7 @@ class Watched:
         return log((*hours[0], source), *hours[1:])
 
     def personas(self) -> pd.DataFrame | None:
-        """What else is known of its creation."""
+        """Return what else is known of its creation."""
         if not self.creation_known:
             return None
         return pd.DataFrame({"persona_id": ["a"], "created_at": [DAY]})
@@ -492,7 +492,7 @@ class Watched:
 
 @st.composite
 def watched(draw: st.DrawFn) -> Watched:
-    """A life with stages left out, unheard-of ones and any end; submitted here or found."""
+    """Draw a life with stages left out, undocumented ones and any end; submitted or found."""
     names = [STAGES[0].value, *(stage.value for stage in STAGES[1:] if draw(st.integers(0, 9)))]
     end = draw(st.sampled_from(["done", "done", "failed", "rejected"]))
     if end != "done":

@@ -1,4 +1,4 @@
-"""Lives with a declared truth, looked at in even gaps: what the estimates are held against."""
+"""Lives with a declared truth, polled in even gaps: what the estimates are held against."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from avatarkit.estimates.business_hours import BusinessHours
+from avatarkit.estimates.work_clock import WEEK, calendar_clock
 from avatarkit.models import STAGES
 
 MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
 NAMES = [stage.value for stage in STAGES]
 MEDIAN_H = dict(zip(NAMES, (2.0, 5.0, 4.0, 4.0, 8.0, 22.0), strict=True))
+
+OFFICE = calendar_clock(BusinessHours(9, 18, -8), closed_rate=0.0)
+OFFICE_RATE = WEEK / 45
+"""What the clock of the 45 business hours of a week shows in each of them."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -36,7 +42,7 @@ TRUTHS: dict[str, Callable[[Floats], Floats]] = {
     "two speeds": _two_speeds,
     "never below": lambda share: 1 + stats.expon.ppf(share),
 }
-"""The first three are families that are fitted, the others are not."""
+"""The first two are families that are fitted, the others are not."""
 
 
 @dataclass(frozen=True)
@@ -79,59 +85,47 @@ def lives(
         if even:
             share = (random.permutation(personas) + share) / personas
         hours = quantile(share) / middle * MEDIAN_H[stage]
-        at = office_end(at, hours / 2) if office and stage == "reviewing" else at + hours
+        if office and stage == "reviewing":
+            at = OFFICE.moment(OFFICE.reading(at) + hours / 2 * OFFICE_RATE)
+        else:
+            at = at + hours
         ends.append(at)
     return Lives(tuple(stages), created, np.column_stack(ends))
 
 
-def office_end(start: Floats, office_h: Floats) -> Floats:
-    """When so many hours from 9 to 18 o'clock, Monday to Friday, UTC-8, have passed."""
-    at, left = start - 8.0, office_h.copy()
-    for _ in range(200):
-        day = np.floor(at / 24)
-        begins = np.maximum(day * 24 + 9, at)
-        there = np.where(day % 7 >= 5, 0.0, np.maximum(day * 24 + 18 - begins, 0.0))
-        over = left <= there
-        at = np.where(left <= 0, at, np.where(over, begins + left, (day + 1) * 24))
-        left = np.where(over, 0.0, left - there)
-        if (left <= 0).all():
-            break
-    return at + 8.0
-
-
-def quarter_runs(these: Lives) -> float:
-    """The hour at which three in four of the lives have ended."""
-    return float(np.quantile(these.ends[:, -1], 0.75))
+def quarter_runs(lives: Lives) -> float:
+    """Return the hour at which three in four of the lives have ended."""
+    return float(np.quantile(lives.ends[:, -1], 0.75))
 
 
 def sightings(
-    these: Lives, gap_h: float, *, seed: int, until_h: float | None = None
+    lives: Lives, gap_h: float, *, seed: int, until_h: float | None = None
 ) -> tuple[pd.DataFrame, datetime]:
-    """(the log of looks about every ``gap_h``, the moment at which the last one may have been).
+    """Return the log of polls about every ``gap_h``, and the moment of the last possible one.
 
-    Each life is looked at from its own moment on, in gaps that differ by up to a tenth. The API's
+    Each life is polled from its own moment on, in gaps that differ by up to a tenth. The API's
     ``updated_at`` is honest: the moment of each change.
     """
     random = np.random.default_rng(seed)
-    until = quarter_runs(these) if until_h is None else until_h
-    names = [*these.stages, "done"]
+    until = quarter_runs(lives) if until_h is None else until_h
+    names = [*lives.stages, "done"]
     rows = []
-    for number, (created, ends) in enumerate(zip(these.created, these.ends, strict=True)):
+    for number, (created, ends) in enumerate(zip(lives.created, lives.ends, strict=True)):
         if created > until:
             continue
         count = int((min(until, ends[-1] + 2 * gap_h) - created) / gap_h * 1.12) + 3
         gaps = gap_h * random.uniform(0.9, 1.1, count)
         gaps[0] = random.uniform(0, gap_h)
-        looks = created + np.append(0.0, np.cumsum(gaps))
-        looks = looks[looks <= until]
-        places = np.searchsorted(ends, looks, side="right")
+        polls = created + np.append(0.0, np.cumsum(gaps))
+        polls = polls[polls <= until]
+        places = np.searchsorted(ends, polls, side="right")
         done = np.flatnonzero(places == len(ends))
         if done.size:
-            looks, places = looks[: done[0] + 1], places[: done[0] + 1]
+            polls, places = polls[: done[0] + 1], places[: done[0] + 1]
         starts = np.flatnonzero(np.diff(places, prepend=-1))
-        stops = np.append(starts[1:] - 1, len(looks) - 1)
+        stops = np.append(starts[1:] - 1, len(polls) - 1)
         for first, last in zip(starts, stops, strict=True):
-            at = looks[first], looks[last]
+            at = polls[first], polls[last]
             changed = created if first == 0 else ends[places[first] - 1]
             rows.append((f"p{number:06}", names[places[first]], *at, changed, first == 0))
     columns = ["persona_id", "status", "first", "last", "reported", "created"]

@@ -10,20 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatarkit.estimates import business_hours
-from avatarkit.estimates.business_hours import WALL, WEEK, OfficeHours
+from avatarkit.estimates import work_clock
+from avatarkit.estimates.business_hours import BusinessHours
+from avatarkit.estimates.work_clock import WALL, WEEK, WorkClock
 
 rates = st.lists(st.floats(0.01, 9), min_size=WEEK, max_size=WEEK).map(np.array)
 hours = st.floats(-1e5, 1e6)
 
 
-def office(begin: np.ndarray, needed: np.ndarray) -> np.ndarray:
-    """When so many hours have passed of Monday to Friday, 16 to 24 o'clock UTC."""
-    days, within = np.divmod(begin, 24)
-    weeks, day = np.divmod(days, 7)
-    done = weeks * 40 + np.where(day < 5, day * 8 + np.clip(within - 16, 0, 8), 40)
-    weeks, left = np.divmod(done + needed, 40)
-    return weeks * 168 + left // 8 * 24 + 16 + left % 8
+OPEN = work_clock.calendar_clock(BusinessHours(16, 24, 0), closed_rate=0.0)
 
 
 def spells(size: int, seed: int, *, in_office: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +26,10 @@ def spells(size: int, seed: int, *, in_office: bool) -> tuple[np.ndarray, np.nda
     rng = np.random.default_rng(seed)
     begin = np.sort(rng.uniform(0, size * 4, size))
     took = 10 * np.exp(0.5 * rng.standard_normal(size))
-    return begin, office(begin, took) if in_office else begin + took
+    if not in_office:
+        return begin, begin + took
+    # The week has 40 business hours, in which this clock shows 168.
+    return begin, OPEN.moment(OPEN.reading(begin) + took * WEEK / 40)
 
 
 @given(rates, hours, hours)
@@ -39,7 +37,7 @@ def test_the_clock_never_runs_backwards_and_its_inverse_is_exact(
     speeds: np.ndarray, one: float, other: float
 ) -> None:
     """A later moment has a later reading, and a reading's moment is where it was read."""
-    clock = OfficeHours(speeds)
+    clock = WorkClock(speeds)
     early, late = sorted((one, other))
     assert clock.reading(early) <= clock.reading(late)
     assert clock.moment(clock.reading(one)) == pytest.approx(one, abs=1e-4)
@@ -49,7 +47,7 @@ def test_an_hour_counts_as_fast_as_its_rate() -> None:
     """From Monday 1:30 to 3:00 half an hour at rate 2 and an hour at rate 0.5 make 1.5 hours."""
     speeds = np.ones(WEEK)
     speeds[1], speeds[2] = 2.0, 0.5
-    clock = OfficeHours(speeds)
+    clock = WorkClock(speeds)
     for week in (0, WEEK * 3000):
         assert clock.reading(week + 3) - clock.reading(week + 1.5) == pytest.approx(1.5)
 
@@ -67,12 +65,12 @@ def test_moments_become_hours_since_a_monday_and_back() -> None:
     moments = pd.Series([monday, monday + pd.Timedelta("1us"), pd.NaT, monday]).astype(
         "datetime64[us, UTC]"
     )
-    told = business_hours.since_monday(moments)
+    told = work_clock.since_monday(moments)
     assert told[0] % WEEK == 0
     assert np.isnan(told[2])
-    elsewhere = business_hours.since_monday(moments.dt.tz_convert("Asia/Tokyo"))
+    elsewhere = work_clock.since_monday(moments.dt.tz_convert("Asia/Tokyo"))
     np.testing.assert_array_equal(elsewhere, told)
-    back = business_hours.to_moments(told[[0, 1, 3]])
+    back = work_clock.to_moments(told[[0, 1, 3]])
     assert back.tolist() == moments[[0, 1, 3]].tolist()
     assert back.dtype == "datetime64[us, UTC]"
 
@@ -81,7 +79,7 @@ def test_moments_become_hours_since_a_monday_and_back() -> None:
 def test_office_hours_are_learned_from_when_things_end(seed: int) -> None:
     """From 300 ends in office hours nobody named, the closed hours come out slow."""
     begin, end = spells(300, seed, in_office=True)
-    clock = business_hours.learn(begin, begin, end - 0.25, end + 0.25)
+    clock = work_clock.fit(begin, begin, end - 0.25, end + 0.25)
     week = clock.rates.reshape(7, 24)
     assert clock.rates.mean() == pytest.approx(1)
     assert week[:5, 16:].mean() > 3
@@ -96,7 +94,7 @@ def test_without_a_calendar_effect_the_clock_is_the_wall() -> None:
     flat = []
     for seed in range(10):
         begin, end = spells(300, seed, in_office=False)
-        flat.append(business_hours.learn(begin, begin, end - 0.25, end + 0.25).is_flat)
+        flat.append(work_clock.fit(begin, begin, end - 0.25, end + 0.25).is_flat)
     assert sum(flat) >= 9
 
 
@@ -105,14 +103,14 @@ def test_beginnings_at_one_hour_do_not_make_office_hours() -> None:
     rng = np.random.default_rng(5)
     begin = 24.0 * np.arange(300) + 14
     end = begin + 10 * np.exp(0.3 * rng.standard_normal(300))
-    assert business_hours.learn(begin, begin, end, end).is_flat
+    assert work_clock.fit(begin, begin, end, end).is_flat
 
 
 def test_a_look_a_day_teaches_no_hour_of_the_day() -> None:
     """Ends known to a day only leave every hour of a day much as fast as the others."""
     begin, end = spells(400, 7, in_office=True)
     looked = np.floor((end - 8) / 24) * 24 + 8
-    clock = business_hours.learn(begin, begin, np.maximum(looked, begin), looked + 24)
+    clock = work_clock.fit(begin, begin, np.maximum(looked, begin), looked + 24)
     by_hour = clock.rates.reshape(7, 24)[:5].mean(axis=0)
     assert by_hour.max() < 3 * by_hour.min()
 
@@ -120,11 +118,11 @@ def test_a_look_a_day_teaches_no_hour_of_the_day() -> None:
 def test_what_is_still_running_counts_as_running() -> None:
     """A hundred that run on slow no hour down beyond the longest that ended, and stop nothing."""
     begin, end = spells(300, 2, in_office=True)
-    alone = business_hours.learn(begin, begin, end, end)
+    alone = work_clock.fit(begin, begin, end, end)
     after = np.append(end, begin[:100] + 5000)
     before = np.append(end, np.full(100, np.nan))
     begins = np.append(begin, begin[:100])
-    along = business_hours.learn(begins, begins, after, before)
+    along = work_clock.fit(begins, begins, after, before)
     assert not along.is_flat
     assert np.corrcoef(along.rates, alone.rates)[0, 1] > 0.9
 
@@ -132,5 +130,5 @@ def test_what_is_still_running_counts_as_running() -> None:
 def test_few_ends_teach_nothing() -> None:
     """Fewer than ten ends leave the clock on the wall, and so does nothing at all."""
     begin, end = spells(9, 1, in_office=True)
-    assert business_hours.learn(begin, begin, end, end) is WALL
-    assert business_hours.learn([], [], [], []) is WALL
+    assert work_clock.fit(begin, begin, end, end) is WALL
+    assert work_clock.fit([], [], [], []) is WALL

@@ -1,0 +1,79 @@
+"""The ends of running personas, drawn stage by stage, and the percentiles of the draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatarkit.estimates.stage_model import TAIL, StageModel
+from avatarkit.history.frames import Flags, Floats, Integers
+
+DRAWS = 256
+SHARES = {"p10_at": 0.1, "p50_at": 0.5, "p90_at": 0.9}
+
+_MIN_DRAWS = 16
+_PASSES = 3
+
+
+def draw_ends(
+    models: tuple[StageModel, ...],
+    claim: float,
+    running: tuple[Integers, Floats, Floats],
+    chosen: Flags,
+) -> tuple[Floats, Integers]:
+    """Draw the ends of running personas.
+
+    The chances are the same for each persona and each call, so that ranges do not jump about. The
+    vendor's claim is right or wrong for all stages alike, so its part of the chance is common to
+    all stages of a draw.
+
+    Args:
+        models: The model of each stage, by its code.
+        claim: How much of the models is the vendor's claim, 0 to 1.
+        running: For each persona the code of its stage, the hour at which it entered that, and the
+            hour at which it was last seen in it.
+        chosen: For each of ``DRAWS`` whether it is wanted.
+
+    Returns:
+        A row of hours for each persona, a column for each draw; and for each persona the piece of
+        its stage's model that it has come to.
+    """
+    from scipy.special import ndtr, ndtri
+
+    stage, begin, seen = running
+    rng = np.random.default_rng(20)
+    even = np.array([rng.permutation(DRAWS) for _ in range(len(models) + 1)])
+    common, *own = ndtri((even[:, chosen] + 0.5) / DRAWS)
+    stays = ndtr(-np.sqrt(claim) * common - np.sqrt(1 - claim) * np.array(own))
+
+    ends = np.empty((stage.size, common.size))
+    follows = np.empty((stage.size, common.size), dtype="int64")
+    piece = np.empty(stage.size, dtype="int64")
+    for code, model in enumerate(models):
+        rows = stage == code
+        start = model.clock.reading(begin[rows])
+        age = model.clock.reading(seen[rows]) - start
+        took, follows[rows] = model.inverse_survival(model.survival(age)[:, None] * stays[code])
+        ends[rows] = model.clock.moment(start[:, None] + took)
+        piece[rows] = np.searchsorted(model.time, age, side="right")
+
+    for _ in range(_PASSES):
+        for code, model in enumerate(models):
+            took, goes = model.inverse_survival(stays[code])
+            row, draw = np.nonzero(follows == code)
+            time = model.clock.reading(ends[row, draw])
+            ends[row, draw] = model.clock.moment(time + took[draw])
+            follows[row, draw] = goes[draw]
+    return ends, piece
+
+
+def ranges(ends: Floats, now_h: float, age_h: Floats) -> tuple[list[Floats], Flags]:
+    """Return the percentiles of the drawn ends, and where they are a guess.
+
+    An end before now is not ruled out, as no poll was made since. Where fewer than 16 draws end
+    later than now, the percentiles are a guess from the age by Pareto's tail.
+    """
+    few = (ends > now_h).sum(axis=1) < _MIN_DRAWS
+    found = np.quantile(ends, list(SHARES.values()), axis=1, method="hazen")
+    left = np.array([(1 - share) ** (-1 / TAIL) - 1 for share in SHARES.values()])
+    guess = now_h + np.maximum(age_h, 1.0) * left[:, None]
+    return list(np.where(few, guess, found)), few
