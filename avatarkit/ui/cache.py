@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
@@ -111,6 +111,11 @@ class Log:
     key: Hashable
     """Another one whenever the log has changed."""
 
+    @cached_property
+    def fit(self) -> durations.Fit:
+        """The distribution of each stage, fitted when first asked for."""
+        return durations.fit(self.visits)
+
 
 @dataclass(frozen=True)
 class StageTimes:
@@ -173,17 +178,17 @@ class Estimates:
     @_in_background
     def stage_times(self, log: Log) -> StageTimes:
         """Return how long each stage takes."""
-        return StageTimes(durations.summarize(log.visits), durations.late_after(log.visits))
+        return StageTimes(log.fit.summary(), log.fit.late_after())
 
     @_in_background
     def median_intervals(self, log: Log) -> pd.DataFrame:
         """Return the summary with the confidence intervals of the medians."""
-        return durations.summarize(log.visits, interval=True)
+        return log.fit.summary(interval=True)
 
     @_in_background
     def survival(self, log: Log) -> pd.DataFrame:
         """Return the fitted and the nonparametric curve of each stage."""
-        return durations.survival(log.visits)
+        return log.fit.survival()
 
     def arrivals(self, log: Log) -> pd.DataFrame | None:
         """Return when each running persona will be ready; none is late without stage times."""
@@ -193,7 +198,12 @@ class Estimates:
 
         def compute() -> pd.DataFrame:
             return eta.arrivals(
-                log.sightings, now=now, personas=log.personas, late_after=late_after
+                log.sightings,
+                now=now,
+                personas=log.personas,
+                late_after=late_after,
+                visits=log.visits,
+                lives=log.lives,
             )
 
         return self._value("arrivals").get(key, compute)
