@@ -49,7 +49,7 @@ def test_a_median_is_given_where_the_looks_allow_it(truth: str) -> None:
 
 
 def test_the_other_percentiles_are_right_too() -> None:
-    """p10, p25, p75 and p90 of fitted families are off by at most a tenth at gaps of 1 h."""
+    """p10, p25, p75 and p90 of three families are off by at most a tenth at gaps of 1 h."""
     for truth in ("log-normal", "Weibull", "log-logistic"):
         for name in ("p10_h", "p25_h", "p75_h", "p90_h"):
             shares = np.array([durations.PERCENTILES[name], 0.5])
