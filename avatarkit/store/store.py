@@ -305,19 +305,22 @@ class Store:
         """A row a persona, newest first; the columns of ``frames.PERSONAS``."""
         from avatarkit.store import frames
 
-        return frames.read(self._read, frames.PERSONAS, self.account)
+        with self._read() as connection:
+            return frames.read(connection, frames.PERSONAS, self.account)
 
     def sightings(self, persona_id: str | None = None) -> pd.DataFrame:
         """A row a persona and run, by persona and time; the columns of ``frames.SIGHTINGS``."""
         from avatarkit.store import frames
 
-        return frames.read(self._read, frames.SIGHTINGS, self.account, persona_id)
+        with self._read() as connection:
+            return frames.read(connection, frames.SIGHTINGS, self.account, persona_id)
 
     def submissions(self) -> pd.DataFrame:
         """A row a submission, oldest first; the columns of ``frames.SUBMISSIONS``."""
         from avatarkit.store import frames
 
-        return frames.read(self._read, frames.SUBMISSIONS, self.account)
+        with self._read() as connection:
+            return frames.read(connection, frames.SUBMISSIONS, self.account)
 
     def close(self) -> None:
         """Close the connections."""

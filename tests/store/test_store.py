@@ -96,7 +96,7 @@ class TestFrames:
             assert none.empty
             assert len(some) == 1
             assert list(none.dtypes.items()) == list(some.dtypes.items())
-        assert list(full[0].columns) == list(frames.PERSONAS.columns)
+        assert list(full[0].columns) == list(frames.PERSONAS.dtypes)
 
     def test_sightings_are_by_persona_and_time_on_every_database(self, store: Store) -> None:
         """Letters sort by their code, not as a language of the server has them."""
@@ -125,8 +125,8 @@ class TestFrames:
         assert alone["status"].tolist() == ["pending", "processing", "voice_creating"]
 
     def test_many_rows_come_whole(self, store: Store) -> None:
-        """A log is read in parts; all rows arrive, in the order they came where times agree."""
-        count = 3 * frames._CHUNK + 7
+        """All rows arrive, in the order they came where times agree."""
+        count = 1_507
         start = tables.to_us(T0)
         with store._write() as connection:
             rows = [
