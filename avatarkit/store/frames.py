@@ -37,9 +37,7 @@ _P, _R, _S = tables.personas.c, tables.sightings.c, tables.submissions.c
 PERSONAS = Frame(
     tables.personas,
     {
-        **dict.fromkeys(
-            ("persona_id", "creator_name", "gender", "video_scene", "keywords"), "str"
-        ),
+        **dict.fromkeys(("persona_id", "creator_name", "gender", "video_scene", "keywords"), "str"),
         "labels": "object",
         "status": "str",
         "is_active": "boolean",

@@ -161,7 +161,6 @@ def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None
                 asked_at=now,
                 answered_at=now,
                 source="list",
-                next_look=lambda *_: now,
             )
         tracker.start()
         assert asked.wait(20)

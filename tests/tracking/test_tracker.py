@@ -201,7 +201,7 @@ class TestSubmit:
         """Nobody can ask whether it lives; after half a day its create is uncertain."""
         submission_id = tracker.prepare(request())
         tracker.store.sending(submission_id, clock.now())
-        tracker.store.let_go(submission_id)
+        tracker.store.release(submission_id)
         monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
         clock.advance(timedelta(hours=11))
         assert tracker.reconcile() == []
@@ -223,7 +223,7 @@ class TestSubmit:
                 tracker.submit(request())
         assert state(tracker) == "sending"
         # Nobody sends it any more, though this process lives.
-        tracker.store.abandon(tracker.clock.now())
+        tracker.store.settle_abandoned(tracker.clock.now())
         assert state(tracker) == "uncertain"
 
     def test_what_was_sent_is_not_sent_again_under_the_same_row(
@@ -389,7 +389,7 @@ class TestRun:
             raise raised.pop(0)
 
         clock.on_sleep = lambda _: said.append(tracker.last_error)
-        monkeypatch.setattr(tracker, "look", fail)
+        monkeypatch.setattr(tracker.store, "due", fail)
         tracker.run(stop)
         assert said[:2] == ["Disk full.", "RuntimeError in a pass of the tracker."]
 
@@ -520,7 +520,6 @@ class TestWait:
                 asked_at=now,
                 answered_at=now,
                 source="poll",
-                next_look=lambda *_: None,
             )
 
         clock.on_sleep = on_sleep

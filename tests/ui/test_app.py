@@ -123,7 +123,6 @@ def lived(count: int, *, running: int = 0, late: int = 0) -> list[str]:
                     asked_at=moment,
                     answered_at=moment,
                     source="list" if place == 0 else "poll",
-                    next_look=lambda *_: None,
                 )
     return ids
 
@@ -465,7 +464,6 @@ class TestTracker:
             asked_at=now,
             answered_at=now,
             source="poll",
-            next_look=lambda *_: None,
         )
         test.run()
         assert test.button_group(key="tracker_statuses").value == ["reviewing"]
@@ -509,7 +507,7 @@ class TestTracker:
         store, now = running.get().session.store, running.get().session.clock.now()
         for hours in (0, 3, 7):
             at = now + timedelta(hours=hours)
-            store.record_error(persona_id, "404", at=at, next_look_at=at, missing=True)
+            store.record_error(persona_id, "404", at=at, missing=True)
         test = page(_tracker)
         assert "knows this avatar no more" in texts(test)
         test.button(key=f"tracker_again_{persona_id}").click().run()
@@ -528,7 +526,6 @@ class TestTracker:
             asked_at=now,
             answered_at=now,
             source="list",
-            next_look=lambda *_: None,
         )
         test = page(_tracker)
         assert text.plain(name) in test.subheader[0].value
