@@ -124,7 +124,7 @@ def read(
         raise sa.exc.DBAPIError(None, None, error) from None
     rows = pd.DataFrame(values, columns=list(frame.dtypes)).astype(frame.dtypes)
     if "labels" in rows:
-        rows["labels"] = rows["labels"].map(lambda text: json.loads(text) if text else [])
+        rows["labels"] = rows["labels"].fillna("[]").map(json.loads)
     for name in reversed(frame.sort_by):
         rows = rows.sort_values(name, kind="stable", ignore_index=True)
     return rows

@@ -212,6 +212,19 @@ class TestFrames:
         assert row["submitted_at"] == T0 + MINUTE
         assert row["first_seen_at"] == T0 + 2 * MINUTE
 
+    def test_labels_are_lists_with_and_without(self, store: Store) -> None:
+        """A persona without labels has an empty list, also beside one with labels."""
+        see(store, T0, id="without")
+        assert store.personas()["labels"].tolist() == [[]]
+        submitted(store)
+        rows = store.personas().set_index("persona_id")
+        assert rows["labels"].to_dict() == {"without": [], "p1": ["l1", "l2"]}
+        assert rows["is_active"].isna().all()
+        see(store, T0 + HOUR, id="without", is_active=True)
+        rows = store.personas().set_index("persona_id")
+        assert rows["is_active"].dtype == "boolean"
+        assert bool(rows.loc["without", "is_active"])
+
     def test_personas_are_newest_first(self, store: Store) -> None:
         """The newest persona stands first."""
         for number in (1, 3, 2):
