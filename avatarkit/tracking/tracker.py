@@ -17,10 +17,9 @@ from avatarkit.errors import APIError, AvatarkitError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
-from avatarkit.tracking import reconcile
+from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.poll import Poll, poll
 from avatarkit.tracking.reconcile import Verdict
-from avatarkit.tracking.submit import send
 from avatarkit.tracking.wait import wait
 
 __all__ = ["Change", "Tracker"]
@@ -117,7 +116,7 @@ class Tracker:
         # Before the quota is asked: a full plan must not make an uncertain create refused.
         self.store.reserve(submission_id)
         try:
-            persona = send(
+            persona = submit.send(
                 self.client,
                 self.store,
                 self.clock,
