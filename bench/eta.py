@@ -149,7 +149,7 @@ def polls(account: Account, persona: str, life: list[tuple[str, float]], phase: 
         if at >= end:
             break
         if account.poll_h is None:
-            following = polling.next_look_at(status, moment(since), moment(at), persona)
+            following = polling.next_poll_at(status, moment(since), moment(at), persona)
             at = (following - MONDAY) / timedelta(hours=1)
         else:
             at = phase + (first + number) * account.poll_h

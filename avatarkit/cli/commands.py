@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatarkit.cli.exit_codes import Exit, end, sentences
-from avatarkit.errors import APIError, AvatarkitError
+from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from avatarkit.session import Session
-    from avatarkit.tracking.tracker import Tracker
+    from avatarkit.tracking.tracker import Change, Tracker
 
 app = typer.Typer(
     name="avatarkit",
@@ -40,7 +40,7 @@ app = typer.Typer(
 
 
 class Table(StrEnum):
-    """What can be exported."""
+    """A table that can be exported."""
 
     STATUSES = "statuses"
     STAGE_TIMES = "stage-times"
@@ -71,7 +71,9 @@ def submit(
     force: Annotated[
         bool, typer.Option("--force", help="Send although a video looks bad.")
     ] = False,
-    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until it is ready.")] = 0,
+    wait: Annotated[
+        float, typer.Option(help="Wait up to this many seconds until it is ready.")
+    ] = 0,
 ) -> None:
     """Submit one avatar, and print its id."""
     with sentences():
@@ -99,57 +101,45 @@ def submit(
             )
         typer.echo(persona.id)
         if wait > 0:
-            session.tracker.wait(persona.id, timeout=wait, on_progress=_tell)
+            session.tracker.wait(persona.id, timeout=wait, on_progress=_print_status)
 
 
 @app.command()
 def track(
     once: Annotated[
-        bool, typer.Option("--once", help="One look at what is due, then end (for cron).")
+        bool, typer.Option("--once", help="Poll what is due, then end (for cron).")
     ] = False,
     until_done: Annotated[
-        bool, typer.Option("--until-done", help="End when nothing is left to look at.")
+        bool, typer.Option("--until-done", help="End when no avatar is left to poll.")
     ] = False,
 ) -> None:
     """Follow every avatar to its end.
 
-    Prints each change of status, and what went wrong in a look; Ctrl-C ends it. Creates whose
+    Prints each change of status, and what went wrong in a poll; Ctrl-C ends it. Creates whose
     answer was lost are settled from the account's list, as by 'reconcile'.
     """
-    from avatarkit.tracking.tracker import RECONCILE_EVERY
+    errors: list[str] = []
+
+    def print_error(error: str) -> None:
+        errors.append(error)
+        typer.echo(error, err=True)
 
     with _session() as session, suppress(KeyboardInterrupt):
-        stop = threading.Event()
-        tracker, store, clock = session.tracker, session.store, session.clock
-        reconcile_at, told = clock.now(), None
-        while True:
-            tracker.last_error = None
-            if clock.now() >= reconcile_at:
-                reconcile_at = clock.now() + RECONCILE_EVERY
-                _reconcile(tracker)
-            for change in tracker.look():
-                reason = f" ({change.failed_reason})" if change.failed_reason else ""
-                story = f"{change.before or 'new'} -> {change.after}{reason}"
-                typer.echo(
-                    f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  "
-                    f"{change.creator_name or ''}  {story}"
-                )
-            if tracker.last_error not in (None, told):
-                typer.echo(tracker.last_error, err=True)
-            told = tracker.last_error
-            if once and told is not None:
-                raise typer.Exit(Exit.ERROR)
-            next_at = store.next_look_at()
-            if once or (until_done and next_at is None):
-                return
-            pause_s = clock.wall_seconds_until(next_at) if next_at else 5.0
-            clock.sleep(min(max(pause_s, 1.0), 5.0), stop)
+        session.tracker.run(
+            threading.Event(),
+            on_change=_print_change,
+            on_error=print_error,
+            once=once,
+            until_done=until_done,
+        )
+    if once and errors:
+        raise typer.Exit(Exit.ERROR)
 
 
 @app.command()
 def reconcile(
     submission_id: Annotated[
-        str | None, typer.Argument(help="Settle this one by your own word.")
+        str | None, typer.Argument(help="The submission to settle yourself.")
     ] = None,
     became: Annotated[str | None, typer.Option(help="It became the avatar of this id.")] = None,
     never_arrived: Annotated[
@@ -158,7 +148,7 @@ def reconcile(
 ) -> None:
     """Settle creates whose answer was lost.
 
-    Looks for them in the account's list, or takes your word. Nothing is sent again.
+    Looks for them in the account's list, or settles one as you say. Nothing is sent again.
     """
     with _session() as session:
         tracker = session.tracker
@@ -170,8 +160,8 @@ def reconcile(
             tracker.settle(submission_id, became)
             return
         for verdict in tracker.reconcile():
-            told = verdict.persona.id if verdict.persona else verdict.reason
-            typer.echo(f"{verdict.submission_id}  {verdict.state}  {told}")
+            outcome = verdict.persona.id if verdict.persona else verdict.reason
+            typer.echo(f"{verdict.submission_id}  {verdict.state}  {outcome}")
             for candidate in verdict.candidates:
                 typer.echo(f"    may be {candidate.id}, created {candidate.created_at}")
         if session.store.open_submissions():
@@ -186,8 +176,8 @@ def status(
 ) -> None:
     """Print where every avatar stands.
 
-    As it was last seen: the API is asked nothing. "ready" is the range in which 8 of 10 end, from
-    what earlier avatars took, or from the vendor's claim while there are none.
+    As it was last seen: the API is not asked. "ready" is the range in which 8 of 10 end, by what
+    earlier avatars took, or by the vendor's claim while there are none.
     """
     from avatarkit.estimates import eta
     from avatarkit.reports import tables
@@ -203,10 +193,10 @@ def status(
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
             typer.echo(tables.statuses(personas, sightings, now, arrivals))
-            for one in session.store.open_submissions():
+            for submission in session.store.open_submissions():
                 typer.echo(
-                    f"uncertain: {one.submission_id}, sent as {one.creator_name}; 'reconcile' "
-                    "finds out what became of it."
+                    f"uncertain: {submission.submission_id}, sent as {submission.creator_name}; "
+                    "'reconcile' finds out what became of it."
                 )
         else:
             typer.echo(tables.history(session.store.sightings(persona_id)))
@@ -285,11 +275,12 @@ def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
         return tracker.submit(request, progress=lambda sent, _: bar.update(sent - bar.pos))
 
 
-def _reconcile(tracker: Tracker) -> None:
-    try:
-        tracker.reconcile()
-    except APIError as error:
-        tracker.last_error = str(error)
+def _print_change(change: Change) -> None:
+    reason = f" ({change.failed_reason})" if change.failed_reason else ""
+    typer.echo(
+        f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  {change.creator_name or ''}  "
+        f"{change.before or 'new'} -> {change.after}{reason}"
+    )
 
 
 def _check_videos(request: PersonaCreate, *, force: bool) -> None:
@@ -308,7 +299,7 @@ def _check_videos(request: PersonaCreate, *, force: bool) -> None:
         )
 
 
-def _tell(persona: Persona) -> None:
+def _print_status(persona: Persona) -> None:
     typer.echo(f"{persona.id}: {persona.status_text}", err=True)
 
 

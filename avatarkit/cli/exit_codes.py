@@ -1,4 +1,4 @@
-"""How a command ends: a code for the program that called it, and a sentence for a person."""
+"""Exit codes of the commands, and errors as one sentence on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from avatarkit.models import sentence
 
 
 class Exit(IntEnum):
-    """What the process ends with; 2 is the command line's own, for wrong usage."""
+    """Exit codes; click itself ends wrong usage with 2."""
 
     FINE = 0
     ERROR = 1
@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn whatever a person can cause into one sentence and an exit code."""
+    """Turn errors of avatarkit into one sentence and an exit code."""
     try:
         yield
     except ValidationError as error:
@@ -44,6 +44,6 @@ def sentences() -> Iterator[None]:
 
 
 def end(text: str, code: Exit) -> NoReturn:
-    """Say it on standard error, and end so."""
+    """Print a sentence on standard error and exit with a code."""
     typer.echo(text, err=True)
     raise typer.Exit(code) from None

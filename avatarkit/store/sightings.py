@@ -1,9 +1,8 @@
-"""Answers into runs: the SQL of the run-length encoded log, within a transaction of ``Store``."""
+"""Write answers into the run-length encoded log; SQL within a transaction of ``Store``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,17 +15,14 @@ from avatarkit.store.tables import to_moment, to_us
 
 GONE_AFTER = timedelta(hours=6)
 GONE_MISSES = 3
-"""A persona answered with 404 this often in a row, over at least ``GONE_AFTER``, is gone."""
-
-NextLook = Callable[[str, datetime], datetime | None]
-"""(status, since when it is seen in it) -> the moment of the next look, None for never."""
+"""A persona is gone after this many 404s in a row, over at least ``GONE_AFTER``."""
 
 _KEPT = ("creator_name", "gender", "video_scene", "keywords", "labels")
 
 
 @dataclass(frozen=True)
 class Change:
-    """A persona was seen in another status than before; ``before`` is None at the first sight."""
+    """A persona was seen in a new status; ``before`` is None at the first sighting."""
 
     persona_id: str
     creator_name: str | None
@@ -34,6 +30,15 @@ class Change:
     after: str
     at: datetime
     failed_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An answer as it was logged: the status, when it was first seen, and the change, if any."""
+
+    status: str
+    since: datetime
+    change: Change | None
 
 
 def record(
@@ -44,52 +49,49 @@ def record(
     asked_at: datetime,
     answered_at: datetime,
     source: str,
-    next_look: NextLook,
-    submitted_us: int | None = None,
-    sent: dict[str, Any] | None = None,
-) -> Change | None:
-    """Log one answer; the change it shows, or None.
+    submission: sa.Row[Any] | None = None,
+) -> Recorded | None:
+    """Log one answer; None when the log holds a newer one.
 
-    ``sent`` is what the create asked for: it fills the fields that an answer does not carry.
+    ``submission`` is the create that made the persona: its request fills the fields that the
+    answer does not carry.
     """
-    table = tables.personas
-    key = (table.c.account == account) & (table.c.persona_id == persona.id)
+    table, status = tables.personas, persona.status_text
+    key = tables.is_persona(account, persona.id)
     row = connection.execute(sa.select(table).where(key).with_for_update()).one_or_none()
     run = _run(connection, row.run_id) if row is not None else None
-    status = persona.status_text
+    since, seen_us = answered_at, to_us(answered_at)
     if run is not None and run.status == status:
-        run_id, since = run.id, to_moment(run.first_seen_us)
-        seen_us = max(run.last_seen_us, to_us(asked_at))
+        since, seen_us = to_moment(run.first_seen_us), max(run.last_seen_us, to_us(asked_at))
+        run_id = run.id
         _extend(connection, run, seen_us, persona)
-    elif run is not None and to_us(answered_at) <= run.last_seen_us:
-        return None  # overtaken: another process has seen something newer
+    elif run is not None and seen_us <= run.last_seen_us:
+        return None
     else:
-        since, seen_us = answered_at, to_us(answered_at)
         run_id = _begin(connection, account, persona, seen_us, source)
-    next_at = next_look(status, since)
     values = {
-        **_shown(persona, sent or {}),
+        **_columns(persona, json.loads(submission.request) if submission is not None else {}),
         "status": status,
         "last_seen_us": seen_us,
-        "next_look_us": to_us(next_at) if next_at else None,
         "gone": False,
         "last_error": None,
         "failures": 0,
         "missed_since_us": None,
         "run_id": run_id,
     }
-    if submitted_us is not None:
-        values["submitted_us"] = submitted_us
+    if submission is not None:
+        values["submitted_us"] = submission.sent_us
     if row is None:
         values |= {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
         connection.execute(table.insert().values(**values))
     else:
         connection.execute(table.update().where(key).values(**values))
-    before = None if run is None else run.status
-    if before == status:
-        return None
+    if run is not None and run.status == status:
+        return Recorded(status, since, None)
     name = values.get("creator_name") or (row.creator_name if row is not None else None)
-    return Change(persona.id, name, before, status, answered_at, persona.failed_reason)
+    before = None if run is None else run.status
+    change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
+    return Recorded(status, since, change)
 
 
 def _run(connection: sa.Connection, run_id: int) -> sa.Row[Any]:
@@ -113,8 +115,7 @@ def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: 
 def _begin(
     connection: sa.Connection, account: str, persona: Persona, seen_us: int, source: str
 ) -> int:
-    # What the API says of when the status began: at a create the creation itself, later the
-    # last update.
+    # When the status began, by the API's own account: the creation, later the last update.
     reported_at = persona.created_at if source == "create" else persona.updated_at
     result = connection.execute(
         tables.sightings.insert().values(
@@ -132,7 +133,8 @@ def _begin(
     return int(result.inserted_primary_key[0])  # type: ignore[index] # an INSERT of one row has one
 
 
-def _shown(persona: Persona, sent: dict[str, Any]) -> dict[str, Any]:
+def _columns(persona: Persona, request: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that the answer, or else the request, fills."""
     values: dict[str, Any] = {
         "is_active": persona.is_active,
         "failed_reason": persona.failed_reason,
@@ -140,7 +142,7 @@ def _shown(persona: Persona, sent: dict[str, Any]) -> dict[str, Any]:
     }
     for name in _KEPT:
         value = getattr(persona, name)
-        value = sent.get(name) if value is None else value
+        value = request.get(name) if value is None else value
         if value is not None:
             values[name] = json.dumps(value) if name == "labels" else value
     for column, moment in (("created_us", persona.created_at), ("updated_us", persona.updated_at)):
@@ -156,31 +158,25 @@ def record_error(
     error: str,
     *,
     at: datetime,
-    next_look_at: datetime,
     missing: bool,
-) -> None:
-    """A look ended in ``error``; ``missing`` says that the API knows no such persona."""
+) -> bool:
+    """Log a poll that failed, ``missing`` when with a 404; True when the persona is gone."""
     table = tables.personas
-    key = (table.c.account == account) & (table.c.persona_id == persona_id)
+    key = tables.is_persona(account, persona_id)
     query = sa.select(table.c.failures, table.c.missed_since_us).where(key)
     row = connection.execute(query.with_for_update()).one_or_none()
     if row is None:
-        return
-    was_missing = row.missed_since_us is not None
+        return False
     since_us = (row.missed_since_us or to_us(at)) if missing else None
-    # Failures in a row are counted anew when their kind changes.
-    failures = row.failures + 1 if missing == was_missing else 1
+    # Failures in a row are of one kind: 404s, or other errors.
+    same_kind = missing == (row.missed_since_us is not None)
+    failures = row.failures + 1 if same_kind else 1
     gone = (
         since_us is not None and failures >= GONE_MISSES and to_moment(since_us) + GONE_AFTER <= at
     )
     connection.execute(
         table.update()
         .where(key)
-        .values(
-            last_error=error,
-            failures=failures,
-            missed_since_us=since_us,
-            gone=gone,
-            next_look_us=None if gone else to_us(next_look_at),
-        )
+        .values(last_error=error, failures=failures, missed_since_us=since_us, gone=gone)
     )
+    return gone

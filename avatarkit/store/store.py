@@ -1,16 +1,13 @@
 """``Store``: the log of what was sent and seen, on SQLAlchemy Core.
 
 The log is run-length encoded: a row of ``sightings`` is one unbroken run of one status of one
-persona, and looking again at an unchanged persona only moves ``last_seen_at``.
+persona, and polling an unchanged persona only moves ``last_seen_at``.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -18,196 +15,251 @@ import sqlalchemy as sa
 
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
-from avatarkit.store import sightings, submissions, tables
-from avatarkit.store.sightings import Change, NextLook
+from avatarkit.store import plan, sightings, submissions, tables
+from avatarkit.store.database import Database
+from avatarkit.store.plan import DuePersona
+from avatarkit.store.sightings import Recorded
 from avatarkit.store.submissions import Submission, Uncertain
-from avatarkit.store.tables import to_moment, to_us
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Due:
-    """A persona to look at: its status, since when it is seen in it, and failures in a row."""
-
-    persona_id: str
-    status: str
-    since: datetime
-    failures: int
-
-
 class Store:
-    """The log in the database at ``url``: ``sqlite:///file.db`` or ``postgresql+psycopg://…``.
+    """The log of one account in one database.
 
-    ``account`` is a fingerprint (``Client.account``): only its rows are seen and written. A
-    ``Tracker`` binds a store that has none to its client's account; an unbound store reads the
-    rows of all accounts.
+    Every method raises ``StoreError`` when the database fails or the store has no account. Each is
+    one transaction, or part of the one that ``transaction`` opened: nothing is half written.
 
-    Every method raises ``StoreError`` when the database does not do what it should; each is one
-    transaction, so nothing is half written.
+    Args:
+        url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
+        account: A fingerprint (``Client.account``): only its rows are read and written. A store
+            without one reads the rows of all accounts, until a ``Tracker`` binds it.
     """
 
     def __init__(self, url: str, *, account: str | None = None) -> None:
-        self._engine = tables.open_engine(url)
-        self.url = self._engine.url.render_as_string(hide_password=True)
+        self._database = Database(url)
+        self.url = self._database.url
         self.account = account
-        # One connection serves all threads of an in-memory database; they take turns.
-        self._turn = threading.RLock() if isinstance(self._engine.pool, sa.StaticPool) else None
+
+    # -- what is there -------------------------------------------------------------------------
+
+    def personas(self) -> pd.DataFrame:
+        """Return all personas.
+
+        Returns:
+            A row a persona, newest first, with the columns of ``frames.PERSONAS``.
+        """
+        from avatarkit.store import frames
+
+        with self._read() as connection:
+            return frames.read(connection, frames.PERSONAS, self.account)
+
+    def sightings(self, persona_id: str | None = None) -> pd.DataFrame:
+        """Return the runs of each status, of all personas or of one.
+
+        Returns:
+            A row a persona and run, by persona and time, with the columns of ``frames.SIGHTINGS``.
+        """
+        from avatarkit.store import frames
+
+        with self._read() as connection:
+            return frames.read(connection, frames.SIGHTINGS, self.account, persona_id)
+
+    def submissions(self) -> pd.DataFrame:
+        """Return all submissions.
+
+        Returns:
+            A row a submission, oldest first, with the columns of ``frames.SUBMISSIONS``.
+        """
+        from avatarkit.store import frames
+
+        with self._read() as connection:
+            return frames.read(connection, frames.SUBMISSIONS, self.account)
+
+    def persona(self, persona_id: str) -> Persona | None:
+        """Return the last answer about a persona, None for an unknown one."""
+        query = sa.select(tables.personas.c.answer)
+        with self._read() as connection:
+            answer = connection.scalar(query.where(tables.is_persona(self._own(), persona_id)))
+        return None if answer is None else Persona.model_validate_json(answer)
+
+    # -- the database --------------------------------------------------------------------------
 
     def bind(self, account: str) -> None:
-        """Make this the store of ``account``; ``StoreError`` if it is another's already."""
+        """Make this the store of an account.
+
+        Raises:
+            StoreError: It is another account's already.
+        """
         if self.account not in (None, account):
             raise StoreError("This Store is bound to another account; open a second Store for it.")
         self.account = account
 
     def claim(self, kind: str) -> None:
-        """Keep this database for ``kind`` (``sandbox`` or ``live``) alone, for good."""
-        with self._write() as connection:
+        """Keep this database for one kind of data, for good.
+
+        Args:
+            kind: ``sandbox`` or ``live``.
+
+        Raises:
+            StoreError: It holds the other kind.
+        """
+        with self.transaction() as connection:
             query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "kind")
-            found = connection.scalar(query)
-            if found is None:
+            claimed = connection.scalar(query)
+            if claimed is None:
                 connection.execute(tables.meta.insert().values(key="kind", value=kind))
-            elif found != kind:
+            elif claimed != kind:
                 raise StoreError(
-                    f"The database {self.url} holds {found} data, which {kind} data must not "
+                    f"The database {self.url} holds {claimed} data, which {kind} data must not "
                     "join; set AVATARKIT_DATABASE_URL to another database."
                 )
+
+    def transaction(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that this thread's calls of the store's methods join.
+
+        Returns:
+            A context manager: all is written at its end, or nothing if an exception leaves it.
+        """
+        return self._database.transaction()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
 
     # -- submissions ---------------------------------------------------------------------------
 
     def prepare(self, request: PersonaCreate, at: datetime) -> str:
-        """Write down what is about to be sent; the new submission's id."""
-        with self._write() as connection:
+        """Write down a request that will be sent.
+
+        Returns:
+            The id of the new submission.
+        """
+        with self.transaction() as connection:
             return submissions.prepare(connection, self._own(), request, at)
 
-    def sending(self, submission_id: str, at: datetime) -> None:
-        """The request is about to leave.
+    def reserve(self, submission_id: str) -> None:
+        """Reserve a submission for the calling thread until ``release``.
 
-        Raises ``StoreError`` when it left before: a create is sent once.
+        Raises:
+            StoreError: It was sent before, or another thread has reserved it.
         """
-        with self._write() as connection:
+        with self._read() as connection:
+            submissions.reserve(connection, submission_id)
+
+    def release(self, submission_id: str) -> None:
+        """Give a reserved submission back: ``settle_abandoned`` may settle it from now on."""
+        submissions.release(submission_id)
+
+    def sending(self, submission_id: str, at: datetime) -> None:
+        """Mark a submission as being sent, before anything of it leaves.
+
+        Raises:
+            StoreError: It was sent before: a create is sent once.
+        """
+        with self.transaction() as connection:
             submissions.sending(connection, submission_id, at)
 
+    def accepted(
+        self, submission_id: str, persona: Persona, at: datetime, *, source: str = "create"
+    ) -> Recorded | None:
+        """End a submission as the persona that it became, and log its first sighting.
+
+        Args:
+            submission_id: The submission.
+            persona: The answer to the create, or the persona as it was listed.
+            at: When it was answered.
+            source: ``create`` or ``list``.
+
+        Returns:
+            What was logged, as by ``record``; plan the next poll in the same transaction.
+        """
+        with self.transaction() as connection:
+            recorded = sightings.record(
+                connection,
+                self._own(),
+                persona,
+                asked_at=at,
+                answered_at=at,
+                source=source,
+                submission=submissions.get(connection, submission_id),
+            )
+            submissions.accepted(connection, submission_id, at, persona.id)
+            return recorded
+
     def refused(self, submission_id: str, at: datetime, error: str) -> None:
-        """The create surely did not happen; ``error`` says why."""
-        with self._write() as connection:
+        """End a submission whose create surely did not happen; ``error`` says why."""
+        with self.transaction() as connection:
             submissions.refused(connection, submission_id, at, error)
 
     def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
-        """The create may have happened; ``error`` says what broke."""
-        with self._write() as connection:
+        """Mark a submission whose create may have happened; ``error`` says what broke."""
+        with self.transaction() as connection:
             submissions.uncertain(connection, submission_id, at, error)
 
-    def accepted(
-        self, submission_id: str, persona: Persona, at: datetime, next_look: NextLook
+    def keep_uncertain(
+        self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
     ) -> None:
-        """The create was answered: persona, first sighting and the submission's end, all in one."""
-        with self._write() as connection:
-            self._begin(connection, submission_id, persona, at, next_look, source="create")
+        """Write down why a submission is not settled, and the personas it may have become."""
+        with self.transaction() as connection:
+            submissions.keep_uncertain(connection, submission_id, reason, candidates)
 
-    def found(
-        self, submission_id: str, persona: Persona, at: datetime, next_look: NextLook
-    ) -> bool:
-        """An uncertain create turned out to have made this persona; the same, all in one.
+    def may_become(self, submission_id: str, persona_id: str) -> bool:
+        """Return True while a submission is uncertain and no other became this persona.
 
-        False, and nothing is changed, when it is settled by now or the persona is another's.
+        It holds until the end of the transaction in which it is asked.
         """
-        with self._write() as connection:
-            if not submissions.may_be(connection, self._own(), submission_id, persona.id):
-                return False
-            self._begin(connection, submission_id, persona, at, next_look, source="list")
-            return True
+        with self.transaction() as connection:
+            return submissions.may_become(connection, self._own(), submission_id, persona_id)
 
-    def _begin(
-        self,
-        connection: sa.Connection,
-        submission_id: str,
-        persona: Persona,
-        at: datetime,
-        next_look: NextLook,
-        *,
-        source: str,
-    ) -> None:
-        sent = submissions.get(connection, submission_id)
-        sightings.record(
-            connection,
-            self._own(),
-            persona,
-            asked_at=at,
-            answered_at=at,
-            source=source,
-            next_look=next_look,
-            submitted_us=sent.sent_us,
-            sent=json.loads(sent.request),
-        )
-        submissions.accepted(connection, submission_id, at, persona.id)
+    def settle_abandoned(self, at: datetime) -> int:
+        """Settle the submissions whose sender has ended or given them back.
 
-    def abandon(self, at: datetime) -> int:
-        """Settle what nobody sends any more; how many submissions there were."""
-        with self._write() as connection:
-            return submissions.abandon(connection, self._own(), at)
-
-    def take(self, submission_id: str) -> None:
-        """The caller sends it now, and lets it go when that has ended.
-
-        Raises ``StoreError`` when it left before, or another thread is sending it.
+        Returns:
+            How many there were.
         """
-        with self._read() as connection:
-            submissions.take(connection, submission_id)
-
-    def let_go(self, submission_id: str) -> None:
-        """This process sends it no more: what the log does not know by now, it finds out."""
-        submissions.let_go(submission_id)
+        with self.transaction() as connection:
+            return submissions.settle_abandoned(connection, self._own(), at)
 
     def open_submissions(self) -> list[Uncertain]:
-        """The submissions whose fate is uncertain, oldest first."""
+        """Return the uncertain submissions, oldest first."""
         with self._read() as connection:
             return submissions.open_submissions(connection, self._own())
 
-    def claims(self) -> tuple[frozenset[str], list[Uncertain]]:
-        """The ids that submissions have ended with, and the submissions that are on their way."""
+    def accepted_and_sending(self) -> tuple[frozenset[str], list[Uncertain]]:
+        """Return the ids of the personas that submissions became, and those being sent."""
         with self._read() as connection:
-            taken = submissions.submitted_ids(connection, self._own())
-            return frozenset(taken), submissions.open_submissions(
-                connection, self._own(), "sending"
-            )
-
-    def some_submissions(self, ids: Collection[str]) -> list[Submission]:
-        """The submissions of these ids, newest first; what is unknown is left out."""
-        with self._read() as connection:
-            return submissions.some(connection, self._own(), ids)
+            ids = submissions.submitted_ids(connection, self._own())
+            return frozenset(ids), submissions.open_submissions(connection, self._own(), "sending")
 
     def submitted_ids(self) -> set[str]:
-        """The ids of the personas that submissions have ended with."""
+        """Return the ids of the personas that submissions became."""
         with self._read() as connection:
             return submissions.submitted_ids(connection, self._own())
 
-    def leave_open(
-        self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
-    ) -> None:
-        """Keep why a submission is still uncertain, and the personas that it may have become."""
-        with self._write() as connection:
-            submissions.leave_open(connection, submission_id, reason, candidates)
+    def some_submissions(self, ids: Collection[str]) -> list[Submission]:
+        """Return the submissions of these ids, newest first; unknown ids are left out."""
+        with self._read() as connection:
+            return submissions.by_id(connection, self._own(), ids)
 
-    # -- sightings -----------------------------------------------------------------------------
+    # -- sightings and polls -------------------------------------------------------------------
 
     def record(
-        self,
-        persona: Persona,
-        *,
-        asked_at: datetime,
-        answered_at: datetime,
-        source: str,
-        next_look: NextLook,
-    ) -> Change | None:
-        """Log one answer; the change it shows, or None.
+        self, persona: Persona, *, asked_at: datetime, answered_at: datetime, source: str
+    ) -> Recorded | None:
+        """Log one answer; plan the next poll (``plan``) in the same transaction.
 
-        An unchanged status was still there at ``asked_at``; a new one had come by
-        ``answered_at``. ``next_look(status, since)`` gives the moment of the next look, None for
-        never. An answer that is older than what the log holds changes nothing.
+        Args:
+            persona: The answer.
+            asked_at: When it was asked: an unchanged status was still there then.
+            answered_at: When it was answered: a new status had come by then.
+            source: ``create``, ``poll`` or ``list``.
+
+        Returns:
+            What was logged; None, and nothing is changed, when the log holds a newer answer.
         """
-        with self._write() as connection:
+        with self.transaction() as connection:
             return sightings.record(
                 connection,
                 self._own(),
@@ -215,116 +267,54 @@ class Store:
                 asked_at=asked_at,
                 answered_at=answered_at,
                 source=source,
-                next_look=next_look,
             )
 
-    def record_error(
-        self, persona_id: str, error: str, *, at: datetime, next_look_at: datetime, missing: bool
-    ) -> None:
-        """A look ended in ``error``; ``missing`` says that the API knows no such persona.
+    def record_error(self, persona_id: str, error: str, *, at: datetime, missing: bool) -> bool:
+        """Log a poll that failed; the persona's history stays.
 
-        Its history stays. It is ``gone``, and looked at no more, only after three such answers
-        in a row over six hours.
+        Args:
+            persona_id: The persona; an unknown one changes nothing.
+            error: One sentence, kept as ``last_error`` until the next answer.
+            at: When it failed.
+            missing: The API answered that it has no such persona.
+
+        Returns:
+            True when it is gone: missing three times in a row over six hours.
         """
-        with self._write() as connection:
-            sightings.record_error(
-                connection,
-                self._own(),
-                persona_id,
-                error,
-                at=at,
-                next_look_at=next_look_at,
-                missing=missing,
+        with self.transaction() as connection:
+            return sightings.record_error(
+                connection, self._own(), persona_id, error, at=at, missing=missing
             )
+
+    def plan(self, persona_id: str, next_poll_at: datetime | None) -> None:
+        """Set when a persona is polled next, None for never."""
+        with self.transaction() as connection:
+            plan.plan(connection, self._own(), persona_id, next_poll_at)
 
     def make_due(self, persona_id: str, at: datetime) -> bool:
-        """Look at this persona again from ``at`` on, also when it was gone; False if unknown."""
-        table = tables.personas
-        key = (table.c.account == self._own()) & (table.c.persona_id == persona_id)
-        with self._write() as connection:
-            result = connection.execute(
-                table.update()
-                .where(key)
-                .values(next_look_us=to_us(at), gone=False, failures=0, missed_since_us=None)
-            )
-            return result.rowcount > 0
+        """Poll a persona again from ``at`` on, also one that was gone.
 
-    # -- what is there -------------------------------------------------------------------------
+        Returns:
+            False for an unknown persona.
+        """
+        reset = {"gone": False, "failures": 0, "missed_since_us": None}
+        with self.transaction() as connection:
+            return plan.plan(connection, self._own(), persona_id, at, **reset)
 
-    def due(self, at: datetime, persona_id: str | None = None) -> list[Due]:
-        """The personas to look at by ``at``, the longest overdue first; or the one, due or not."""
-        table, logged = tables.personas, tables.sightings
-        query = (
-            sa.select(table.c.persona_id, table.c.status, logged.c.first_seen_us, table.c.failures)
-            .join(logged, logged.c.id == table.c.run_id)
-            .where(table.c.account == self._own())
-            .order_by(table.c.next_look_us)
-        )
-        if persona_id is None:
-            query = query.where(table.c.next_look_us <= to_us(at))
-        else:
-            query = query.where(table.c.persona_id == persona_id)
+    def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
+        """Return the personas to poll by ``at``, the longest overdue first; or one, due or not."""
         with self._read() as connection:
-            return [
-                Due(row.persona_id, row.status, to_moment(row.first_seen_us), row.failures)
-                for row in connection.execute(query)
-            ]
+            return plan.due(connection, self._own(), at, persona_id)
 
-    def running(self) -> frozenset[str]:
-        """The ids of the personas that were in flight at their last look, which went well."""
-        table = tables.personas
-        query = sa.select(table.c.persona_id).where(
-            (table.c.account == self._own())
-            & table.c.next_look_us.is_not(None)
-            & (table.c.failures == 0)
-        )
+    def in_flight(self) -> frozenset[str]:
+        """Return the ids of the personas that are polled and answered the last poll."""
         with self._read() as connection:
-            return frozenset(connection.scalars(query))
+            return plan.in_flight(connection, self._own())
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
-        """The moment of the next look at any persona, or at this one; None when there is none."""
-        table = tables.personas
-        query = sa.select(sa.func.min(table.c.next_look_us)).where(table.c.account == self._own())
-        if persona_id is not None:
-            query = query.where(table.c.persona_id == persona_id)
+        """Return when any persona, or this one, is polled next; None for never."""
         with self._read() as connection:
-            us = connection.scalar(query)
-        return None if us is None else to_moment(us)
-
-    def persona(self, persona_id: str) -> Persona | None:
-        """The persona as it was last answered, or None when the log does not know it."""
-        table = tables.personas
-        query = sa.select(table.c.answer).where(
-            (table.c.account == self._own()) & (table.c.persona_id == persona_id)
-        )
-        with self._read() as connection:
-            answer = connection.scalar(query)
-        return None if answer is None else Persona.model_validate_json(answer)
-
-    def personas(self) -> pd.DataFrame:
-        """A row a persona, newest first; the columns of ``frames.PERSONAS``."""
-        from avatarkit.store import frames
-
-        with self._read() as connection:
-            return frames.read(connection, frames.PERSONAS, self.account)
-
-    def sightings(self, persona_id: str | None = None) -> pd.DataFrame:
-        """A row a persona and run, by persona and time; the columns of ``frames.SIGHTINGS``."""
-        from avatarkit.store import frames
-
-        with self._read() as connection:
-            return frames.read(connection, frames.SIGHTINGS, self.account, persona_id)
-
-    def submissions(self) -> pd.DataFrame:
-        """A row a submission, oldest first; the columns of ``frames.SUBMISSIONS``."""
-        from avatarkit.store import frames
-
-        with self._read() as connection:
-            return frames.read(connection, frames.SUBMISSIONS, self.account)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+            return plan.next_poll_at(connection, self._own(), persona_id)
 
     def __enter__(self) -> Self:
         return self
@@ -340,30 +330,5 @@ class Store:
             raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")
         return self.account
 
-    @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        with self._connection(reading=False) as connection:
-            yield connection
-
-    @contextmanager
-    def _read(self) -> Iterator[sa.Connection]:
-        with self._connection(reading=True) as connection:
-            yield connection
-
-    @contextmanager
-    def _connection(self, *, reading: bool) -> Iterator[sa.Connection]:
-        if self._turn is not None:
-            self._turn.acquire()
-        try:
-            with self._engine.connect() as connection:
-                connection = connection.execution_options(reading=reading)
-                with connection.begin():
-                    yield connection
-        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
-            reason = tables.short_reason(error)
-            raise StoreError(
-                f"The database {self.url} did not work ({reason}); nothing was half written."
-            ) from None
-        finally:
-            if self._turn is not None:
-                self._turn.release()
+    def _read(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.transaction(reading=True)

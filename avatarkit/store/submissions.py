@@ -1,7 +1,7 @@
-"""The journal of creates: the SQL of ``submissions``, within a transaction of ``Store``.
+"""The journal of creates: SQL of ``submissions`` within a transaction of ``Store``.
 
 prepared -> sending -> accepted | refused | uncertain; an uncertain one ends as accepted or refused
-when it is known what became of it.
+once it is settled.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from avatarkit.store.tables import to_moment, to_us
 LONGEST_SENDING = timedelta(hours=12)
 """No upload takes longer than this."""
 
-_in_hand: dict[str, bool] = {}
-"""What this process will send (False) or sends (True): a process sends for all of its stores."""
-_taking = threading.Lock()
+_ours: dict[str, bool] = {}
+"""The submissions of this process, of all its stores: True once a thread has reserved it."""
+_reserving = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Uncertain:
-    """A create that may have happened: what was sent, and the window in which it was.
+    """A create that may have happened: its fields, and when it was sent and broke off.
 
-    ``candidates`` are personas that it may have become, as the last look at the account's list
-    found them: a person has to choose. ``reason`` says why it is still open.
+    ``candidates`` are personas that it may have become, by the last listing of the account, among
+    which a person has to choose. ``reason`` says why it is not settled.
     """
 
     submission_id: str
@@ -63,16 +63,16 @@ class Uncertain:
 
 
 def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at: datetime) -> str:
-    """Write down what is about to be sent; the new submission's id."""
+    """Write down a request that will be sent; return the new submission's id."""
     submission_id = uuid.uuid4().hex
-    _in_hand[submission_id] = False
+    _ours[submission_id] = False
     connection.execute(
         tables.submissions.insert().values(
             submission_id=submission_id,
             account=account,
             state="prepared",
             creator_name=request.creator_name,
-            # Not by the model: a file that has been moved since would not be valid any more.
+            # Not by the model, which refuses a file that has been moved since.
             request=json.dumps(
                 {**request.fields(), **request.urls}
                 | {name: str(path) for name, path in request.files.items()}
@@ -84,21 +84,21 @@ def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at:
     return submission_id
 
 
-def take(connection: sa.Connection, submission_id: str) -> None:
-    """The caller sends it now; ``StoreError`` if it left before, or another thread sends it."""
-    with _taking:
-        if _in_hand.get(submission_id) or get(connection, submission_id).state != "prepared":
+def reserve(connection: sa.Connection, submission_id: str) -> None:
+    """Reserve a submission for this thread; ``StoreError`` if it was sent or is reserved."""
+    with _reserving:
+        if _ours.get(submission_id) or get(connection, submission_id).state != "prepared":
             raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
-        _in_hand[submission_id] = True
+        _ours[submission_id] = True
 
 
-def let_go(submission_id: str) -> None:
-    """This process sends it no more: what the log does not know by now, it finds out."""
-    _in_hand.pop(submission_id, None)
+def release(submission_id: str) -> None:
+    """Say that this process does not send the submission any more."""
+    _ours.pop(submission_id, None)
 
 
 def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None:
-    """The request is about to leave from this process; ``StoreError`` if it left before."""
+    """Mark a submission as being sent; ``StoreError`` if it was sent before."""
     left = _update(
         connection,
         submission_id,
@@ -112,13 +112,13 @@ def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None
 
 
 def uncertain(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
-    """The create may have happened."""
+    """Mark a submission whose create may have happened."""
     left = ("prepared", "sending")
     _update(connection, submission_id, left, state="uncertain", broke_us=to_us(at), error=error)
 
 
 def accepted(connection: sa.Connection, submission_id: str, at: datetime, persona_id: str) -> None:
-    """The create became this persona, whatever was thought of it before."""
+    """End a submission as this persona, whatever its state."""
     _update(
         connection,
         submission_id,
@@ -130,10 +130,12 @@ def accepted(connection: sa.Connection, submission_id: str, at: datetime, person
     )
 
 
-def may_be(connection: sa.Connection, account: str, submission_id: str, persona_id: str) -> bool:
-    """True while this submission is uncertain, and no other has become this persona."""
+def may_become(
+    connection: sa.Connection, account: str, submission_id: str, persona_id: str
+) -> bool:
+    """Return True while the submission is uncertain and no other became this persona."""
     table = tables.submissions
-    # All of them, so that two processes that settle at once take turns.
+    # All of them are locked, so that two processes that settle at once take turns.
     query = sa.select(table.c.submission_id).where(
         (table.c.account == account) & (table.c.state == "uncertain")
     )
@@ -142,7 +144,7 @@ def may_be(connection: sa.Connection, account: str, submission_id: str, persona_
 
 
 def refused(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
-    """The create did not happen; what was accepted meanwhile stays so."""
+    """End a submission whose create did not happen; one that was accepted stays so."""
     _update(
         connection,
         submission_id,
@@ -154,26 +156,26 @@ def refused(connection: sa.Connection, submission_id: str, at: datetime, error: 
     )
 
 
-def leave_open(
+def keep_uncertain(
     connection: sa.Connection, submission_id: str, reason: str, candidates: Sequence[Persona]
 ) -> None:
-    """Keep why it is still open, and the personas that it may have become."""
+    """Write down why a submission is not settled, and the personas it may have become."""
     kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
     _update(connection, submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
 
 
 def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
-    """The row of a submission."""
+    """Return the row of a submission."""
     table = tables.submissions
     return connection.execute(sa.select(table).where(table.c.submission_id == submission_id)).one()
 
 
-def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
-    """Settle what nobody sends any more; how many submissions there were.
+def settle_abandoned(connection: sa.Connection, account: str, at: datetime) -> int:
+    """Settle the submissions of processes that have ended; return how many.
 
-    One that was being sent is uncertain; one that was only prepared never left. A process that
-    ended sends no more, and this one only what it has in hand. Whether a process of another
-    machine still lives cannot be asked; after ``LONGEST_SENDING`` it is taken as gone.
+    One that was being sent is uncertain, one that was only prepared is refused. So are this
+    process's own that it has released. A process of another machine is taken as ended after
+    ``LONGEST_SENDING``.
     """
     table = tables.submissions
     columns = table.c.submission_id, table.c.sender, table.c.state, table.c.prepared_us
@@ -183,35 +185,35 @@ def abandon(connection: sa.Connection, account: str, at: datetime) -> int:
     long_ago = to_us(at - LONGEST_SENDING)
     rows = connection.execute(query).all()
     ours = _this_process()
-    dead = [
+    abandoned = [
         row
         for row in rows
-        if row.submission_id not in _in_hand
-        and (row.sender == ours or not _lives(row.sender, elsewhere=row.prepared_us > long_ago))
+        if row.submission_id not in _ours
+        and (row.sender == ours or not _is_alive(row.sender, elsewhere=row.prepared_us > long_ago))
     ]
-    for row in dead:
+    for row in abandoned:
         if row.state == "sending":
             uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
         else:
             error = "The program ended before it was sent; it is safe to send it again."
             refused(connection, row.submission_id, at, error)
-    return len(dead)
+    return len(abandoned)
 
 
 def open_submissions(
     connection: sa.Connection, account: str, state: str = "uncertain"
 ) -> list[Uncertain]:
-    """The submissions whose fate is uncertain, oldest first; or those that are ``sending``."""
+    """Return the submissions that are ``uncertain``, or in another state, oldest first."""
     table = tables.submissions
     query = (
         sa.select(table)
         .where((table.c.account == account) & (table.c.state == state))
         .order_by(table.c.sent_us, table.c.submission_id)
     )
-    found = []
+    rows = []
     for row in connection.execute(query):
         request = json.loads(row.request)
-        found.append(
+        rows.append(
             Uncertain(
                 submission_id=row.submission_id,
                 creator_name=row.creator_name,
@@ -225,11 +227,11 @@ def open_submissions(
                 reason=row.error,
             )
         )
-    return found
+    return rows
 
 
-def some(connection: sa.Connection, account: str, ids: Collection[str]) -> list[Submission]:
-    """The submissions of these ids, newest first; what is unknown is left out."""
+def by_id(connection: sa.Connection, account: str, ids: Collection[str]) -> list[Submission]:
+    """Return the submissions of these ids, newest first; unknown ids are left out."""
     table = tables.submissions
     query = (
         sa.select(table)
@@ -243,7 +245,7 @@ def some(connection: sa.Connection, account: str, ids: Collection[str]) -> list[
 
 
 def submitted_ids(connection: sa.Connection, account: str) -> set[str]:
-    """The ids of the personas that submissions have ended with."""
+    """Return the ids of the personas that submissions became."""
     table = tables.submissions
     query = sa.select(table.c.persona_id).where(
         (table.c.account == account) & table.c.persona_id.is_not(None)
@@ -254,26 +256,26 @@ def submitted_ids(connection: sa.Connection, account: str) -> set[str]:
 def _update(
     connection: sa.Connection, submission_id: str, states: tuple[str, ...] = (), **values: Any
 ) -> bool:
-    """False when it is in none of the ``states``, if any are given: nothing is changed then."""
+    """Update a submission in one of ``states``, if given; return False if it is in another."""
     table = tables.submissions
-    which = table.c.submission_id == submission_id
+    key = table.c.submission_id == submission_id
     if states:
-        which &= table.c.state.in_(states)
-    return connection.execute(table.update().where(which).values(**values)).rowcount > 0
+        key &= table.c.state.in_(states)
+    return connection.execute(table.update().where(key).values(**values)).rowcount > 0
 
 
 def _this_process() -> str:
     # A process id alone may be used again after a restart; with its start it is unique.
-    return f"{socket.gethostname()}|{os.getpid()}|{_began(os.getpid())}"
+    return f"{socket.gethostname()}|{os.getpid()}|{_started(os.getpid())}"
 
 
-def _lives(sender: str | None, *, elsewhere: bool) -> bool:
-    """False when the process is surely no more; ``elsewhere`` if it is another machine's."""
-    host, pid, began = (sender or "||").split("|")
+def _is_alive(sender: str | None, *, elsewhere: bool) -> bool:
+    """Return False when the process has ended; ``elsewhere`` if it is another machine's."""
+    host, pid, started = (sender or "||").split("|")
     if host != socket.gethostname():
         return bool(host) and elsewhere
     try:
-        return _began(int(pid)) == began and psutil.Process(int(pid)).status() not in _DEAD
+        return _started(int(pid)) == started and psutil.Process(int(pid)).status() not in _DEAD
     except (psutil.Error, ValueError):
         return False
 
@@ -281,15 +283,15 @@ def _lives(sender: str | None, *, elsewhere: bool) -> bool:
 _DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
-def _began(pid: int) -> str:
-    """When a process began; ``psutil.Error`` when there is none.
+def _started(pid: int) -> str:
+    """Return when a process started; ``psutil.Error`` when there is none.
 
-    On Linux by a clock that nobody sets: there psutil's moves when the system's clock is set.
+    On Linux in ticks since boot: psutil's time moves when the system's clock is set.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
         return f"{psutil.Process(pid).create_time():.2f}"
-    # The 22nd field; the second is a name in brackets, in which anything may stand.
+    # The 22nd field, counted from the end of the name in brackets, which may hold spaces.
     return f"{boot.strip()}+{fields.rpartition(')')[2].split()[19]}"

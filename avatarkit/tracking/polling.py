@@ -1,8 +1,7 @@
-"""When to look at a persona next: pure functions of its status, its age in it, and chance.
+"""Plan the next poll of a persona: pure functions of its status and its time in it.
 
-A look is free but not without cost to others, and what it can teach shrinks as a stage drags on:
-the gap is a fraction of the time already spent in the status, so that a stage's length is known
-to about that fraction, within bounds.
+The gap is a fraction of the time already spent in the status, within bounds: so a stage's length
+is known to about that fraction, and long stages are polled less often.
 """
 
 from __future__ import annotations
@@ -16,21 +15,27 @@ FRACTION = 0.05
 SHORTEST = timedelta(minutes=2)
 LONGEST: dict[ProcessStatus | None, timedelta] = {
     ProcessStatus.REVIEWING: timedelta(minutes=60),  # people review, in hours
-    None: timedelta(minutes=60),  # a status that nobody has heard of
+    None: timedelta(minutes=60),  # an undocumented status
 }
 LONGEST_ELSEWHERE = timedelta(minutes=30)
 JITTER = 0.1
-"""Gaps differ by up to this share either way, so that a batch does not march in step."""
+"""Gaps differ by up to this share either way, so that a batch is not polled all at once."""
 
 ERROR_GAP = timedelta(minutes=5)
 LONGEST_ERROR_GAP = timedelta(hours=2)
 
 
-def next_look_at(status: str, since: datetime, now: datetime, persona_id: str) -> datetime | None:
-    """The moment of the next look at a persona seen in ``status`` since ``since``.
+def next_poll_at(status: str, since: datetime, now: datetime, persona_id: str) -> datetime | None:
+    """Return when to poll a persona next after an answer.
 
-    None for a terminal status: it is not looked at again. The same arguments give the same
-    moment.
+    Args:
+        status: The status as it came.
+        since: When the persona was first seen in it.
+        now: When it was answered.
+        persona_id: The persona; it seeds the jitter.
+
+    Returns:
+        The time of the next poll, the same for the same arguments; None for a terminal status.
     """
     known = as_status(status)
     if known in TERMINAL:
@@ -40,8 +45,14 @@ def next_look_at(status: str, since: datetime, now: datetime, persona_id: str) -
     return now + gap * _jitter(persona_id, now)
 
 
-def next_try_at(failures: int, now: datetime, persona_id: str) -> datetime:
-    """The moment of the next look after ``failures`` looks in a row ended in an error."""
+def next_retry_at(failures: int, now: datetime, persona_id: str) -> datetime:
+    """Return when to poll a persona again after a poll that failed.
+
+    Args:
+        failures: How many polls in a row had failed before.
+        now: When this one failed.
+        persona_id: The persona; it seeds the jitter.
+    """
     gap: timedelta = min(ERROR_GAP * float(2 ** min(failures, 10)), LONGEST_ERROR_GAP)
     return now + gap * _jitter(persona_id, now)
 

@@ -1,4 +1,4 @@
-"""One create: written down before it is sent, sent once, and what came of it written down."""
+"""Send one create: write it down before, send it once, and write down what came of it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from avatarkit.errors import (
 )
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.store import Store
+from avatarkit.tracking.poll import plan_next
 
-# The cause is worth more than that it could not be written down: what the log has as being sent
-# and nobody sends any more, it settles by itself (Store.abandon).
+# The error that ended the sending matters more than one of the log: a submission that stays
+# ``sending`` is settled later (Store.settle_abandoned).
 _log_may_fail = suppress(StoreError)
 
 
@@ -35,28 +36,27 @@ def send(
     ask_quota: Callable[[], Quota | None],
     progress: Progress | None = None,
 ) -> Persona:
-    """Send a prepared create; the persona that the API made of it.
+    """Send a prepared create.
 
-    Whatever else happens is in the journal when this ends: ``uncertain`` when it may have arrived
-    without an answer (raises ``SubmissionUncertain``), ``refused`` when nothing was created.
-    Raises ``StoreError``, and sends nothing, when it left before.
+    Whatever happens is in the journal when this ends: ``accepted``, ``uncertain`` when it may have
+    arrived, ``refused`` when nothing was created.
+
+    Returns:
+        The persona that the API created.
+
+    Raises:
+        SubmissionUncertain: It may have arrived, or arrived and could not be written down.
+        StoreError: It was sent before, or could not be written down; nothing was sent.
+        AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
     """
-    leaving = False
+    is_leaving = False
     try:
-        quota = ask_quota()
-        if quota is not None and quota.is_full:
-            raise PlanFull(
-                f"The plan is full: {quota.current_count} of {quota.max_count} avatars; "
-                "delete one or extend the plan, then send it again.",
-                method="GET",
-                url=f"{client.base_url}/api/personas_v2/count/",
-                status_code=403,
-            )
+        _check_room(client, ask_quota())
         store.sending(submission_id, clock.now())
-        leaving = True
-        return client.create_persona(request, progress=progress)
+        is_leaving = True
+        persona = client.create_persona(request, progress=progress)
     except StoreError:
-        raise  # it has not left; what the log holds of it stands
+        raise  # it has not left, and the log holds its state
     except AvatarkitError as error:
         if may_have_arrived(error):
             with _log_may_fail:
@@ -71,17 +71,43 @@ def send(
         raise
     except BaseException:  # Ctrl-C in the middle of an upload, for one
         with _log_may_fail:
-            if leaving:
+            if is_leaving:
                 message = "The program was interrupted while it was sending."
                 store.uncertain(submission_id, clock.now(), message)
             else:
                 message = "The program was interrupted before it was sent; send it again."
                 store.refused(submission_id, clock.now(), message)
         raise
+    try:
+        _accept(store, clock, submission_id, persona)
+    except StoreError as error:
+        raise SubmissionUncertain(
+            f"The API created {persona.id}, but that could not be written down: {error} "
+            "Do not send it again; reconcile() finds it.",
+            submission_id=submission_id,
+        ) from error
+    return persona
+
+
+def _check_room(client: Client, quota: Quota | None) -> None:
+    if quota is not None and quota.is_full:
+        raise PlanFull(
+            f"The plan is full: {quota.current_count} of {quota.max_count} avatars; "
+            "delete one or extend the plan, then send it again.",
+            method="GET",
+            url=f"{client.base_url}/api/personas_v2/count/",
+            status_code=403,
+        )
+
+
+def _accept(store: Store, clock: Clock, submission_id: str, persona: Persona) -> None:
+    at = clock.now()
+    with store.transaction():
+        plan_next(store, persona.id, store.accepted(submission_id, persona, at), at)
 
 
 def may_have_arrived(error: AvatarkitError) -> bool:
-    """True when a create that ended in this error may nevertheless have made a persona."""
+    """Return True when a create that ended in this error may have made a persona."""
     if isinstance(error, ConnectionFailed):
         return error.maybe_sent
     return isinstance(error, ServerError | UnexpectedAnswer)

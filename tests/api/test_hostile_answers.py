@@ -156,13 +156,8 @@ def test_a_tracker_that_is_stopped_gives_up_what_it_asks(serve: Serving) -> None
         now = tracker.clock.now()
         for number in range(6):
             persona = Persona(id=f"p{number}", process_status="pending")
-            store.record(
-                persona,
-                asked_at=now,
-                answered_at=now,
-                source="list",
-                next_look=lambda *_: now,
-            )
+            store.record(persona, asked_at=now, answered_at=now, source="list")
+            store.plan(persona.id, now)
         asked.clear()  # set by the question whether it is a sandbox
         tracker.start()
         assert asked.wait(20)

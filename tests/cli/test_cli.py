@@ -6,8 +6,11 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from avatarkit import PersonaCreate, Settings, Store, errors, open_session
 from avatarkit.cli import commands
+from avatarkit.store import database
+from avatarkit.tracking import tracker
 
 
 def run(*arguments: str | Path) -> Result:
@@ -86,6 +91,48 @@ class TestTheWholeStory:
         """--once is one pass, for cron."""
         run("submit", "Ada", "--gender", "f")
         assert run("track", "--once").exit_code == 0
+
+
+class TestALockedDatabase:
+    @pytest.fixture
+    def lock(self, monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[int], None]]:
+        """Lock the database, from another connection, for so many passes of ``track``."""
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
+        monkeypatch.setattr(tracker, "SHORTEST_PAUSE_S", 0.05)
+        sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done")
+        assert sent.exit_code == 0, sent.output
+        path, reconcile = Settings().folder / "avatarkit.db", tracker.Tracker.reconcile
+        with closing(sqlite3.connect(path, check_same_thread=False)) as holder:
+
+            def lock(passes: int) -> None:
+                begun: list[int] = []
+
+                def first(itself: tracker.Tracker) -> object:
+                    begun.append(1)
+                    if len(begun) == 1:
+                        holder.execute("BEGIN IMMEDIATE")
+                    if len(begun) == passes + 1:
+                        holder.rollback()
+                    return reconcile(itself)
+
+                monkeypatch.setattr(tracker.Tracker, "reconcile", first)
+
+            yield lock
+
+    def test_track_goes_on_when_it_is_free_again(self, lock: Callable[[int], None]) -> None:
+        """The error is printed once, and the avatar is followed to its end."""
+        lock(3)
+        tracked = run("track", "--until-done")
+        assert tracked.exit_code == 0, tracked.output
+        assert tracked.stderr.count("locked") == 1
+        assert "-> done" in tracked.stdout
+
+    def test_once_ends_with_an_error(self, lock: Callable[[int], None]) -> None:
+        """For cron: a pass that could not be written down is exit code 1."""
+        lock(9)
+        tracked = run("track", "--once")
+        assert tracked.exit_code == 1
+        assert tracked.stderr.count("locked") == 1
 
 
 class TestBadInput:

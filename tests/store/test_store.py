@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from avatarkit import PersonaCreate, Store, errors
 from avatarkit.models import Persona
-from avatarkit.store import frames, tables
+from avatarkit.store import database, frames, tables
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
@@ -65,14 +65,23 @@ def persona(status: str | None = "pending", **values: Any) -> Persona:
     return Persona.model_validate({"id": "p1", "process_status": status, **values})
 
 
-def soon(status: str, since: datetime) -> datetime | None:
-    return None if status == "done" else since + HOUR
-
-
-def see(store: Store, at: datetime, status: str = "pending", **values: Any) -> Change | None:
-    return store.record(
-        persona(status, **values), asked_at=at, answered_at=at, source="poll", next_look=soon
-    )
+def see(
+    store: Store,
+    at: datetime,
+    status: str | None = "pending",
+    *,
+    asked_at: datetime | None = None,
+    source: str = "poll",
+    **values: Any,
+) -> Change | None:
+    """Log an answer and plan the next poll for an hour later."""
+    seen = persona(status, **values)
+    with store.transaction():
+        recorded = store.record(seen, asked_at=asked_at or at, answered_at=at, source=source)
+        if recorded is None:
+            return None
+        store.plan(seen.id, None if status == "done" else recorded.since + HOUR)
+    return recorded.change
 
 
 def submitted(store: Store, at: datetime = T0, **values: Any) -> str:
@@ -82,7 +91,7 @@ def submitted(store: Store, at: datetime = T0, **values: Any) -> str:
     submission_id = store.prepare(request, at)
     store.sending(submission_id, at + MINUTE)
     answer = persona(created_at=at, updated_at=at, **values)
-    store.accepted(submission_id, answer, at + 2 * MINUTE, soon)
+    store.accepted(submission_id, answer, at + 2 * MINUTE)
     return submission_id
 
 
@@ -108,9 +117,7 @@ class TestFrames:
             (9, "b", "processing"),
             (10, "b", "voice_creating"),
         ):
-            at = T0 + minutes * MINUTE
-            seen = persona(status, id=name)
-            store.record(seen, asked_at=at, answered_at=at, source="list", next_look=soon)
+            see(store, T0 + minutes * MINUTE, status, id=name, source="list")
         rows = store.sightings()
         assert list(zip(rows["persona_id"], rows["status"], strict=True)) == [
             ("B", "pending"),
@@ -128,7 +135,7 @@ class TestFrames:
         """All rows arrive, in the order they came where times agree."""
         count = 1_507
         start = tables.to_us(T0)
-        with store._write() as connection:
+        with store.transaction() as connection:
             rows = [
                 {
                     "account": "other" if number % 10 == 9 else "mine",
@@ -162,7 +169,7 @@ class TestFrames:
     ) -> None:
         """A damaged file ends in a StoreError that names the file, not in a driver's error."""
         file = tmp_path / "log.db"
-        with Store(f"sqlite:///{file}", account="mine") as store, store._write() as connection:
+        with Store(f"sqlite:///{file}", account="mine") as store, store.transaction() as connection:
             row = {
                 "account": "mine",
                 "status": "pending",
@@ -204,6 +211,19 @@ class TestFrames:
         assert row["creator_name"] == "James B."
         assert row["submitted_at"] == T0 + MINUTE
         assert row["first_seen_at"] == T0 + 2 * MINUTE
+
+    def test_labels_are_lists_with_and_without(self, store: Store) -> None:
+        """A persona without labels has an empty list, also beside one with labels."""
+        see(store, T0, id="without")
+        assert store.personas()["labels"].tolist() == [[]]
+        submitted(store)
+        rows = store.personas().set_index("persona_id")
+        assert rows["labels"].to_dict() == {"without": [], "p1": ["l1", "l2"]}
+        assert rows["is_active"].isna().all()
+        see(store, T0 + HOUR, id="without", is_active=True)
+        rows = store.personas().set_index("persona_id")
+        assert rows["is_active"].dtype == "boolean"
+        assert bool(rows.loc["without", "is_active"])
 
     def test_personas_are_newest_first(self, store: Store) -> None:
         """The newest persona stands first."""
@@ -249,13 +269,7 @@ class TestRuns:
         """The run reaches to the moment of the question, a new one begins at the answer."""
         see(store, T0)
         for status, asked, answered in (("pending", 10, 12), ("processing", 20, 22)):
-            store.record(
-                persona(status),
-                asked_at=T0 + asked * MINUTE,
-                answered_at=T0 + answered * MINUTE,
-                source="poll",
-                next_look=soon,
-            )
+            see(store, T0 + answered * MINUTE, status, asked_at=T0 + asked * MINUTE)
         rows = store.sightings()
         assert rows.iloc[0]["last_seen_at"] == T0 + 10 * MINUTE
         assert rows.iloc[1]["first_seen_at"] == T0 + 22 * MINUTE
@@ -281,19 +295,12 @@ class TestRuns:
         """A status that nobody has heard of is logged as it came."""
         see(store, T0, "dreaming")
         assert store.personas().iloc[0]["status"] == "dreaming"
-        assert store.due(T0 + 2 * HOUR)[0].status == "dreaming"
 
     def test_a_missing_status_is_read_through_is_active(self, store: Store) -> None:
         """Without a status, is_active true is done and anything else unknown."""
-        store.record(
-            persona(None, is_active=False),
-            asked_at=T0,
-            answered_at=T0,
-            source="poll",
-            next_look=soon,
-        )
+        see(store, T0, None, is_active=False)
         assert store.personas().iloc[0]["status"] == "unknown"
-        see(store, T0 + HOUR, None, is_active=True)  # type: ignore[arg-type]
+        see(store, T0 + HOUR, None, is_active=True)
         assert store.personas().iloc[0]["status"] == "done"
 
     def test_the_last_answer_is_kept_whole(self, store: Store) -> None:
@@ -332,32 +339,30 @@ class TestDue:
         see(store, T0, id="a")
         see(store, T0, "done", id="c")
         assert store.due(T0) == []
-        assert [one.persona_id for one in store.due(T0 + 2 * HOUR)] == ["a", "b"]
+        assert [each.persona_id for each in store.due(T0 + 2 * HOUR)] == ["a", "b"]
         assert store.next_look_at() == T0 + HOUR
         assert store.next_look_at("c") is None
-        assert store.due(T0, "b")[0].since == T0 + MINUTE
+        assert [each.persona_id for each in store.due(T0, "b")] == ["b"]
 
     def test_an_error_is_kept_and_forgotten_by_the_next_answer(self, store: Store) -> None:
         """last_error holds the sentence until a look works again."""
         see(store, T0)
-        store.record_error("p1", "Broke.", at=T0, next_look_at=T0 + HOUR, missing=False)
-        store.record_error("p1", "Broke.", at=T0, next_look_at=T0 + HOUR, missing=False)
+        store.record_error("p1", "Broke.", at=T0, missing=False)
+        store.record_error("p1", "Broke.", at=T0, missing=False)
         assert store.personas().iloc[0]["last_error"] == "Broke."
         assert store.due(T0, "p1")[0].failures == 2
         see(store, T0 + HOUR)
         assert pd.isna(store.personas().iloc[0]["last_error"])
         assert store.due(T0, "p1")[0].failures == 0
-        store.record_error("nobody", "Broke.", at=T0, next_look_at=T0, missing=True)
+        store.record_error("nobody", "Broke.", at=T0, missing=True)
 
     def test_gone_takes_three_misses_over_hours(self, store: Store) -> None:
         """One 404 is not the end; three over six hours are, and it can be undone."""
         see(store, T0)
         for hours, gone in ((1, False), (2, False), (3, False), (7, True)):
-            store.record_error(
-                "p1", "404", at=T0 + hours * HOUR, next_look_at=T0 + 9 * HOUR, missing=True
-            )
+            at = T0 + hours * HOUR
+            assert store.record_error("p1", "404", at=at, missing=True) is gone
             assert bool(store.personas().iloc[0]["gone"]) is gone
-        assert store.next_look_at() is None
         assert len(store.sightings()) == 1
         assert store.make_due("p1", T0 + 10 * HOUR)
         assert not store.personas().iloc[0]["gone"]
@@ -368,15 +373,14 @@ class TestDue:
         """However long they are apart."""
         see(store, T0)
         for hours in (1, 900):
-            at = T0 + hours * HOUR
-            store.record_error("p1", "404", at=at, next_look_at=at, missing=True)
+            store.record_error("p1", "404", at=T0 + hours * HOUR, missing=True)
         assert not store.personas().iloc[0]["gone"]
 
     def test_another_error_between_misses_begins_the_count_anew(self, store: Store) -> None:
         """Only misses in a row count."""
         see(store, T0)
         for hours, missing in ((1, True), (3, True), (8, False), (9, True), (10, True)):
-            store.record_error("p1", "x", at=T0 + hours * HOUR, next_look_at=T0, missing=missing)
+            store.record_error("p1", "x", at=T0 + hours * HOUR, missing=missing)
         assert not store.personas().iloc[0]["gone"]
 
 
@@ -440,7 +444,7 @@ class TestOpening:
         if url == "sqlite://":
             pytest.skip("nothing stays in memory")
         for version in ("99", "²"):
-            with Store(url) as store, store._write() as connection:
+            with Store(url) as store, store.transaction() as connection:
                 connection.execute(tables.meta.update().values(value=version))
                 connection.exec_driver_sql("DROP TABLE submissions")
             with pytest.raises(errors.StoreError, match="newer avatarkit"):
@@ -465,7 +469,7 @@ class TestOpening:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A database that another program holds locked is a StoreError and no half record."""
-        monkeypatch.setattr(tables, "BUSY_TIMEOUT_MS", 10)
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
         path = tmp_path / "log.db"
         with Store(f"sqlite:///{path}", account="mine") as store:
             holder = sqlite3.connect(path)
@@ -484,7 +488,7 @@ class TestOpening:
             assert repr(store) == f"Store('sqlite:///{tmp_path / 'x.db'}')"
         engine = sa.create_engine("sqlite://").execution_options()
         engine.url = sa.make_url("postgresql+psycopg://ada:s3cret@h/d")
-        monkeypatch.setattr(tables, "open_engine", lambda _: engine)
+        monkeypatch.setattr(database, "open_engine", lambda _: engine)
         assert "s3cret" not in repr(Store("x")) + Store("x").url
         monkeypatch.undo()
         for url in ("postgresql+psycopg://ada:s3cret@127.0.0.1:1/d", "postgresql://a:s3cret:x@h/d"):
@@ -499,7 +503,7 @@ class TestOpening:
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "synchronous", "busy_timeout")
             ]
-        assert said == ["wal", 2, tables.BUSY_TIMEOUT_MS]
+        assert said == ["wal", 2, database.BUSY_TIMEOUT_MS]
 
     @pytest.mark.parametrize(
         "url",

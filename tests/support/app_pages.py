@@ -86,9 +86,7 @@ def record(
 ) -> None:
     """Write an answer into the log, of now by default; the persona is not polled again."""
     at = at or session.clock.now()
-    session.store.record(
-        persona, asked_at=at, answered_at=at, source=source, next_look=lambda *_: None
-    )
+    session.store.record(persona, asked_at=at, answered_at=at, source=source)
 
 
 def record_lives(session: Session, count: int, *, running: int = 0, late: int = 0) -> list[str]:

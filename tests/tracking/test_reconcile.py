@@ -56,7 +56,7 @@ def account(*listed: Persona, **values: Any) -> Account:
         "listed": listed,
         "taken": frozenset(),
         "sending": (),
-        "running": frozenset(),
+        "unlisted": frozenset(),
         "count": None,
     }
     return Account(**given | values)
@@ -127,7 +127,7 @@ class TestDecide:
 
     def test_absence_before_the_settling_time_proves_nothing(self) -> None:
         """Right after the break an empty list says nothing, whatever else is known."""
-        knows_all = account(bo(), running=frozenset({"bo"}), count=1)
+        knows_all = account(bo(), unlisted=frozenset({"bo"}), count=1)
         [verdict] = decide([uncertain()], knows_all, LATER - MINUTE)
         assert verdict.state == "uncertain"
 
@@ -139,13 +139,13 @@ class TestDecide:
         """Absence from a list that shows none that is pending proves nothing, without a count."""
         for hides in (
             account(),
-            account(running=frozenset({"bo"})),
-            *(account(bo(status), running=frozenset({"bo"})) for status in LATE_STATUSES),
+            account(unlisted=frozenset({"bo"})),
+            *(account(bo(status), unlisted=frozenset({"bo"})) for status in LATE_STATUSES),
         ):
             assert decide([uncertain()], hides, LATER)[0].state == "uncertain"
 
     @pytest.mark.parametrize(
-        ("listed", "running", "count", "state"),
+        ("listed", "unlisted", "count", "state"),
         [
             # All that count are known: none is left for the lost one.
             ((), (), 0, "refused"),
@@ -168,7 +168,7 @@ class TestDecide:
         ],
     )
     def test_a_count_of_those_that_are_known(
-        self, listed: tuple[str, ...], running: tuple[str, ...], count: int, state: str
+        self, listed: tuple[str, ...], unlisted: tuple[str, ...], count: int, state: str
     ) -> None:
         """A count that is all known personas leaves none; one more speaks for the lost one."""
         seen = account(
@@ -176,7 +176,7 @@ class TestDecide:
                 bo(status, "bo" if place == 0 else f"bo{place}")
                 for place, status in enumerate(listed)
             ),
-            running=frozenset(running),
+            unlisted=frozenset(unlisted),
             count=count,
         )
         assert decide([uncertain()], seen, LATER)[0].state == state
@@ -371,7 +371,7 @@ class TestReconcile:
         assert states(tracker) == ["uncertain"]
         assert fake.creates == 1
 
-    def test_who_may_not_send_it_does_not_let_it_go(
+    def test_who_may_not_send_it_does_not_release_it(
         self, tracker: Tracker, fake: Account_, clock: ManualClock
     ) -> None:
         """A second call for a create that is on its way leaves the first one in hand."""
@@ -381,7 +381,7 @@ class TestReconcile:
         def again() -> None:
             with pytest.raises(errors.StoreError, match="was sent before"):
                 tracker.submit(request, submission_id=submission)
-            tracker.store.abandon(clock.now())
+            tracker.store.settle_abandoned(clock.now())
             assert states(tracker) == ["sending"]
 
         fake.meanwhile = again
@@ -420,8 +420,7 @@ class TestReconcile:
         third = lost(tracker, "Cy")
         fake.lose = None
         answered = tracker.submit(PersonaCreate(creator_name="Cy", gender="f"))
-        next_look = tracker._next_look(answered.id, clock.now())
-        assert not tracker.store.found(third, answered, clock.now(), next_look)
+        assert not tracker.store.may_become(third, answered.id)
 
     def test_a_stale_verdict_changes_nothing(
         self, tracker: Tracker, fake: Account_, clock: ManualClock

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import Persona
+from avatarkit.store import database
+from avatarkit.tracking.tracker import Change
 from conftest import ManualClock
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -201,7 +206,7 @@ class TestSubmit:
         """Nobody can ask whether it lives; after half a day its create is uncertain."""
         submission_id = tracker.prepare(request())
         tracker.store.sending(submission_id, clock.now())
-        tracker.store.let_go(submission_id)
+        tracker.store.release(submission_id)
         monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
         clock.advance(timedelta(hours=11))
         assert tracker.reconcile() == []
@@ -223,7 +228,7 @@ class TestSubmit:
                 tracker.submit(request())
         assert state(tracker) == "sending"
         # Nobody sends it any more, though this process lives.
-        tracker.store.abandon(tracker.clock.now())
+        tracker.store.settle_abandoned(tracker.clock.now())
         assert state(tracker) == "uncertain"
 
     def test_what_was_sent_is_not_sent_again_under_the_same_row(
@@ -355,9 +360,132 @@ class TestLook:
         assert 3 <= len(api.calls) - 1 < 12
 
 
+class TestOneTransaction:
+    @pytest.fixture
+    def no_plan(self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Make planning fail from now on."""
+
+        def fail(*_: object) -> None:
+            raise errors.StoreError("The disk is full.")
+
+        return lambda: monkeypatch.setattr(tracker.store, "plan", fail)
+
+    def test_a_poll_is_logged_with_its_plan_or_not_at_all(
+        self, tracker: Tracker, api: API, clock: LivingClock, no_plan: Callable[[], None]
+    ) -> None:
+        """A failure between an answer or an error and the next poll's plan leaves neither."""
+        tracker.submit(request("answers"))
+        tracker.submit(request("breaks"))
+        clock.advance(timedelta(hours=1))
+        api.statuses["p1"] = "processing"
+        api.faults["p2"] = httpx.Response(500)
+        before = tracker.store.personas(), tracker.store.sightings()
+        no_plan()
+        for persona_id in ("p1", "p2"):
+            with pytest.raises(errors.StoreError):
+                tracker.wait(persona_id, timeout=1)
+        pd.testing.assert_frame_equal(tracker.store.personas(), before[0])
+        pd.testing.assert_frame_equal(tracker.store.sightings(), before[1])
+
+    def test_a_create_is_logged_with_its_plan_or_not_at_all(
+        self, tracker: Tracker, no_plan: Callable[[], None]
+    ) -> None:
+        """The submission stays open, and neither persona nor sighting is there."""
+        no_plan()
+        with pytest.raises(errors.SubmissionUncertain):
+            tracker.submit(request())
+        assert state(tracker) == "sending"
+        assert tracker.store.personas().empty
+        assert tracker.store.sightings().empty
+
+    def test_a_settled_create_is_logged_with_its_plan_or_not_at_all(
+        self, tracker: Tracker, api: API, no_plan: Callable[[], None]
+    ) -> None:
+        """A submission that is found in the list stays uncertain."""
+        api.fault = httpx.ReadError("x")
+        with pytest.raises(errors.SubmissionUncertain) as caught:
+            tracker.submit(request())
+        api.fault = None
+        api.statuses["p1"] = "pending"
+        no_plan()
+        with pytest.raises(errors.StoreError):
+            tracker.settle(caught.value.submission_id, "p1")
+        assert state(tracker) == "uncertain"
+        assert tracker.store.personas().empty
+
+
 class TestRun:
+    def test_one_pass_reports_changes_and_errors(
+        self, tracker: Tracker, api: API, clock: LivingClock
+    ) -> None:
+        """once=True ends after a pass, in which each change and the error are reported."""
+        for name in "abc":
+            tracker.submit(request(name))
+        clock.advance(timedelta(hours=1))
+        api.statuses.update(p1="processing", p2="done")
+        api.faults["p3"] = httpx.Response(500)
+        changes: list[Change] = []
+        told: list[str] = []
+        tracker.run(threading.Event(), on_change=changes.append, on_error=told.append, once=True)
+        assert {each.persona_id: each.after for each in changes} == {
+            "p1": "processing",
+            "p2": "done",
+        }
+        assert told == [tracker.last_error]
+
+    def test_a_list_that_fails_stops_no_poll(
+        self, tracker: Tracker, api: API, clock: LivingClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An uncertain create that cannot be settled now keeps no persona from being polled."""
+        tracker.submit(request())
+        clock.advance(timedelta(hours=1))
+        api.statuses["p1"] = "done"
+
+        def fail() -> None:
+            raise errors.ServerError("Down.", method="GET", url="u", status_code=500)
+
+        monkeypatch.setattr(tracker, "reconcile", fail)
+        changes: list[Change] = []
+        told: list[str] = []
+        tracker.run(
+            threading.Event(), on_change=changes.append, on_error=told.append, until_done=True
+        )
+        assert [each.after for each in changes] == ["done"]
+        assert told == ["Down."]
+
+    def test_a_locked_database_does_not_end_it(
+        self, api: API, clock: LivingClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another program holds the database for many passes; the run goes on after it."""
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
+        path = tmp_path / "locked.db"
+        transport = httpx.MockTransport(api)
+        client = Client("https://a.example", "i", "k", transport=transport, backoff_s=0, tries=1)
+        with client, Store(f"sqlite:///{path}") as store, closing(sqlite3.connect(path)) as holder:
+            tracker = Tracker(client, store, clock=clock)
+            tracker.submit(request())
+            api.statuses["p1"] = "done"
+            holder.execute("BEGIN IMMEDIATE")
+            sleeps: list[float] = []
+
+            def live(seconds: float) -> None:
+                sleeps.append(seconds)
+                if len(sleeps) == 9:
+                    holder.rollback()
+
+            clock.on_sleep = live
+            clock.advance(timedelta(hours=1))
+            changes: list[Change] = []
+            told: list[str] = []
+            tracker.run(
+                threading.Event(), on_change=changes.append, on_error=told.append, until_done=True
+            )
+        assert [each.after for each in changes] == ["done"]
+        assert len(told) == 1
+        assert "locked" in told[0]
+
     def test_run_follows_to_the_end(self, tracker: Tracker, api: API, clock: LivingClock) -> None:
-        """run() looks again and again, each time when something is due, until it is stopped."""
+        """run() polls what is due in pass after pass, until it is stopped."""
         tracker.submit(request())
         stop = threading.Event()
         began = clock.now()
@@ -389,7 +517,7 @@ class TestRun:
             raise raised.pop(0)
 
         clock.on_sleep = lambda _: said.append(tracker.last_error)
-        monkeypatch.setattr(tracker, "look", fail)
+        monkeypatch.setattr(tracker.store, "due", fail)
         tracker.run(stop)
         assert said[:2] == ["Disk full.", "RuntimeError in a pass of the tracker."]
 
@@ -515,13 +643,8 @@ class TestWait:
 
         def on_sleep(_: float) -> None:
             now = clock.now()
-            tracker.store.record(
-                Persona(id="p1", process_status="done"),
-                asked_at=now,
-                answered_at=now,
-                source="poll",
-                next_look=lambda *_: None,
-            )
+            done = Persona(id="p1", process_status="done")
+            tracker.store.record(done, asked_at=now, answered_at=now, source="poll")
 
         clock.on_sleep = on_sleep
         tracker.wait("p1", timeout=1e6)

@@ -143,7 +143,7 @@ def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock
     store = app.session.store
     for hours in (0, 3, 7):
         at = app_clock.now() + hours * HOUR
-        store.record_error(persona_id, "404", at=at, next_look_at=at, missing=True)
+        store.record_error(persona_id, "404", at=at, missing=True)
     test = page(tracker_page)
     assert "knows this avatar no more" in texts(test)
     test.button(key=f"tracker_again_{persona_id}").click().run()

@@ -1,0 +1,162 @@
+"""Open the log's database and run transactions on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from avatarkit.errors import StoreError
+from avatarkit.store import tables
+
+BUSY_TIMEOUT_MS = 15_000
+
+
+class Database:
+    """The engine of one database, and the transaction that each thread has open on it.
+
+    Attributes:
+        url: The URL without its password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+        self.url = self._engine.url.render_as_string(hide_password=True)
+        self._open = threading.local()
+        # All threads share the one connection of an in-memory database; they take turns.
+        in_memory = isinstance(self._engine.pool, StaticPool)
+        self._turn = threading.RLock() if in_memory else nullcontext()
+
+    @contextmanager
+    def transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
+        """Open a transaction, or join the one that this thread has open.
+
+        Args:
+            reading: Take no write lock.
+
+        Yields:
+            The connection.
+
+        Raises:
+            StoreError: The database failed; the whole transaction is rolled back.
+        """
+        joined: sa.Connection | None = getattr(self._open, "connection", None)
+        try:
+            if joined is not None:
+                yield joined
+                return
+            with self._turn, self._engine.connect() as connection:
+                self._open.connection = connection.execution_options(reading=reading)
+                try:
+                    with connection.begin():
+                        yield connection
+                finally:
+                    self._open.connection = None
+        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
+            raise StoreError(
+                f"The database {self.url} did not work ({_short_reason(error)}); nothing was half "
+                "written."
+            ) from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Open the database at ``url`` and create the tables that are missing.
+
+    Args:
+        url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
+
+    Returns:
+        The engine.
+
+    Raises:
+        StoreError: The database cannot be opened, or was made by a newer avatarkit.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError(
+            "The database URL is not one; write sqlite:///file.db or "
+            "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
+            "as %40 and %3A."
+        ) from None
+    shown = parsed.render_as_string(hide_password=True)
+    in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if in_memory:
+        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    try:
+        engine = sa.create_engine(parsed, **options)
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"No driver for the database {shown} ({_short_reason(error)}); write "
+            'sqlite:///file.db, or postgresql+psycopg://… after pip install "psycopg[binary]".'
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine, in_memory=in_memory)
+    try:
+        with engine.begin() as connection:
+            query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
+            known = sa.inspect(connection).has_table("meta")
+            version = connection.scalar(query) if known else None
+            if not _is_newer(version):
+                tables.metadata.create_all(connection)
+            if version is None:
+                connection.execute(
+                    tables.meta.insert().values(
+                        key="schema_version", value=str(tables.SCHEMA_VERSION)
+                    )
+                )
+    except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
+        engine.dispose()
+        raise StoreError(
+            f"The database {shown} cannot be opened ({_short_reason(error)}); check that its "
+            "folder or server exists and that you may write there."
+        ) from None
+    if _is_newer(version):
+        engine.dispose()
+        raise StoreError(
+            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
+            f"knows {tables.SCHEMA_VERSION}); update avatarkit or choose another database."
+        )
+    return engine
+
+
+def _is_newer(version: str | None) -> bool:
+    if version is None:
+        return False
+    return not (version.isdecimal() and int(version) <= tables.SCHEMA_VERSION)
+
+
+def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: Any) -> None:
+        # Transactions are begun below, so that a writer takes its lock before it reads.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        if not in_memory:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # An accepted create must survive a power cut, too.
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @sa.event.listens_for(engine, "begin")
+    def on_begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("reading"):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _short_reason(error: Exception) -> str:
+    """Return the first line of the database's own message."""
+    cause = getattr(error, "orig", None) or error
+    return (
+        str(cause).strip().splitlines()[0].rstrip(".") if str(cause).strip() else "no reason given"
+    )

@@ -1,0 +1,78 @@
+"""Wait for one persona: poll it at its own pace until it ends or the time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from avatarkit.api.client import Client
+from avatarkit.clock import Clock
+from avatarkit.errors import AuthError, NotFound, PersonaFailed, PersonaRejected, WaitTimeout
+from avatarkit.models import Persona, ProcessStatus
+from avatarkit.store.store import Store
+from avatarkit.tracking.poll import log_answer, poll
+
+SHORTEST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+"""Wall seconds between two reads of the log, which other threads and processes write, too."""
+
+
+def wait(
+    client: Client,
+    store: Store,
+    clock: Clock,
+    persona_id: str,
+    *,
+    timeout: float,
+    on_progress: Callable[[Persona], None] | None = None,
+) -> Persona:
+    """Return the persona once it is done; see ``Tracker.wait``."""
+    began_s = clock.monotonic()
+    persona = store.persona(persona_id)
+    if persona is None:
+        asked_at = clock.now()
+        persona = client.get_persona(persona_id, deadline_s=timeout)
+        log_answer(store, clock, persona, asked_at)
+    status: str | None = None
+    while True:
+        if on_progress is not None and persona.status_text != status:
+            on_progress(persona)
+        status = persona.status_text
+        if persona.is_terminal:
+            return _done(persona)
+        waited_s = clock.monotonic() - began_s
+        if waited_s >= timeout:
+            raise WaitTimeout(
+                f"{persona_id} is still {status} after {waited_s:.0f} s; wait for the same id "
+                "again to go on.",
+                persona_id=persona_id,
+                waited_s=waited_s,
+            )
+        _poll_if_due(client, store, clock, persona_id, timeout - waited_s)
+        next_at = store.next_look_at(persona_id)
+        pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
+        pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
+        persona = store.persona(persona_id) or persona
+        if not persona.is_terminal:
+            clock.sleep(pause_s)
+            persona = store.persona(persona_id) or persona
+
+
+def _poll_if_due(
+    client: Client, store: Store, clock: Clock, persona_id: str, deadline_s: float
+) -> None:
+    next_at = store.next_look_at(persona_id)
+    if next_at is not None and next_at > clock.now():
+        return
+    for due in store.due(clock.now(), persona_id):
+        error = poll(client, store, clock, due, deadline_s=deadline_s).raised
+        if isinstance(error, NotFound | AuthError):
+            raise error
+
+
+def _done(persona: Persona) -> Persona:
+    reason = persona.failed_reason or "no reason was given"
+    if persona.status is ProcessStatus.FAILED:
+        raise PersonaFailed(f"{persona.id} failed: {reason}", persona=persona)
+    if persona.status is ProcessStatus.REJECTED:
+        raise PersonaRejected(f"{persona.id} was rejected: {reason}", persona=persona)
+    return persona
