@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, wraps
+from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
@@ -95,8 +95,26 @@ class BackgroundValue(Generic[Value]):
 
 
 @dataclass(frozen=True)
+class StageTimes:
+    """The percentiles of each stage, and the hours after which a persona is late in it."""
+
+    summary: pd.DataFrame
+    late_after: pd.Series[float]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How lives end, and how long they take by period of submission."""
+
+    incidence: pd.DataFrame
+    chances: pd.DataFrame
+    totals: pd.DataFrame
+    percentiles: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Log:
-    """The log of an account at one moment, with the visits and lives that follow from it."""
+    """The log of an account at one moment, and what can be computed from it."""
 
     personas: pd.DataFrame
     """The frame of ``store.personas()``."""
@@ -116,44 +134,48 @@ class Log:
         """The distribution of each stage, fitted when first asked for."""
         return durations.fit(self.visits)
 
+    def stage_times(self) -> StageTimes:
+        """Return how long each stage takes."""
+        return StageTimes(self.fit.summary(), self.fit.late_after())
 
-@dataclass(frozen=True)
-class StageTimes:
-    """The percentiles of each stage, and the hours after which a persona is late in it."""
+    def median_intervals(self) -> pd.DataFrame:
+        """Return the summary with the confidence intervals of the medians."""
+        return self.fit.summary(interval=True)
 
-    summary: pd.DataFrame
-    late_after: pd.Series[float]
+    def survival(self) -> pd.DataFrame:
+        """Return the fitted and the nonparametric curve of each stage."""
+        return self.fit.survival()
 
+    def outcomes(self) -> Outcomes:
+        """Return how lives end, and how long they take."""
+        incidence, chances = outcomes.incidence(self.lives), outcomes.chances(self.lives)
+        totals = waiting.waiting(self.lives)
+        return Outcomes(incidence, chances, totals, waiting.waiting_percentiles(totals))
 
-@dataclass(frozen=True)
-class Outcomes:
-    """How lives end, and how long they take by period of submission."""
+    def in_flight(self) -> pd.DataFrame:
+        """Return how many personas stood in each status at the end of each day."""
+        return flow.cumulative(self.sightings, now=self.now, personas=self.personas)
 
-    incidence: pd.DataFrame
-    chances: pd.DataFrame
-    totals: pd.DataFrame
-    percentiles: pd.DataFrame
+    def coverage(self) -> str:
+        """Return for which share of the lives the stage is certain, in a sentence."""
+        return coverage.sentence(
+            coverage.certainty(self.visits, now=self.now, personas=self.personas)
+        )
 
-
-def _in_background(
-    compute: Callable[[Estimates, Log], Value],
-) -> Callable[[Estimates, Log], Value | None]:
-    """Compute in a thread, once for each state of the log; return None until there is a value."""
-
-    @wraps(compute)
-    def get(estimates: Estimates, log: Log) -> Value | None:
-        value = estimates._value(compute.__name__)
-        return value.get(log.key, lambda: compute(estimates, log))
-
-    return get
+    def calibration(self) -> str:
+        """Return how many past arrivals fell in their prediction interval, in a sentence."""
+        replay = backtest.replay(self.sightings, now=self.now, personas=self.personas)
+        return backtest.sentence(replay)
 
 
 class Estimates:
-    """What the pages of one session estimate; every method returns None until it is computed."""
+    """What the pages of one session estimate, computed in threads."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._values: dict[str, BackgroundValue[Any]] = {}
+        self._log = BackgroundValue[Log](clock)
+        self._arrivals = BackgroundValue[pd.DataFrame](clock)
+        self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
 
     def start(self) -> threading.Thread:
         """Begin to compute the first estimates, so that the first page may find them."""
@@ -173,26 +195,20 @@ class Estimates:
             lives = stages.lives(sightings, now=now, personas=personas)
             return Log(personas, sightings, visits, lives, now, key)
 
-        return cast(Log, self._value("log").get(key, read, patient=True))
+        return cast(Log, self._log.get(key, read, patient=True))
 
-    @_in_background
-    def stage_times(self, log: Log) -> StageTimes:
-        """Return how long each stage takes."""
-        return StageTimes(log.fit.summary(), log.fit.late_after())
+    def get(self, compute: Callable[[Log], Value], log: Log) -> Value | None:
+        """Return what a method of ``Log`` computes, such as ``Log.survival``, once per log.
 
-    @_in_background
-    def median_intervals(self, log: Log) -> pd.DataFrame:
-        """Return the summary with the confidence intervals of the medians."""
-        return log.fit.summary(interval=True)
-
-    @_in_background
-    def survival(self, log: Log) -> pd.DataFrame:
-        """Return the fitted and the nonparametric curve of each stage."""
-        return log.fit.survival()
+        Returns:
+            None until there is a value.
+        """
+        value = self._values.setdefault(compute, BackgroundValue(self._clock))
+        return value.get(log.key, lambda: compute(log))
 
     def arrivals(self, log: Log) -> pd.DataFrame | None:
         """Return when each running persona will be ready; none is late without stage times."""
-        times, now = self.stage_times(log), self._clock.now()
+        times, now = self.get(Log.stage_times, log), self._clock.now()
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
         key = (log.key, now.replace(second=0, microsecond=0), times is None)
 
@@ -206,34 +222,7 @@ class Estimates:
                 lives=log.lives,
             )
 
-        return self._value("arrivals").get(key, compute)
-
-    @_in_background
-    def outcomes(self, log: Log) -> Outcomes:
-        """Return how lives end, and how long they take."""
-        incidence, chances = outcomes.incidence(log.lives), outcomes.chances(log.lives)
-        totals = waiting.waiting(log.lives)
-        return Outcomes(incidence, chances, totals, waiting.waiting_percentiles(totals))
-
-    @_in_background
-    def in_flight(self, log: Log) -> pd.DataFrame:
-        """Return how many personas stood in each status at the end of each day."""
-        return flow.cumulative(log.sightings, now=log.now, personas=log.personas)
-
-    @_in_background
-    def coverage(self, log: Log) -> str:
-        """Return for which share of the lives the stage is certain, in a sentence."""
-        certainty = coverage.certainty(log.visits, now=log.now, personas=log.personas)
-        return coverage.sentence(certainty)
-
-    @_in_background
-    def calibration(self, log: Log) -> str:
-        """Return how many past arrivals fell in their prediction interval, in a sentence."""
-        replay = backtest.replay(log.sightings, now=log.now, personas=log.personas)
-        return backtest.sentence(replay)
-
-    def _value(self, name: str) -> BackgroundValue[Any]:
-        return self._values.setdefault(name, BackgroundValue(self._clock))
+        return self._arrivals.get(key, compute)
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
-from avatarkit.files import replace_file, replacing_file
+from avatarkit.files import replace_file
+from avatarkit.models import PersonaCreate
 
-FIELDS = (
-    "creator_name",
-    "gender",
-    "video_scene",
-    "keywords",
-    "labels",
-    "webhook_url",
-    "lipsync_input",
-    "consent_video",
-)
-CHUNK_BYTES = 1024 * 1024
+FIELDS = tuple(PersonaCreate.model_fields)
 
 
 def load(folder: Path) -> dict[str, str]:
     """Return the fields as they were typed; none without a draft that can be read."""
     try:
-        fields = json.loads((folder / "draft.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(fields, dict):
+        fields = dict(json.loads((folder / "draft.json").read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         return {}
     return {name: str(fields[name]) for name in FIELDS if fields.get(name)}
 
@@ -45,8 +32,8 @@ def save(folder: Path, fields: dict[str, str]) -> None:
     replace_file(path, json.dumps(fields, ensure_ascii=False).encode(), private=True)
 
 
-def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
-    """Copy an uploaded file to disk in chunks.
+def save_upload(uploads: Path, name: str, content: bytes) -> Path:
+    """Write an uploaded file to disk.
 
     Returns:
         Its path in a folder of its own, so that the file keeps the name that the person gave it.
@@ -55,17 +42,8 @@ def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
     folder = uploads / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / safe
-    content.seek(0)
-    with replacing_file(path, private=True) as temporary, temporary.open("wb") as copy:
-        shutil.copyfileobj(content, copy, CHUNK_BYTES)
+    replace_file(path, content, private=True)
     return path
-
-
-def typed_path(text: str) -> Path:
-    """Return the path that was typed, ~ read as home where there is one."""
-    with suppress(RuntimeError):
-        return Path(text).expanduser()
-    return Path(text)
 
 
 def delete_upload(uploads: Path, path: Path) -> None:

@@ -13,17 +13,22 @@ from avatarkit.reports import export
 Value = TypeVar("Value")
 
 
-def csv_download(label: str, read: Callable[[], pd.DataFrame], *, file_name: str, key: str) -> None:
-    """Show a button that downloads the frame of ``read``, which is called when it is clicked."""
+def csv_download(name: str, read: Callable[[], pd.DataFrame]) -> None:
+    """Show a button that downloads a frame as CSV.
+
+    Args:
+        name: Of the frame, for people; the file and the button are called after it.
+        read: Returns the frame; called when the button is clicked.
+    """
     with st.container(horizontal=True):
         st.download_button(
-            label,
+            f"Download {name} (CSV)",
             lambda: export.to_csv(read()),
-            file_name=file_name,
+            file_name=f"avatarkit-{name.replace(' ', '-')}.csv",
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",
-            key=key,
+            key=f"csv_{name}",
         )
 
 

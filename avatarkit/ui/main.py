@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.text import plain
+from avatarkit.text import in_words, plain
 from avatarkit.ui import running
 from avatarkit.ui.pages import settings, stage_times, submit, tracker
 
@@ -47,16 +47,11 @@ def main() -> None:
 
 
 def _about_sandbox(speed: float) -> str:
-    shortest, longest = 2 * 86_400 / speed, 5 * 86_400 / speed
     return (
         "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock runs "
-        f"{speed:,.0f} times as fast: the two to five days of an avatar pass in {_wall(shortest)} "
-        f"to {_wall(longest)}."
+        f"{speed:,.0f} times as fast: the two to five days of an avatar pass in "
+        f"{in_words(48 / speed)} to {in_words(120 / speed)}."
     )
-
-
-def _wall(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 main()

@@ -68,8 +68,6 @@ class Outbox:
     def items(self) -> list[OutboxItem]:
         """Return the submissions that were sent from here and not dismissed, newest first."""
         shown = {path.name for path in self._shown.glob("*")}
-        if not shown:
-            return []
         return [
             OutboxItem(
                 submission,

@@ -26,7 +26,7 @@ class Running:
     estimates: Estimates
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _running: Running | None = None
 
 
@@ -46,8 +46,7 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
     global _running
     with _lock:
         if _running is not None and not _running.session.is_served:
-            _running.session.close()
-            _running = None
+            close()
         if _running is None:
             session = open_session(clock=clock, **settings)
             session.tracker.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -9,7 +10,6 @@ import streamlit as st
 from avatarkit.models import is_url
 from avatarkit.preflight import Report, check_field
 from avatarkit.text import plain
-from avatarkit.ui import draft
 
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
@@ -20,7 +20,13 @@ def _check(path: str, field: str, *_version: float) -> Report:
     return report
 
 
-def _report(path: Path, field: str) -> Report:
+def check(value: str, field: str) -> Report | None:
+    """Check the video at the path that was typed; return None for a URL, and for nothing."""
+    if not value or is_url(value):
+        return None
+    path = Path(value)
+    with suppress(RuntimeError):  # ~ with the name of a user that does not exist
+        path = path.expanduser()
     try:
         stat = path.stat()
     except (OSError, ValueError):
@@ -28,9 +34,8 @@ def _report(path: Path, field: str) -> Report:
     return _check(str(path), field, stat.st_mtime, stat.st_size)
 
 
-def show(path: Path, field: str) -> None:
+def show(report: Report) -> None:
     """Show the findings that matter; the others and the contact sheet are folded away."""
-    report = _report(path, field)
     for finding in report.fatal:
         st.error(plain(finding.message), icon=":material/error:")
     for finding in report.warnings:
@@ -41,11 +46,3 @@ def show(path: Path, field: str) -> None:
             st.caption(plain(" ".join(fine)))
             if report.contact_sheet is not None:
                 st.image(report.contact_sheet)
-
-
-def is_fatal(value: str, field: str) -> bool:
-    """Return whether the video at this path has a fatal finding; a URL or nothing has none."""
-    value = value.strip()
-    if not value or is_url(value):
-        return False
-    return bool(_report(draft.typed_path(value), field).fatal)

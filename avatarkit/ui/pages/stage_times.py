@@ -7,8 +7,8 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.column_config import NumberColumn, TextColumn
 
-from avatarkit.history import stages
 from avatarkit.reports import charts, tables
 from avatarkit.text import stage_name
 from avatarkit.ui import running
@@ -16,7 +16,6 @@ from avatarkit.ui.cache import Estimates, Log, Outcomes, StageTimes
 from avatarkit.ui.elements import csv_download, when_ready
 
 REFRESH_S = 5
-STAGES, ENDS, FLOW, WAITING = "Stages", "Ends", "In flight", "Waiting times"
 HOW_TO_READ = """
 - The API tells a status only when it is asked. A change lies somewhere between two looks, so each
   stage time is known **to a range**, not to a number.
@@ -33,43 +32,30 @@ HOW_TO_READ = """
   24 hours.
 """
 COLUMNS = {
-    "stage": st.column_config.TextColumn("Stage", pinned=True),
-    "p10": st.column_config.TextColumn("p10", help="One in ten takes no longer."),
-    "p25": st.column_config.TextColumn("p25", help="A quarter takes no longer."),
-    "p50": st.column_config.TextColumn("p50", help="Half take no longer: the median."),
-    "p75": st.column_config.TextColumn("p75", help="Three quarters take no longer."),
-    "p90": st.column_config.TextColumn("p90", help="Nine in ten take no longer."),
-    "p50_interval": st.column_config.TextColumn(
+    "stage": TextColumn("Stage", pinned=True),
+    "p10": TextColumn("p10", help="One in ten takes no longer."),
+    "p25": TextColumn("p25", help="A quarter takes no longer."),
+    "p50": TextColumn("p50", help="Half take no longer: the median."),
+    "p75": TextColumn("p75", help="Three quarters take no longer."),
+    "p90": TextColumn("p90", help="Nine in ten take no longer."),
+    "p50_interval": TextColumn(
         "p50, 95 % sure",
         help="The median lies in here, as far as chance goes: 95 of 100 such ranges do.",
     ),
-    "n": st.column_config.NumberColumn("n", help="Visits of this stage that count.", width=60),
-    "finished": st.column_config.NumberColumn("Finished", width=80),
-    "running": st.column_config.NumberColumn("Running", width=80),
-    "never_seen": st.column_config.NumberColumn(
-        "Never seen", help="Passed between looks.", width=90
-    ),
-    "note": st.column_config.TextColumn("Note", width="large"),
+    "n": NumberColumn("n", help="Visits of this stage that count.", width=60),
+    "finished": NumberColumn("Finished", width=80),
+    "running": NumberColumn("Running", width=80),
+    "never_seen": NumberColumn("Never seen", help="Passed between looks.", width=90),
+    "note": TextColumn("Note", width="large"),
 }
 
 
 def show() -> None:
     """Show the page."""
     _tabs()
-    csv_download(
-        "Download stage times (CSV)",
-        _visits,
-        file_name="avatarkit-stage-times.csv",
-        key="stage_times_csv",
-    )
+    csv_download("stage times", lambda: running.get().estimates.log().visits)
     with st.expander("How to read this"):
         st.markdown(HOW_TO_READ)
-
-
-def _visits() -> pd.DataFrame:
-    session = running.get().session
-    personas = session.store.personas()
-    return stages.visits(session.store.sightings(), now=session.clock.now(), personas=personas)
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -80,10 +66,14 @@ def _tabs() -> None:
         st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
         return
     contents: dict[str, Callable[[], None]] = {
-        STAGES: lambda: when_ready(estimates.stage_times(log), partial(_stages, estimates, log)),
-        ENDS: lambda: when_ready(estimates.outcomes(log), _ends),
-        FLOW: lambda: when_ready(estimates.in_flight(log), _in_flight),
-        WAITING: lambda: when_ready(estimates.outcomes(log), partial(_waiting, estimates, log)),
+        "Stages": lambda: when_ready(
+            estimates.get(Log.stage_times, log), partial(_stages, estimates, log)
+        ),
+        "Ends": lambda: when_ready(estimates.get(Log.outcomes, log), _ends),
+        "In flight": lambda: when_ready(estimates.get(Log.in_flight, log), _in_flight),
+        "Waiting times": lambda: when_ready(
+            estimates.get(Log.outcomes, log), partial(_waiting, estimates, log)
+        ),
     }
     tabs = st.tabs(list(contents), key="stage_times_question", on_change="rerun")
     for tab, show_content in zip(tabs, contents.values(), strict=True):
@@ -97,17 +87,17 @@ def _stages(estimates: Estimates, log: Log, times: StageTimes) -> None:
     summary = times.summary
     chart = st.empty()
     if st.toggle("Show how sure the medians are", key="stage_times_sure"):
-        intervals = estimates.median_intervals(log)
+        intervals = estimates.get(Log.median_intervals, log)
         summary = summary if intervals is None else intervals
         when_ready(intervals, lambda _: None)
     chart.altair_chart(charts.stage_times(summary, log.visits), key="stage_times_chart")
     st.dataframe(
         tables.summary(summary), hide_index=True, key="stage_times_table", column_config=COLUMNS
     )
-    if coverage := estimates.coverage(log):
+    if coverage := estimates.get(Log.coverage, log):
         st.caption(coverage)
     if st.toggle("Show the fit beside what was counted", key="stage_times_check"):
-        when_ready(estimates.survival(log), _survival)
+        when_ready(estimates.get(Log.survival, log), _survival)
 
 
 def _survival(curves: pd.DataFrame) -> None:
@@ -152,8 +142,9 @@ def _in_flight(days: pd.DataFrame) -> None:
 
 
 def _waiting(estimates: Estimates, log: Log, outcomes: Outcomes) -> None:
-    chart = charts.waiting(outcomes.totals, outcomes.percentiles)
-    st.altair_chart(chart, key="stage_times_waiting")
+    st.altair_chart(
+        charts.waiting(outcomes.totals, outcomes.percentiles), key="stage_times_waiting"
+    )
     st.caption("From submission to the end, whichever it is; who is still running counts as such.")
     st.markdown("**Did the arrival ranges keep their word?**")
-    when_ready(estimates.calibration(log), st.markdown)
+    when_ready(estimates.get(Log.calibration, log), st.markdown)

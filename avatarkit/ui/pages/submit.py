@@ -41,26 +41,27 @@ def show() -> None:
     folder = outbox.uploads.parent
     _submissions()
     _restore(folder)
+    fields = {field: str(st.session_state[_key(field)] or "") for field in draft.FIELDS}
+    draft.save(folder, fields)
     with st.container(border=True):
         left, right = st.columns(2)
         left.text_input("Creator name", key=_key("creator_name"), help=HELP_NAME)
         right.segmented_control(
             "Gender", list(GENDERS), format_func=GENDERS.__getitem__, key=_key("gender")
         )
-        draft.save(folder, _fields())
+        unusable = []
         for field in VIDEOS:
             # A container of its own: findings must not move, and so close, what follows.
             with st.container(key=f"submit_{field}_place"):
-                _video(field, outbox)
+                if _video(field, fields[field].strip(), outbox):
+                    unusable.append(fields[field])
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
             left, right = st.columns(2)
             left.text_input("Video scene", key=_key("video_scene"), help=HELP_SCENE)
             right.text_input("Keywords, comma separated", key=_key("keywords"))
             left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
             right.text_input("Webhook URL", key=_key("webhook_url"))
-        fields = _fields()
-        draft.save(folder, fields)
-        _send(fields, outbox)
+        _send(fields, unusable, outbox)
 
 
 def _key(field: str) -> str:
@@ -70,23 +71,17 @@ def _key(field: str) -> str:
 def _restore(folder: Path) -> None:
     # Widgets lose their state on another page, the whole tab on a reload; the draft does not.
     refill = st.session_state.pop("submit_refill", None)
-    missing = [field for field in draft.FIELDS if _key(field) not in st.session_state]
-    if refill is not None:
-        missing = list(draft.FIELDS)
-    elif missing:
-        refill = draft.load(folder)
-    for field in missing:
-        value: Any = refill.get(field, "")
-        if field == "gender":
-            value = Gender(value) if value in set(Gender) else None
-        st.session_state[_key(field)] = value
+    values = draft.load(folder) if refill is None else refill
+    for field in draft.FIELDS:
+        if refill is not None or _key(field) not in st.session_state:
+            value: Any = values.get(field, "")
+            if field == "gender":
+                value = Gender(value) if value in set(Gender) else None
+            st.session_state[_key(field)] = value
 
 
-def _fields() -> dict[str, str]:
-    return {field: str(st.session_state.get(_key(field)) or "") for field in draft.FIELDS}
-
-
-def _video(field: str, outbox: Outbox) -> None:
+def _video(field: str, value: str, outbox: Outbox) -> bool:
+    """Show the fields of a video and its findings; return whether it looks unusable."""
     title, hint = VIDEOS[field]
     nonce = st.session_state.setdefault(f"submit_{field}_nonce", 0)
     widget = f"submit_{field}_upload_{nonce}"
@@ -99,25 +94,24 @@ def _video(field: str, outbox: Outbox) -> None:
         on_change=partial(_save_upload, field, widget, outbox),
     )
     right.text_input(f"{title}: or its path or URL", key=_key(field), help=hint)
-    value = str(st.session_state[_key(field)] or "").strip()
-    if not value:
-        if field == "lipsync_input" and running.get().session.sandbox is not None:
-            right.button(
-                "Use a sample video",
-                key="submit_sample",
-                icon=":material/movie:",
-                on_click=partial(_use_sample, field, outbox),
-            )
-        return
+    if not value and field == "lipsync_input" and running.get().session.sandbox is not None:
+        right.button(
+            "Use a sample video",
+            key="submit_sample",
+            icon=":material/movie:",
+            on_click=partial(_use_sample, field, outbox),
+        )
     if is_url(value):
         right.caption("The API will fetch this URL; it is not checked here.")
-        return
-    path = draft.typed_path(value)
+    report = video_report.check(value, field)
+    if report is None:
+        return False
     # An impossible name is one of the findings.
     with suppress(OSError, ValueError):
-        size = path.stat().st_size
-        right.caption(plain(f"{path.name}, {size / 1e6:,.1f} MB"))
-    video_report.show(path, field)
+        size = report.path.stat().st_size
+        right.caption(plain(f"{report.path.name}, {size / 1e6:,.1f} MB"))
+    video_report.show(report)
+    return not report.ok
 
 
 def _use_sample(field: str, outbox: Outbox) -> None:
@@ -135,16 +129,15 @@ def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
     if uploaded is None:
         return
     # The upload before it stays on disk: the browser may still have its path in the form.
-    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded)
+    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded.getvalue())
     st.session_state[_key(field)] = str(path)
     # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
     st.session_state[f"submit_{field}_nonce"] += 1
 
 
-def _send(fields: dict[str, str], outbox: Outbox) -> None:
+def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
     _quota()
     confirmed = True
-    unusable = [fields[name] for name in VIDEOS if video_report.is_fatal(fields[name], name)]
     if unusable:
         # The key names the videos: another unusable one has to be confirmed again.
         confirmed = st.checkbox(
@@ -175,13 +168,11 @@ def _quota() -> None:
 
 def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     labels = fields["labels"].split(",") if fields["labels"].strip() else []
-    values: dict[str, Any] = {name: value or None for name, value in fields.items()}
-    values |= {"creator_name": fields["creator_name"], "labels": labels}
     if not fields["gender"]:
         st.error("gender: choose one.", icon=":material/error:")
         return
     try:
-        request = PersonaCreate(**values)
+        request = PersonaCreate.model_validate({**fields, "labels": labels})
     except ValidationError as error:
         st.error(plain(sentence(error)), icon=":material/error:")
         return
@@ -198,12 +189,9 @@ def _duplicate(creator_name: str) -> str | None:
     is_open = submissions["state"].isin(["prepared", "sending", "uncertain"])
     if (is_open & (submissions["creator_name"] == creator_name)).any():
         return f"An avatar of {creator_name} is being sent, or may have been created."
-    personas = session.store.personas()
-    same = personas[
-        (personas["creator_name"] == creator_name)
-        & ~personas["status"].isin(["failed", "rejected"])
-        & ~personas["gone"]
-    ]
+    same = session.store.personas().query(
+        "creator_name == @creator_name and status not in ['failed', 'rejected'] and not gone"
+    )
     if same.empty or not creator_name:
         return None
     newest = same.iloc[0]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.column_config import ProgressColumn, TextColumn
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.estimates import eta
@@ -17,8 +18,9 @@ from avatarkit.session import Session
 from avatarkit.text import in_words, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
 from avatarkit.tracking.tracker import Tracker
-from avatarkit.ui import elements, running
+from avatarkit.ui import running
 from avatarkit.ui.cache import Estimates, Log
+from avatarkit.ui.elements import csv_download
 
 REFRESH_S = 2
 LINKED = "persona"
@@ -32,28 +34,21 @@ COLORS: dict[str, Color] = {
     "reviewing": "violet",
 }
 COLUMNS = {
-    "creator_name": st.column_config.TextColumn("Creator name", pinned=True),
-    "status": st.column_config.TextColumn("Status", width=130),
-    "progress": st.column_config.ProgressColumn("Progress", format=" ", width="small"),
-    "in_status_for": st.column_config.TextColumn("In it for", width=95),
-    "late": st.column_config.TextColumn(
-        "Late", help="In its stage for longer than 95 % of all.", width=60
-    ),
-    "ready": st.column_config.TextColumn(
+    "creator_name": TextColumn("Creator name", pinned=True),
+    "status": TextColumn("Status", width=130),
+    "progress": ProgressColumn("Progress", format=" ", width="small"),
+    "in_status_for": TextColumn("In it for", width=95),
+    "late": TextColumn("Late", help="In its stage for longer than 95 % of all.", width=60),
+    "ready": TextColumn(
         "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details.", width=190
     ),
-    "age": st.column_config.TextColumn("Age", help="Since the create, to the end."),
-    "last_look": st.column_config.TextColumn("Last look", width=125),
-    "next_look": st.column_config.TextColumn("Next look", width=95),
-    "failed_reason": st.column_config.TextColumn("Reason"),
-    "persona_id": st.column_config.TextColumn("Id"),
+    "age": TextColumn("Age", help="Since the create, to the end."),
+    "last_look": TextColumn("Last look", width=125),
+    "next_look": TextColumn("Next look", width=95),
+    "failed_reason": TextColumn("Reason"),
+    "persona_id": TextColumn("Id"),
 }
-STAGE_COLUMNS = {
-    "stage": "Stage",
-    "state": "State",
-    "took": "Took",
-    "entered": "Entered (UTC)",
-}
+STAGE_COLUMNS = {"stage": "Stage", "state": "State", "took": "Took", "entered": "Entered (UTC)"}
 NEVER_CREATED = (
     "Look at your account on the vendor's own pages first: sent again, an avatar that is there "
     "after all is made twice."
@@ -62,15 +57,9 @@ NEVER_CREATED = (
 
 def show() -> None:
     """Show the page."""
-    store = running.get().session.store
     _uncertain_submissions()
     _overview()
-    elements.csv_download(
-        "Download statuses (CSV)",
-        store.personas,
-        file_name="avatarkit-statuses.csv",
-        key="tracker_csv",
-    )
+    csv_download("statuses", running.get().session.store.personas)
     _details()
 
 
@@ -176,11 +165,11 @@ def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
 def _aging(
     estimates: Estimates, log: Log, shown: pd.DataFrame, arrivals: pd.DataFrame | None
 ) -> None:
-    times = estimates.stage_times(log)
+    times = estimates.get(Log.stage_times, log)
     if arrivals is None or times is None:
         return
-    names = shown[["persona_id", "creator_name"]]
-    in_flight = arrivals.merge(names.assign(creator_name=names["creator_name"].fillna("")))
+    names = shown[["persona_id", "creator_name"]].fillna({"creator_name": ""})
+    in_flight = arrivals.merge(names)
     if not in_flight.empty:
         st.altair_chart(charts.aging(in_flight, times.summary), key="tracker_aging")
 
@@ -213,17 +202,12 @@ def _follow_link(personas: pd.DataFrame) -> None:
         st.warning(
             f"This account has no avatar {plain(linked)}; choose one.", icon=":material/help:"
         )
-    elif (
-        # Away from this page the choice is forgotten, and the link is not.
-        "tracker_persona" not in st.session_state
-        or st.session_state.get("tracker_linked") != linked
-    ):
-        st.session_state["tracker_linked"] = st.session_state["tracker_persona"] = linked
+    elif st.session_state.get("tracker_persona") != linked:
+        st.session_state["tracker_persona"] = linked
 
 
 def _link_to_chosen() -> None:
-    chosen = st.session_state["tracker_persona"]
-    st.session_state["tracker_linked"] = st.query_params[LINKED] = chosen
+    st.query_params[LINKED] = st.session_state["tracker_persona"]
 
 
 def _title(personas: pd.DataFrame, persona_id: str) -> str:
