@@ -68,8 +68,7 @@ class BackgroundValue(Generic[Value]):
         with self._lock:
             self._collect()
             now_s = self._clock.monotonic()
-            is_due = key != self._key and now_s >= self._due_s
-            if self._future is None and (self._value is None or is_due):
+            if self._future is None and key != self._key and now_s >= self._due_s:
                 self._started_s = now_s
                 self._future = _workers.submit(self._run, key, compute)
             future = self._future
@@ -100,16 +99,6 @@ class StageTimes:
 
     summary: pd.DataFrame
     late_after: pd.Series[float]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """How lives end, and how long they take by period of submission."""
-
-    incidence: pd.DataFrame
-    chances: pd.DataFrame
-    totals: pd.DataFrame
-    percentiles: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -146,11 +135,14 @@ class Log:
         """Return the fitted and the nonparametric curve of each stage."""
         return self.fit.survival()
 
-    def outcomes(self) -> Outcomes:
-        """Return how lives end, and how long they take."""
-        incidence, chances = outcomes.incidence(self.lives), outcomes.chances(self.lives)
+    def outcomes(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the frames of ``outcomes.incidence`` and ``outcomes.chances``."""
+        return outcomes.incidence(self.lives), outcomes.chances(self.lives)
+
+    def waiting_times(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the frames of ``waiting.waiting`` and ``waiting.waiting_percentiles``."""
         totals = waiting.waiting(self.lives)
-        return Outcomes(incidence, chances, totals, waiting.waiting_percentiles(totals))
+        return totals, waiting.waiting_percentiles(totals)
 
     def in_flight(self) -> pd.DataFrame:
         """Return how many personas stood in each status at the end of each day."""
@@ -158,9 +150,8 @@ class Log:
 
     def coverage(self) -> str:
         """Return for which share of the lives the stage is certain, in a sentence."""
-        return coverage.sentence(
-            coverage.certainty(self.visits, now=self.now, personas=self.personas)
-        )
+        certainty = coverage.certainty(self.visits, now=self.now, personas=self.personas)
+        return coverage.sentence(certainty)
 
     def calibration(self) -> str:
         """Return how many past arrivals fell in their prediction interval, in a sentence."""

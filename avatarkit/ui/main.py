@@ -13,19 +13,16 @@ from avatarkit.ui.pages import settings, stage_times, submit, tracker
 def main() -> None:
     """Run one rerun of the app."""
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
-    tracker_page = st.Page(
-        tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"
-    )
     pages = [
         st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
-        tracker_page,
+        st.Page(tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"),
         st.Page(
             stage_times.show, title="Stage times", icon=":material/timer:", url_path="stage-times"
         ),
         st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
     ]
     # For the Submit page, which links to it.
-    st.session_state["tracker_page"] = tracker_page
+    st.session_state["tracker_page"] = pages[1]
     page = st.navigation(pages, position="top")
     try:
         session = running.get().session

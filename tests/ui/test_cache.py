@@ -131,7 +131,7 @@ def test_the_first_estimates_are_there_before_a_page(
     # Nothing is computed from now on.
     monkeypatch.setattr(cache, "durations", None)
     monkeypatch.setattr(cache, "eta", None)
-    assert app.estimates.stage_times(log) is not None
+    assert app.estimates.get(cache.Log.stage_times, log) is not None
     assert app.estimates.arrivals(log) is not None
 
 

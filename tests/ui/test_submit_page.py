@@ -142,12 +142,10 @@ def test_what_a_crash_interrupted_is_shown_after_the_restart(
     assert len(app.session.store.submissions()) == 2
 
 
-def test_the_videos_of_a_create_that_was_found_are_deleted(app: Running, tmp_path: Path) -> None:
+def test_the_videos_of_a_create_that_was_found_are_deleted(app: Running) -> None:
     """They are kept until it is accepted, and then not for good."""
     session, outbox = app.session, app.outbox
-    with (tmp_path / "a.mp4").open("wb+") as content:
-        content.write(b"x" * 99)
-        path = draft.save_upload(outbox.uploads, "a.mp4", content)
+    path = draft.save_upload(outbox.uploads, "a.mp4", b"x" * 99)
     request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=path)
     submission_id = session.tracker.prepare(request)
     session.store.sending(submission_id, session.clock.now())

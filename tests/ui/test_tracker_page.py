@@ -133,7 +133,7 @@ def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(app: Running) -
 def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> None:
     """Away from the page Streamlit forgets the choice, and not that the link was followed."""
     ids = record_lives(app.session, 3)
-    test = page(tracker_page, {"tracker_linked": ids[2]}, persona=ids[2])
+    test = page(tracker_page, persona=ids[2])
     assert test.selectbox(key="tracker_persona").value == ids[2]
 
 

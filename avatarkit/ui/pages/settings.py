@@ -9,6 +9,7 @@ import streamlit as st
 from avatarkit.text import in_words
 from avatarkit.ui import running
 
+HOUR = timedelta(hours=1)
 HOW_TO_GO_LIVE = """
 Set both keys and restart the app. They are read, in this order, from the environment, a file
 `.env`, or `.streamlit/secrets.toml` (an example lies beside it):
@@ -49,9 +50,7 @@ def _connections() -> None:
         "Data folder": str(session.settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
-        "Last pass": f"{in_words((now - pass_at) / timedelta(hours=1))} ago"
-        if pass_at
-        else "none yet",
+        "Last pass": f"{in_words((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
         "Last error": tracker.last_error or "none",
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +13,7 @@ from streamlit.column_config import NumberColumn, TextColumn
 from avatarkit.reports import charts, tables
 from avatarkit.text import stage_name
 from avatarkit.ui import running
-from avatarkit.ui.cache import Estimates, Log, Outcomes, StageTimes
+from avatarkit.ui.cache import Estimates, Log, StageTimes
 from avatarkit.ui.elements import csv_download, when_ready
 
 REFRESH_S = 5
@@ -65,22 +66,18 @@ def _tabs() -> None:
     if log.personas.empty:
         st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
         return
-    contents: dict[str, Callable[[], None]] = {
-        "Stages": lambda: when_ready(
-            estimates.get(Log.stage_times, log), partial(_stages, estimates, log)
-        ),
-        "Ends": lambda: when_ready(estimates.get(Log.outcomes, log), _ends),
-        "In flight": lambda: when_ready(estimates.get(Log.in_flight, log), _in_flight),
-        "Waiting times": lambda: when_ready(
-            estimates.get(Log.outcomes, log), partial(_waiting, estimates, log)
-        ),
+    contents: dict[str, tuple[Callable[[Log], Any], Callable[[Any], None]]] = {
+        "Stages": (Log.stage_times, partial(_stages, estimates, log)),
+        "Ends": (Log.outcomes, _ends),
+        "In flight": (Log.in_flight, _in_flight),
+        "Waiting times": (Log.waiting_times, partial(_waiting, estimates, log)),
     }
     tabs = st.tabs(list(contents), key="stage_times_question", on_change="rerun")
-    for tab, show_content in zip(tabs, contents.values(), strict=True):
+    for tab, (compute, show_value) in zip(tabs, contents.values(), strict=True):
         # Only the tab that is open is computed and sent.
         if tab.open:
             with tab:
-                show_content()
+                when_ready(estimates.get(compute, log), show_value)
 
 
 def _stages(estimates: Estimates, log: Log, times: StageTimes) -> None:
@@ -119,12 +116,12 @@ def _survival(curves: pd.DataFrame) -> None:
         )
 
 
-def _ends(outcomes: Outcomes) -> None:
-    counts = outcomes.chances
+def _ends(outcomes: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    incidence, counts = outcomes
     if not counts["ended"].any():
         st.info("No avatar has ended yet.", icon=":material/hourglass_empty:")
         return
-    st.altair_chart(charts.outcomes(outcomes.incidence), key="stage_times_outcomes")
+    st.altair_chart(charts.outcomes(incidence), key="stage_times_outcomes")
     ended = ", ".join(
         f"{count:,} {outcome}" for outcome, count in counts[["outcome", "ended"]].to_numpy()
     )
@@ -141,10 +138,8 @@ def _in_flight(days: pd.DataFrame) -> None:
     )
 
 
-def _waiting(estimates: Estimates, log: Log, outcomes: Outcomes) -> None:
-    st.altair_chart(
-        charts.waiting(outcomes.totals, outcomes.percentiles), key="stage_times_waiting"
-    )
+def _waiting(estimates: Estimates, log: Log, times: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    st.altair_chart(charts.waiting(*times), key="stage_times_waiting")
     st.caption("From submission to the end, whichever it is; who is still running counts as such.")
     st.markdown("**Did the arrival ranges keep their word?**")
     when_ready(estimates.get(Log.calibration, log), st.markdown)

@@ -19,7 +19,7 @@ from avatarkit.text import in_words, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import running
-from avatarkit.ui.cache import Estimates, Log
+from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_download
 
 REFRESH_S = 2
@@ -89,24 +89,16 @@ def _settle(
         if st.button(f"It is {persona_id}", key=f"{key}_{persona_id}"):
             tracker.settle(submission_id, persona_id)
             st.rerun()
-    with st.popover("I know its id", icon=":material/search:"):
-        _settle_by_id(tracker, submission_id, key)
-    if may_be_absent:
-        with st.popover("It was never created", icon=":material/block:"):
-            st.caption(NEVER_CREATED)
-            if st.button("I have looked: it is not there", key=f"{key}_never"):
-                tracker.settle(submission_id, None)
-                st.rerun()
-
-
-def _settle_by_id(tracker: Tracker, submission_id: str, key: str) -> None:
-    with st.form(f"{key}_form", border=False):
-        persona_id = st.text_input(
+    with (
+        st.popover("I know its id", icon=":material/search:"),
+        st.form(f"{key}_form", border=False),
+    ):
+        given_id = st.text_input(
             "Its id", key=f"{key}_id", help="As the vendor's pages or another program show it."
         )
         if st.form_submit_button("It is this one"):
             try:
-                tracker.settle(submission_id, persona_id.strip())
+                tracker.settle(submission_id, given_id.strip())
             except AvatarkitError as error:
                 # Kept, as this part reruns by itself.
                 st.session_state[f"{key}_error"] = str(error)
@@ -114,6 +106,12 @@ def _settle_by_id(tracker: Tracker, submission_id: str, key: str) -> None:
                 st.rerun()
         if f"{key}_error" in st.session_state:
             st.error(plain(st.session_state[f"{key}_error"]), icon=":material/error:")
+    if may_be_absent:
+        with st.popover("It was never created", icon=":material/block:"):
+            st.caption(NEVER_CREATED)
+            if st.button("I have looked: it is not there", key=f"{key}_never"):
+                tracker.settle(submission_id, None)
+                st.rerun()
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -136,7 +134,12 @@ def _overview() -> None:
         column_config=COLUMNS,
     )
     st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
-    _aging(estimates, log, shown, arrivals)
+    times = estimates.get(Log.stage_times, log)
+    if arrivals is not None and times is not None:
+        names = shown[["persona_id", "creator_name"]].fillna({"creator_name": ""})
+        in_flight = arrivals.merge(names)
+        if not in_flight.empty:
+            st.altair_chart(charts.aging(in_flight, times.summary), key="tracker_aging")
 
 
 def _counts(status: pd.Series) -> None:
@@ -160,18 +163,6 @@ def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
         key="tracker_statuses",
     )
     return personas[personas["status"].isin(chosen)] if chosen else personas
-
-
-def _aging(
-    estimates: Estimates, log: Log, shown: pd.DataFrame, arrivals: pd.DataFrame | None
-) -> None:
-    times = estimates.get(Log.stage_times, log)
-    if arrivals is None or times is None:
-        return
-    names = shown[["persona_id", "creator_name"]].fillna({"creator_name": ""})
-    in_flight = arrivals.merge(names)
-    if not in_flight.empty:
-        st.altair_chart(charts.aging(in_flight, times.summary), key="tracker_aging")
 
 
 @st.fragment(run_every=REFRESH_S)
