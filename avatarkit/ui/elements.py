@@ -28,7 +28,6 @@ def csv_download(name: str, read: Callable[[], pd.DataFrame]) -> None:
             mime="text/csv",
             on_click="ignore",
             icon=":material/download:",
-            key=f"csv_{name}",
         )
 
 

@@ -39,16 +39,13 @@ def main() -> None:
         else:
             st.badge("Live account", icon=":material/cloud:", color="green")
     if is_sandbox:
-        st.caption(_about_sandbox(session.sandbox_speed))
+        speed = session.sandbox_speed
+        st.caption(
+            "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock "
+            f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
+            f"{in_words(48 / speed)} to {in_words(120 / speed)}."
+        )
     page.run()
-
-
-def _about_sandbox(speed: float) -> str:
-    return (
-        "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock runs "
-        f"{speed:,.0f} times as fast: the two to five days of an avatar pass in "
-        f"{in_words(48 / speed)} to {in_words(120 / speed)}."
-    )
 
 
 main()

@@ -164,6 +164,14 @@ def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
     assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
 
 
+def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
+    """The API need not tell a name; an id stands for it."""
+    record(app.session, Persona(id="lived-1", process_status="done"), source="list")
+    test = page(tracker_page)
+    assert test.selectbox(key="tracker_persona").options == ["lived-1"]
+    assert test.subheader[0].value == "lived-1"
+
+
 def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages read the store: whatever they show, the client is not touched."""
     record_lives(app.session, 3, running=2)

@@ -101,12 +101,8 @@ def _survival(curves: pd.DataFrame) -> None:
     if curves.empty:
         st.caption("No stage has a fit yet.")
         return
-    stage = st.selectbox(
-        "Stage",
-        list(curves["stage"].unique()),
-        format_func=stage_name,
-        key="stage_times_check_stage",
-    )
+    fitted = list(curves["stage"].unique())
+    stage = st.selectbox("Stage", fitted, format_func=stage_name, key="stage_times_check_stage")
     curves = curves.loc[curves["stage"] == stage]
     st.altair_chart(charts.survival(curves), key="stage_times_check_chart")
     if "nonparametric" not in set(curves["curve"]):

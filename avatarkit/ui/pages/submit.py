@@ -136,7 +136,13 @@ def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
 
 
 def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
-    _quota()
+    quota = running.get().session.tracker.quota
+    if quota is not None:
+        used = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
+        if quota.is_full:
+            st.error(f"{used} Delete one before you submit another.", icon=":material/block:")
+        else:
+            st.caption(used)
     confirmed = True
     if unusable:
         # The key names the videos: another unusable one has to be confirmed again.
@@ -153,17 +159,6 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     ):
         _submit(fields, outbox)
-
-
-def _quota() -> None:
-    quota = running.get().session.tracker.quota
-    if quota is None:
-        return
-    text = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
-    if quota.is_full:
-        st.error(f"{text} Delete one before you submit another.", icon=":material/block:")
-    else:
-        st.caption(text)
 
 
 def _submit(fields: dict[str, str], outbox: Outbox) -> None:

@@ -15,6 +15,7 @@ from avatarkit.history import stages
 from avatarkit.models import ProcessStatus
 from avatarkit.reports import charts, tables
 from avatarkit.session import Session
+from avatarkit.store.submissions import Uncertain
 from avatarkit.text import in_words, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
 from avatarkit.tracking.tracker import Tracker
@@ -26,8 +27,7 @@ REFRESH_S = 2
 LINKED = "persona"
 """Of the page's URL: the id of the persona whose details are shown."""
 
-Color = Literal["green", "red", "violet", "blue"]
-COLORS: dict[str, Color] = {
+COLORS: dict[str, Literal["green", "red", "violet"]] = {
     "done": "green",
     "failed": "red",
     "rejected": "red",
@@ -75,17 +75,14 @@ def _uncertain_submissions() -> None:
                 f"{submission.sent_at:%Y-%m-%d %H:%M} UTC. {plain(submission.reason)}",
                 icon=":material/help:",
             )
-            candidates = [p.id for p in submission.candidates if p.id not in submitted_ids]
-            may_be_absent = tracker.clock.now() - submission.broke_at >= SETTLING
             with st.container(horizontal=True):
-                _settle(tracker, submission.submission_id, candidates, may_be_absent)
+                _settle(tracker, submission, submitted_ids)
 
 
-def _settle(
-    tracker: Tracker, submission_id: str, candidates: list[str], may_be_absent: bool
-) -> None:
+def _settle(tracker: Tracker, submission: Uncertain, submitted_ids: set[str]) -> None:
+    submission_id = submission.submission_id
     key = f"tracker_settle_{submission_id}"
-    for persona_id in candidates:
+    for persona_id in [p.id for p in submission.candidates if p.id not in submitted_ids]:
         if st.button(f"It is {persona_id}", key=f"{key}_{persona_id}"):
             tracker.settle(submission_id, persona_id)
             st.rerun()
@@ -106,7 +103,7 @@ def _settle(
                 st.rerun()
         if f"{key}_error" in st.session_state:
             st.error(plain(st.session_state[f"{key}_error"]), icon=":material/error:")
-    if may_be_absent:
+    if tracker.clock.now() - submission.broke_at >= SETTLING:
         with st.popover("It was never created", icon=":material/block:"):
             st.caption(NEVER_CREATED)
             if st.button("I have looked: it is not there", key=f"{key}_never"):
@@ -168,10 +165,18 @@ def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
 @st.fragment(run_every=REFRESH_S)
 def _details() -> None:
     session = running.get().session
-    personas = session.store.personas().set_index("persona_id")
+    personas = session.store.personas().set_index("persona_id").fillna({"creator_name": ""})
     if personas.empty:
         return
-    _follow_link(personas)
+    # By hand: a widget bound to the URL writes there what it shows, and names are not unique.
+    linked = st.query_params.get(LINKED)
+    if linked is not None:
+        running.get().outbox.dismiss_persona(linked)
+        if linked not in personas.index:
+            text = f"This account has no avatar {plain(linked)}; choose one."
+            st.warning(text, icon=":material/help:")
+        elif st.session_state.get("tracker_persona") != linked:
+            st.session_state["tracker_persona"] = linked
     persona_id = st.selectbox(
         "Details of",
         list(personas.index),
@@ -181,20 +186,6 @@ def _details() -> None:
     )
     if persona_id in personas.index:
         _persona(session, personas.loc[persona_id], str(persona_id), session.clock.now())
-
-
-# By hand: a widget that is bound to the URL writes there what it shows, and names are not unique.
-def _follow_link(personas: pd.DataFrame) -> None:
-    linked = st.query_params.get(LINKED)
-    if linked is None:
-        return
-    running.get().outbox.dismiss_persona(linked)
-    if linked not in personas.index:
-        st.warning(
-            f"This account has no avatar {plain(linked)}; choose one.", icon=":material/help:"
-        )
-    elif st.session_state.get("tracker_persona") != linked:
-        st.session_state["tracker_persona"] = linked
 
 
 def _link_to_chosen() -> None:
@@ -209,7 +200,7 @@ def _title(personas: pd.DataFrame, persona_id: str) -> str:
 
 def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(row["creator_name"]), anchor=False, width="content")
+        st.subheader(plain(row["creator_name"] or persona_id), anchor=False, width="content")
         st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
