@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from avatarkit.files import replace_file
+from avatarkit.files import replace_file, replacing_file
 from avatarkit.models import PersonaCreate
 
 FIELDS = tuple(PersonaCreate.model_fields)
+
+CHUNK_BYTES = 1024 * 1024
 
 
 def load(folder: Path) -> dict[str, str]:
@@ -32,8 +36,8 @@ def save(folder: Path, fields: dict[str, str]) -> None:
     replace_file(path, json.dumps(fields, ensure_ascii=False).encode(), private=True)
 
 
-def save_upload(uploads: Path, name: str, content: bytes) -> Path:
-    """Write an uploaded file to disk.
+def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
+    """Copy an uploaded file to disk in chunks.
 
     Returns:
         Its path in a folder of its own, so that the file keeps the name that the person gave it.
@@ -42,7 +46,9 @@ def save_upload(uploads: Path, name: str, content: bytes) -> Path:
     folder = uploads / uuid.uuid4().hex[:8]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / safe
-    replace_file(path, content, private=True)
+    content.seek(0)
+    with replacing_file(path, private=True) as temporary, temporary.open("wb") as copy:
+        shutil.copyfileobj(content, copy, CHUNK_BYTES)
     return path
 
 

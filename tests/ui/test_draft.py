@@ -13,7 +13,8 @@ def test_an_upload_is_kept_on_disk_under_a_safe_name(tmp_path: Path) -> None:
     """An upload is copied in full; its name cannot leave the folder."""
     source, uploads = tmp_path / "source", tmp_path / "uploads"
     source.write_bytes(b"x" * 3_000_000)
-    path = draft.save_upload(uploads, "../../ev/il name.mp4", source.read_bytes())
+    with source.open("rb") as content:
+        path = draft.save_upload(uploads, "../../ev/il name.mp4", content)
     assert path.parent.parent == uploads
     assert path.read_bytes() == source.read_bytes()
     assert path.name == "il name.mp4"

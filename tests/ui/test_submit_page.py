@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_what_a_crash_interrupted_is_shown_after_the_restart(
 def test_the_videos_of_a_create_that_was_found_are_deleted(app: Running) -> None:
     """They are kept until it is accepted, and then not for good."""
     session, outbox = app.session, app.outbox
-    path = draft.save_upload(outbox.uploads, "a.mp4", b"x" * 99)
+    path = draft.save_upload(outbox.uploads, "a.mp4", BytesIO(b"x" * 99))
     request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=path)
     submission_id = session.tracker.prepare(request)
     session.store.sending(submission_id, session.clock.now())

@@ -129,7 +129,7 @@ def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
     if uploaded is None:
         return
     # The upload before it stays on disk: the browser may still have its path in the form.
-    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded.getvalue())
+    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded)
     st.session_state[_key(field)] = str(path)
     # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
     st.session_state[f"submit_{field}_nonce"] += 1
