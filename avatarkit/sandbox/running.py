@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -81,7 +81,10 @@ def serve(
     url, instance = _url(options.host, port), secrets.token_hex(8)
 
     def announce() -> None:
-        folder.announce(Serving(instance, os.getpid(), url, keys, reading_of(clock)))
+        reading = reading_of(clock)
+        folder.announce(
+            Serving(**asdict(keys), instance=instance, pid=os.getpid(), url=url, clock=reading)
+        )
 
     heartbeat = Heartbeat(folder, clock, announce)
     stack.callback(folder.withdraw)

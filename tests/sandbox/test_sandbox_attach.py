@@ -158,4 +158,4 @@ def read_serving_id(folder: Path) -> str:
     """Return the API id that the folder announces."""
     serving_now = read_serving(folder / SERVING)
     assert serving_now is not None
-    return serving_now.keys.api_id
+    return serving_now.api_id

@@ -165,7 +165,7 @@ class TestWaiting:
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The answer comes while the video is still being checked; so do earlier stages."""
-        slow = Slow(monkeypatch, CheckResult("Bad."))
+        slow = Slow(monkeypatch, CheckResult("Bad.", ()))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             persona_id = upload(api, lipsync_input=TEXT)
             assert slow.begun.wait(5)
@@ -176,7 +176,7 @@ class TestWaiting:
         self, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """GET and list wait as soon as the answer depends on it; other calls go on meanwhile."""
-        slow = Slow(monkeypatch, CheckResult("Bad."))
+        slow = Slow(monkeypatch, CheckResult("Bad.", ()))
         real_sleep, waits = asyncio.sleep, []
 
         async def wait(seconds: float) -> None:
@@ -207,7 +207,7 @@ class TestWaiting:
     ) -> None:
         """After it the persona is shown as still validating, and later as what it became."""
         monkeypatch.setattr(status, "PATIENCE_S", 0.05)
-        slow = Slow(monkeypatch, CheckResult())
+        slow = Slow(monkeypatch, CheckResult(None, ()))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             persona_id = upload(api, lipsync_input=TEXT)
             manual_clock.advance(timedelta(days=5))
@@ -225,7 +225,7 @@ class TestWaiting:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Nothing is left of it, and the next persona is checked."""
-        slow = Slow(monkeypatch, CheckResult("Bad."))
+        slow = Slow(monkeypatch, CheckResult("Bad.", ()))
         with Sandbox(clock=manual_clock) as sandbox, client_of(sandbox) as api:
             first = upload(api, lipsync_input=TEXT)
             assert slow.begun.wait(5)
@@ -251,7 +251,7 @@ class TestKeeping:
             before = shown(api, persona_id)
         kept = json.loads((tmp_path / "personas" / persona_id / RESULT_FILE).read_text())
         assert kept == {"flaw": before["failed_reason"], "previews": []}
-        slow = Slow(monkeypatch, CheckResult())
+        slow = Slow(monkeypatch, CheckResult(None, ()))
         with Sandbox(tmp_path, clock=manual_clock) as sandbox, client_of(sandbox) as api:
             assert shown(api, persona_id) == {**before, "id": persona_id}
         assert slow.calls == 0
@@ -279,7 +279,7 @@ class TestKeeping:
         """Stop leaves it alone; it then writes nothing, and the next start begins again."""
         monkeypatch.setattr(video_checks, "_PATIENCE_S", 0.05)
         with monkeypatch.context() as patch:
-            slow = Slow(patch, CheckResult("Too late."))
+            slow = Slow(patch, CheckResult("Too late.", ()))
             with Sandbox(tmp_path, clock=manual_clock) as sandbox, client_of(sandbox) as api:
                 persona_id = upload(api, lipsync_input=TEXT)
                 assert slow.begun.wait(5)

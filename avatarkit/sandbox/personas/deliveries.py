@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from avatarkit.sandbox.state.files import UtcDatetime
 
 Result = Literal["delivered", "failed", "not sent"]
 
@@ -25,7 +29,7 @@ class Delivery:
     url: str
     status: str
     attempt: int
-    at: datetime
+    at: UtcDatetime
     result: Result
     status_code: int | None = None
     error: str | None = None
@@ -46,17 +50,11 @@ class DeliveryLog:
 
     def load(self) -> None:
         """Read the file; skip a line that a kill cut off."""
-        try:
-            lines = self._path.read_text("utf-8").splitlines()
-        except OSError:
-            return
-        for line in lines:
-            try:
-                value = json.loads(line)
-                moment = datetime.fromisoformat(value["at"])
-                self._append(Delivery(**{**value, "at": moment}))
-            except (ValueError, TypeError, LookupError):
-                continue
+        adapter = TypeAdapter(Delivery)
+        with suppress(OSError):
+            for line in self._path.read_bytes().splitlines():
+                with suppress(ValidationError):
+                    self._append(adapter.validate_json(line))
 
     def add(self, delivery: Delivery) -> None:
         """Log an attempt.

@@ -12,22 +12,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
+from typing import Annotated
+
+from pydantic import AllowInfNan, NonNegativeFloat
 
 from avatarkit.estimates.business_hours import BusinessHours
 from avatarkit.models import STAGES, ProcessStatus
 
-MEDIAN_H: Mapping[ProcessStatus, float] = MappingProxyType(
-    {
-        ProcessStatus.PENDING: 2.0,
-        ProcessStatus.PROCESSING: 5.0,
-        ProcessStatus.VOICE_CREATING: 4.0,
-        ProcessStatus.VIDEO_VALIDATING: 4.0,
-        ProcessStatus.CROP_AND_MATTE: 8.0,
-        ProcessStatus.REVIEWING: 12.0,
-    }
-)
+MEDIAN_H: Mapping[ProcessStatus, float] = {
+    ProcessStatus.PENDING: 2.0,
+    ProcessStatus.PROCESSING: 5.0,
+    ProcessStatus.VOICE_CREATING: 4.0,
+    ProcessStatus.VIDEO_VALIDATING: 4.0,
+    ProcessStatus.CROP_AND_MATTE: 8.0,
+    ProcessStatus.REVIEWING: 12.0,
+}
 """The median of each stage in hours, of the review in business hours, as drawn.
 
 Scripts outside ``SHORTEST_H`` to ``LONGEST_H`` are drawn again.
@@ -61,14 +60,14 @@ class Scenario(StrEnum):
     SKIPS_STAGES = "skips-stages"
 
 
-LABELS: Mapping[str, Scenario] = MappingProxyType(
-    {f"sandbox:{scenario.value}": scenario for scenario in Scenario}
-)
+LABELS: Mapping[str, Scenario] = {f"sandbox:{scenario.value}": scenario for scenario in Scenario}
 """The labels that request an outcome, like test card numbers for payments."""
 
-SHARES: Mapping[Scenario, float] = MappingProxyType(
-    {Scenario.DONE: 0.85, Scenario.FAILED: 0.08, Scenario.REJECTED: 0.07}
-)
+SHARES: Mapping[Scenario, float] = {
+    Scenario.DONE: 0.85,
+    Scenario.FAILED: 0.08,
+    Scenario.REJECTED: 0.07,
+}
 """The shares of outcomes among personas without such a label."""
 
 FAILURES: tuple[tuple[ProcessStatus, float, str], ...] = (
@@ -101,7 +100,7 @@ SLOW_REVIEW_H = 45.0
 _HOUR = timedelta(hours=1)
 _TRIES = 1000
 
-Stages = tuple[tuple[str, float], ...]
+Stages = tuple[tuple[str, Annotated[NonNegativeFloat, AllowInfNan(False)]], ...]
 
 
 @dataclass(frozen=True)
@@ -125,22 +124,6 @@ class Script:
             return self
         count = names.index(ProcessStatus.VIDEO_VALIDATING) + 1
         return Script(self.stages[:count], ProcessStatus.FAILED.value, reason)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the script as JSON values."""
-        return {"stages": [list(s) for s in self.stages], "end": self.end, "reason": self.reason}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Script:
-        """Return the script that ``to_json`` wrote.
-
-        Raises:
-            ValueError: A stage has no finite time; missing or odd values raise other errors.
-        """
-        stages = tuple((str(status), float(hours)) for status, hours in value["stages"])
-        if not all(math.isfinite(hours) and hours >= 0 for _, hours in stages):
-            raise ValueError("A stage takes a finite time.")
-        return cls(stages, str(value["end"]), value["reason"])
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from avatarkit.models import sentence
 from avatarkit.sandbox.personas.lifecycle import Script
+from avatarkit.sandbox.state.files import UtcDatetime
 
 logger = logging.getLogger("avatarkit")
 
 _FORMAT = 1
 _RECORD = "persona.json"
+
+
+def _known_format(value: int) -> int:
+    if value != _FORMAT:
+        raise ValueError("a newer version of avatarkit wrote it")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,41 +52,9 @@ class Record(Create):
 
     id: str
     number: int
-    created_at: datetime
+    created_at: UtcDatetime
     script: Script
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return {
-            **vars(self),
-            "format": _FORMAT,
-            "created_at": self.created_at.isoformat(),
-            "labels": list(self.labels),
-            "videos": dict(self.videos),
-            "script": self.script.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Record:
-        """Return the record that ``to_json`` wrote.
-
-        Raises:
-            ValueError: The format or time is not valid; missing values raise other errors.
-        """
-        if value.get("format") != _FORMAT:
-            raise ValueError("a newer version of avatarkit wrote it")
-        created_at = datetime.fromisoformat(value["created_at"])
-        if created_at.tzinfo is None:
-            raise ValueError("created_at has no offset")
-        read = {name: value[name] for name in cls.__dataclass_fields__}
-        return cls(
-            **read
-            | {
-                "created_at": created_at,
-                "labels": tuple(value["labels"]),
-                "script": Script.from_json(value["script"]),
-            }
-        )
+    format: Annotated[int, AfterValidator(_known_format)] = _FORMAT
 
 
 class Records:
@@ -98,16 +75,19 @@ class Records:
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         self._personas.mkdir(mode=0o700, exist_ok=True)
-        records = []
+        adapter, records = TypeAdapter(Record), []
         for folder in self._personas.iterdir():
             try:
-                record = Record.from_json(json.loads((folder / _RECORD).read_text("utf-8")))
-                if record.id != folder.name:
-                    raise ValueError("its id is not the name of its folder")
-            except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-                logger.warning("The sandbox leaves %s aside: %s.", folder, error)
-            else:
+                record = adapter.validate_json((folder / _RECORD).read_bytes())
+            except (OSError, ValidationError) as error:
+                reason = sentence(error) if isinstance(error, ValidationError) else f"{error}."
+                logger.warning("The sandbox leaves %s aside: %s", folder, reason)
+                continue
+            if record.id == folder.name:
                 records.append(record)
+            else:
+                text = "The sandbox leaves %s aside: its id is not the name of its folder."
+                logger.warning(text, folder)
         self._by_id = {r.id: r for r in sorted(records, key=lambda record: record.number)}
 
     def __len__(self) -> int:
@@ -141,8 +121,7 @@ class Records:
 
     def add(self, record: Record, folder: Path) -> None:
         """Add a persona with the files in ``folder``, which was made by ``incoming_folder``."""
-        text = json.dumps(record.to_json(), ensure_ascii=False)
-        (folder / _RECORD).write_text(text, "utf-8")
+        (folder / _RECORD).write_bytes(to_json(record))
         folder.rename(self.folder_of(record.id))
         self._by_id[record.id] = record
 

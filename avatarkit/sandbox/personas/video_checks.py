@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from avatarkit import preflight
 from avatarkit.sandbox.personas.previews import save_previews
 from avatarkit.sandbox.personas.records import Record, Records
-from avatarkit.sandbox.state.files import write_private
+from avatarkit.sandbox.state.files import read_json, write_private
 
 logger = logging.getLogger("avatarkit")
 
@@ -29,8 +31,8 @@ _PATIENCE_S = 1.0
 class CheckResult:
     """``flaw``: why the videos cannot be used, or None; ``previews``: the images that were made."""
 
-    flaw: str | None = None
-    previews: tuple[str, ...] = ()
+    flaw: str | None
+    previews: tuple[str, ...]
 
 
 class VideoChecks:
@@ -49,8 +51,9 @@ class VideoChecks:
 
     def start(self) -> None:
         """Read the results on disk, and start the missing checks."""
+        adapter = TypeAdapter(CheckResult)
         for record in reversed(self._records.newest_first()):
-            result = _read(self._records.folder_of(record.id) / RESULT_FILE)
+            result = read_json(self._records.folder_of(record.id) / RESULT_FILE, adapter)
             if result is None:
                 self.enqueue(record)
             else:
@@ -68,7 +71,7 @@ class VideoChecks:
         if _files(record):
             self._queue.put(record)
         else:
-            self._results[record.id] = CheckResult()
+            self._results[record.id] = CheckResult(None, ())
 
     def get(self, persona_id: str) -> CheckResult | None:
         """Return the result for that persona, or None while it is not known."""
@@ -85,11 +88,11 @@ class VideoChecks:
                 result = check_videos(_files(record), folder)
             except Exception:  # a defect here must not leave all later personas waiting
                 logger.exception("The sandbox cannot check a video; it counts as good.")
-                result = CheckResult()
+                result = CheckResult(None, ())
             if self._stopped.is_set():
                 return
             try:
-                write_private(folder / RESULT_FILE, asdict(result))
+                write_private(folder / RESULT_FILE, result)
             except OSError as error:
                 if self._records.get(record.id) is None:  # deleted meanwhile
                     continue
@@ -110,12 +113,11 @@ def check_videos(videos: Mapping[str, str], folder: Path) -> CheckResult:
         reason = _reason(folder / videos[_CONSENT], _CONSENT, "The file")
         reasons.append(reason and f"Consent video: {reason}")
     flaw = " ".join(filter(None, reasons)) or None
-    if flaw or _FOOTAGE not in videos:
-        return CheckResult(flaw)
-    try:
-        return CheckResult(None, save_previews(folder / videos[_FOOTAGE], folder))
-    except OSError:  # a full disk costs the previews, nothing else
-        return CheckResult(None)
+    previews: tuple[str, ...] = ()
+    if flaw is None and _FOOTAGE in videos:
+        with suppress(OSError):  # a full disk costs the previews, nothing else
+            previews = save_previews(folder / videos[_FOOTAGE], folder)
+    return CheckResult(flaw, previews)
 
 
 def _reason(path: Path, field: str, name: str) -> str | None:
@@ -126,11 +128,3 @@ def _reason(path: Path, field: str, name: str) -> str | None:
 
 def _files(record: Record) -> dict[str, str]:
     return {name: video for name, video in record.videos.items() if "://" not in video}
-
-
-def _read(path: Path) -> CheckResult | None:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-        return CheckResult(value["flaw"], tuple(value["previews"]))
-    except (OSError, ValueError, TypeError, LookupError):
-        return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -51,9 +52,9 @@ def attach(folder: Path) -> Attached | None:
         return None
     return Attached(
         url=serving.url,
-        api_id=serving.keys.api_id,
-        api_key=serving.keys.api_key,
-        clock=FollowedClock(path, serving.reading),
+        api_id=serving.api_id,
+        api_key=serving.api_key,
+        clock=FollowedClock(path, serving.clock),
         folder=folder,
     )
 
@@ -62,15 +63,10 @@ def instance_at(url: str) -> str | None:
     """Return the instance of the sandbox that answers at ``url``, or None."""
     try:
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=_TIMEOUT_S
-        )
-        try:
+        host = parts.hostname or ""
+        with closing(HTTPConnection(host, parts.port, timeout=_TIMEOUT_S)) as connection:
             connection.request("GET", "/_sandbox/")
-            answer = connection.getresponse()
-            value = json.loads(answer.read(65_536))
-        finally:
-            connection.close()
-    except (OSError, ValueError, http.client.HTTPException):
+            value = json.loads(connection.getresponse().read(65_536))
+    except (OSError, ValueError, HTTPException):
         return None
     return value.get("instance") if isinstance(value, dict) else None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, StringConstraints, TypeAdapter
+from pydantic_core import to_json
 
 from avatarkit.errors import ConfigError
 from avatarkit.files import replace_file
 
 T = TypeVar("T")
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""A moment that is read from a file: with an offset there, in UTC here."""
 
 SERVING = "sandbox.json"
 """The file that announces the process that serves the folder."""
@@ -27,13 +30,15 @@ _KEYS = "keys.json"
 _CLOCK = "clock.json"
 _PORT = "port.json"
 
+_Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,100}$")]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Keys:
     """The keys of the one account of a sandbox."""
 
-    api_id: str
-    api_key: str = field(repr=False)
+    api_id: _Key
+    api_key: _Key = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,19 @@ class Reading:
     See ``ScaledClock.reading``.
     """
 
-    start: datetime
+    start: UtcDatetime
     started_s: float | None
     speed: float
 
 
-@dataclass(frozen=True)
-class Serving:
+@dataclass(frozen=True, kw_only=True)
+class Serving(Keys):
     """The process that serves a folder, and how to reach it."""
 
     instance: str
     pid: int
     url: str
-    keys: Keys
-    reading: Reading
+    clock: Reading
 
 
 class Folder:
@@ -74,30 +78,31 @@ class Folder:
             ConfigError: The file cannot be read.
         """
         path = self.path / _KEYS
-        if path.exists():
-            keys = _read(path, lambda value: Keys(value["api_id"], value["api_key"]))
-            if keys is None or not (_is_key(keys.api_id) and _is_key(keys.api_key)):
-                raise ConfigError(f"{path} cannot be read; delete it, and there will be new keys.")
-            return keys
-        keys = Keys(f"sandbox-{secrets.token_hex(6)}", secrets.token_hex(20))
-        write_private(path, asdict(keys))
+        if not path.exists():
+            api_id, api_key = f"sandbox-{secrets.token_hex(6)}", secrets.token_hex(20)
+            write_private(path, Keys(api_id=api_id, api_key=api_key))
+        keys = read_json(path, TypeAdapter(Keys))
+        if keys is None:
+            raise ConfigError(f"{path} cannot be read; delete it, and there will be new keys.")
         return keys
 
     def clock(self) -> datetime | None:
         """Return the moment from which the clock goes on, or None."""
-        return _read(self.path / _CLOCK, lambda value: _aware(value["moment"]))
+        kept = read_json(self.path / _CLOCK, TypeAdapter(dict[str, UtcDatetime]))
+        return kept.get("moment") if kept else None
 
     def keep_clock(self, moment: datetime, *, exact: bool = False) -> None:
         """Write the moment from which the clock goes on; unless ``exact``, only a later one."""
         with self._lock:
             if not exact and self._ceiling is not None and moment <= self._ceiling:
                 return
-            write_private(self.path / _CLOCK, {"moment": moment.isoformat()})
+            write_private(self.path / _CLOCK, {"moment": moment})
             self._ceiling = moment
 
     def port(self) -> int | None:
         """Return the port on which this folder was served last, or None."""
-        return _read(self.path / _PORT, lambda value: int(value["port"]))
+        kept = read_json(self.path / _PORT, TypeAdapter(dict[str, int]))
+        return kept.get("port") if kept else None
 
     def keep_port(self, port: int) -> None:
         """Write the port on which this folder is served."""
@@ -105,15 +110,8 @@ class Folder:
 
     def announce(self, serving: Serving) -> None:
         """Announce the process that serves this folder."""
-        value = {
-            "instance": serving.instance,
-            "pid": serving.pid,
-            "url": serving.url,
-            **asdict(serving.keys),
-            "clock": {**asdict(serving.reading), "start": serving.reading.start.isoformat()},
-        }
         with self._lock:
-            write_private(self.path / SERVING, value)
+            write_private(self.path / SERVING, serving)
 
     def withdraw(self) -> None:
         """Delete the announcement."""
@@ -123,43 +121,17 @@ class Folder:
 
 def read_serving(path: Path) -> Serving | None:
     """Return the announcement in the file ``path``, or None."""
+    return read_json(path, TypeAdapter(Serving))
 
-    def read(value: Any) -> Serving:
-        clock = value["clock"]
-        started_s = clock["started_s"]
-        return Serving(
-            instance=str(value["instance"]),
-            pid=int(value["pid"]),
-            url=str(value["url"]),
-            keys=Keys(str(value["api_id"]), str(value["api_key"])),
-            reading=Reading(
-                start=_aware(clock["start"]),
-                started_s=None if started_s is None else float(started_s),
-                speed=float(clock["speed"]),
-            ),
-        )
 
-    return _read(path, read)
+def read_json(path: Path, adapter: TypeAdapter[T]) -> T | None:
+    """Return the value in the file ``path``, or None if it cannot be read or is of another type."""
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def write_private(path: Path, value: Any) -> None:
     """Write ``value`` as JSON: whole or not at all, readable by its owner only."""
-    replace_file(path, json.dumps(value).encode(), private=True)
-
-
-def _read(path: Path, read: Callable[[Any], T]) -> T | None:
-    try:
-        return read(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, LookupError):
-        return None
-
-
-def _aware(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("A moment without an offset.")
-    return moment
-
-
-def _is_key(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]{8,100}", value) is not None
+    replace_file(path, to_json(value), private=True)
