@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -26,16 +27,13 @@ _PAGE = """
 """
 
 
+@dataclass(eq=False)
 class ErrorResponse(Exception):
     """An error that is answered with ``status_code`` and the JSON ``body``."""
 
-    def __init__(
-        self, status_code: int, body: Any, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(status_code)
-        self.status_code = status_code
-        self.body = body
-        self.headers = headers
+    status_code: int
+    body: Any
+    headers: Mapping[str, str] | None = None
 
     def response(self) -> Response:
         """Return the HTTP response."""

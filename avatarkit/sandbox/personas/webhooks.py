@@ -13,7 +13,7 @@ import httpx
 from avatarkit.clock import Clock
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.personas import serializers
-from avatarkit.sandbox.personas.deliveries import Delivery, DeliveryLog
+from avatarkit.sandbox.personas.deliveries import Delivery, DeliveryLog, Result
 from avatarkit.sandbox.personas.lifecycle import State
 from avatarkit.sandbox.personas.records import Record, Records
 from avatarkit.sandbox.personas.status import Statuses
@@ -30,7 +30,6 @@ Source: none; the vendor has not said whether there are retries.
 _TICK_S = 0.1
 _TIMEOUT_S = 2.0
 _PATIENCE_S = 5.0
-_NOT_LOOPBACK = "not a loopback address"
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Webhooks:
     _stopped: threading.Event = field(init=False, default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._finished = {each.persona_id for each in self.log.all() if _is_last(each)}
+        self._finished = {delivery.persona_id for delivery in self.log.all() if _is_last(delivery)}
         self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
 
     def start(self) -> None:
@@ -76,19 +75,14 @@ class Webhooks:
         attempts = self.log.of(record.id)
         if attempts and now < attempts[-1].at + RETRIES[len(attempts) - 1]:
             return
-        status_code: int | None = None
-        error: str | None = _NOT_LOOPBACK
-        is_sent = may_be_called(target)
-        if is_sent:
-            status_code, error = _post(target, self._body(record, end))
-        is_delivered = status_code is not None and 200 <= status_code < 300
+        result, status_code, error = _post(target, self._body(record, end))
         delivery = Delivery(
             persona_id=record.id,
             url=target,
             status=end.status,
             attempt=len(attempts) + 1,
             at=now,
-            result="delivered" if is_delivered else "failed" if is_sent else "not sent",
+            result=result,
             status_code=status_code,
             error=error,
         )
@@ -129,7 +123,9 @@ def may_be_called(url: str) -> bool:
     return parsed.scheme in ("http", "https") and all(map(is_loopback, hosts))
 
 
-def _post(url: str, body: dict[str, object]) -> tuple[int | None, str | None]:
+def _post(url: str, body: dict[str, object]) -> tuple[Result, int | None, str | None]:
+    if not may_be_called(url):
+        return "not sent", None, "not a loopback address"
     headers = {"User-Agent": "avatarkit-sandbox"}
     try:
         # Neither a proxy nor a redirect may carry it elsewhere, and no answer is read.
@@ -137,6 +133,6 @@ def _post(url: str, body: dict[str, object]) -> tuple[int | None, str | None]:
             httpx.Client(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S) as client,
             client.stream("POST", url, json=body, headers=headers) as answer,
         ):
-            return answer.status_code, None
+            return "delivered" if answer.is_success else "failed", answer.status_code, None
     except httpx.HTTPError as error:
-        return None, type(error).__name__
+        return "failed", None, type(error).__name__

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from avatarkit.clock import Clock
-from avatarkit.models import VIDEO_FIELDS, ProcessStatus
+from avatarkit.models import ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.error_responses import ErrorResponse, detail, throttled
 from avatarkit.sandbox.faults.injector import FaultInjector
@@ -97,13 +97,11 @@ class Api:
     async def create_from_files(self, request: Request) -> Response:
         """Answer ``POST /api/personas_v2/``."""
         accepts = (request_body.JSON, request_body.FORM, request_body.MULTIPART)
-        return await self._create(
-            request, accepts, urls=self.behaviour.file_create_accepts_urls, files=True
-        )
+        return await self._create(request, accepts, urls=self.behaviour.file_create_accepts_urls)
 
     async def create_from_urls(self, request: Request) -> Response:
         """Answer ``POST /api/personas/``."""
-        return await self._create(request, (request_body.JSON,), urls=True, files=False)
+        return await self._create(request, (request_body.JSON,), urls=True)
 
     async def get(self, request: Request) -> Response:
         """Answer ``GET /api/personas/{id}/``."""
@@ -178,17 +176,11 @@ class Api:
             if all(persona[name] in values for name, values in filters.items())
         ]
 
-    async def _create(
-        self, request: Request, accepts: tuple[str, ...], *, urls: bool, files: bool
-    ) -> Response:
+    async def _create(self, request: Request, accepts: tuple[str, ...], *, urls: bool) -> Response:
         self._check_room()
         with self.records.incoming_folder() as folder:
             body = await request_body.read_body(
-                request,
-                folder,
-                accepts=accepts,
-                file_fields=VIDEO_FIELDS if files else (),
-                behaviour=self.behaviour,
+                request, folder, accepts=accepts, behaviour=self.behaviour
             )
             create = validation.validate(body, self.behaviour, urls=urls)
             record = self._equal(create)

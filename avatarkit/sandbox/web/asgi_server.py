@@ -54,12 +54,11 @@ def _listen_error(error: OSError | OverflowError, host: str, port: int) -> str:
     return f"{host} is not an address of this machine; give 127.0.0.1 as host."
 
 
-class WebServer:
+class WebServer(uvicorn.Server):
     """A server of ``app`` on ``listener``, from ``start()`` to ``stop()``."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        self._listener = listener
-        self._server = _Server(
+        super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
@@ -73,42 +72,40 @@ class WebServer:
                 timeout_graceful_shutdown=30,
             )
         )
+        self._listener = listener
+        self._ready = threading.Event()
         # A daemon, so that a program that forgets to stop it can end.
         self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
 
     def start(self) -> None:
         """Start the server, and return when it accepts connections."""
         self._thread.start()
-        self._server.ready.wait()
-        if not self._server.started:
+        self._ready.wait()
+        if not self.started:
             self._thread.join()
             raise ConfigError("The sandbox's web server could not start; try again.")
 
     def stop(self) -> None:
         """Close all connections, and return when the thread has ended."""
-        self._server.should_exit = True
+        self.should_exit = True
         self._thread.join()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Set the event for which ``start`` waits, once connections are accepted."""
+        await super().startup(sockets)
+        self._ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Abort calls in flight that do not end by themselves."""
+        asyncio.get_running_loop().call_later(_GRACE_S, self._abort)
+        await super().shutdown(sockets)
 
     def _run(self) -> None:
         try:
-            self._server.run(sockets=[self._listener])
+            self.run(sockets=[self._listener])
         finally:
             self._listener.close()
-            self._server.ready.set()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().call_later(_GRACE_S, self._abort)
-        await super().shutdown(sockets)
+            self._ready.set()
 
     def _abort(self) -> None:
         # To the application this is a client that went away, which it has to handle anyway.

@@ -16,12 +16,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from avatarkit.clock import Clock
-from avatarkit.errors import ConfigError
 from avatarkit.sandbox.error_responses import detail, not_found_page
 from avatarkit.sandbox.faults.rules import Faults, Rule
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
 from avatarkit.sandbox.personas.records import Records
 from avatarkit.sandbox.web.middleware import Endpoint
+from avatarkit.sandbox.web.request_body import read_text
 from avatarkit.settings import is_loopback
 
 CONTROL = "/_sandbox"
@@ -52,13 +52,12 @@ class Control:
 
     def routes(self, authenticate: Callable[[Request], None]) -> list[Route]:
         """Return the routes; ``authenticate`` raises ``ErrorResponse`` for wrong keys."""
+        faults = {"GET": self._rules, "POST": self._fail, "DELETE": self._heal}
         calls = {
             "/": Endpoint({"GET": self._describe}, lambda _: None),
             "/openapi.json": Endpoint({"GET": self._document}, lambda _: None),
             "/advance/": Endpoint({"POST": self._advance}, authenticate),
-            "/faults/": Endpoint(
-                {"GET": self._rules, "POST": self._fail, "DELETE": self._heal}, authenticate
-            ),
+            "/faults/": Endpoint(faults, authenticate),
             "/deliveries/": Endpoint({"GET": self._deliveries}, authenticate),
         }
         return [Route(CONTROL + path, LoopbackOnly(endpoint)) for path, endpoint in calls.items()]
@@ -74,11 +73,8 @@ class Control:
         steps = await _read(request, _STEPS)
         if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in steps.values()):
             raise detail(400, f"Give numbers for {', '.join(_STEPS)}.")
-        try:
-            # In another thread, as a jump is written to disk.
-            moment = await asyncio.to_thread(self.advance, **steps)
-        except ConfigError as error:
-            raise detail(400, str(error)) from None
+        # In another thread, as a jump is written to disk.
+        moment = await asyncio.to_thread(self.advance, **steps)
         return JSONResponse({"now": moment.isoformat()})
 
     async def _rules(self, _: Request) -> Response:
@@ -88,10 +84,7 @@ class Control:
         given = await _read(request, _RULE)
         if given.get("share") is None:
             given.setdefault("calls", 1)
-        try:
-            self.faults.add(Rule(**{"fault": None, **given}))
-        except ConfigError as error:
-            raise detail(400, str(error)) from None
+        self.faults.add(Rule(**{"fault": None, **given}))
         return JSONResponse(self.faults.rules(), 201)
 
     async def _heal(self, _: Request) -> Response:
@@ -127,11 +120,7 @@ class LoopbackOnly:
 
 
 async def _read(request: Request, names: tuple[str, ...]) -> dict[str, Any]:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _MAX_BYTES:
-            raise detail(413, "The body is too large.")
+    raw = await read_text(request, _MAX_BYTES)
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from avatarkit.errors import ConfigError
 from avatarkit.sandbox.error_responses import (
     ErrorResponse,
+    detail,
     not_found_page,
     server_error_page,
 )
@@ -45,8 +47,10 @@ class Endpoint:
             response = await handler(request)
         except ErrorResponse as error:
             response = error.response()
+        except ConfigError as error:
+            response = detail(400, str(error)).response()
         except ClientDisconnect:
-            response = Response(status_code=400)  # nobody is there to read it
+            response = Response(status_code=400)  # the client is gone
         except OSError as error:
             logger.error("The sandbox cannot use its folder: %s.", error.strerror or error)
             response = server_error_page()

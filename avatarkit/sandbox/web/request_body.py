@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from avatarkit.models import VIDEO_FIELDS
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.error_responses import ErrorResponse, detail
 
@@ -29,33 +30,20 @@ _PIECE_BYTES = 1024 * 1024
 _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".qt": ".mov"}
 
 
-@dataclass(frozen=True)
-class ReceivedFile:
-    """An uploaded file: its place in the sandbox's folder and its size in bytes."""
-
-    path: Path
-    size: int
-
-
 @dataclass
 class Body:
     """A parsed body. Every field of a form has a list of values; of JSON ``json`` is the value."""
 
     json: Any = None
     values: dict[str, list[str]] = field(default_factory=dict)
-    files: dict[str, ReceivedFile] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
     is_form: bool = False
 
 
 async def read_body(
-    request: Request,
-    folder: Path,
-    *,
-    accepts: Collection[str],
-    file_fields: Collection[str],
-    behaviour: Behaviour,
+    request: Request, folder: Path, *, accepts: Collection[str], behaviour: Behaviour
 ) -> Body:
-    """Read the body of ``request`` and write the files of ``file_fields`` into ``folder``.
+    """Read the body of ``request`` and write its videos into ``folder``.
 
     Memory stays flat however long the files are, and a file is written once.
 
@@ -63,7 +51,6 @@ async def read_body(
         request: The create.
         folder: Where files go; other files of the body are removed again.
         accepts: The media types that are read; others are refused.
-        file_fields: The fields in which files are kept.
         behaviour: Sets the largest text and what becomes of a truncated multipart body.
 
     Raises:
@@ -81,12 +68,13 @@ async def read_body(
     if media_type not in accepts:
         raise detail(415, f'Unsupported media type "{declared}" in request.')
     if media_type == MULTIPART:
-        return await _read_multipart(request, folder, file_fields, behaviour)
-    raw = await _read_text(request, behaviour.max_text_bytes)
+        return await _read_multipart(request, folder, behaviour)
+    raw = await read_text(request, behaviour.max_text_bytes)
     return Body(json=_parse_json(raw)) if media_type == JSON else _parse_form(raw)
 
 
-async def _read_text(request: Request, max_bytes: int) -> bytes:
+async def read_text(request: Request, max_bytes: int) -> bytes:
+    """Read the whole body; one of more than ``max_bytes`` is answered with a 413."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
@@ -117,9 +105,7 @@ def _parse_form(raw: bytes) -> Body:
     return body
 
 
-async def _read_multipart(
-    request: Request, folder: Path, file_fields: Collection[str], behaviour: Behaviour
-) -> Body:
+async def _read_multipart(request: Request, folder: Path, behaviour: Behaviour) -> Body:
     takes_truncated = behaviour.truncated_body == "taken"
     pieces = _pieces(request, raise_on_disconnect=not takes_truncated)
     parser = _Parser(request, pieces, folder, behaviour.max_text_bytes)
@@ -138,12 +124,11 @@ async def _read_multipart(
         if isinstance(value, str):
             body.values.setdefault(name, []).append(value)
         # A file without a name is an input that was left empty; browsers send it.
-        elif value.filename and name in file_fields:
+        elif value.filename and name in VIDEO_FIELDS:
             uploads[name] = value  # Django keeps the last of several
     for name, upload in uploads.items():
         suffix = _SUFFIXES.get(Path(upload.filename or "").suffix.lower(), ".bin")
-        path = parser.paths.pop(upload).rename(folder / f"{name}{suffix}")
-        body.files[name] = ReceivedFile(path, upload.size or 0)
+        body.files[name] = parser.paths.pop(upload).rename(folder / f"{name}{suffix}")
     for path in parser.paths.values():
         path.unlink()
     return body

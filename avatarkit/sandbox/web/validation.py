@@ -169,9 +169,9 @@ class _Fields:
         for name in VIDEO_FIELDS:
             received = self._body.files.get(name)
             if received is not None:
-                if received.size == 0:
+                if received.stat().st_size == 0:
                     self.errors[name] = [_EMPTY_FILE]
-                videos[name] = received.path.name
+                videos[name] = received.name
                 continue
             value = self._value(name)
             if _absence(value) or (value == "" and (urls or self._body.is_form)):
