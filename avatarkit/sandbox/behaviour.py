@@ -8,14 +8,8 @@ from typing import Literal
 RetryAfter = Literal["seconds", "date", "none"]
 """``Retry-After`` of a 429: whole seconds, an HTTP date, or no header."""
 
-WebhookBody = Literal["summary", "persona"]
-"""``id, status, failed_reason, output``, or the whole persona as GET by id answers it."""
-
 ErrorShape = Literal["fields", "list", "detail"]
 """The shape of a 400: ``{"field": ["msg"]}``, ``["msg"]`` or ``{"detail": "msg"}``."""
-
-FormLabels = Literal["repeated", "commas"]
-"""Several labels in a form: a repeated field, or one field with commas."""
 
 TruncatedBody = Literal["refused", "taken"]
 """The result of a multipart body that breaks off."""
@@ -59,8 +53,8 @@ class Behaviour:
     error_shape: ErrorShape = "fields"
     """Seen on sibling endpoints, all three: the shape of a 400 to a create."""
 
-    form_labels: FormLabels = "repeated"
-    """How a form gives several labels. With ``commas`` the last of repeated fields counts."""
+    form_labels: Literal["repeated", "commas"] = "repeated"
+    """How a form gives several labels: a repeated field, or one field with commas, the last one."""
 
     equal_creates_make_two: bool = True
     """False: a create that equals an earlier one is answered with the earlier persona."""
@@ -74,8 +68,9 @@ class Behaviour:
     file_create_accepts_urls: bool = False
     """True: ``POST /api/personas_v2/`` accepts the URL of a video in place of a file."""
 
-    webhook_body: WebhookBody = "summary"
-    """The body of a webhook. Sibling endpoints send ``summary``."""
+    webhook_body: Literal["summary", "persona"] = "summary"
+    """The body of a webhook: ``id, status, failed_reason, output``, which is what sibling endpoints
+    send, or the whole persona as GET by id answers it."""
 
     create_carries_gdown_url: bool = False
     """True: the answer to a create contains ``gdown_url``, as it sometimes does."""

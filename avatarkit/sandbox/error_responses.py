@@ -9,7 +9,8 @@ from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import Scope
 
 from avatarkit.clock import SystemClock
 from avatarkit.sandbox.behaviour import RetryAfter
@@ -60,6 +61,13 @@ def throttled(wait_s: float, retry_after: RetryAfter) -> ErrorResponse:
     unit = "second" if seconds == 1 else "seconds"
     text = f"Request was throttled. Expected available in {seconds} {unit}."
     return ErrorResponse(429, {"detail": text}, None if retry_after == "none" else headers)
+
+
+def moved(scope: Scope, suffix: str = "") -> Response:
+    """Return a 301 to the same address with ``suffix`` behind its path."""
+    query = scope["query_string"].decode("latin-1")
+    path = scope["raw_path"].decode("latin-1") + suffix
+    return RedirectResponse(path + (query and f"?{query}"), 301)
 
 
 def not_found_page() -> Response:

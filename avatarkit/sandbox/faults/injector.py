@@ -8,14 +8,15 @@ import logging
 import os
 import socket
 import struct
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatarkit.sandbox.behaviour import RetryAfter
-from avatarkit.sandbox.error_responses import server_error_page, throttled
+from avatarkit.sandbox.error_responses import moved, server_error_page, throttled
 from avatarkit.sandbox.faults.rules import NOT_CARRIED_OUT, Faults, Rule
 
 logger = logging.getLogger("avatarkit")
@@ -24,6 +25,7 @@ TRANSPORT = "avatarkit.api.transport"
 """The key of the ASGI scope under which the web server passes the connection's transport."""
 
 _API = "/api/"
+_JSON = "application/json"
 _DRIP_S = 0.05
 _RETRY_AFTER: dict[str, RetryAfter] = {"429": "none", "429-seconds": "seconds", "429-date": "date"}
 # The share of the body that is read before the connection is closed.
@@ -53,22 +55,14 @@ class FaultInjector:
         logger.info("The sandbox fails %s %s by %s.", scope["method"], path, rule.fault)
         if rule.fault in NOT_CARRIED_OUT:
             await _refuse(rule, scope, receive, send)
-        else:
-            answer = _Answer()
-            await self.app(scope, receive, answer.collect)
-            await _spoil(rule.fault, answer, scope, receive, send)
+            return
+        messages: list[Message] = []
 
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
-@dataclass
-class _Answer:
-    status: int = 200
-    body: bytearray = field(default_factory=bytearray)
-
-    async def collect(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        else:
-            self.body += message.get("body", b"")
+        await self.app(scope, receive, collect)
+        await _spoil(rule.fault, messages, scope, receive, send)
 
 
 async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,38 +77,34 @@ async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> Non
         case "500-html":
             response = server_error_page()
         case "301":
-            query = scope["query_string"].decode("latin-1")
-            path = scope["raw_path"].decode("latin-1")
-            response = RedirectResponse(path + (query and f"?{query}"), 301)
+            response = moved(scope)
         case fault:
             response = _gateway_page(fault)
     await response(scope, receive, send)
 
 
-async def _spoil(fault: str, answer: _Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    content = bytes(answer.body) or b'{"id": "0"}'
-    kind, status = "application/json", 200 if answer.status == 204 else answer.status
+async def _spoil(
+    fault: str, messages: list[Message], scope: Scope, receive: Receive, send: Send
+) -> None:
+    status = 200 if messages[0]["status"] == 204 else messages[0]["status"]
+    content = b"".join(message.get("body", b"") for message in messages) or b'{"id": "0"}'
+    half = content[: len(content) // 2]
     match fault:
         case "504-made":
             response = _gateway_page(fault)
         case "broken-json":
-            response = Response(content[: len(content) // 2], status, media_type=kind)
+            response = Response(half, status, media_type=_JSON)
         case "other-json":
-            response = Response(_reshaped(content), status, media_type=kind)
+            response = Response(_reshaped(content), status, media_type=_JSON)
         case "wrong-content-type":
             response = Response(content, status, media_type="text/html")
-        case "closed-in-answer":
-            response = Response(content, status, media_type=kind)
-            await send(_start(status, response.raw_headers))
-            half = content[: len(content) // 2]
-            await send({"type": "http.response.body", "body": half, "more_body": True})
-            await _close(scope, receive, reset=False)
-            return
         case "endless":
-            await send(_start(status, [(b"content-type", kind.encode())]))
-            await _drip(receive, send)
-            return
+            response = StreamingResponse(_drip(), status, media_type=_JSON)
         case _:
+            if fault == "closed-in-answer":
+                headers = Response(content, media_type=_JSON).raw_headers
+                await send({"type": messages[0]["type"], "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": half, "more_body": True})
             await _close(scope, receive, reset=False)
             return
     await response(scope, receive, send)
@@ -127,10 +117,6 @@ def _gateway_page(fault: str) -> Response:
         f"<center><h1>{title}</h1></center>\r\n</body>\r\n</html>"
     )
     return HTMLResponse(page, int(title[:3]))
-
-
-def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
-    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def _reshaped(content: bytes) -> bytes:
@@ -148,13 +134,11 @@ async def _read(scope: Scope, receive: Receive, *, share: float) -> None:
         is_complete = not message.get("more_body") or (share < 1 and received >= share * declared)
 
 
-async def _drip(receive: Receive, send: Send) -> None:
-    disconnected = asyncio.create_task(_disconnected(receive))
-    # White space: a parser that reads as it comes waits for a value for ever.
-    drop: Message = {"type": "http.response.body", "body": b" ", "more_body": True}
-    while not disconnected.done():
-        await send(drop)
-        await asyncio.wait([disconnected], timeout=_DRIP_S)
+async def _drip() -> AsyncIterator[bytes]:
+    while True:
+        # White space: a parser that reads as it comes waits for a value for ever.
+        yield b" "
+        await asyncio.sleep(_DRIP_S)
 
 
 async def _close(scope: Scope, receive: Receive, *, reset: bool) -> None:
@@ -167,9 +151,5 @@ async def _close(scope: Scope, receive: Receive, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
-    await _disconnected(receive)
-
-
-async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

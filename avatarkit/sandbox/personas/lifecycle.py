@@ -154,8 +154,8 @@ def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = N
     full = tuple((each.value, hours[each]) for each in STAGES)
     match scenario or drawn:
         case Scenario.FAILED:
-            last, end, reason = stage, ProcessStatus.FAILED, failure
-            return Script(full[: STAGES.index(last) + 1], end.value, reason)
+            full = full[: STAGES.index(stage) + 1]
+            return Script(full, ProcessStatus.FAILED.value, failure)
         case Scenario.REJECTED:
             return Script(full, ProcessStatus.REJECTED.value, rejection)
         case Scenario.STUCK:
@@ -188,11 +188,6 @@ def stage_end(script: Script, created_at: datetime, stage: ProcessStatus) -> dat
         if status == stage:
             return since
     return None
-
-
-def total_h(script: Script) -> float:
-    """Return the hours from creation to the end."""
-    return sum(hours for _, hours in script.stages)
 
 
 def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,7 @@ def save_previews(path: Path, folder: Path) -> tuple[str, ...]:
         OSError: ``folder`` cannot be written.
     """
     try:
-        frame = _first_frame(path)
-        image = None if frame is None else _picture(frame)
+        image = _first_picture(path)
     except Exception:  # noqa: BLE001 - a hostile file makes bindings raise anything
         return ()
     if image is None:
@@ -46,7 +46,7 @@ def save_previews(path: Path, folder: Path) -> tuple[str, ...]:
     return tuple(PREVIEW_SIZES)
 
 
-def _first_frame(path: Path) -> VideoFrame | None:
+def _first_picture(path: Path) -> Image | None:
     import av
 
     with av.open(str(path), format=_DEMUXER, metadata_errors="ignore") as container:
@@ -56,11 +56,9 @@ def _first_frame(path: Path) -> VideoFrame | None:
         codec = stream.codec_context
         if codec is None or codec.width * codec.height > _MAX_PIXELS:
             return None
-        for number, packet in enumerate(container.demux(stream)):
+        for packet in islice(container.demux(stream), _MAX_PACKETS):
             for frame in packet.decode():
-                return frame
-            if number >= _MAX_PACKETS:
-                break
+                return _picture(frame)
     return None
 
 

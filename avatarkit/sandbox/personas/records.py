@@ -79,15 +79,13 @@ class Records:
         for folder in self._personas.iterdir():
             try:
                 record = adapter.validate_json((folder / _RECORD).read_bytes())
-            except (OSError, ValidationError) as error:
+                if record.id != folder.name:
+                    raise ValueError("its id is not the name of its folder")
+            except (OSError, ValueError) as error:
                 reason = sentence(error) if isinstance(error, ValidationError) else f"{error}."
                 logger.warning("The sandbox leaves %s aside: %s", folder, reason)
-                continue
-            if record.id == folder.name:
-                records.append(record)
             else:
-                text = "The sandbox leaves %s aside: its id is not the name of its folder."
-                logger.warning(text, folder)
+                records.append(record)
         self._by_id = {r.id: r for r in sorted(records, key=lambda record: record.number)}
 
     def __len__(self) -> int:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.models import TERMINAL, ProcessStatus
 from avatarkit.sandbox.personas import lifecycle
-from avatarkit.sandbox.personas.lifecycle import Script, State
+from avatarkit.sandbox.personas.lifecycle import State
 from avatarkit.sandbox.personas.records import Record
-from avatarkit.sandbox.personas.video_checks import CheckResult, VideoChecks
+from avatarkit.sandbox.personas.video_checks import VideoChecks
 
 logger = logging.getLogger("avatarkit")
 
@@ -42,7 +42,7 @@ class Statuses:
         deadline = wall.monotonic() + PATIENCE_S
         while True:
             now = self._clock.now()
-            if not any(self._waits_for_check(record, now) for record in records):
+            if all(now < self._known_until(record) for record in records):
                 break
             if wall.monotonic() > deadline:
                 logger.warning("A video is still being checked; its persona has to wait.")
@@ -52,17 +52,13 @@ class Statuses:
 
     def at(self, record: Record, moment: datetime) -> State:
         """Return the state of ``record`` at ``moment``, as far as it is known."""
-        result, validated_at = self._checks.get(record.id), _validated_at(record)
-        if result is None and validated_at is not None:
-            moment = min(moment, validated_at - _INSTANT)
-        return lifecycle.state_at(_script(record, result), record.created_at, moment)
+        return self._state(record, min(moment, self._known_until(record) - _INSTANT))
 
     def end(self, record: Record) -> State | None:
         """Return the terminal state of ``record``, or None if there is none or it is not known."""
-        result = self._checks.get(record.id)
-        if result is None and _validated_at(record) is not None:
+        if self._known_until(record) < _FOR_EVER:
             return None
-        end = lifecycle.state_at(_script(record, result), record.created_at, _FOR_EVER)
+        end = self._state(record, _FOR_EVER)
         return end if end.status in TERMINAL else None
 
     def previews(self, record: Record) -> tuple[str, ...]:
@@ -70,17 +66,16 @@ class Statuses:
         result = self._checks.get(record.id)
         return result.previews if result else ()
 
-    def _waits_for_check(self, record: Record, now: datetime) -> bool:
-        validated_at = _validated_at(record)
-        is_checked = self._checks.get(record.id) is not None
-        return not is_checked and validated_at is not None and now >= validated_at
+    def _known_until(self, record: Record) -> datetime:
+        """Return when the status depends on a check that is not done, or ``_FOR_EVER``."""
+        if self._checks.get(record.id) is not None:
+            return _FOR_EVER
+        stage = ProcessStatus.VIDEO_VALIDATING
+        return lifecycle.stage_end(record.script, record.created_at, stage) or _FOR_EVER
 
-
-def _script(record: Record, result: CheckResult | None) -> Script:
-    if result is None or result.flaw is None:
-        return record.script
-    return record.script.failing(result.flaw)
-
-
-def _validated_at(record: Record) -> datetime | None:
-    return lifecycle.stage_end(record.script, record.created_at, ProcessStatus.VIDEO_VALIDATING)
+    def _state(self, record: Record, moment: datetime) -> State:
+        result = self._checks.get(record.id)
+        script = record.script
+        if result is not None and result.flaw is not None:
+            script = script.failing(result.flaw)
+        return lifecycle.state_at(script, record.created_at, moment)

@@ -14,14 +14,14 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from avatarkit.clock import Clock
 from avatarkit.models import ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
-from avatarkit.sandbox.error_responses import ErrorResponse, detail, throttled
+from avatarkit.sandbox.error_responses import ErrorResponse, detail, not_found_page, throttled
 from avatarkit.sandbox.faults.injector import FaultInjector
 from avatarkit.sandbox.personas import lifecycle, serializers
 from avatarkit.sandbox.personas.records import Create, Record, Records
@@ -30,10 +30,11 @@ from avatarkit.sandbox.personas.video_checks import VideoChecks
 from avatarkit.sandbox.state.files import Keys
 from avatarkit.sandbox.web import request_body, validation
 from avatarkit.sandbox.web.control import Control
-from avatarkit.sandbox.web.media import media
 from avatarkit.sandbox.web.middleware import Endpoint, Handler, NoRoute, ReadWholeBody, server_error
 from avatarkit.sandbox.web.rate_limit import RateLimiter
 
+# An upload is never declared as anything that a browser would run.
+_MEDIA_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".jpg": "image/jpeg"}
 _FILTERS = ("age_range", "gender", "location", "style")
 _MISSING_KEYS = "Authentication credentials were not provided."
 _WRONG_KEYS = "Invalid API ID or API key."
@@ -42,7 +43,7 @@ _NOT_FOUND = "No Creator matches the given query."
 
 @dataclass
 class Api:
-    """The seven calls. State changes on the event loop only, so that no lock is needed."""
+    """The seven calls and the media. State changes on the event loop only: no lock is needed."""
 
     records: Records
     checks: VideoChecks
@@ -64,7 +65,7 @@ class Api:
             self._route("/api/personas/", POST=self.create_from_urls),
             self._route("/api/personas/paginated/", GET=self.list_page),
             self._route("/api/personas/{id}/", GET=self.get, DELETE=self.delete),
-            Route(f"{serializers.MEDIA}/{{id}}/{{name}}", media(self.records, self.statuses)),
+            Route(f"{serializers.MEDIA}/{{id}}/{{name}}", self.media),
             *self.control.routes(self._authenticate),
         ]
         app = Starlette(routes=routes, exception_handlers={Exception: server_error})
@@ -86,12 +87,9 @@ class Api:
         challenge = {"WWW-Authenticate": "X-API-KEY"}
         if not all(given):
             raise ErrorResponse(401, {"detail": _MISSING_KEYS}, challenge)
-        # Both are always compared, and in constant time.
-        matches = [
-            hmac.compare_digest(text.encode("latin-1"), key.encode("ascii"))
-            for text, key in zip(given, (self.keys.api_id, self.keys.api_key), strict=True)
-        ]
-        if not all(matches):
+        # Both at once, and in constant time.
+        expected = f"{self.keys.api_id}\n{self.keys.api_key}"
+        if not hmac.compare_digest("\n".join(given).encode("latin-1"), expected.encode()):
             raise ErrorResponse(401, {"detail": _WRONG_KEYS}, challenge)
 
     async def create_from_files(self, request: Request) -> Response:
@@ -143,6 +141,22 @@ class Api:
                 "previous": str(previous) if page > 1 else None,
                 "results": personas[(page - 1) * size : page * size],
             }
+        )
+
+    async def media(self, request: Request) -> Response:
+        """Answer ``GET /media/{id}/{name}``, without keys: the addresses are unguessable."""
+        record = self.records.get(request.path_params["id"])
+        name = request.path_params["name"]
+        if record is None:
+            return not_found_page()
+        previews = {f"{field}.jpg" for field in self.statuses.previews(record)}
+        path = self.records.folder_of(record.id) / name
+        if name not in {*record.videos.values(), *previews} or not path.is_file():
+            return not_found_page()
+        return FileResponse(
+            path,
+            media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+            headers={"X-Content-Type-Options": "nosniff"},
         )
 
     def _record(self, request: Request) -> Record:

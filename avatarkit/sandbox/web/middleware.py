@@ -15,6 +15,7 @@ from avatarkit.errors import ConfigError
 from avatarkit.sandbox.error_responses import (
     ErrorResponse,
     detail,
+    moved,
     not_found_page,
     server_error_page,
 )
@@ -24,26 +25,25 @@ logger = logging.getLogger("avatarkit")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True)
 class Endpoint:
     """The handlers of a path by method; the keys are checked before the method, as by Django."""
 
-    def __init__(
-        self, handlers: Mapping[str, Handler], authenticate: Callable[[Request], None]
-    ) -> None:
-        self._handlers = dict(handlers)
-        if "GET" in handlers:
-            self._handlers["HEAD"] = handlers["GET"]
-        self._authenticate = authenticate
+    handlers: Mapping[str, Handler]
+    authenticate: Callable[[Request], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of this path."""
         request = Request(scope, receive)
         try:
-            self._authenticate(request)
-            handler = self._handlers.get(request.method)
+            self.authenticate(request)
+            handlers = dict(self.handlers)
+            if "GET" in handlers:
+                handlers["HEAD"] = handlers["GET"]
+            handler = handlers.get(request.method)
             if handler is None:
                 text = f'Method "{request.method}" not allowed.'
-                raise ErrorResponse(405, {"detail": text}, {"Allow": ", ".join(self._handlers)})
+                raise ErrorResponse(405, {"detail": text}, {"Allow": ", ".join(handlers)})
             response = await handler(request)
         except ErrorResponse as error:
             response = error.response()
@@ -70,9 +70,7 @@ class NoRoute:
         if self.redirect and not scope["path"].endswith("/"):
             with_slash = {**scope, "path": scope["path"] + "/"}
             if any(route.matches(with_slash)[0] is not Match.NONE for route in self.routes):
-                query = scope["query_string"].decode("latin-1")
-                location = scope["raw_path"].decode("latin-1") + "/" + (query and f"?{query}")
-                response = Response(status_code=301, headers={"Location": location})
+                response = moved(scope, "/")
         await response(scope, receive, send)
 
 

@@ -112,18 +112,14 @@ class _Fields:
 
     def text(self, name: str, *, required: bool = False, url: bool = False) -> str | None:
         value, max_length = self._value(name), _URL_LENGTH if url else _TEXT_LENGTH
-        if absence := _absence(value):
-            if required:
-                self.errors[name] = [absence]
+        if not required and _absence(value):
             return None
         text, messages = _clean(value)
-        if not messages and not text:
-            if required:
-                self.errors[name] = [_BLANK]
-            return text
+        if required and not text and not messages:
+            messages.append(_BLANK)
         if len(text) > max_length:
             messages.append(f"Ensure this field has no more than {max_length} characters.")
-        if url and messages[:1] != [_NOT_A_STRING] and not is_valid_url(text):
+        if url and text and not is_valid_url(text):
             messages.append(_NOT_A_URL)
         if messages:
             self.errors[name] = messages
@@ -137,7 +133,7 @@ class _Fields:
             text = f'Expected a list of items but got type "{type(values).__name__}".'
             self.errors["labels"] = [_absence(values) or text]
             return ()
-        cleaned = [("", [_NULL]) if value is None else _clean(value) for value in values]
+        cleaned = [_clean(value) for value in values]
         bad = {
             str(number): messages or [_BLANK]
             for number, (text, messages) in enumerate(cleaned)
@@ -192,6 +188,8 @@ def _absence(value: Any) -> str | None:
 
 
 def _clean(value: Any) -> tuple[str, list[str]]:
+    if absence := _absence(value):
+        return "", [absence]
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return "", [_NOT_A_STRING]
     text = str(value).strip()
