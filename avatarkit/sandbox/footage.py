@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from avatarkit.files import replacing_file
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Picture = NDArray[np.uint8]
-    Sound = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+Sound = NDArray[np.float32]
 
 SAMPLE_RATE = 48_000
 
@@ -87,8 +85,6 @@ def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Pict
 
     The head sways a little, and the mouth opens with the syllables of ``voice``.
     """
-    import numpy as np
-
     heads = _heads(width, height)
     margin_y, margin_x = (heads[0].shape[0] - height) // 2, (heads[0].shape[1] - width) // 2
     times = np.arange(max(1, round(seconds * fps))) / fps
@@ -101,8 +97,6 @@ def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Pict
 
 def voice(seconds: float) -> Sound:
     """Return sung syllables like "ah": mono, 48 kHz, -1 to 1, about -20 LUFS."""
-    import numpy as np
-
     # Every partial is a whole number of hertz, so one second of it repeats seamlessly.
     second = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tone = np.zeros(SAMPLE_RATE)
@@ -137,7 +131,6 @@ def write(
 
 def _encode(path: str, frames: Iterator[Picture], fps: int, sound: Sound | None) -> None:
     import av
-    import numpy as np
 
     first = next(frames, None)
     if first is None:
@@ -172,8 +165,6 @@ def _encode(path: str, frames: Iterator[Picture], fps: int, sound: Sound | None)
 
 def _syllables(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how open the mouth is at each time, 0 to 1: syllables in phrases with pauses."""
-    import numpy as np
-
     within = times % (_PHRASE_S + _PAUSE_S)
     phrase = np.clip(np.minimum(within, _PHRASE_S - within) / 0.08, 0, 1)
     pulse: NDArray[np.float64] = np.clip(np.sin(2 * np.pi * _SYLLABLES_PER_S * within), 0, 1) ** 0.7
@@ -182,7 +173,6 @@ def _syllables(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _heads(width: int, height: int) -> list[Picture]:
     """Return the portrait with a margin to sway in, from mouth shut to wide open."""
-    import numpy as np
     import PIL.Image
     from skimage.data import astronaut
 

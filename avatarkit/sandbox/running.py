@@ -71,8 +71,6 @@ def serve(
     from avatarkit.sandbox.web.rate_limit import RateLimiter
 
     folder, records, log = Folder(path), Records(path), DeliveryLog(path / _DELIVERIES)
-    records.load()
-    log.load()
     keys, behaviour = folder.keys(), options.behaviour
     clock = start_clock(folder, records, stack)
     listener = _listen(options, folder)

@@ -258,7 +258,6 @@ class TestRetries:
             until(lambda: len(sandbox.deliveries()) == 3)
             assert [body["id"] for body in receiver.bodies] == [first, second, second]
         log = DeliveryLog(tmp_path / "deliveries.jsonl")
-        log.load()
         assert [each.attempt for each in log.all()] == [1, 1, 2]
 
     def test_what_cannot_be_kept_is_said_and_not_sent_again(

@@ -72,8 +72,7 @@ async def _refuse(rule: Rule, scope: Scope, receive: Receive, send: Send) -> Non
         return
     match rule.fault:
         case "429" | "429-seconds" | "429-date":
-            retry_after = _RETRY_AFTER[rule.fault]
-            response = throttled(rule.retry_after_s, retry_after).response()
+            response = throttled(rule.retry_after_s, _RETRY_AFTER[rule.fault]).response()
         case "500-html":
             response = server_error_page()
         case "301":

@@ -47,13 +47,10 @@ class DeliveryLog:
         self._lock = threading.Lock()
         self._all: list[Delivery] = []
         self._by_persona: dict[str, list[Delivery]] = {}
-
-    def load(self) -> None:
-        """Read the file; skip a line that a kill cut off."""
         adapter = TypeAdapter(Delivery)
         with suppress(OSError):
             for line in self._path.read_bytes().splitlines():
-                with suppress(ValidationError):
+                with suppress(ValidationError):  # a line that a kill cut off
                     self._append(adapter.validate_json(line))
 
     def add(self, delivery: Delivery) -> None:

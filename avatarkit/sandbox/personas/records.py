@@ -58,7 +58,7 @@ class Record(Create):
 
 
 class Records:
-    """The personas below ``folder``.
+    """The personas below ``folder``, as they are read from disk.
 
     A persona is put together in a folder below ``incoming`` and moved below ``personas`` by one
     rename, so that after a kill it is there whole or not at all. Only ``add`` and ``remove`` change
@@ -68,10 +68,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._personas = folder / "personas"
         self._incoming = folder / "incoming"
-        self._by_id: dict[str, Record] = {}
-
-    def load(self) -> None:
-        """Read all personas from disk, and delete uploads that never became one."""
+        # What is left there never became a persona.
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         self._personas.mkdir(mode=0o700, exist_ok=True)
@@ -86,7 +83,8 @@ class Records:
                 logger.warning("The sandbox leaves %s aside: %s", folder, reason)
             else:
                 records.append(record)
-        self._by_id = {r.id: r for r in sorted(records, key=lambda record: record.number)}
+        records.sort(key=lambda record: record.number)
+        self._by_id = {record.id: record for record in records}
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -26,17 +26,9 @@ def serialize_created(
     """
     videos = {name: _video_url(record, name, url) for name in VIDEO_FIELDS}
     answer: dict[str, Any] = {
-        "id": record.id,
-        "gender": record.gender,
-        "creator_name": record.creator_name,
+        **_common_fields(record, state, behaviour),
         "lipsync_input_url": videos["lipsync_input"] or "",
         "matching_voice_non_null": "",
-        "process_status": state.status,
-        "failed_reason": state.reason,
-        "created_at": _timestamp(record.created_at, behaviour),
-        "updated_at": _timestamp(state.since, behaviour),
-        "video_scene": record.video_scene,
-        "keywords": record.keywords,
         **videos,
         "labels": list(record.labels),
         "webhook_url": record.webhook_url,
@@ -58,11 +50,7 @@ def serialize(
     """
     is_done = state.status == ProcessStatus.DONE
     answer: dict[str, Any] = {
-        "id": record.id,
-        "created_at": _timestamp(record.created_at, behaviour),
-        "updated_at": _timestamp(state.since, behaviour),
-        "gender": record.gender,
-        "creator_name": record.creator_name,
+        **_common_fields(record, state, behaviour),
         "suitable_industries": None,
         **{
             name: f"{url}{MEDIA}/{record.id}/{name}.jpg" if is_done and name in previews else None
@@ -75,18 +63,28 @@ def serialize(
         "squared_preview_video": None,
         "portrait_preview_video": None,
         "is_active": is_done and behaviour.active_when_done,
-        "process_status": state.status,
-        "failed_reason": state.reason,
         "type": None,
         "age_range": "adult" if is_done else None,
         "location": "indoor" if is_done else None,
         "style": "presenter" if is_done else None,
-        "video_scene": record.video_scene,
-        "keywords": record.keywords,
     }
     if not behaviour.get_carries_process_status:
         del answer["process_status"]
     return answer
+
+
+def _common_fields(record: Record, state: State, behaviour: Behaviour) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "created_at": _timestamp(record.created_at, behaviour),
+        "updated_at": _timestamp(state.since, behaviour),
+        "gender": record.gender,
+        "creator_name": record.creator_name,
+        "process_status": state.status,
+        "failed_reason": state.reason,
+        "video_scene": record.video_scene,
+        "keywords": record.keywords,
+    }
 
 
 def _video_url(record: Record, name: str, url: str) -> str | None:

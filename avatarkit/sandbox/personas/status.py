@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from avatarkit.clock import Clock, SystemClock
@@ -35,9 +34,8 @@ class Statuses:
         self._checks = checks
         self._clock = clock
 
-    async def current(self, records: Iterable[Record]) -> dict[str, State]:
+    async def current(self, records: list[Record]) -> dict[str, State]:
         """Return the current states of ``records`` by id, once they are known."""
-        records = list(records)
         wall = SystemClock()
         deadline = wall.monotonic() + PATIENCE_S
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
@@ -45,11 +45,10 @@ class Webhooks:
     log: DeliveryLog
     url: str
     behaviour: Behaviour
-    _finished: set[str] = field(init=False)
-    _stopped: threading.Event = field(init=False, default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._finished = {delivery.persona_id for delivery in self.log.all() if _is_last(delivery)}
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
 
     def start(self) -> None:

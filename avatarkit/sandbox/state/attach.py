@@ -50,13 +50,8 @@ def attach(folder: Path) -> Attached | None:
     serving = read_serving(path)
     if serving is None or instance_at(serving.url) != serving.instance:
         return None
-    return Attached(
-        url=serving.url,
-        api_id=serving.api_id,
-        api_key=serving.api_key,
-        clock=FollowedClock(path, serving.clock),
-        folder=folder,
-    )
+    clock = FollowedClock(path, serving.clock)
+    return Attached(serving.url, serving.api_id, serving.api_key, clock, folder)
 
 
 def instance_at(url: str) -> str | None:

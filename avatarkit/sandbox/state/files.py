@@ -88,8 +88,8 @@ class Folder:
 
     def clock(self) -> datetime | None:
         """Return the moment from which the clock goes on, or None."""
-        kept = read_json(self.path / _CLOCK, TypeAdapter(dict[str, UtcDatetime]))
-        return kept.get("moment") if kept else None
+        kept = read_json(self.path / _CLOCK, TypeAdapter(dict[str, UtcDatetime])) or {}
+        return kept.get("moment")
 
     def keep_clock(self, moment: datetime, *, exact: bool = False) -> None:
         """Write the moment from which the clock goes on; unless ``exact``, only a later one."""
@@ -101,8 +101,7 @@ class Folder:
 
     def port(self) -> int | None:
         """Return the port on which this folder was served last, or None."""
-        kept = read_json(self.path / _PORT, TypeAdapter(dict[str, int]))
-        return kept.get("port") if kept else None
+        return (read_json(self.path / _PORT, TypeAdapter(dict[str, int])) or {}).get("port")
 
     def keep_port(self, port: int) -> None:
         """Write the port on which this folder is served."""

@@ -214,8 +214,7 @@ class Api:
             return None
         fields = vars(create) | {"videos": set(create.videos)}
         for record in self.records.newest_first():
-            known = vars(record) | {"videos": set(record.videos)}
-            if fields.items() <= known.items():
+            if fields.items() <= (vars(record) | {"videos": set(record.videos)}).items():
                 return record
         return None
 

@@ -72,10 +72,11 @@ class WebServer(uvicorn.Server):
                 timeout_graceful_shutdown=30,
             )
         )
-        self._listener = listener
         self._ready = threading.Event()
         # A daemon, so that a program that forgets to stop it can end.
-        self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=[listener], name="sandbox-web", daemon=True
+        )
 
     def start(self) -> None:
         """Start the server, and return when it accepts connections."""
@@ -100,11 +101,10 @@ class WebServer(uvicorn.Server):
         asyncio.get_running_loop().call_later(_GRACE_S, self._abort)
         await super().shutdown(sockets)
 
-    def _run(self) -> None:
+    def _run(self, listener: socket.socket) -> None:
         try:
-            self.run(sockets=[self._listener])
+            self.run(sockets=[listener])
         finally:
-            self._listener.close()
             self._ready.set()
 
     def _abort(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -121,13 +122,12 @@ class LoopbackOnly:
 
 async def _read(request: Request, names: tuple[str, ...]) -> dict[str, Any]:
     raw = await read_text(request, _MAX_BYTES)
-    try:
+    value: Any = None
+    with suppress(ValueError, RecursionError):
         value = json.loads(raw)
-    except (ValueError, RecursionError):
-        value = None
     if not isinstance(value, dict):
         raise detail(400, "The body has to be a JSON object.")
     for name in value:
         if name not in names:
             raise detail(400, f"There is no field {name!r}; there are {', '.join(names)}.")
-    return cast(dict[str, Any], value)
+    return value

@@ -12,13 +12,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox.error_responses import (
-    ErrorResponse,
-    detail,
-    moved,
-    not_found_page,
-    server_error_page,
-)
+from avatarkit.sandbox import error_responses
 
 logger = logging.getLogger("avatarkit")
 
@@ -43,17 +37,19 @@ class Endpoint:
             handler = handlers.get(request.method)
             if handler is None:
                 text = f'Method "{request.method}" not allowed.'
-                raise ErrorResponse(405, {"detail": text}, {"Allow": ", ".join(handlers)})
+                raise error_responses.ErrorResponse(
+                    405, {"detail": text}, {"Allow": ", ".join(handlers)}
+                )
             response = await handler(request)
-        except ErrorResponse as error:
+        except error_responses.ErrorResponse as error:
             response = error.response()
         except ConfigError as error:
-            response = detail(400, str(error)).response()
+            response = error_responses.detail(400, str(error)).response()
         except ClientDisconnect:
             response = Response(status_code=400)  # the client is gone
         except OSError as error:
             logger.error("The sandbox cannot use its folder: %s.", error.strerror or error)
-            response = server_error_page()
+            response = error_responses.server_error_page()
         await response(scope, receive, send)
 
 
@@ -66,11 +62,11 @@ class NoRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that no path matches."""
-        response = not_found_page()
+        response = error_responses.not_found_page()
         if self.redirect and not scope["path"].endswith("/"):
             with_slash = {**scope, "path": scope["path"] + "/"}
             if any(route.matches(with_slash)[0] is not Match.NONE for route in self.routes):
-                response = moved(scope, "/")
+                response = error_responses.moved(scope, "/")
         await response(scope, receive, send)
 
 
@@ -107,4 +103,4 @@ class ReadWholeBody:
 
 async def server_error(_: Request, __: Exception) -> Response:
     """Return the page that Django sends when the code behind a path fails."""
-    return server_error_page()
+    return error_responses.server_error_page()

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
@@ -94,15 +94,12 @@ def _parse_json(raw: bytes) -> Any:
 
 
 def _parse_form(raw: bytes) -> Body:
-    body = Body(is_form=True)
     text = raw.decode("utf-8", "replace")
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARTS)
+        values = parse_qs(text, keep_blank_values=True, max_num_fields=_MAX_PARTS)
     except ValueError:
         raise _too_large() from None
-    for name, value in pairs:
-        body.values.setdefault(name, []).append(value)
-    return body
+    return Body(values=values, is_form=True)
 
 
 async def _read_multipart(request: Request, folder: Path, behaviour: Behaviour) -> Body:
@@ -117,7 +114,8 @@ async def _read_multipart(request: Request, folder: Path, behaviour: Behaviour) 
         reason = error.__cause__ or getattr(error, "message", error)
         raise detail(400, f"Multipart form parse error - {reason}") from None
     finally:
-        parser.close()
+        for upload in parser.paths:
+            upload.file.close()
     if not (parser.is_complete or takes_truncated):
         raise detail(400, "Multipart form parse error - The body ends before its last boundary")
     for name, value in form.multi_items():
@@ -185,10 +183,6 @@ class _Parser(MultiPartParser):
 
     def on_end(self) -> None:
         self.is_complete = True
-
-    def close(self) -> None:
-        for upload in self.paths:
-            upload.file.close()
 
 
 def _too_large() -> ErrorResponse:

@@ -45,8 +45,7 @@ def validate(body: Body, behaviour: Behaviour, *, urls: bool) -> Create:
         The contract: required fields, enum, lengths, nullability.
     """
     if not body.is_form and not isinstance(body.json, dict):
-        kind = type(body.json).__name__
-        text = f"Invalid data. Expected a dictionary, but got {kind}."
+        text = f"Invalid data. Expected a dictionary, but got {type(body.json).__name__}."
         raise ErrorResponse(400, {"non_field_errors": [text]})
     fields = _Fields(body, commas=behaviour.form_labels == "commas")
     create = Create(
