@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -21,8 +21,6 @@ from avatarkit.sandbox.personas.records import Records
 from avatarkit.sandbox.state.attach import instance_at
 from avatarkit.sandbox.state.files import Folder, Keys, Serving
 from avatarkit.sandbox.state.heartbeat import Heartbeat, reading_of
-
-_DELIVERIES = "deliveries.jsonl"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def serve(
     from avatarkit.sandbox.web.control import Control
     from avatarkit.sandbox.web.rate_limit import RateLimiter
 
-    folder, records, log = Folder(path), Records(path), DeliveryLog(path / _DELIVERIES)
+    folder, records, log = Folder(path), Records(path), DeliveryLog(path / "deliveries.jsonl")
     keys, behaviour = folder.keys(), options.behaviour
     clock = start_clock(folder, records, stack)
     listener = _listen(options, folder)
@@ -80,9 +78,8 @@ def serve(
 
     def announce() -> None:
         reading = reading_of(clock)
-        folder.announce(
-            Serving(**asdict(keys), instance=instance, pid=os.getpid(), url=url, clock=reading)
-        )
+        serving = Serving(**vars(keys), instance=instance, pid=os.getpid(), url=url, clock=reading)
+        folder.announce(serving)
 
     heartbeat = Heartbeat(folder, clock, announce)
     stack.callback(folder.withdraw)

@@ -151,7 +151,7 @@ def draw(persona_id: str, created_at: datetime, *, scenario: Scenario | None = N
     stage, _, failure = rng.choices(FAILURES, weights=[weight for _, weight, _ in FAILURES])[0]
     rejection = rng.choice(REJECTIONS)
     hours = _hours(rng, created_at)
-    full = tuple((each.value, hours[each]) for each in STAGES)
+    full = tuple((status.value, hours[status]) for status in STAGES)
     match scenario or drawn:
         case Scenario.FAILED:
             full = full[: STAGES.index(stage) + 1]
@@ -191,10 +191,10 @@ def stage_end(script: Script, created_at: datetime, stage: ProcessStatus) -> dat
 
 
 def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, float]:
-    automatic: list[ProcessStatus] = [each for each in STAGES if each != ProcessStatus.REVIEWING]
+    automatic: list[ProcessStatus] = [stage for stage in STAGES if stage != ProcessStatus.REVIEWING]
     # Drawn again rather than cut off, so that scripts do not pile up at the limits.
     for _ in range(_TRIES):
-        hours = {each: _drawn(rng, each) for each in automatic}
+        hours = {stage: _drawn(rng, stage) for stage in automatic}
         if sum(hours.values()) <= LONGEST_AUTOMATIC_H:
             break
     begins = created_at + sum(hours.values()) * _HOUR

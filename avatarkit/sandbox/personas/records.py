@@ -124,6 +124,6 @@ class Records:
     def remove(self, persona_id: str) -> Path:
         """Remove that persona; return its folder, which is left to delete."""
         del self._by_id[persona_id]
-        doomed = self._incoming / f"deleted-{secrets.token_hex(8)}"
-        self.folder_of(persona_id).rename(doomed)
-        return doomed
+        deleted = self._incoming / f"deleted-{secrets.token_hex(8)}"
+        self.folder_of(persona_id).rename(deleted)
+        return deleted

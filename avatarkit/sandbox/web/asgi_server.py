@@ -72,11 +72,10 @@ class WebServer(uvicorn.Server):
                 timeout_graceful_shutdown=30,
             )
         )
+        self._listener = listener
         self._ready = threading.Event()
         # A daemon, so that a program that forgets to stop it can end.
-        self._thread = threading.Thread(
-            target=self._run, args=[listener], name="sandbox-web", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
 
     def start(self) -> None:
         """Start the server, and return when it accepts connections."""
@@ -101,9 +100,9 @@ class WebServer(uvicorn.Server):
         asyncio.get_running_loop().call_later(_GRACE_S, self._abort)
         await super().shutdown(sockets)
 
-    def _run(self, listener: socket.socket) -> None:
+    def _run(self) -> None:
         try:
-            self.run(sockets=[listener])
+            self.run(sockets=[self._listener])
         finally:
             self._ready.set()
 

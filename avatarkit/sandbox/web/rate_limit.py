@@ -23,8 +23,7 @@ class RateLimiter:
         if self._per_s is None:
             return 0.0
         now = self._wall()
-        self._tokens += (now - self._filled_at) * self._per_s
-        self._tokens = min(self._burst, self._tokens)
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_s)
         self._filled_at = now
         if self._tokens >= 1:
             self._tokens -= 1
