@@ -73,13 +73,14 @@ class Sandbox:
         rng: random.Random = random.SystemRandom()
         if seed is not None:
             rng = random.Random(seed)  # noqa: S311 - reproducible ids
+        self._faults = Faults()
         self._options = Options(
             host=host,
             port=port,
             max_personas=max_personas,
             rng=rng,
             behaviour=behaviour or Behaviour(),
-            faults=Faults(),
+            faults=self._faults,
             advance=self.advance,
         )
         self._lock = threading.RLock()
@@ -219,9 +220,7 @@ class Sandbox:
         Raises:
             ConfigError: An argument is invalid.
         """
-        self._options.faults.add(
-            Rule(fault, method, path, calls=calls, retry_after_s=retry_after_s)
-        )
+        self._faults.add(Rule(fault, method, path, calls=calls, retry_after_s=retry_after_s))
 
     def fail_share(
         self,
@@ -236,17 +235,15 @@ class Sandbox:
 
         The other arguments and errors are those of ``fail_next``.
         """
-        self._options.faults.add(
-            Rule(fault, method, path, share=share, retry_after_s=retry_after_s)
-        )
+        self._faults.add(Rule(fault, method, path, share=share, retry_after_s=retry_after_s))
 
     def heal(self) -> None:
         """Remove all faults."""
-        self._options.faults.heal()
+        self._faults.heal()
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the active faults, with the calls that are left of each."""
-        return self._options.faults.rules()
+        return self._faults.rules()
 
     def deliveries(self) -> list[Delivery]:
         """Return every attempt to send a webhook, oldest first."""
