@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
         if (self.api_id is None) != (self.api_key is None):
-            missing = "api_id" if self.api_id is None else "api_key"
-            other = "api_key" if missing == "api_id" else "api_id"
+            names = ("api_id", "api_key")
+            missing, other = names if self.api_id is None else reversed(names)
             raise ValueError(
                 f"{missing} is missing while {other} is set: set AVATARKIT_{missing.upper()} too, "
                 f"or unset AVATARKIT_{other.upper()} to use the sandbox"

@@ -84,15 +84,17 @@ class Transport(httpx.BaseTransport):
         self._backoff = wait_exponential(backoff_s, MAX_RETRY_AFTER_S) + wait_random(0, backoff_s)
         self._retrying = Retrying(
             retry=_is_retryable,
-            stop=self._is_over,
+            stop=_is_over,
             wait=self._pause_s,
-            before_sleep=self._log,
+            before_sleep=_log_retry,
             sleep=lambda seconds: SystemClock().sleep(seconds, _stop.get()),
             retry_error_callback=lambda state: _outcome(state).result(),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer with its body read, after as many attempts as it took."""
+        defaults = {"deadline": math.inf, "tries": self._tries}
+        request.extensions = {**defaults, **request.extensions}
         if request.method not in RETRIED_METHODS:
             return self._attempt(request)
         response = self._retrying(self._attempt, request)
@@ -121,29 +123,28 @@ class Transport(httpx.BaseTransport):
             extensions={"redact": self._redact},
         )
 
-    def _tries_for(self, request: httpx.Request) -> int:
-        return max(1, int(request.extensions.get("tries", self._tries)))
-
-    def _is_over(self, state: RetryCallState) -> bool:
-        request = state.args[0]
-        return state.attempt_number >= self._tries_for(request) or _left_s(request) <= 0
-
     def _pause_s(self, state: RetryCallState) -> float:
         response = _response(state)
         asked_s = None if response is None else retry_after_s(response)
         return min(asked_s or self._backoff(state), _left_s(state.args[0]))
 
-    def _log(self, state: RetryCallState) -> None:
-        response = _response(state)
-        cause = type(_outcome(state).exception()).__name__
-        if response is not None:
-            cause = f"answer {response.status_code}"
-        retries = self._tries_for(state.args[0]) - 1
-        logger.info("Retry %d of %d after %s.", state.attempt_number, retries, cause)
-
 
 def _left_s(request: httpx.Request) -> float:
-    return float(request.extensions.get("deadline", math.inf)) - time.monotonic()
+    return float(request.extensions["deadline"]) - time.monotonic()
+
+
+def _is_over(state: RetryCallState) -> bool:
+    request = state.args[0]
+    return state.attempt_number >= request.extensions["tries"] or _left_s(request) <= 0
+
+
+def _log_retry(state: RetryCallState) -> None:
+    response = _response(state)
+    cause = type(_outcome(state).exception()).__name__
+    if response is not None:
+        cause = f"answer {response.status_code}"
+    retries = state.args[0].extensions["tries"] - 1
+    logger.info("Retry %d of %d after %s.", state.attempt_number, retries, cause)
 
 
 def _outcome(state: RetryCallState) -> Future:
