@@ -36,6 +36,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
+    speed = 1.0
+    """Clock seconds for each wall second."""
+
     def now(self) -> datetime:
         """Return the moment on this clock: aware, UTC."""
         return datetime.now(UTC)
@@ -46,14 +49,12 @@ class SystemClock:
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Sleep wall seconds, or until ``stop`` is set."""
-        if stop is not None:
-            stop.wait(max(0.0, seconds))
-        else:
-            time.sleep(max(0.0, seconds))
+        wait: Callable[[float], object] = time.sleep if stop is None else stop.wait
+        wait(max(0.0, seconds))
 
     def wall_seconds_until(self, moment: datetime) -> float:
         """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
-        return max(0.0, (moment - self.now()).total_seconds())
+        return max(0.0, (moment - self.now()).total_seconds() / self.speed)
 
 
 class ScaledClock(SystemClock):
@@ -97,10 +98,6 @@ class ScaledClock(SystemClock):
                 # This clock stands still while the wall is behind where it was.
                 self._latest = max(self._latest, self._start + timedelta(seconds=passed))
             return self._latest
-
-    def wall_seconds_until(self, moment: datetime) -> float:
-        """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
-        return max(0.0, (moment - self.now()).total_seconds() / self.speed)
 
     def stop(self) -> datetime:
         """Stop the clock; return the moment that it shows."""

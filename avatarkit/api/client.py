@@ -80,6 +80,7 @@ class Client:
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
         redact_logs(key)
+        self._tries = tries
         self._deadline_s = deadline_s
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
         self._has_answered = False
@@ -98,9 +99,7 @@ class Client:
                 "Accept-Encoding": "gzip",
             },
             timeout=httpx.Timeout(connect_s, read=read_s, write=write_s),
-            transport=Transport(
-                connections, redact=Redactor(key), tries=tries, backoff_s=backoff_s
-            ),
+            transport=Transport(connections, redact=Redactor(key), backoff_s=backoff_s),
         )
 
     @property
@@ -268,7 +267,7 @@ class Client:
 
     def _call(self, method: str, path: str, deadline_s: float | None = None) -> httpx.Response:
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
-        extensions = {"deadline": time.monotonic() + within_s}
+        extensions = {"deadline": time.monotonic() + within_s, "tries": self._tries}
         try:
             response = self._http.request(method, path, extensions=extensions)
         except httpx.HTTPError as error:

@@ -117,7 +117,7 @@ class _Connection:
     def exchange(
         self, request: httpx.Request, stop: threading.Event | None
     ) -> tuple[httpx.Response, bytes]:
-        deadline = request.extensions["deadline"]
+        deadline = request.extensions.get("deadline", math.inf)
         left_s = deadline - time.monotonic()
         self._stop, self._end, self._error = stop, deadline, None
         self.check()

@@ -24,9 +24,6 @@ class Redactor:
             data = data.replace(form, REDACTED.encode())
         return data
 
-    def __repr__(self) -> str:
-        return "Redactor()"
-
 
 _keys: set[str] = set()
 # A filter of a logger does not see the records of the loggers below it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Iterator
@@ -63,24 +62,20 @@ def retry_after_s(response: httpx.Response) -> float | None:
 class Transport(httpx.BaseTransport):
     """Reads whole answers, removes the API key from them, and retries idempotent calls.
 
-    ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds a call with all its
-    retries; ``request.extensions["tries"]`` replaces ``tries``. A response has
-    ``extensions["attempts"]``, and ``extensions["redact"]`` for its body.
+    A GET or DELETE has ``extensions["tries"]``, the attempts that it may take, the first included,
+    and ``extensions["deadline"]``, the moment of ``time.monotonic`` at which they end. Its response
+    has ``extensions["attempts"]``, and every response ``extensions["redact"]`` for its body.
 
     Args:
         connections: What sends a request.
         redact: Removes the API key from bodies and headers.
-        tries: Attempts of a GET or DELETE, the first included.
         backoff_s: Wall seconds before the second attempt; doubled for each further one, plus up
             to ``backoff_s`` at random. 0 for no waits.
     """
 
-    def __init__(
-        self, connections: Connections, *, redact: Redactor, tries: int, backoff_s: float
-    ) -> None:
+    def __init__(self, connections: Connections, *, redact: Redactor, backoff_s: float) -> None:
         self._connections = connections
         self._redact = redact
-        self._tries = tries
         self._backoff = wait_exponential(backoff_s, MAX_RETRY_AFTER_S) + wait_random(0, backoff_s)
         self._retrying = Retrying(
             retry=_is_retryable,
@@ -93,8 +88,6 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer with its body read, after as many attempts as it took."""
-        defaults = {"deadline": math.inf, "tries": self._tries}
-        request.extensions = {**defaults, **request.extensions}
         if request.method not in RETRIED_METHODS:
             return self._attempt(request)
         response = self._retrying(self._attempt, request)
