@@ -36,6 +36,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
+    speed = 1.0
+    """Clock seconds for each wall second."""
+
     def now(self) -> datetime:
         """Return the moment on this clock: aware, UTC."""
         return datetime.now(UTC)
@@ -46,14 +49,12 @@ class SystemClock:
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Sleep wall seconds, or until ``stop`` is set."""
-        if stop is not None:
-            stop.wait(max(0.0, seconds))
-        else:
-            time.sleep(max(0.0, seconds))
+        wait: Callable[[float], object] = time.sleep if stop is None else stop.wait
+        wait(max(0.0, seconds))
 
     def wall_seconds_until(self, moment: datetime) -> float:
         """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
-        return max(0.0, (moment - self.now()).total_seconds())
+        return max(0.0, (moment - self.now()).total_seconds() / self.speed)
 
 
 class ScaledClock(SystemClock):
@@ -83,37 +84,25 @@ class ScaledClock(SystemClock):
         if not 0 < speed < float("inf"):
             raise ValueError("speed must be positive; 1 is as fast as the wall.")
         self._wall = wall
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._start = start.astimezone(UTC)
         self._started_s: float | None = wall() if started_s is None else started_s
         self._latest = self._start
-        self._speed = speed
-
-    @property
-    def speed(self) -> float:
-        """Clock seconds for each wall second."""
-        return self._speed
+        self.speed = speed
 
     def now(self) -> datetime:
         """Return the moment on this clock: aware, UTC."""
         with self._lock:
-            return self._now()
-
-    def _now(self) -> datetime:
-        if self._started_s is not None:
-            passed = (self._wall() - self._started_s) * self._speed
-            # This clock stands still while the wall is behind where it was.
-            self._latest = max(self._latest, self._start + timedelta(seconds=passed))
-        return self._latest
-
-    def wall_seconds_until(self, moment: datetime) -> float:
-        """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
-        return max(0.0, (moment - self.now()).total_seconds() / self._speed)
+            if self._started_s is not None:
+                passed = (self._wall() - self._started_s) * self.speed
+                # This clock stands still while the wall is behind where it was.
+                self._latest = max(self._latest, self._start + timedelta(seconds=passed))
+            return self._latest
 
     def stop(self) -> datetime:
         """Stop the clock; return the moment that it shows."""
         with self._lock:
-            self._start = self._now()
+            self._start = self.now()
             self._started_s = None
             return self._start
 
@@ -128,13 +117,11 @@ class ScaledClock(SystemClock):
         if by < timedelta(0):
             raise ValueError("A clock cannot be set back; advance it by a positive time.")
         with self._lock:
-            self._start = self._now() + by
-            self._latest = self._start
-            if self._started_s is not None:
-                self._started_s = self._wall()
-            return self._latest
+            self._start += by
+            self._latest += by
+            return self.now()
 
     def reading(self) -> tuple[datetime, float | None, float]:
         """Return (start, started_s, speed), with which another process can show the same time."""
         with self._lock:
-            return self._start, self._started_s, self._speed
+            return self._start, self._started_s, self.speed

@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
     from avatarkit.models import Persona
 
@@ -82,7 +81,8 @@ class RequestTimeout(ConnectionFailed):
 class StatusError(APIError):
     """The API answered with a status that is not a success.
 
-    ``messages`` are the API's own sentences; ``body`` is the beginning of its answer.
+    ``messages`` are the API's own sentences; ``body`` is the beginning of its answer. The other
+    attributes belong to the subclasses that describe them.
     """
 
     def __init__(
@@ -94,11 +94,15 @@ class StatusError(APIError):
         status_code: int,
         body: str = "",
         messages: tuple[str, ...] = (),
+        fields: dict[str, list[str]] | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, method=method, url=url)
         self.status_code = status_code
         self.body = body
         self.messages = messages
+        self.fields = fields or {}
+        self.retry_after_s = retry_after_s
 
 
 class AuthError(StatusError):
@@ -119,22 +123,12 @@ class InvalidRequest(StatusError):
     ``fields`` maps the name of a field to the API's messages about it.
     """
 
-    def __init__(
-        self, message: str, *, fields: dict[str, list[str]] | None = None, **answer: Any
-    ) -> None:
-        super().__init__(message, **answer)
-        self.fields = fields or {}
-
 
 class RateLimited(StatusError):
     """429: too many calls. Wait before the next one.
 
     ``retry_after_s`` is how long the API asks to wait, in wall seconds; None if it does not say.
     """
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None, **answer: Any) -> None:
-        super().__init__(message, **answer)
-        self.retry_after_s = retry_after_s
 
 
 class ServerError(StatusError):

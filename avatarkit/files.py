@@ -43,9 +43,8 @@ def replacing_file(path: Path, *, private: bool = False) -> Iterator[Path]:
         yield target
         return
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        os.close(os.open(temporary, flags, 0o600 if private else 0o666))
+        temporary.touch(0o600 if private else 0o666, exist_ok=False)
         yield temporary
         # Windows flushes only what is open for writing, and renames only what is closed.
         with temporary.open("rb+") as file:

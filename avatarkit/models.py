@@ -100,6 +100,10 @@ def check_file(path: Path) -> None:
         raise ValueError(f"{shown} is empty; export or download the video again.")
 
 
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 def _check_http_url(value: str, what: str) -> str:
     try:
         parts = urlsplit(value)
@@ -113,24 +117,22 @@ def _check_http_url(value: str, what: str) -> str:
 
 def _video(value: Any) -> Any:
     """Return a URL as a string, anything else as a checked ``Path``, None for blank text."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if _blank_is_none(value) is None:
         return None
     if isinstance(value, str) and is_url(value.strip()):
         return _check_http_url(value.strip(), "A video's URL")
-    if isinstance(value, str) and "://" in value:
+    if not isinstance(value, (str, os.PathLike)) or (isinstance(value, str) and "://" in value):
         raise ValueError("A video must be the path of a file or an http(s) URL.")
-    if isinstance(value, (str, os.PathLike)):
-        path = Path(value)
-        with suppress(RuntimeError):  # ~ with the name of a user that does not exist
-            path = path.expanduser()
-        try:
-            check_file(path)
-        except OSError as error:  # a name longer than the file system allows, for one
-            raise ValueError(f"This path cannot be opened ({error.strerror}).") from None
-        except UnicodeError:
-            raise ValueError("This path cannot be written as the name of a file.") from None
-        return path
-    raise ValueError("A video must be the path of a file or an http(s) URL.")
+    path = Path(value)
+    with suppress(RuntimeError):  # ~ with the name of a user that does not exist
+        path = path.expanduser()
+    try:
+        check_file(path)
+    except OSError as error:  # a name longer than the file system allows, for one
+        raise ValueError(f"This path cannot be opened ({error.strerror}).") from None
+    except UnicodeError:
+        raise ValueError("This path cannot be written as the name of a file.") from None
+    return path
 
 
 def _not_blank(value: str) -> str:
@@ -144,6 +146,9 @@ def _label(value: str) -> str:
         raise ValueError("A label must not be empty; fill it in or leave it out.")
     return value
 
+
+BlankIsNone = BeforeValidator(_blank_is_none)
+"""Reads blank text, as a form sends it, as None."""
 
 Video = Annotated[Path | str | None, BeforeValidator(_video)]
 
@@ -167,16 +172,16 @@ class PersonaCreate(BaseModel):
     creator_name: Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
     """Name of the persona, used to identify the real person, not for display."""
 
-    video_scene: Annotated[str, Field(max_length=255)] | None = None
+    video_scene: Annotated[str | None, Field(max_length=255), BlankIsNone] = None
     """A word to describe the background setting, such as ``office``."""
 
-    keywords: Annotated[str, Field(max_length=255)] | None = None
+    keywords: Annotated[str | None, Field(max_length=255), BlankIsNone] = None
     """Keywords, comma separated."""
 
     labels: list[Annotated[str, AfterValidator(_label)]] = Field(default_factory=list)
     """Labels of your own. The API's "Get avatar by ID" does not return them."""
 
-    webhook_url: Annotated[str, Field(max_length=200)] | None = None
+    webhook_url: Annotated[str | None, Field(max_length=200), BlankIsNone] = None
     """An http(s) URL that the API calls when the avatar is created."""
 
     lipsync_input: Video = None
@@ -184,17 +189,6 @@ class PersonaCreate(BaseModel):
 
     consent_video: Video = None
     """The recorded consent of the person: a file's path, or a public URL."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _blank_is_none(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        optional = ("video_scene", "keywords", "webhook_url")
-        return {
-            key: None if key in optional and isinstance(value, str) and not value.strip() else value
-            for key, value in values.items()
-        }
 
     @model_validator(mode="after")
     def _consistent(self) -> PersonaCreate:
@@ -207,9 +201,8 @@ class PersonaCreate(BaseModel):
             )
         return self
 
-    def _videos(self) -> dict[str, Path | str]:
-        pairs = (("lipsync_input", self.lipsync_input), ("consent_video", self.consent_video))
-        return {name: video for name, video in pairs if video is not None}
+    def _videos(self) -> dict[str, Path | str | None]:
+        return {name: getattr(self, name) for name in VIDEO_FIELDS}
 
     @property
     def files(self) -> dict[str, Path]:
@@ -223,10 +216,7 @@ class PersonaCreate(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """Return the fields that are set, without the videos, as JSON values."""
-        dumped = self.model_dump(
-            mode="json", exclude_none=True, exclude={"lipsync_input", "consent_video"}
-        )
-        return dumped if self.labels else {k: v for k, v in dumped.items() if k != "labels"}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=set(VIDEO_FIELDS))
 
 
 def _utc(value: datetime | None) -> datetime | None:
@@ -239,11 +229,7 @@ def _utc(value: datetime | None) -> datetime | None:
         raise ValueError("This moment lies outside the years 1 to 9999.") from None
 
 
-def _blank_is_none(value: Any) -> Any:
-    return None if value == "" else value
-
-
-Timestamp = Annotated[datetime | None, BeforeValidator(_blank_is_none), AfterValidator(_utc)]
+Timestamp = Annotated[datetime | None, BlankIsNone, AfterValidator(_utc)]
 """Aware UTC, whatever offset came; None where nothing was set."""
 
 
@@ -372,12 +358,12 @@ class Persona(BaseModel):
         return self.status in TERMINAL
 
 
+_STATUSES = {status.value: status for status in ProcessStatus}
+
+
 def as_status(text: str) -> ProcessStatus | None:
     """Return the status of this name, or None if it is undocumented."""
-    try:
-        return ProcessStatus(text)
-    except ValueError:
-        return None
+    return _STATUSES.get(text)
 
 
 _MAX_COUNT = 1_000_000_000  # more is no count

@@ -48,8 +48,7 @@ class Session:
                     "api_key": SecretStr(self.sandbox.api_key),
                 }
                 settings = settings.model_copy(update=keys)
-            self.client = Client(settings=settings)
-            stack.callback(self.client.close)
+            self.client = stack.enter_context(Client(settings=settings))
             self.tracker = Tracker(self.client, self.store, clock=self.clock)
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()

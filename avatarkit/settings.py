@@ -154,8 +154,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
         if (self.api_id is None) != (self.api_key is None):
-            missing = "api_id" if self.api_id is None else "api_key"
-            other = "api_key" if missing == "api_id" else "api_id"
+            missing, other = ("api_id", "api_key") if self.api_id is None else ("api_key", "api_id")
             raise ValueError(
                 f"{missing} is missing while {other} is set: set AVATARKIT_{missing.upper()} too, "
                 f"or unset AVATARKIT_{other.upper()} to use the sandbox"
@@ -234,12 +233,10 @@ def is_loopback(url_or_host: str) -> bool:
     True for 127.0.0.0/8, ::1, their IPv4-mapped forms, and ``localhost``, also with a dot at its
     end. Other names are not looked up.
     """
-    host = url_or_host
-    if "//" in host:
-        try:
-            host = urlsplit(host).hostname or ""
-        except ValueError:
-            return False
+    try:
+        host = (urlsplit(url_or_host).hostname or "") if "//" in url_or_host else url_or_host
+    except ValueError:
+        return False
     host = host.lower().removesuffix(".")
     try:
         address = ip_address(host)

@@ -28,16 +28,17 @@ def in_words(hours: float) -> str:
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 600:
-        return _two(seconds // 60, "min", seconds % 60, "s")
+        return _two_units(seconds, 60, "min", "s")
     minutes = round(hours * 60)
     if minutes < 60:
         return f"{minutes} min"
     if minutes < 24 * 60:
-        return _two(minutes // 60, "h", minutes % 60, "min")
-    return _two(*((days := round(hours) // 24), "d"), round(hours) - days * 24, "h")
+        return _two_units(minutes, 60, "h", "min")
+    return _two_units(round(hours), 24, "d", "h")
 
 
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+def _two_units(amount: int, per_large: int, large_unit: str, small_unit: str) -> str:
+    large, small = divmod(amount, per_large)
     return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 

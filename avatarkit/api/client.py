@@ -7,11 +7,10 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
 from avatarkit.api import responses
 from avatarkit.api.connections import Connections
@@ -21,8 +20,6 @@ from avatarkit.api.transport import Transport
 from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, RequestTimeout
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.settings import Settings, is_loopback
-
-Model = TypeVar("Model", bound=BaseModel)
 
 MAX_PAGES = 1_000
 """A list with more pages is taken for one without an end."""
@@ -83,15 +80,16 @@ class Client:
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
         redact_logs(key)
+        self._tries = tries
         self._deadline_s = deadline_s
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
         self._has_answered = False
-        connect_s, write_s = settings.connect_timeout_s, settings.write_timeout_s
-        timeout = httpx.Timeout(connect_s, read=settings.read_timeout_s, write=write_s)
+        connect_s, read_s = settings.connect_timeout_s, settings.read_timeout_s
+        write_s = settings.write_timeout_s
         # The API may store both videos away before it answers a create.
-        self._create_timeout = httpx.Timeout(
-            connect_s, read=max(settings.read_timeout_s, write_s), write=write_s
-        )
+        create_read_s = max(read_s, write_s)
+        self._create_timeout = httpx.Timeout(connect_s, read=create_read_s, write=write_s)
+        connections = Connections(self.base_url, transport)
         self._http = httpx.Client(
             base_url=self.base_url,
             headers={
@@ -100,14 +98,8 @@ class Client:
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
             },
-            timeout=timeout,
-            follow_redirects=False,
-            transport=Transport(
-                Connections(self.base_url, transport),
-                redact=Redactor(key),
-                tries=tries,
-                backoff_s=backoff_s,
-            ),
+            timeout=httpx.Timeout(connect_s, read=read_s, write=write_s),
+            transport=Transport(connections, redact=Redactor(key), backoff_s=backoff_s),
         )
 
     @property
@@ -166,16 +158,14 @@ class Client:
 
         Source: the contract; the vendor's page of ``POST /api/personas/``.
         """
-        if not persona.files:
-            path = "/api/personas/" if persona.urls else "/api/personas_v2/"
-            response = self._send_create(path, json={**persona.fields(), **persona.urls})
-        else:
-            with ExitStack() as stack:
+        path = "/api/personas/" if persona.urls else "/api/personas_v2/"
+        with ExitStack() as stack:
+            if persona.files:
                 files = open_files(persona.files, stack, progress)
-                response = self._send_create(
-                    "/api/personas_v2/", data=persona.fields(), files=files
-                )
-        return self._read(response, Persona)
+                response = self._send_create(path, data=persona.fields(), files=files)
+            else:
+                response = self._send_create(path, json={**persona.fields(), **persona.urls})
+        return responses.read(response, Persona)
 
     def get_persona(self, persona_id: str, *, deadline_s: float | None = None) -> Persona:
         """Return one persona ("Get avatar by ID").
@@ -189,7 +179,7 @@ class Client:
             APIError: For any other failure.
         """
         response = self._call("GET", self._path(persona_id), deadline_s)
-        persona = self._read(response, Persona)
+        persona = responses.read(response, Persona)
         if persona.id != persona_id:
             raise responses.unexpected(response, "is about another persona than the one asked for")
         return persona
@@ -231,10 +221,7 @@ class Client:
                 raise responses.unexpected(response, "is not a list of personas")
             seen_before = len(seen)
             for item in items:
-                try:
-                    persona = Persona.model_validate(item)
-                except ValidationError as error:
-                    raise responses.misfit(response, error) from None
+                persona = responses.validate(response, Persona, item)
                 # Pages shift while they are read if another persona is created meanwhile.
                 if persona.id not in seen:
                     seen.add(persona.id)
@@ -249,7 +236,7 @@ class Client:
 
     def persona_quota(self) -> Quota:
         """Return how many custom avatars the account may have, and has."""
-        return self._read(self._call("GET", "/api/personas_v2/count/"), Quota)
+        return responses.read(self._call("GET", "/api/personas_v2/count/"), Quota)
 
     def delete_persona(self, persona_id: str) -> None:
         """Delete one persona. Raises ``NotFound`` if the account has no such persona."""
@@ -280,7 +267,7 @@ class Client:
 
     def _call(self, method: str, path: str, deadline_s: float | None = None) -> httpx.Response:
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
-        extensions = {"deadline": time.monotonic() + within_s}
+        extensions = {"deadline": time.monotonic() + within_s, "tries": self._tries}
         try:
             response = self._http.request(method, path, extensions=extensions)
         except httpx.HTTPError as error:
@@ -320,10 +307,3 @@ class Client:
         else:
             message = f"{self.base_url} cannot be reached; check the network and base_url."
         return ConnectionFailed(message, method=method, url=url, maybe_sent=maybe_sent)
-
-    def _read(self, response: httpx.Response, model: type[Model]) -> Model:
-        try:
-            # NUL, which JSON may hold and no database as text, becomes U+FFFD.
-            return model.model_validate_json(response.content.replace(b"\\u0000", b"\\ufffd"))
-        except ValidationError as error:
-            raise responses.misfit(response, error) from None

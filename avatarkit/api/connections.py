@@ -112,24 +112,21 @@ class _Connection:
         self._socket: socket.socket | None = None
         self._stop: threading.Event | None = None
         self._end = math.inf
-        self._read_s = math.inf
-        self._deadline = math.inf
         self._error: httpx.TransportError | None = None
 
     def exchange(
         self, request: httpx.Request, stop: threading.Event | None
     ) -> tuple[httpx.Response, bytes]:
-        self._stop, self._error = stop, None
-        self._end = self._deadline = request.extensions.get("deadline", math.inf)
-        left_s = self._deadline - time.monotonic()
+        deadline = request.extensions.get("deadline", math.inf)
+        left_s = deadline - time.monotonic()
+        self._stop, self._end, self._error = stop, deadline, None
         self.check()
         if self._error is not None:
             raise self._error
         timeout = {name: min(s, left_s) for name, s in request.extensions["timeout"].items()}
         request.extensions["timeout"] = timeout
-        self._read_s = timeout["read"]
         if self._is_own:
-            request.extensions["trace"] = self._trace
+            request.extensions["trace"] = partial(self._trace, deadline, timeout["read"])
         _watchdog.add(self)
         try:
             answer = self.transport.handle_request(request)
@@ -153,14 +150,14 @@ class _Connection:
                 # Not the TLS socket's own, which is not safe while another thread reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def _trace(self, event: str, info: dict[str, Any]) -> None:
+    def _trace(self, deadline: float, read_s: float, event: str, info: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
             self.check()
         elif event.endswith("send_request_headers.started"):
-            self._end = self._deadline
+            self._end = deadline  # what was sent before may have been a CONNECT to the proxy
         elif event.endswith("send_request_body.complete"):
-            self._end = min(self._deadline, time.monotonic() + self._read_s)
+            self._end = min(deadline, time.monotonic() + read_s)
 
     def _body(self, answer: httpx.Response) -> bytes:
         coding = answer.headers.get("Content-Encoding", "").strip().lower()

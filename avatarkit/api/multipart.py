@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,7 +47,7 @@ def open_files(
     """
     opened = {field: _open(field, path, stack) for field, path in paths.items()}
     if progress is not None:
-        total = sum(file.seek(0, io.SEEK_END) for file in opened.values())
+        total = sum(os.fstat(file.fileno()).st_size for file in opened.values())
         sent = 0
 
         def report(count: int) -> None:
@@ -55,7 +56,6 @@ def open_files(
             progress(sent, total)
 
         for file in opened.values():
-            file.seek(0)
             file.report = report
     return {
         field: (_file_name(paths[field]), file, _MIME.get(paths[field].suffix.lower(), "video/mp4"))

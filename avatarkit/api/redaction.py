@@ -24,27 +24,8 @@ class Redactor:
             data = data.replace(form, REDACTED.encode())
         return data
 
-    def __repr__(self) -> str:
-        return "Redactor()"
 
-
-class _LogFilter(logging.Filter):
-    """Replaces keys in the headers and status lines that the HTTP libraries log."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if any(key in text for key in self.keys):
-            for key in self.keys:
-                text = text.replace(key, REDACTED)
-            record.msg, record.args = text, None
-        return True
-
-
-_filter = _LogFilter()
+_keys: set[str] = set()
 # A filter of a logger does not see the records of the loggers below it.
 _LOGGERS = (
     "httpx",
@@ -58,6 +39,16 @@ _LOGGERS = (
 
 def redact_logs(key: str) -> None:
     """Replace this key in all log records of the HTTP libraries from now on."""
-    _filter.keys.add(key)
+    _keys.add(key)
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_filter)
+        logging.getLogger(name).addFilter(_redact_record)
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    # The HTTP libraries log headers and status lines.
+    text = record.getMessage()
+    if any(key in text for key in _keys):
+        for key in _keys:
+            text = text.replace(key, REDACTED)
+        record.msg, record.args = text, None
+    return True

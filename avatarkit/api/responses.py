@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from avatarkit.api.transport import retry_after_s
 from avatarkit.errors import (
@@ -21,6 +21,8 @@ from avatarkit.errors import (
 )
 from avatarkit.models import complaints
 
+Model = TypeVar("Model", bound=BaseModel)
+
 MAX_KEPT_BODY = 2_000
 """Characters of a body that an error keeps."""
 
@@ -28,6 +30,22 @@ MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
 """Instead of "try again", which could make a second one."""
 
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
+
+
+_KEYS = "The API did not accept the API id and key{quoted}; check both."
+_REQUEST = "The API found fault with the request{quoted}; correct it and send it again."
+_REFUSED_CREATE = (
+    "The API refused the create{quoted}: either the API key is not allowed to create, or the plan "
+    "has no room for another avatar; check the keys, or delete an avatar."
+)
+_ERRORS: dict[int, tuple[type[StatusError], str]] = {
+    400: (InvalidRequest, _REQUEST),
+    401: (AuthError, _KEYS),
+    403: (AuthError, _KEYS),
+    404: (NotFound, "This account has no such persona{quoted}; check the id and the keys."),
+    422: (InvalidRequest, _REQUEST),
+    429: (RateLimited, "The API takes no more calls for now{quoted}; try again {when}."),
+}
 
 
 def raise_for_status(response: httpx.Response, *, creating: bool = False) -> None:
@@ -41,45 +59,33 @@ def raise_for_status(response: httpx.Response, *, creating: bool = False) -> Non
     guessed to mean a full plan.
     """
     code = response.status_code
-    if 200 <= code < 300:
+    if response.is_success:
         return
-    messages, fields = _messages(response)
-    quoted = f" ({'; '.join(messages)[:500]})" if messages else ""
-    common: dict[str, Any] = {
-        "method": response.request.method,
-        "url": str(response.request.url),
-        "status_code": code,
-        "body": text_of(response)[:MAX_KEPT_BODY],
-        "messages": messages,
-    }
+    kind, text = _ERRORS.get(code, (StatusError, "The API refused the call ({code}){quoted}."))
     if code == 403 and creating:
-        raise AuthError(
-            f"The API refused the create{quoted}: either the API key is not allowed to create, or "
-            "the plan has no room for another avatar; check the keys, or delete an avatar.",
-            **common,
-        )
-    if code in (401, 403):
-        raise AuthError(f"The API did not accept the API id and key{quoted}; check both.", **common)
-    if code == 404:
-        raise NotFound(
-            f"This account has no such persona{quoted}; check the id and the keys.", **common
-        )
-    if code in (400, 422):
-        text = f"The API found fault with the request{quoted}; correct it and send it again."
-        raise InvalidRequest(text, fields=fields, **common)
-    if code == 429:
-        wait_s = retry_after_s(response)
-        when = f"in {wait_s:.0f} s" if wait_s is not None else "later"
-        text = f"The API takes no more calls for now{quoted}; try again {when}."
-        raise RateLimited(text, retry_after_s=wait_s, **common)
-    if code >= 500:
-        advice = MAY_HAVE_CREATED if creating else "try again later"
-        raise ServerError(f"The API has a problem of its own ({code}); {advice}.", **common)
-    if code < 400:
-        raise StatusError(
-            f"The API redirects ({code}) instead of answering; check base_url.", **common
-        )
-    raise StatusError(f"The API refused the call ({code}){quoted}.", **common)
+        text = _REFUSED_CREATE
+    elif code >= 500:
+        kind, text = ServerError, "The API has a problem of its own ({code}); {advice}."
+    elif code < 400:
+        text = "The API redirects ({code}) instead of answering; check base_url."
+    messages, fields = _messages(response)
+    wait_s = retry_after_s(response)
+    message = text.format(
+        code=code,
+        quoted=f" ({'; '.join(messages)[:500]})" if messages else "",
+        when="later" if wait_s is None else f"in {wait_s:.0f} s",
+        advice=MAY_HAVE_CREATED if creating else "try again later",
+    )
+    raise kind(
+        message,
+        method=response.request.method,
+        url=str(response.request.url),
+        status_code=code,
+        body=text_of(response)[:MAX_KEPT_BODY],
+        messages=messages,
+        fields=fields,
+        retry_after_s=wait_s,
+    )
 
 
 def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
@@ -92,12 +98,22 @@ def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
     )
 
 
-def misfit(response: httpx.Response, error: ValidationError) -> UnexpectedAnswer:
-    """Return the error for a success that does not fit its model."""
-    field, complaint = complaints(error)[0]
-    if complaint.startswith("Invalid JSON"):
-        return unexpected(response, "is not JSON")
-    return unexpected(response, f"does not fit ({field or 'it'}: {complaint.lower()})")
+def read(response: httpx.Response, model: type[Model]) -> Model:
+    """Return the JSON object of a success as a model. Raises ``UnexpectedAnswer``."""
+    value = json_of(response)
+    if value is None:
+        raise unexpected(response, "is not JSON")
+    return validate(response, model, value)
+
+
+def validate(response: httpx.Response, model: type[Model], value: object) -> Model:
+    """Return a value out of a success as a model. Raises ``UnexpectedAnswer``."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        field, complaint = complaints(error)[0]
+        fault = f"does not fit ({field or 'it'}: {complaint.lower()})"
+        raise unexpected(response, fault) from None
 
 
 def next_page(response: httpx.Response, link: str) -> httpx.URL:

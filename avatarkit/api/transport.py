@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Iterator
@@ -63,30 +62,26 @@ def retry_after_s(response: httpx.Response) -> float | None:
 class Transport(httpx.BaseTransport):
     """Reads whole answers, removes the API key from them, and retries idempotent calls.
 
-    ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds a call with all its
-    retries; ``request.extensions["tries"]`` replaces ``tries``. A response has
-    ``extensions["attempts"]``, and ``extensions["redact"]`` for its body.
+    A GET or DELETE has ``extensions["tries"]``, the attempts that it may take, the first included,
+    and ``extensions["deadline"]``, the moment of ``time.monotonic`` at which they end. Its response
+    has ``extensions["attempts"]``, and every response ``extensions["redact"]`` for its body.
 
     Args:
         connections: What sends a request.
         redact: Removes the API key from bodies and headers.
-        tries: Attempts of a GET or DELETE, the first included.
         backoff_s: Wall seconds before the second attempt; doubled for each further one, plus up
             to ``backoff_s`` at random. 0 for no waits.
     """
 
-    def __init__(
-        self, connections: Connections, *, redact: Redactor, tries: int, backoff_s: float
-    ) -> None:
+    def __init__(self, connections: Connections, *, redact: Redactor, backoff_s: float) -> None:
         self._connections = connections
         self._redact = redact
-        self._tries = tries
         self._backoff = wait_exponential(backoff_s, MAX_RETRY_AFTER_S) + wait_random(0, backoff_s)
         self._retrying = Retrying(
             retry=_is_retryable,
-            stop=self._is_over,
+            stop=_is_over,
             wait=self._pause_s,
-            before_sleep=self._log,
+            before_sleep=_log_retry,
             sleep=lambda seconds: SystemClock().sleep(seconds, _stop.get()),
             retry_error_callback=lambda state: _outcome(state).result(),
         )
@@ -121,29 +116,28 @@ class Transport(httpx.BaseTransport):
             extensions={"redact": self._redact},
         )
 
-    def _tries_for(self, request: httpx.Request) -> int:
-        return max(1, int(request.extensions.get("tries", self._tries)))
-
-    def _is_over(self, state: RetryCallState) -> bool:
-        request = state.args[0]
-        return state.attempt_number >= self._tries_for(request) or _left_s(request) <= 0
-
     def _pause_s(self, state: RetryCallState) -> float:
         response = _response(state)
         asked_s = None if response is None else retry_after_s(response)
         return min(asked_s or self._backoff(state), _left_s(state.args[0]))
 
-    def _log(self, state: RetryCallState) -> None:
-        response = _response(state)
-        cause = type(_outcome(state).exception()).__name__
-        if response is not None:
-            cause = f"answer {response.status_code}"
-        retries = self._tries_for(state.args[0]) - 1
-        logger.info("Retry %d of %d after %s.", state.attempt_number, retries, cause)
-
 
 def _left_s(request: httpx.Request) -> float:
-    return float(request.extensions.get("deadline", math.inf)) - time.monotonic()
+    return float(request.extensions["deadline"]) - time.monotonic()
+
+
+def _is_over(state: RetryCallState) -> bool:
+    request = state.args[0]
+    return state.attempt_number >= request.extensions["tries"] or _left_s(request) <= 0
+
+
+def _log_retry(state: RetryCallState) -> None:
+    response = _response(state)
+    cause = type(_outcome(state).exception()).__name__
+    if response is not None:
+        cause = f"answer {response.status_code}"
+    retries = state.args[0].extensions["tries"] - 1
+    logger.info("Retry %d of %d after %s.", state.attempt_number, retries, cause)
 
 
 def _outcome(state: RetryCallState) -> Future:

@@ -294,9 +294,10 @@ def test_a_count_that_is_none_stops_no_create(count: Any) -> None:
         assert Tracker(client, store).submit(REQUEST).id == "a"
 
 
-def test_nul_reaches_no_database() -> None:
-    """JSON may hold it and PostgreSQL's text may not: it becomes the sign for what is unknown."""
-    body = b'{"id": "a", "creator_name": "A\\u0000da"}'
+@pytest.mark.parametrize("escape", [b"\\u0000", b"\\ud800"], ids=["NUL", "half a surrogate"])
+def test_what_is_no_text_reaches_no_database(escape: bytes) -> None:
+    """JSON may hold NUL and half a surrogate, PostgreSQL's text may not: they become U+FFFD."""
+    body = b'{"id": "a", "creator_name": "A' + escape + b'da"}'
     with mocked(lambda _: httpx.Response(200, content=body)) as client:
         assert client.get_persona("a").creator_name == "A\ufffdda"
     with mocked(lambda _: httpx.Response(200, content=b"[" + body + b"]")) as client:

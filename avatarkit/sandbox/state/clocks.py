@@ -70,8 +70,8 @@ class FollowedClock(ScaledClock):
         serving = read_serving(self._path)
         with self._lock:
             self._stamp = stamp
-            reading = serving.clock if serving else Reading(self._latest, None, self._speed)
+            reading = serving.clock if serving else Reading(self._latest, None, self.speed)
             self._start, self._started_s = reading.start, reading.started_s
-            self._speed = reading.speed
+            self.speed = reading.speed
             if reading.started_s is None:
                 self._latest = max(self._latest, reading.start)
