@@ -153,10 +153,11 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
     after = ask_quota()
     of_one_moment = after == before and unlisted is not None
     # Read last: a create that is on its way may have made what is listed.
-    taken, sending = store.accepted_and_sending()
+    with store.transaction(reading=True):
+        taken, sending = store.submitted_ids(), store.open_submissions("sending")
     return Account(
         listed=listed,
-        taken=taken,
+        taken=frozenset(taken),
         sending=tuple(sending),
         unlisted=unlisted or frozenset(),
         count=after.current_count if after is not None and of_one_moment else None,
