@@ -140,36 +140,33 @@ def open_engine(url: str) -> sa.Engine:
         _prepare_sqlite(engine, in_memory=in_memory)
     try:
         with engine.begin() as connection:
-            query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
-            known = sa.inspect(connection).has_table("meta")
-            version = connection.scalar(query) if known else None
-            if not _is_newer(version):
-                tables.metadata.create_all(connection)
-            if version is None:
-                connection.execute(
-                    tables.meta.insert().values(
-                        key="schema_version", value=str(tables.SCHEMA_VERSION)
-                    )
-                )
+            _prepare_tables(connection, shown)
+    except StoreError:
+        engine.dispose()
+        raise
     except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
         engine.dispose()
         raise StoreError(
             f"The database {shown} cannot be opened ({_short_reason(error)}); check that its "
             "folder or server exists and that you may write there."
         ) from None
-    if _is_newer(version):
-        engine.dispose()
-        raise StoreError(
-            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
-            f"knows {tables.SCHEMA_VERSION}); update avatarkit or choose another database."
-        )
     return engine
 
 
-def _is_newer(version: str | None) -> bool:
-    return version is not None and not (
-        version.isdecimal() and int(version) <= tables.SCHEMA_VERSION
-    )
+def _prepare_tables(connection: sa.Connection, shown: str) -> None:
+    """Create the tables that are missing; raise ``StoreError`` if a newer avatarkit made them."""
+    query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
+    version = connection.scalar(query) if sa.inspect(connection).has_table("meta") else None
+    newest = tables.SCHEMA_VERSION
+    if version is not None and not (version.isdecimal() and int(version) <= newest):
+        raise StoreError(
+            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
+            f"knows {newest}); update avatarkit or choose another database."
+        )
+    tables.metadata.create_all(connection)
+    if version is None:
+        row = {"key": "schema_version", "value": str(newest)}
+        connection.execute(tables.meta.insert().values(**row))
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
