@@ -17,29 +17,61 @@ BUSY_TIMEOUT_MS = 15_000
 
 
 class Database:
-    """The engine of one database, and the transaction that each thread has open on it.
+    """One account's part of a database, and the transaction that each thread has open on it.
 
     Attributes:
         url: The URL without its password.
+        account: The fingerprint of the account, None before ``bind``.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, account: str | None = None) -> None:
         self._engine = open_engine(url)
         self.url = self._engine.url.render_as_string(hide_password=True)
+        self.account = account
         self._open = threading.local()
         # All threads share the one connection of an in-memory database; they take turns.
         in_memory = isinstance(self._engine.pool, StaticPool)
         self._turn = threading.RLock() if in_memory else nullcontext()
 
+    def bind(self, account: str) -> None:
+        """Make this the store of an account.
+
+        Raises:
+            StoreError: It is another account's already.
+        """
+        if self.account not in (None, account):
+            raise StoreError("This Store is bound to another account; open a second Store for it.")
+        self.account = account
+
+    def claim(self, kind: str) -> None:
+        """Keep this database for one kind of data, for good.
+
+        Args:
+            kind: ``sandbox`` or ``live``.
+
+        Raises:
+            StoreError: It holds the other kind.
+        """
+        query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "kind")
+        with self.transaction() as connection:
+            claimed = connection.scalar(query)
+            if claimed is None:
+                connection.execute(tables.meta.insert().values(key="kind", value=kind))
+            elif claimed != kind:
+                raise StoreError(
+                    f"The database {self.url} holds {claimed} data, which {kind} data must not "
+                    "join; set AVATARKIT_DATABASE_URL to another database."
+                )
+
     @contextmanager
     def transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
-        """Open a transaction, or join the one that this thread has open.
+        """Open a transaction that this thread's calls of the store's methods join.
 
         Args:
             reading: Take no write lock.
 
         Yields:
-            The connection.
+            The connection; all is written at the end, or nothing if an exception leaves it.
 
         Raises:
             StoreError: The database failed; the whole transaction is rolled back.
@@ -65,6 +97,11 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _own(self) -> str:
+        if self.account is None:
+            raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")
+        return self.account
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -103,36 +140,33 @@ def open_engine(url: str) -> sa.Engine:
         _prepare_sqlite(engine, in_memory=in_memory)
     try:
         with engine.begin() as connection:
-            query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
-            known = sa.inspect(connection).has_table("meta")
-            version = connection.scalar(query) if known else None
-            if not _is_newer(version):
-                tables.metadata.create_all(connection)
-            if version is None:
-                connection.execute(
-                    tables.meta.insert().values(
-                        key="schema_version", value=str(tables.SCHEMA_VERSION)
-                    )
-                )
+            _prepare_tables(connection, shown)
+    except StoreError:
+        engine.dispose()
+        raise
     except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
         engine.dispose()
         raise StoreError(
             f"The database {shown} cannot be opened ({_short_reason(error)}); check that its "
             "folder or server exists and that you may write there."
         ) from None
-    if _is_newer(version):
-        engine.dispose()
-        raise StoreError(
-            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
-            f"knows {tables.SCHEMA_VERSION}); update avatarkit or choose another database."
-        )
     return engine
 
 
-def _is_newer(version: str | None) -> bool:
+def _prepare_tables(connection: sa.Connection, shown: str) -> None:
+    """Create the tables that are missing; raise ``StoreError`` if a newer avatarkit made them."""
+    query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
+    version = connection.scalar(query) if sa.inspect(connection).has_table("meta") else None
+    newest = tables.SCHEMA_VERSION
+    if version is not None and not (version.isdecimal() and int(version) <= newest):
+        raise StoreError(
+            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
+            f"knows {newest}); update avatarkit or choose another database."
+        )
+    tables.metadata.create_all(connection)
     if version is None:
-        return False
-    return not (version.isdecimal() and int(version) <= tables.SCHEMA_VERSION)
+        row = {"key": "schema_version", "value": str(newest)}
+        connection.execute(tables.meta.insert().values(**row))
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
@@ -148,15 +182,11 @@ def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get("reading"):
-            connection.exec_driver_sql("BEGIN")
-        else:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _short_reason(error: Exception) -> str:
     """Return the first line of the database's own message."""
-    cause = getattr(error, "orig", None) or error
-    return (
-        str(cause).strip().splitlines()[0].rstrip(".") if str(cause).strip() else "no reason given"
-    )
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.splitlines()[0].rstrip(".") if message else "no reason given"

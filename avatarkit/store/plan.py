@@ -1,4 +1,4 @@
-"""Plan polls and read the plan; SQL within a transaction of ``Store``."""
+"""Plan polls and read the plan."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from avatarkit.store import tables
+from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
 
-_T = tables.personas.c
+_COLUMNS = tables.personas.c
 
 
 @dataclass(frozen=True)
@@ -22,41 +23,53 @@ class DuePersona:
     failures: int
 
 
-def plan(
-    connection: sa.Connection, account: str, persona_id: str, at: datetime | None, **values: Any
-) -> bool:
-    """Set the next poll, None for never, and other columns; False for an unknown persona."""
-    key = tables.is_persona(account, persona_id)
-    values["next_look_us"] = None if at is None else to_us(at)
-    return connection.execute(tables.personas.update().where(key).values(**values)).rowcount > 0
+class PollPlan(Database):
+    """When each persona is polled next."""
 
+    def plan(self, persona_id: str, next_poll_at: datetime | None) -> None:
+        """Set when a persona is polled next, None for never."""
+        self._plan(persona_id, None if next_poll_at is None else to_us(next_poll_at))
 
-def due(
-    connection: sa.Connection, account: str, at: datetime, persona_id: str | None
-) -> list[DuePersona]:
-    """Return the personas to poll by ``at``, the longest overdue first; or one, due or not."""
-    query = sa.select(_T.persona_id, _T.failures).order_by(_T.next_look_us)
-    if persona_id is None:
-        query = query.where((_T.account == account) & (_T.next_look_us <= to_us(at)))
-    else:
-        query = query.where(tables.is_persona(account, persona_id))
-    return [DuePersona(row.persona_id, row.failures) for row in connection.execute(query)]
+    def make_due(self, persona_id: str, at: datetime) -> bool:
+        """Poll a persona again from ``at`` on, also one that was gone.
 
+        Returns:
+            False for an unknown persona.
+        """
+        return self._plan(persona_id, to_us(at), gone=False, failures=0, missed_since_us=None)
 
-def in_flight(connection: sa.Connection, account: str) -> frozenset[str]:
-    """Return the ids of the personas that are polled and answered the last poll."""
-    query = sa.select(_T.persona_id).where(
-        (_T.account == account) & _T.next_look_us.is_not(None) & (_T.failures == 0)
-    )
-    return frozenset(connection.scalars(query))
+    def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
+        """Return the personas to poll by ``at``, the longest overdue first; or one, due or not."""
+        query = sa.select(_COLUMNS.persona_id, _COLUMNS.failures).order_by(_COLUMNS.next_look_us)
+        if persona_id is None:
+            query = query.where(_COLUMNS.account == self._own(), _COLUMNS.next_look_us <= to_us(at))
+        else:
+            query = query.where(tables.is_persona(self._own(), persona_id))
+        with self.transaction(reading=True) as connection:
+            return [DuePersona(row.persona_id, row.failures) for row in connection.execute(query)]
 
+    def in_flight(self) -> frozenset[str]:
+        """Return the ids of the personas that are polled and answered the last poll."""
+        query = sa.select(_COLUMNS.persona_id).where(
+            _COLUMNS.account == self._own(),
+            _COLUMNS.next_look_us.is_not(None),
+            _COLUMNS.failures == 0,
+        )
+        with self.transaction(reading=True) as connection:
+            return frozenset(connection.scalars(query))
 
-def next_poll_at(
-    connection: sa.Connection, account: str, persona_id: str | None
-) -> datetime | None:
-    """Return when any persona, or this one, is polled next; None for never."""
-    query = sa.select(sa.func.min(_T.next_look_us)).where(_T.account == account)
-    if persona_id is not None:
-        query = query.where(_T.persona_id == persona_id)
-    us = connection.scalar(query)
-    return None if us is None else to_moment(us)
+    def next_look_at(self, persona_id: str | None = None) -> datetime | None:
+        """Return when any persona, or this one, is polled next; None for never."""
+        query = sa.select(sa.func.min(_COLUMNS.next_look_us)).where(_COLUMNS.account == self._own())
+        if persona_id is not None:
+            query = query.where(_COLUMNS.persona_id == persona_id)
+        with self.transaction(reading=True) as connection:
+            us = connection.scalar(query)
+        return None if us is None else to_moment(us)
+
+    def _plan(self, persona_id: str, next_look_us: int | None, **values: Any) -> bool:
+        """Set the next poll and other columns; return False for an unknown persona."""
+        key = tables.is_persona(self._own(), persona_id)
+        update = tables.personas.update().where(key).values(next_look_us=next_look_us, **values)
+        with self.transaction() as connection:
+            return connection.execute(update).rowcount > 0

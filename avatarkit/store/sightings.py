@@ -1,4 +1,4 @@
-"""Write answers into the run-length encoded log; SQL within a transaction of ``Store``."""
+"""Write answers into the run-length encoded log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from avatarkit.models import Persona
 from avatarkit.store import tables
+from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
 
 GONE_AFTER = timedelta(hours=6)
@@ -41,62 +42,98 @@ class Recorded:
     change: Change | None
 
 
-def record(
-    connection: sa.Connection,
-    account: str,
-    persona: Persona,
-    *,
-    asked_at: datetime,
-    answered_at: datetime,
-    source: str,
-    submission: sa.Row[Any] | None = None,
-) -> Recorded | None:
-    """Log one answer; None when the log holds a newer one.
+class SightingLog(Database):
+    """The runs of each persona's status, and the last answer about it."""
 
-    ``submission`` is the create that made the persona: its request fills the fields that the
-    answer does not carry.
-    """
-    table, status = tables.personas, persona.status_text
-    key = tables.is_persona(account, persona.id)
-    row = connection.execute(sa.select(table).where(key).with_for_update()).one_or_none()
-    run = _run(connection, row.run_id) if row is not None else None
-    since, seen_us = answered_at, to_us(answered_at)
-    if run is not None and run.status == status:
-        since, seen_us = to_moment(run.first_seen_us), max(run.last_seen_us, to_us(asked_at))
-        run_id = run.id
-        _extend(connection, run, seen_us, persona)
-    elif run is not None and seen_us <= run.last_seen_us:
-        return None
-    else:
-        run_id = _begin(connection, account, persona, seen_us, source)
-    values = {
-        **_columns(persona, json.loads(submission.request) if submission is not None else {}),
-        "status": status,
-        "last_seen_us": seen_us,
-        "gone": False,
-        "last_error": None,
-        "failures": 0,
-        "missed_since_us": None,
-        "run_id": run_id,
-    }
-    if submission is not None:
-        values["submitted_us"] = submission.sent_us
-    if row is None:
-        values |= {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
-        connection.execute(table.insert().values(**values))
-    else:
-        connection.execute(table.update().where(key).values(**values))
-    if run is not None and run.status == status:
-        return Recorded(status, since, None)
-    name = values.get("creator_name") or (row.creator_name if row is not None else None)
-    before = None if run is None else run.status
-    change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
-    return Recorded(status, since, change)
+    def persona(self, persona_id: str) -> Persona | None:
+        """Return the last answer about a persona, None for an unknown one."""
+        key = tables.is_persona(self._own(), persona_id)
+        with self.transaction(reading=True) as connection:
+            answer = connection.scalar(sa.select(tables.personas.c.answer).where(key))
+        return None if answer is None else Persona.model_validate_json(answer)
 
+    def record(
+        self,
+        persona: Persona,
+        *,
+        asked_at: datetime,
+        answered_at: datetime,
+        source: str,
+        submission: sa.Row[Any] | None = None,
+    ) -> Recorded | None:
+        """Log one answer; plan the next poll (``plan``) in the same transaction.
 
-def _run(connection: sa.Connection, run_id: int) -> sa.Row[Any]:
-    runs = tables.sightings
-    return connection.execute(sa.select(runs).where(runs.c.id == run_id)).one()
+        Args:
+            persona: The answer.
+            asked_at: When it was asked: an unchanged status was still there then.
+            answered_at: When it was answered: a new status had come by then.
+            source: ``create``, ``poll`` or ``list``.
+            submission: The create that made the persona, if it ends with this answer; its request
+                fills the fields that the answer does not carry.
+
+        Returns:
+            What was logged; None, and nothing is changed, when the log holds a newer answer.
+        """
+        account, status = self._own(), persona.status_text
+        key = tables.is_persona(account, persona.id)
+        query = sa.select(tables.personas).where(key)
+        with self.transaction() as connection:
+            row = connection.execute(query.with_for_update()).one_or_none()
+            run = None
+            if row is not None:
+                runs = tables.sightings
+                run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
+            since, seen_us = answered_at, to_us(answered_at)
+            if run is not None and run.status == status:
+                since = to_moment(run.first_seen_us)
+                seen_us = max(run.last_seen_us, to_us(asked_at))
+                run_id = run.id
+                _extend(connection, run, seen_us, persona)
+            elif run is not None and seen_us <= run.last_seen_us:
+                return None
+            else:
+                run_id = _begin(connection, account, persona, seen_us, source)
+            values = _columns(persona, submission) | {"last_seen_us": seen_us, "run_id": run_id}
+            if row is None:
+                new = {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
+                connection.execute(tables.personas.insert().values(**values, **new))
+            else:
+                connection.execute(tables.personas.update().where(key).values(**values))
+        change = None
+        if run is None or run.status != status:
+            name = values.get("creator_name") or (row.creator_name if row is not None else None)
+            before = None if run is None else run.status
+            change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
+        return Recorded(status, since, change)
+
+    def record_error(self, persona_id: str, error: str, *, at: datetime, missing: bool) -> bool:
+        """Log a poll that failed; the persona's history stays.
+
+        Args:
+            persona_id: The persona; an unknown one changes nothing.
+            error: One sentence, kept as ``last_error`` until the next answer.
+            at: When it failed.
+            missing: The API answered that it has no such persona.
+
+        Returns:
+            True when it is gone: missing three times in a row over six hours.
+        """
+        table = tables.personas
+        key = tables.is_persona(self._own(), persona_id)
+        query = sa.select(table.c.failures, table.c.missed_since_us).where(key)
+        with self.transaction() as connection:
+            row = connection.execute(query.with_for_update()).one_or_none()
+            if row is None:
+                return False
+            since_us = (row.missed_since_us or to_us(at)) if missing else None
+            # Failures in a row are of one kind: 404s, or other errors.
+            same_kind = missing == (row.missed_since_us is not None)
+            failures = row.failures + 1 if same_kind else 1
+            is_over = since_us is not None and to_moment(since_us) + GONE_AFTER <= at
+            gone = is_over and failures >= GONE_MISSES
+            values = {"failures": failures, "missed_since_us": since_us, "gone": gone}
+            connection.execute(table.update().where(key).values(last_error=error, **values))
+        return gone
 
 
 def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: Persona) -> None:
@@ -133,9 +170,15 @@ def _begin(
     return int(result.inserted_primary_key[0])  # type: ignore[index] # an INSERT of one row has one
 
 
-def _columns(persona: Persona, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that the answer, or else the request, fills."""
+def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
+    """Return the columns that the answer, or else the create's request, fills."""
+    request = {} if submission is None else json.loads(submission.request)
     values: dict[str, Any] = {
+        "status": persona.status_text,
+        "gone": False,
+        "last_error": None,
+        "failures": 0,
+        "missed_since_us": None,
         "is_active": persona.is_active,
         "failed_reason": persona.failed_reason,
         "answer": persona.model_dump_json(exclude_unset=True),
@@ -148,35 +191,6 @@ def _columns(persona: Persona, request: dict[str, Any]) -> dict[str, Any]:
     for column, moment in (("created_us", persona.created_at), ("updated_us", persona.updated_at)):
         if moment is not None:
             values[column] = to_us(moment)
+    if submission is not None:
+        values["submitted_us"] = submission.sent_us
     return values
-
-
-def record_error(
-    connection: sa.Connection,
-    account: str,
-    persona_id: str,
-    error: str,
-    *,
-    at: datetime,
-    missing: bool,
-) -> bool:
-    """Log a poll that failed, ``missing`` when with a 404; True when the persona is gone."""
-    table = tables.personas
-    key = tables.is_persona(account, persona_id)
-    query = sa.select(table.c.failures, table.c.missed_since_us).where(key)
-    row = connection.execute(query.with_for_update()).one_or_none()
-    if row is None:
-        return False
-    since_us = (row.missed_since_us or to_us(at)) if missing else None
-    # Failures in a row are of one kind: 404s, or other errors.
-    same_kind = missing == (row.missed_since_us is not None)
-    failures = row.failures + 1 if same_kind else 1
-    gone = (
-        since_us is not None and failures >= GONE_MISSES and to_moment(since_us) + GONE_AFTER <= at
-    )
-    connection.execute(
-        table.update()
-        .where(key)
-        .values(last_error=error, failures=failures, missed_since_us=since_us, gone=gone)
-    )
-    return gone

@@ -1,4 +1,4 @@
-"""The journal of creates: SQL of ``submissions`` within a transaction of ``Store``.
+"""The journal of creates.
 
 prepared -> sending -> accepted | refused | uncertain; an uncertain one ends as accepted or refused
 once it is settled.
@@ -23,10 +23,14 @@ import sqlalchemy as sa
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.store import tables
+from avatarkit.store.sightings import Recorded, SightingLog
 from avatarkit.store.tables import to_moment, to_us
 
 LONGEST_SENDING = timedelta(hours=12)
 """No upload takes longer than this."""
+
+_TABLE = tables.submissions
+_COLUMNS = _TABLE.c
 
 _ours: dict[str, bool] = {}
 """The submissions of this process, of all its stores: True once a thread has reserved it."""
@@ -62,206 +66,213 @@ class Uncertain:
     reason: str
 
 
-def prepare(connection: sa.Connection, account: str, request: PersonaCreate, at: datetime) -> str:
-    """Write down a request that will be sent; return the new submission's id."""
-    submission_id = uuid.uuid4().hex
-    _ours[submission_id] = False
-    connection.execute(
-        tables.submissions.insert().values(
+class SubmissionJournal(SightingLog):
+    """The creates of an account and what became of them."""
+
+    def prepare(self, request: PersonaCreate, at: datetime) -> str:
+        """Write down a request that will be sent.
+
+        Returns:
+            The id of the new submission.
+        """
+        submission_id = uuid.uuid4().hex
+        _ours[submission_id] = False
+        # Not by the model, which refuses a file that has been moved since.
+        paths = {name: str(path) for name, path in request.files.items()}
+        insert = _TABLE.insert().values(
             submission_id=submission_id,
-            account=account,
+            account=self._own(),
             state="prepared",
             creator_name=request.creator_name,
-            # Not by the model, which refuses a file that has been moved since.
-            request=json.dumps(
-                {**request.fields(), **request.urls}
-                | {name: str(path) for name, path in request.files.items()}
-            ),
+            request=json.dumps(request.fields() | request.urls | paths),
             prepared_us=to_us(at),
             sender=_this_process(),
         )
-    )
-    return submission_id
+        with self.transaction() as connection:
+            connection.execute(insert)
+        return submission_id
 
+    def reserve(self, submission_id: str) -> None:
+        """Reserve a submission for the calling thread until ``release``.
 
-def reserve(connection: sa.Connection, submission_id: str) -> None:
-    """Reserve a submission for this thread; ``StoreError`` if it was sent or is reserved."""
-    with _reserving:
-        if _ours.get(submission_id) or get(connection, submission_id).state != "prepared":
-            raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
-        _ours[submission_id] = True
+        Raises:
+            StoreError: It was sent before, or another thread has reserved it.
+        """
+        with self.transaction(reading=True), _reserving:
+            if _ours.get(submission_id) or self._submission(submission_id).state != "prepared":
+                raise _sent_before(submission_id)
+            _ours[submission_id] = True
 
+    def release(self, submission_id: str) -> None:
+        """Give a reserved submission back: ``settle_abandoned`` may settle it from now on."""
+        _ours.pop(submission_id, None)
 
-def release(submission_id: str) -> None:
-    """Say that this process does not send the submission any more."""
-    _ours.pop(submission_id, None)
+    def sending(self, submission_id: str, at: datetime) -> None:
+        """Mark a submission as being sent, before anything of it leaves.
 
+        Raises:
+            StoreError: It was sent before: a create is sent once.
+        """
+        sent = {"sent_us": to_us(at), "sender": _this_process()}
+        if not self._update(submission_id, ("prepared",), state="sending", **sent):
+            raise _sent_before(submission_id)
 
-def sending(connection: sa.Connection, submission_id: str, at: datetime) -> None:
-    """Mark a submission as being sent; ``StoreError`` if it was sent before."""
-    left = _update(
-        connection,
-        submission_id,
-        ("prepared",),
-        state="sending",
-        sent_us=to_us(at),
-        sender=_this_process(),
-    )
-    if not left:
-        raise StoreError(f"Submission {submission_id} was sent before; prepare another one.")
+    def accepted(
+        self, submission_id: str, persona: Persona, at: datetime, *, source: str = "create"
+    ) -> Recorded | None:
+        """End a submission as the persona that it became, and log its first sighting.
 
+        Args:
+            submission_id: The submission, in any state.
+            persona: The answer to the create, or the persona as it was listed.
+            at: When it was answered.
+            source: ``create`` or ``list``.
 
-def uncertain(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
-    """Mark a submission whose create may have happened."""
-    left = ("prepared", "sending")
-    _update(connection, submission_id, left, state="uncertain", broke_us=to_us(at), error=error)
-
-
-def accepted(connection: sa.Connection, submission_id: str, at: datetime, persona_id: str) -> None:
-    """End a submission as this persona, whatever its state."""
-    _update(
-        connection,
-        submission_id,
-        state="accepted",
-        persona_id=persona_id,
-        ended_us=to_us(at),
-        error=None,
-        candidates=None,
-    )
-
-
-def may_become(
-    connection: sa.Connection, account: str, submission_id: str, persona_id: str
-) -> bool:
-    """Return True while the submission is uncertain and no other became this persona."""
-    table = tables.submissions
-    # All of them are locked, so that two processes that settle at once take turns.
-    query = sa.select(table.c.submission_id).where(
-        (table.c.account == account) & (table.c.state == "uncertain")
-    )
-    uncertain_ids = connection.scalars(query.with_for_update()).all()
-    return submission_id in uncertain_ids and persona_id not in submitted_ids(connection, account)
-
-
-def refused(connection: sa.Connection, submission_id: str, at: datetime, error: str) -> None:
-    """End a submission whose create did not happen; one that was accepted stays so."""
-    _update(
-        connection,
-        submission_id,
-        ("prepared", "sending", "uncertain"),
-        state="refused",
-        ended_us=to_us(at),
-        error=error,
-        candidates=None,
-    )
-
-
-def keep_uncertain(
-    connection: sa.Connection, submission_id: str, reason: str, candidates: Sequence[Persona]
-) -> None:
-    """Write down why a submission is not settled, and the personas it may have become."""
-    kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
-    _update(connection, submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
-
-
-def get(connection: sa.Connection, submission_id: str) -> sa.Row[Any]:
-    """Return the row of a submission."""
-    table = tables.submissions
-    return connection.execute(sa.select(table).where(table.c.submission_id == submission_id)).one()
-
-
-def settle_abandoned(connection: sa.Connection, account: str, at: datetime) -> int:
-    """Settle the submissions of processes that have ended; return how many.
-
-    One that was being sent is uncertain, one that was only prepared is refused. So are this
-    process's own that it has released. A process of another machine is taken as ended after
-    ``LONGEST_SENDING``.
-    """
-    table = tables.submissions
-    columns = table.c.submission_id, table.c.sender, table.c.state, table.c.prepared_us
-    query = sa.select(*columns).where(
-        (table.c.account == account) & table.c.state.in_(["prepared", "sending"])
-    )
-    long_ago = to_us(at - LONGEST_SENDING)
-    rows = connection.execute(query).all()
-    ours = _this_process()
-    abandoned = [
-        row
-        for row in rows
-        if row.submission_id not in _ours
-        and (row.sender == ours or not _is_alive(row.sender, elsewhere=row.prepared_us > long_ago))
-    ]
-    for row in abandoned:
-        if row.state == "sending":
-            uncertain(connection, row.submission_id, at, "The program ended while it was sending.")
-        else:
-            error = "The program ended before it was sent; it is safe to send it again."
-            refused(connection, row.submission_id, at, error)
-    return len(abandoned)
-
-
-def open_submissions(
-    connection: sa.Connection, account: str, state: str = "uncertain"
-) -> list[Uncertain]:
-    """Return the submissions that are ``uncertain``, or in another state, oldest first."""
-    table = tables.submissions
-    query = (
-        sa.select(table)
-        .where((table.c.account == account) & (table.c.state == state))
-        .order_by(table.c.sent_us, table.c.submission_id)
-    )
-    rows = []
-    for row in connection.execute(query):
-        request = json.loads(row.request)
-        rows.append(
-            Uncertain(
-                submission_id=row.submission_id,
-                creator_name=row.creator_name,
-                gender=request["gender"],
-                video_scene=request.get("video_scene"),
-                sent_at=to_moment(row.sent_us or row.prepared_us),
-                broke_at=to_moment(row.broke_us or row.sent_us or row.prepared_us),
-                candidates=tuple(
-                    Persona.model_validate(kept) for kept in json.loads(row.candidates or "[]")
-                ),
-                reason=row.error,
+        Returns:
+            What was logged, as by ``record``; plan the next poll in the same transaction.
+        """
+        with self.transaction():
+            submission = self._submission(submission_id)
+            recorded = self.record(
+                persona, asked_at=at, answered_at=at, source=source, submission=submission
             )
+            self._update(
+                submission_id,
+                state="accepted",
+                persona_id=persona.id,
+                ended_us=to_us(at),
+                error=None,
+                candidates=None,
+            )
+            return recorded
+
+    def refused(self, submission_id: str, at: datetime, error: str) -> None:
+        """End a submission whose create surely did not happen; ``error`` says why.
+
+        One that was accepted stays so.
+        """
+        states = ("prepared", "sending", "uncertain")
+        ended = {"state": "refused", "ended_us": to_us(at), "error": error, "candidates": None}
+        self._update(submission_id, states, **ended)
+
+    def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
+        """Mark a submission whose create may have happened; ``error`` says what broke."""
+        values = {"state": "uncertain", "broke_us": to_us(at), "error": error}
+        self._update(submission_id, ("prepared", "sending"), **values)
+
+    def keep_uncertain(
+        self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
+    ) -> None:
+        """Write down why a submission is not settled, and the personas it may have become."""
+        kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
+        self._update(submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
+
+    def may_become(self, submission_id: str, persona_id: str) -> bool:
+        """Return True while a submission is uncertain and no other became this persona.
+
+        It holds until the end of the transaction in which it is asked.
+        """
+        # All of them are locked, so that two processes that settle at once take turns.
+        query = sa.select(_COLUMNS.submission_id).where(
+            _COLUMNS.account == self._own(), _COLUMNS.state == "uncertain"
         )
-    return rows
+        with self.transaction() as connection:
+            uncertain_ids = connection.scalars(query.with_for_update()).all()
+            return submission_id in uncertain_ids and persona_id not in self.submitted_ids()
+
+    def settle_abandoned(self, at: datetime) -> int:
+        """Settle the submissions whose sender has ended or given them back.
+
+        One that was being sent is uncertain, one that was only prepared is refused. A process of
+        another machine is taken as ended after ``LONGEST_SENDING``.
+
+        Returns:
+            How many there were.
+        """
+        query = sa.select(_TABLE).where(
+            _COLUMNS.account == self._own(), _COLUMNS.state.in_(["prepared", "sending"])
+        )
+        long_ago = to_us(at - LONGEST_SENDING)
+        ours = _this_process()
+        with self.transaction() as connection:
+            abandoned = [
+                row
+                for row in connection.execute(query).all()
+                if row.submission_id not in _ours
+                and (
+                    row.sender == ours
+                    or not _is_alive(row.sender, elsewhere=row.prepared_us > long_ago)
+                )
+            ]
+            for row in abandoned:
+                if row.state == "sending":
+                    error = "The program ended while it was sending."
+                    self.uncertain(row.submission_id, at, error)
+                else:
+                    error = "The program ended before it was sent; it is safe to send it again."
+                    self.refused(row.submission_id, at, error)
+        return len(abandoned)
+
+    def open_submissions(self, state: str = "uncertain") -> list[Uncertain]:
+        """Return the submissions that are ``uncertain``, or in another state, oldest first."""
+        query = sa.select(_TABLE).where(_COLUMNS.account == self._own(), _COLUMNS.state == state)
+        query = query.order_by(_COLUMNS.sent_us, _COLUMNS.submission_id)
+        with self.transaction(reading=True) as connection:
+            return [_uncertain(row) for row in connection.execute(query)]
+
+    def some_submissions(self, ids: Collection[str]) -> list[Submission]:
+        """Return the submissions of these ids, newest first; unknown ids are left out."""
+        query = sa.select(_TABLE).where(
+            _COLUMNS.account == self._own(), _COLUMNS.submission_id.in_(ids)
+        )
+        query = query.order_by(_COLUMNS.prepared_us.desc(), _COLUMNS.submission_id)
+        with self.transaction(reading=True) as connection:
+            return [
+                Submission(
+                    row.submission_id, row.state, json.loads(row.request), row.persona_id, row.error
+                )
+                for row in connection.execute(query)
+            ]
+
+    def submitted_ids(self) -> set[str]:
+        """Return the ids of the personas that submissions became."""
+        query = sa.select(_COLUMNS.persona_id).where(
+            _COLUMNS.account == self._own(), _COLUMNS.persona_id.is_not(None)
+        )
+        with self.transaction(reading=True) as connection:
+            return set(connection.scalars(query))
+
+    def _submission(self, submission_id: str) -> sa.Row[Any]:
+        query = sa.select(_TABLE).where(_COLUMNS.submission_id == submission_id)
+        with self.transaction(reading=True) as connection:
+            return connection.execute(query).one()
+
+    def _update(self, submission_id: str, states: Sequence[str] = (), **values: Any) -> bool:
+        """Update a submission in one of ``states``, if given; return False if it is in another."""
+        update = _TABLE.update().where(_COLUMNS.submission_id == submission_id).values(**values)
+        if states:
+            update = update.where(_COLUMNS.state.in_(states))
+        with self.transaction() as connection:
+            return connection.execute(update).rowcount > 0
 
 
-def by_id(connection: sa.Connection, account: str, ids: Collection[str]) -> list[Submission]:
-    """Return the submissions of these ids, newest first; unknown ids are left out."""
-    table = tables.submissions
-    query = (
-        sa.select(table)
-        .where((table.c.account == account) & table.c.submission_id.in_(ids))
-        .order_by(table.c.prepared_us.desc(), table.c.submission_id)
+def _sent_before(submission_id: str) -> StoreError:
+    return StoreError(f"Submission {submission_id} was sent before; prepare another one.")
+
+
+def _uncertain(row: sa.Row[Any]) -> Uncertain:
+    request = json.loads(row.request)
+    candidates = json.loads(row.candidates or "[]")
+    return Uncertain(
+        submission_id=row.submission_id,
+        creator_name=row.creator_name,
+        gender=request["gender"],
+        video_scene=request.get("video_scene"),
+        sent_at=to_moment(row.sent_us or row.prepared_us),
+        broke_at=to_moment(row.broke_us or row.sent_us or row.prepared_us),
+        candidates=tuple(Persona.model_validate(candidate) for candidate in candidates),
+        reason=row.error,
     )
-    return [
-        Submission(row.submission_id, row.state, json.loads(row.request), row.persona_id, row.error)
-        for row in connection.execute(query)
-    ]
-
-
-def submitted_ids(connection: sa.Connection, account: str) -> set[str]:
-    """Return the ids of the personas that submissions became."""
-    table = tables.submissions
-    query = sa.select(table.c.persona_id).where(
-        (table.c.account == account) & table.c.persona_id.is_not(None)
-    )
-    return set(connection.scalars(query))
-
-
-def _update(
-    connection: sa.Connection, submission_id: str, states: tuple[str, ...] = (), **values: Any
-) -> bool:
-    """Update a submission in one of ``states``, if given; return False if it is in another."""
-    table = tables.submissions
-    key = table.c.submission_id == submission_id
-    if states:
-        key &= table.c.state.in_(states)
-    return connection.execute(table.update().where(key).values(**values)).rowcount > 0
 
 
 def _this_process() -> str:

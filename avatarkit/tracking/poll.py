@@ -32,55 +32,64 @@ class Poll:
     raised: APIError | None = None
 
 
-def poll(
-    client: Client,
-    store: Store,
-    clock: Clock,
-    due: DuePersona,
-    *,
-    deadline_s: float | None = None,
-    stop: threading.Event | None = None,
-) -> Poll:
-    """Ask the API for a persona and log what comes of it.
+@dataclass(frozen=True)
+class Poller:
+    """The API, the log in which its answers are kept, and the session's clock."""
 
-    Args:
-        client: The API.
-        store: The log.
-        clock: The session's clock.
-        due: The persona.
-        deadline_s: Wall seconds for the call, retries included.
-        stop: Once it is set, the call is given up and nothing is logged.
+    client: Client
+    store: Store
+    clock: Clock
 
-    Raises:
-        StoreError: The answer or the error cannot be logged.
-    """
-    asked_at = clock.now()
-    try:
-        with until(stop):
-            persona = client.get_persona(due.persona_id, deadline_s=deadline_s)
-        return Poll(log_answer(store, clock, persona, asked_at))
-    except APIError as error:
-        if stop is not None and stop.is_set():
-            return Poll()
-        _log_error(store, clock, due, str(error), missing=isinstance(error, NotFound))
-        return Poll(error=str(error), raised=error)
-    except StoreError:
-        raise
-    except Exception as error:
-        # A bug that one answer shows must not keep the others from being polled.
-        logger.exception("The poll of %s failed.", due.persona_id)
-        message = f"The answer could not be kept ({type(error).__name__})."
-        _log_error(store, clock, due, message)
-        return Poll(error=message)
+    def poll(
+        self,
+        due: DuePersona,
+        *,
+        deadline_s: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> Poll:
+        """Ask the API for a persona and log what comes of it.
 
+        Args:
+            due: The persona.
+            deadline_s: Wall seconds for the call, retries included.
+            stop: Once it is set, the call is given up and nothing is logged.
 
-def log_answer(store: Store, clock: Clock, persona: Persona, asked_at: datetime) -> Change | None:
-    """Log an answer and plan the next poll, in one transaction; return the change, if any."""
-    at = clock.now()
-    with store.transaction():
-        recorded = store.record(persona, asked_at=asked_at, answered_at=at, source="poll")
-        plan_next(store, persona.id, recorded, at)
-    return None if recorded is None else recorded.change
+        Raises:
+            StoreError: The answer or the error cannot be logged.
+        """
+        asked_at = self.clock.now()
+        try:
+            with until(stop):
+                persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
+            return Poll(self.log_answer(persona, asked_at))
+        except APIError as error:
+            if stop is not None and stop.is_set():
+                return Poll()
+            self._log_error(due, str(error), missing=isinstance(error, NotFound))
+            return Poll(error=str(error), raised=error)
+        except StoreError:
+            raise
+        except Exception as error:
+            # A bug that one answer shows must not keep the others from being polled.
+            logger.exception("The poll of %s failed.", due.persona_id)
+            message = f"The answer could not be kept ({type(error).__name__})."
+            self._log_error(due, message, missing=False)
+            return Poll(error=message)
+
+    def log_answer(self, persona: Persona, asked_at: datetime) -> Change | None:
+        """Log an answer and plan the next poll, in one transaction; return the change, if any."""
+        at = self.clock.now()
+        with self.store.transaction():
+            recorded = self.store.record(persona, asked_at=asked_at, answered_at=at, source="poll")
+            plan_next(self.store, persona.id, recorded, at)
+        return None if recorded is None else recorded.change
+
+    def _log_error(self, due: DuePersona, error: str, *, missing: bool) -> None:
+        at = self.clock.now()
+        with self.store.transaction():
+            gone = self.store.record_error(due.persona_id, error, at=at, missing=missing)
+            next_at = None if gone else polling.next_retry_at(due.failures, at, due.persona_id)
+            self.store.plan(due.persona_id, next_at)
 
 
 def plan_next(store: Store, persona_id: str, recorded: Recorded | None, at: datetime) -> None:
@@ -88,13 +97,3 @@ def plan_next(store: Store, persona_id: str, recorded: Recorded | None, at: date
     if recorded is not None:
         next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
         store.plan(persona_id, next_at)
-
-
-def _log_error(
-    store: Store, clock: Clock, due: DuePersona, error: str, *, missing: bool = False
-) -> None:
-    at = clock.now()
-    with store.transaction():
-        gone = store.record_error(due.persona_id, error, at=at, missing=missing)
-        next_at = None if gone else polling.next_retry_at(due.failures, at, due.persona_id)
-        store.plan(due.persona_id, next_at)

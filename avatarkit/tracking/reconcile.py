@@ -9,7 +9,7 @@ Otherwise a person decides.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,15 +60,14 @@ class Account:
     """
 
     listed: tuple[Persona, ...]
-    taken: frozenset[str]
-    sending: tuple[Uncertain, ...]
+    taken: Set[str]
+    sending: Sequence[Uncertain]
     unlisted: frozenset[str]
     count: int | None
 
 
-def decide(open_submissions: Iterable[Uncertain], account: Account, now: datetime) -> list[Verdict]:
+def decide(open_submissions: list[Uncertain], account: Account, now: datetime) -> list[Verdict]:
     """Return a verdict for each uncertain submission, in their order."""
-    open_submissions = list(open_submissions)
     free = [persona for persona in account.listed if persona.id not in account.taken]
     # A create that is on its way may be what made a persona, as much as one that broke.
     wanted = Counter(
@@ -153,11 +152,12 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
     after = ask_quota()
     of_one_moment = after == before and unlisted is not None
     # Read last: a create that is on its way may have made what is listed.
-    taken, sending = store.accepted_and_sending()
+    with store.transaction(reading=True):
+        taken, sending = store.submitted_ids(), store.open_submissions("sending")
     return Account(
         listed=listed,
         taken=taken,
-        sending=tuple(sending),
+        sending=sending,
         unlisted=unlisted or frozenset(),
         count=after.current_count if after is not None and of_one_moment else None,
     )

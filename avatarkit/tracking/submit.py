@@ -58,7 +58,7 @@ def send(
     except StoreError:
         raise  # it has not left, and the log holds its state
     except AvatarkitError as error:
-        if may_have_arrived(error):
+        if _may_have_arrived(error):
             with _log_may_fail:
                 store.uncertain(submission_id, clock.now(), str(error))
             raise SubmissionUncertain(
@@ -79,7 +79,9 @@ def send(
                 store.refused(submission_id, clock.now(), message)
         raise
     try:
-        _accept(store, clock, submission_id, persona)
+        at = clock.now()
+        with store.transaction():
+            plan_next(store, persona.id, store.accepted(submission_id, persona, at), at)
     except StoreError as error:
         raise SubmissionUncertain(
             f"The API created {persona.id}, but that could not be written down: {error} "
@@ -100,13 +102,7 @@ def _check_room(client: Client, quota: Quota | None) -> None:
         )
 
 
-def _accept(store: Store, clock: Clock, submission_id: str, persona: Persona) -> None:
-    at = clock.now()
-    with store.transaction():
-        plan_next(store, persona.id, store.accepted(submission_id, persona, at), at)
-
-
-def may_have_arrived(error: AvatarkitError) -> bool:
+def _may_have_arrived(error: AvatarkitError) -> bool:
     """Return True when a create that ended in this error may have made a persona."""
     if isinstance(error, ConnectionFailed):
         return error.maybe_sent

@@ -19,7 +19,7 @@ from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
-from avatarkit.tracking.poll import Poll, poll
+from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import Verdict
 from avatarkit.tracking.wait import wait
 
@@ -72,6 +72,7 @@ class Tracker:
         self._is_claimed = False
         self._claim_store()
         self.clock = clock or SystemClock()
+        self._poller = Poller(client, store, self.clock)
         self.quota: Quota | None = None
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
@@ -224,7 +225,7 @@ class Tracker:
         self._claim_store()
         self.last_pass_at = self.clock.now()
         due = self.store.due(self.last_pass_at)
-        poll_one = partial(poll, self.client, self.store, self.clock, stop=stop)
+        poll_one = partial(self._poller.poll, stop=stop)
         if len(due) <= 1:
             yield from map(poll_one, due)
         else:
@@ -349,11 +350,4 @@ class Tracker:
             StoreError: The log failed.
         """
         self._claim_store()
-        return wait(
-            self.client,
-            self.store,
-            self.clock,
-            persona_id,
-            timeout=timeout,
-            on_progress=on_progress,
-        )
+        return wait(self._poller, persona_id, timeout=timeout, on_progress=on_progress)

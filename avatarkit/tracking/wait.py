@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avatarkit.api.client import Client
-from avatarkit.clock import Clock
 from avatarkit.errors import AuthError, NotFound, PersonaFailed, PersonaRejected, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
-from avatarkit.store.store import Store
-from avatarkit.tracking.poll import log_answer, poll
+from avatarkit.tracking.poll import Poller
 
 SHORTEST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
@@ -17,21 +14,20 @@ LONGEST_WAIT_S = 5.0
 
 
 def wait(
-    client: Client,
-    store: Store,
-    clock: Clock,
+    poller: Poller,
     persona_id: str,
     *,
     timeout: float,
     on_progress: Callable[[Persona], None] | None = None,
 ) -> Persona:
     """Return the persona once it is done; see ``Tracker.wait``."""
+    store, clock = poller.store, poller.clock
     began_s = clock.monotonic()
     persona = store.persona(persona_id)
     if persona is None:
         asked_at = clock.now()
-        persona = client.get_persona(persona_id, deadline_s=timeout)
-        log_answer(store, clock, persona, asked_at)
+        persona = poller.client.get_persona(persona_id, deadline_s=timeout)
+        poller.log_answer(persona, asked_at)
     status: str | None = None
     while True:
         if on_progress is not None and persona.status_text != status:
@@ -47,7 +43,7 @@ def wait(
                 persona_id=persona_id,
                 waited_s=waited_s,
             )
-        _poll_if_due(client, store, clock, persona_id, timeout - waited_s)
+        _poll_if_due(poller, persona_id, timeout - waited_s)
         next_at = store.next_look_at(persona_id)
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
@@ -57,14 +53,13 @@ def wait(
             persona = store.persona(persona_id) or persona
 
 
-def _poll_if_due(
-    client: Client, store: Store, clock: Clock, persona_id: str, deadline_s: float
-) -> None:
-    next_at = store.next_look_at(persona_id)
-    if next_at is not None and next_at > clock.now():
+def _poll_if_due(poller: Poller, persona_id: str, deadline_s: float) -> None:
+    now = poller.clock.now()
+    next_at = poller.store.next_look_at(persona_id)
+    if next_at is not None and next_at > now:
         return
-    for due in store.due(clock.now(), persona_id):
-        error = poll(client, store, clock, due, deadline_s=deadline_s).raised
+    for due in poller.store.due(now, persona_id):
+        error = poller.poll(due, deadline_s=deadline_s).raised
         if isinstance(error, NotFound | AuthError):
             raise error
 

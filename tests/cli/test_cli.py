@@ -87,7 +87,7 @@ class TestTheWholeStory:
         slow = run("submit", "Cy", "--gender", "nb", "--wait", "0.01")
         assert slow.exit_code == commands.Exit.TIMED_OUT
 
-    def test_track_once_looks_once(self) -> None:
+    def test_track_once_polls_once(self) -> None:
         """--once is one pass, for cron."""
         run("submit", "Ada", "--gender", "f")
         assert run("track", "--once").exit_code == 0
@@ -160,7 +160,7 @@ class TestBadInput:
         assert sentence in result.stderr
         assert "Traceback" not in result.output
 
-    def test_a_look_that_fails_is_said_once_and_an_exit_code(
+    def test_a_poll_that_fails_is_said_once_and_an_exit_code(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """For cron: wrong keys are a sentence and exit code 1, not silence."""
@@ -230,7 +230,7 @@ class TestBadInput:
             assert result.exit_code in (1, 2)
             assert isinstance(result.exception, SystemExit)
 
-    def test_all_videos_are_looked_at_before_it_says_no(self, tmp_path: Path) -> None:
+    def test_all_videos_are_checked_before_it_says_no(self, tmp_path: Path) -> None:
         """What is wrong with the consent is said as well."""
         for name in ("a.mp4", "b.mp4"):
             (tmp_path / name).write_text("no video")
@@ -287,7 +287,7 @@ class TestBadInput:
 
 class TestReconcile:
     def test_tracking_settles_what_a_killed_program_left(self) -> None:
-        """A create that was being sent is found in the list by the next look, and listed before."""
+        """A create that was being sent is found in the list by the next poll, and listed before."""
         with open_session() as session:
             store, sent_at = session.store, session.clock.now()
             request = PersonaCreate(creator_name="Ada", gender="f")
@@ -304,7 +304,7 @@ class TestReconcile:
         result = run("reconcile")
         assert (result.exit_code, result.stdout) == (0, "")
 
-    def test_it_is_settled_by_looking_or_by_a_word(self) -> None:
+    def test_it_is_settled_from_the_list_or_by_a_word(self) -> None:
         """What was made is found; of two that fit a person names the one, or says never."""
         ids = []
         with open_session() as session:

@@ -241,7 +241,7 @@ class TestFrames:
 
 class TestRuns:
     def test_an_unchanged_status_only_moves_last_seen(self, store: Store) -> None:
-        """Ten looks at the same status are one row."""
+        """Ten polls of the same status are one row."""
         for number in range(10):
             see(store, T0 + number * MINUTE)
         rows = store.sightings()
@@ -312,17 +312,17 @@ class TestRuns:
         assert store.persona("nobody") is None
 
     def test_two_threads_make_one_run(self, url: str) -> None:
-        """Looks from several threads and stores at once never make two runs of one status."""
+        """Polls from several threads and stores at once never make two runs of one status."""
         if url == "sqlite://":
             pytest.skip("each in-memory database is its own")
         stores = [Store(url, account="mine") for _ in range(3)]
         see(stores[0], T0)
 
-        def look(store: Store) -> None:
+        def poll(store: Store) -> None:
             for number in range(15):
                 see(store, T0 + number * MINUTE, "pending" if number < 8 else "processing")
 
-        threads = [threading.Thread(target=look, args=(store,)) for store in stores]
+        threads = [threading.Thread(target=poll, args=(store,)) for store in stores]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -333,7 +333,7 @@ class TestRuns:
 
 
 class TestDue:
-    def test_due_is_what_should_be_looked_at_by_now(self, store: Store) -> None:
+    def test_due_is_what_should_be_polled_by_now(self, store: Store) -> None:
         """Due comes in order of the planned moment; what has ended never comes."""
         see(store, T0 + MINUTE, id="b")
         see(store, T0, id="a")
@@ -345,7 +345,7 @@ class TestDue:
         assert [each.persona_id for each in store.due(T0, "b")] == ["b"]
 
     def test_an_error_is_kept_and_forgotten_by_the_next_answer(self, store: Store) -> None:
-        """last_error holds the sentence until a look works again."""
+        """last_error holds the sentence until a poll works again."""
         see(store, T0)
         store.record_error("p1", "Broke.", at=T0, missing=False)
         store.record_error("p1", "Broke.", at=T0, missing=False)
@@ -498,12 +498,15 @@ class TestOpening:
 
     def test_a_file_is_written_ahead_and_safe_against_a_power_cut(self, tmp_path: Path) -> None:
         """Readers do not wait for writers, and what was accepted stays accepted."""
-        with Store(f"sqlite:///{tmp_path / 'x.db'}") as store, store._read() as connection:
-            said = [
+        with (
+            Store(f"sqlite:///{tmp_path / 'x.db'}") as store,
+            store.transaction(reading=True) as connection,
+        ):
+            pragmas = [
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "synchronous", "busy_timeout")
             ]
-        assert said == ["wal", 2, database.BUSY_TIMEOUT_MS]
+        assert pragmas == ["wal", 2, database.BUSY_TIMEOUT_MS]
 
     @pytest.mark.parametrize(
         "url",

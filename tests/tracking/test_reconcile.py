@@ -348,7 +348,7 @@ class TestReconcile:
         tracker.reconcile()
         assert states(tracker) == ["accepted", "uncertain"]
 
-    def test_a_running_one_that_was_deleted_since_its_look_is_not_counted(
+    def test_a_running_one_that_was_deleted_since_its_poll_is_not_counted(
         self, tracker: Tracker, fake: Account_, clock: ManualClock
     ) -> None:
         """What the log takes to be in flight is asked for before its count proves anything."""

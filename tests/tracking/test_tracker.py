@@ -260,7 +260,7 @@ class TestSubmit:
 
 
 class TestLook:
-    def test_only_what_is_due_is_looked_at(
+    def test_only_what_is_due_is_polled(
         self, tracker: Tracker, api: API, clock: LivingClock
     ) -> None:
         """Right after the create nothing is due; minutes later it is."""
@@ -274,7 +274,7 @@ class TestLook:
             ("pending", "processing", "James")
         ]
 
-    def test_what_has_ended_is_not_looked_at_again(
+    def test_what_has_ended_is_not_polled_again(
         self, tracker: Tracker, api: API, clock: LivingClock
     ) -> None:
         """After done there are no more calls."""
@@ -637,7 +637,7 @@ class TestWait:
         with pytest.raises(errors.AuthError):
             tracker.wait("p1", timeout=1e6)
 
-    def test_another_process_may_look(self, tracker: Tracker, api: API, clock: LivingClock) -> None:
+    def test_another_process_may_poll(self, tracker: Tracker, api: API, clock: LivingClock) -> None:
         """A sighting that somebody else logged ends the wait without a call."""
         tracker.submit(request())
 
