@@ -97,12 +97,10 @@ def _cell(value: Any) -> str:
         return _quoted(json.dumps(value, ensure_ascii=False))
     if value is None or pd.isna(value):
         return ""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        return repr(float(value))
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        value = value.item()
+    if isinstance(value, (bool, int, float)):
+        return str(value)
     if isinstance(value, datetime):
         aware = value.astimezone(UTC) if value.tzinfo else value
         return aware.isoformat(timespec="microseconds")

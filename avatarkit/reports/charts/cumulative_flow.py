@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from avatarkit.models import STAGES, ProcessStatus
@@ -77,52 +76,48 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, highest], nice=False)
     step = next(step for step in style.round_steps() if highest / step <= _TICKS)
     counts_axis = alt.Axis(values=list(range(0, highest + 1, step)), format=",d")
+    day = "begin" if as_bars else "day"
     x = alt.X(
-        "begin:T" if as_bars else "day:T",
+        f"{day}:T",
         title=f"Day (UTC){f'; without {hidden:,} ended' if hidden else ''}",
         scale=alt.Scale(type="utc"),
         axis=_days_axis(counts.index, noon=as_bars),
     )
     y_title = "Avatars in flight" if hidden else "Avatars"
-    tips = [
-        alt.Tooltip("day:T", title="End of", format="%Y-%m-%d"),
-        alt.Tooltip("status:N", title="Status"),
-        alt.Tooltip("personas:Q", title="Avatars"),
-        alt.Tooltip("flying:Q", title="In flight"),
-    ]
+    titles = {"day": "End of", "status": "Status", "personas": "Avatars", "flying": "In flight"}
+    tips = style.tooltips(titles, {"day": "%Y-%m-%d"})
+    across: dict[str, Any] = {"x": x, "x2": "until:T"} if as_bars else {"x": x}
     bands = alt.Chart(rows)
     bands = bands.mark_bar() if as_bars else bands.mark_area(line=False)
-    bands = bands.encode(
-        x=x,
-        y=alt.Y("top:Q", title=y_title, scale=scale, axis=counts_axis),
-        y2="bottom",
-        color=style.by_name(alt.Color, "status", colours, legend),
-        opacity=style.by_name(alt.Opacity, "status", opacities, legend),
-        tooltip=tips,
-    )
     # Where a status has no persona on a day, two of one lightness touch.
     lines = alt.Chart(rows if len(counts) <= SEPARATED else rows.head(0))
     lines = lines.mark_rule() if as_bars else lines.mark_line()
-    lines = lines.encode(
-        x=x,
-        y=alt.Y("top:Q", scale=scale, axis=None),
-        detail="status:N",
-        color=alt.value(style.BACKGROUND),
-        size=alt.value(_LINE_PX),
-        tooltip=tips,
-    )
     last = thick.loc[is_last]
-    beside = style.names_beside(last, last["status"], x=x.shorthand, y="middle", scale=scale)
-    layers = [bands, lines, beside]
+    layers = [
+        bands.encode(
+            **across,
+            y=alt.Y("top:Q", title=y_title, scale=scale, axis=counts_axis),
+            y2="bottom",
+            color=style.by_name(alt.Color, "status", colours, legend),
+            opacity=style.by_name(alt.Opacity, "status", opacities, legend),
+            tooltip=tips,
+        ),
+        lines.encode(
+            **across,
+            y=alt.Y("top:Q", scale=scale, axis=None),
+            detail="status:N",
+            color=alt.value(style.BACKGROUND),
+            size=alt.value(_LINE_PX),
+            tooltip=tips,
+        ),
+        style.names_beside(last, last["status"], x=day, y="middle", scale=scale),
+    ]
     if as_bars:
         within = thick.assign(shade=thick["status"].map(opacities)).loc[~is_last]
         words = _words_within(within, len(counts))
         # Days without a persona in flight have their place, too.
         edge_days = pd.DataFrame({"begin": [counts.index[0], counts.index[-1] + _DAY]})
-        layers = [
-            bands.encode(x2="until:T"),
-            lines.encode(x2="until:T"),
-            beside,
+        layers += [
             words.encode(y=alt.Y("middle:Q", scale=scale, axis=None), tooltip=tips),
             style.invisible(edge_days).encode(x="begin:T"),
         ]
@@ -142,26 +137,19 @@ def _without_ended(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int], 
 def _rows(counts: pd.DataFrame, in_flight: pd.Series[int]) -> pd.DataFrame:
     """Return a row a day and status, with its place in the stack."""
     top = counts.cumsum(axis=1)
-    return pd.DataFrame(
-        {
-            "day": np.repeat(counts.index, counts.shape[1]),
-            "status": np.tile([stage_name(str(name)) for name in counts], len(counts)),
-            "personas": counts.to_numpy().ravel(),
-            "bottom": (top - counts).to_numpy().ravel(),
-            "top": top.to_numpy().ravel(),
-            "flying": np.repeat(in_flight.to_numpy(), counts.shape[1]),
-        }
-    )
+    stacked = {"personas": counts, "bottom": top - counts, "top": top}
+    rows = pd.DataFrame({name: frame.stack() for name, frame in stacked.items()}).reset_index()
+    return rows.assign(status=rows["status"].map(stage_name), flying=rows["day"].map(in_flight))
 
 
 def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     """Return the name of each part of a bar, or its first word, or nothing, as there is room."""
-    words = [name.partition(" ")[0] for name in thick["status"]]
+    words = thick["status"].str.split(" ").str[0]
     rows = thick.assign(
         noon=thick["day"] + _DAY / 2,
-        word=pd.Series(words, index=thick.index, dtype="str"),
-        name_px=[(len(name) + 1) * _LETTER_PX for name in thick["status"]],
-        word_px=[(len(word) + 1) * _LETTER_PX for word in words],
+        word=words,
+        name_px=(thick["status"].str.len() + 1) * _LETTER_PX,
+        word_px=(words.str.len() + 1) * _LETTER_PX,
     )
     # How wide the chart is shows only on the page.
     room = f"width * {_BAR_WIDTH / days:.4f}"
@@ -169,19 +157,16 @@ def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     # What is strong has its own colour behind the words, what is pale has the page's.
     behind = "(datum.shade > 0.5 ? scale('color', datum.status) : background)"
     colour = f"contrast({behind}, 'white') > contrast({behind}, 'black') ? 'white' : 'black'"
-    chart: alt.Chart = alt.Chart(rows).mark_text(
-        fontSize=11, text={"expr": text}, color={"expr": colour}
-    )
-    return chart.encode(x="noon:T")
+    chart = alt.Chart(rows).mark_text(fontSize=11, text={"expr": text}, color={"expr": colour})
+    encoded: alt.Chart = chart.encode(x="noon:T")
+    return encoded
 
 
 def _days_axis(days: pd.Index[pd.Timestamp], *, noon: bool) -> alt.Axis:
     """Return the axis of at most five days, evenly apart; a bar is labelled in its middle."""
-    chosen = days[:: -(-len(days) // _TICKS)]
-    moments = [moment + timedelta(hours=12 if noon else 0) for moment in chosen]
-    values = [style.as_value(moment) for moment in moments]
+    shift = _DAY / 2 if noon else 0 * _DAY
     return alt.Axis(
-        values=values,
+        values=[style.as_value(day + shift) for day in days[:: -(-len(days) // _TICKS)]],
         labelExpr="utcFormat(datum.value, '%b %d')",
         labelOverlap=True,
         labelSeparation=8,
