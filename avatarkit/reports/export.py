@@ -76,8 +76,7 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> s
 def _cells(column: pd.Series[Any]) -> list[str]:
     """Return the cells of a column, quoted where needed."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = column.dt.tz_convert("UTC").dt.tz_localize(None)
-        return _moments(moments.to_numpy(), "+00:00")
+        return _moments(column.dt.tz_convert(None).to_numpy(), "+00:00")
     if pd.api.types.is_datetime64_dtype(column.dtype):
         return _moments(column.to_numpy(), "")
     return [_cell(value) for value in column.tolist()]
@@ -97,10 +96,12 @@ def _cell(value: Any) -> str:
         return _quoted(json.dumps(value, ensure_ascii=False))
     if value is None or pd.isna(value):
         return ""
-    if isinstance(value, (np.bool_, np.integer, np.floating)):
-        value = value.item()
-    if isinstance(value, (bool, int, float)):
-        return str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
     if isinstance(value, datetime):
         aware = value.astimezone(UTC) if value.tzinfo else value
         return aware.isoformat(timespec="microseconds")

@@ -102,9 +102,7 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 def times_taken(rows: pd.DataFrame) -> list[str]:
     """Return the bounds of each row's time as words, from its state, min_h and max_h."""
-    return [
-        took(*bounds) for bounds in zip(rows["state"], rows["min_h"], rows["max_h"], strict=True)
-    ]
+    return [took(*bounds) for bounds in rows[["state", "min_h", "max_h"]].itertuples(index=False)]
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
@@ -119,9 +117,9 @@ def summary(stages: pd.DataFrame) -> pd.DataFrame:
         for name in ("p10", "p25", "p50", "p75", "p90")
     }
     if "p50_low_h" in stages:
-        bounds = zip(stages["p50_low_h"], stages["p50_high_h"], strict=True)
         words["p50_interval"] = [
-            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}" for low, high in bounds
+            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}"
+            for low, high in stages[["p50_low_h", "p50_high_h"]].itertuples(index=False)
         ]
     counts = stages[["n", "finished", "running", "never_seen", "note"]]
     return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -71,7 +73,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     spread = alt.YOffset("place:Q", scale=alt.Scale(domain=[-0.2, 1.2]))
     _, opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
     names = [name for name in ("creator_name", "persona_id") if name in points]
-    tips = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
+    tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
         style.invisible(pd.DataFrame({"row": list(labels.values())})).encode(y=y),
@@ -118,7 +120,7 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     points["place"] = (turns.rank() - 0.5) / turns.transform("size")
     points["in_stage"] = [f"at least {in_words(hours)}" for hours in points["in_stage_h"]]
     columns = ["creator_name", "persona_id", "stage", "in_stage", "part", "at_h", "place"]
-    return points[[column for column in columns if column in points]]
+    return points.filter(columns)
 
 
 def _bars(percentiles: pd.DataFrame, labels: dict[str, str], end: float) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -109,14 +107,20 @@ def _labels(steps: pd.DataFrame, known: float) -> pd.DataFrame:
         f"{outcome}\n{share:.0%} by {hours}"
         for outcome, share in zip(last["outcome"], last["share"], strict=True)
     ]
-    # Two lines each, without overlap.
-    lifts = np.arange(len(last)) * _LABEL_HEIGHT
-    return last.assign(beside=np.maximum.accumulate(last["end"] - lifts) + lifts)
+    return last.assign(beside=_apart(last["end"]))
 
 
 def _curve(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
     columns = ["time_h", "share", "low", "high", "at_risk"]
     return incidence.loc[incidence["outcome"] == outcome, columns]
+
+
+def _apart(shares: pd.Series[float]) -> list[float]:
+    """Return the heights of labels of two lines for ascending shares, without overlap."""
+    places: list[float] = []
+    for share in shares:
+        places.append(max(share, places[-1] + _LABEL_HEIGHT) if places else share)
+    return places
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:

@@ -64,10 +64,8 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     facts = _facts(stages)
     bars = pd.DataFrame(_bars(stages, end), columns=["row", "part", "from_h", "to_h"])
     bars = bars.merge(facts[["row", *_TIPS]], on="row")
-    medians = facts.dropna(subset="p50_h")[["row", *_TIPS, "p50_h", "half"]]
-    medians = medians.assign(part=_P50.name)
-    intervals = facts.dropna(subset=_INTERVAL)[["row", *_TIPS, *_INTERVAL, "median"]]
-    intervals = intervals.assign(part=_P50_INTERVAL.name)
+    medians = facts.dropna(subset="p50_h").assign(part=_P50.name)
+    intervals = facts.dropna(subset=_INTERVAL).assign(part=_P50_INTERVAL.name)
     ranges = _ranges(single)
     arrows = single.loc[single["state"] == "running"].assign(part=_RUNNING.name)
 
@@ -78,11 +76,9 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     )
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
     _, opacity, shape, _ = style.by_part(_PARTS, drawn)
-    interval_tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
-    interval_tips = ["stage", interval_tip, *_TIPS[1:]]
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
-        style.invisible(facts[["row", *_TIPS]]).encode(y=y, tooltip=_TIPS),
+        style.invisible(facts).encode(y=y, tooltip=_TIPS),
         *(
             alt.Chart(bars[bars["part"] == part])
             .mark_bar(size=size)
@@ -92,15 +88,7 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         alt.Chart(ranges)
         .mark_bar(height=5)
         .encode(y=y, yOffset=lane, x=x, x2="to_h", opacity=opacity, tooltip=["stage", "Took"]),
-        alt.Chart(intervals)
-        .mark_bar(size=2, yOffset=_BELOW_PX)
-        .encode(y=y, x="p50_low_h:Q", x2="p50_high_h", opacity=opacity, tooltip=interval_tips),
-        *(
-            alt.Chart(intervals)
-            .mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
-            .encode(y=y, x=f"{column}:Q", opacity=opacity, tooltip=interval_tips)
-            for column in _INTERVAL
-        ),
+        *_interval_layers(intervals, y, opacity),
         style.points(medians, size=130).encode(
             y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
@@ -112,6 +100,18 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(stages))
+
+
+def _interval_layers(intervals: pd.DataFrame, y: alt.Y, opacity: alt.Opacity) -> list[alt.Chart]:
+    """Return a line with a tick at both ends for the interval of each median."""
+    tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
+    chart = alt.Chart(intervals).encode(y=y, opacity=opacity, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
+    line = chart.mark_bar(size=2, yOffset=_BELOW_PX)
+    tick = chart.mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
+    return [
+        line.encode(x="p50_low_h:Q", x2="p50_high_h"),
+        *(tick.encode(x=f"{column}:Q") for column in _INTERVAL),
+    ]
 
 
 def _bars(stages: pd.DataFrame, end: float) -> Iterable[tuple[str, str, float, float]]:
@@ -142,13 +142,9 @@ def _single_visits(stages: pd.DataFrame, visits: pd.DataFrame | None) -> pd.Data
     by_stage = latest.groupby("stage")["stage"]
     # Lanes have half steps, so that few visits stand in the middle of the row.
     lane = LANES - by_stage.transform("size") + 2 * by_stage.cumcount()
-    placed: pd.DataFrame = latest.assign(
-        row=latest["stage"].map(rows),
-        lane=lane,
-        stage=latest["stage"].map(stage_name),
-        Took=tables.times_taken(latest),
-    )
-    return placed[columns]
+    latest = latest.assign(row=latest["stage"].map(rows), lane=lane)
+    latest = latest.assign(stage=latest["stage"].map(stage_name), Took=tables.times_taken(latest))
+    return latest[columns]
 
 
 def _ranges(single: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +152,7 @@ def _ranges(single: pd.DataFrame) -> pd.DataFrame:
     least, most = single["min_h"], single["max_h"]
     ranges = [
         single.assign(part=_AT_LEAST.name, from_h=0.0, to_h=least)[least > 0],
-        single.assign(part=_AT_MOST.name, from_h=least, to_h=most)[np.isfinite(most)],
+        single.assign(part=_AT_MOST.name, from_h=least, to_h=most)[most < np.inf],
     ]
     return pd.concat(ranges, ignore_index=True).drop(columns=["state", "min_h", "max_h"])
 

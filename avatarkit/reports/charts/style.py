@@ -122,14 +122,15 @@ def by_part(
         drawn: The names of those that are in the chart, as a column of its name.
         symbols: Options of the legend.
     """
-    names, opacities, shapes, dashes = zip(*parts, strict=True)
+    names, *looks = zip(*parts, strict=True)
     field = str(drawn.name)
     shared = legend([name for name in names if (drawn == name).any()], **symbols)
+    opacities, shapes, dashes = (dict(zip(names, look, strict=True)) for look in looks)
     return (
         by_name(alt.Color, field, dict.fromkeys(names), shared),
-        by_name(alt.Opacity, field, dict(zip(names, opacities, strict=True)), shared),
-        by_name(alt.Shape, field, dict(zip(names, shapes, strict=True)), shared),
-        by_name(alt.StrokeDash, field, dict(zip(names, dashes, strict=True)), shared),
+        by_name(alt.Opacity, field, opacities, shared),
+        by_name(alt.Shape, field, shapes, shared),
+        by_name(alt.StrokeDash, field, dashes, shared),
     )
 
 

@@ -35,13 +35,11 @@ def survival(curves: pd.DataFrame) -> alt.LayerChart:
         return style.nothing(title)
     if curves["stage"].nunique() > 1:
         raise ValueError("A survival chart shows one stage; choose the rows of one stage.")
-    begin = {"time_h": 0.0, "survival": 1.0, "low": 1.0, "high": 1.0}
+    curves = curves.assign(after=curves["time_h"].map(in_words))
     fitted = curves.loc[curves["curve"] == "fitted"].assign(curve=_FITTED.name)
     counted = curves.loc[curves["curve"] == "nonparametric"].assign(curve=_COUNTED.name)
-    counted = pd.concat([counted.head(1).assign(**begin), counted])
-    fitted, counted = (
-        rows.assign(after=rows["time_h"].map(in_words)) for rows in (fitted, counted)
-    )
+    begin = counted.head(1).assign(time_h=0.0, after=in_words(0), survival=1.0, low=1.0, high=1.0)
+    counted = pd.concat([begin, counted])
 
     end = style.longest(curves[["time_h"]]) or 1.0
     stage = stage_name(curves["stage"].iloc[0])
