@@ -104,11 +104,4 @@ def _judge(footage: Footage, findings: list[Finding], *, is_lipsync: bool) -> tu
     findings += faces.judge(boxes, short_side, is_dark=is_dark, needed=is_lipsync)
     findings.append(picture.judge_brightness(brightness))
     findings += picture.judge_sharpness(pictures, boxes)
-    return tuple(
-        Shot(
-            sample.time_s,
-            sample.colour,
-            tuple(box.scaled(sample.colour.shape[0] / sample.gray.shape[0]) for box in found),
-        )
-        for sample, found in zip(samples, boxes, strict=True)
-    )
+    return tuple(sample.shot(found) for sample, found in zip(samples, boxes, strict=True))

@@ -10,19 +10,16 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
+from av import AudioStream, Packet, VideoStream
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Stream
 
 from avatarkit.preflight.footage import LONGEST_S, Footage
 from avatarkit.preflight.frames import FrameSampler
 from avatarkit.preflight.loudness import Meter
-
-if TYPE_CHECKING:
-    from av import AudioStream, Packet, VideoStream
-    from av.container import InputContainer
-    from av.stream import Stream
 
 MAX_PIXELS = 5120 * 2880
 """Of one frame. A decoder keeps about twenty of them."""
@@ -75,7 +72,8 @@ class _Decoder:
     def __init__(
         self, container: InputContainer, video: VideoStream, audio: AudioStream | None
     ) -> None:
-        self._container, self._video, self._audio = container, video, audio
+        self._container, self._video = container, video
+        self._streams = [stream for stream in (video, audio) if stream is not None]
         self.footage = Footage(
             width=video.width,
             height=video.height,
@@ -95,9 +93,8 @@ class _Decoder:
         if footage.width * footage.height > MAX_PIXELS:
             footage.stopped_because = "its picture is too large"
             return footage
-        for stream in (self._video, self._audio):
-            if stream is not None:
-                stream.codec_context.thread_type = "AUTO"
+        for stream in self._streams:
+            stream.codec_context.thread_type = "AUTO"
         # The picture may grow after the header.
         self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         for packet in self._packets():
@@ -110,8 +107,7 @@ class _Decoder:
         return footage
 
     def _packets(self) -> Iterator[Packet[Stream]]:
-        streams = [stream for stream in (self._video, self._audio) if stream is not None]
-        packets, size = self._container.demux(streams), 0
+        packets, size = self._container.demux(self._streams), 0
         for _ in range(MAX_PACKETS):
             try:
                 packet = next(packets)

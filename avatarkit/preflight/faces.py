@@ -10,18 +10,15 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 
 from avatarkit.preflight.findings import Check, Finding, Severity, Source
 from avatarkit.preflight.footage import Box
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 LARGE_ENOUGH = 0.15
 """The side of the face box (brows to mouth), as a share of the shorter side of the picture."""

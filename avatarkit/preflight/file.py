@@ -12,9 +12,8 @@ from avatarkit.preflight.footage import LONGEST_S, TOLERANCE_S, Footage
 _SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt"})
 _OTHER_BRANDS = ("3g", "M4A", "M4B", "heic", "avif", "mif1")
 _DAMAGED_SHARE = 0.01
-_CONTAINER = Check(
-    "container", "The container is MP4 or QuickTime.", "MP4 or QuickTime", Source.DOCUMENTED
-)
+_MP4 = "MP4 or QuickTime"
+_CONTAINER = Check("container", f"The container is {_MP4}.", _MP4, Source.DOCUMENTED)
 
 
 class Unusable(Exception):
@@ -64,8 +63,7 @@ def read_layout(path: Path) -> mp4_boxes.Layout:
         raise Unusable("file", message, "not readable", "a readable file") from None
     if not layout.is_isobmff:
         message = f"{name} is not an MP4 or QuickTime file; export the video as MP4."
-        limit = "MP4 or QuickTime"
-        raise Unusable("file", message, "another format", limit, Source.DOCUMENTED)
+        raise Unusable("file", message, "another format", _MP4, Source.DOCUMENTED)
     if layout.refused:
         message = f"{name} is not opened since {layout.refused}; export the video again."
         limit = "a plain MP4 or QuickTime file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,11 @@ class Sample:
     time_s: float
     gray: NDArray[np.uint8]
     colour: NDArray[np.uint8]
+
+    def shot(self, faces: Iterable[Box]) -> Shot:
+        """Return the frame to show, with the faces that were found in the gray one."""
+        scale = self.colour.shape[0] / self.gray.shape[0]
+        return Shot(self.time_s, self.colour, tuple(face.scaled(scale) for face in faces))
 
 
 @dataclass(slots=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
+from av import VideoFrame, VideoStream
+from av.sidedata.sidedata import SideData
+from numpy.typing import NDArray
 
 from avatarkit.preflight.footage import Footage, Sample
-
-if TYPE_CHECKING:
-    from av import VideoFrame, VideoStream
-    from av.sidedata.sidedata import SideData
-    from numpy.typing import NDArray
 
 SAMPLES = 9
 _GRAY_SIDE, _COLOUR_SIDE, _LUMA_ROWS = 480, 240, 36

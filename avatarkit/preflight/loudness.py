@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
-from av import AudioResampler
+from av import AudioFrame, AudioResampler
 from av.error import BlockingIOError as NothingYetError
 from av.error import EOFError as EndedError
 from av.filter import Graph
 
 from avatarkit.preflight.footage import SILENT_LUFS, Levels
-
-if TYPE_CHECKING:
-    from av import AudioFrame
 
 _MEASURED_HZ = 16_000
 """Loudness is nearly all below 8 kHz: 0.1 LUFS off for a third of the time."""
@@ -37,7 +33,7 @@ class Meter:
         self._waiting = 0
         self._samples = self._clipped = 0
         self._seconds = self._loud_s = 0.0
-        self._last: AudioFrame | None = None
+        self._loudness = -math.inf
 
     def add(self, frame: AudioFrame) -> None:
         """Measure a frame.
@@ -72,9 +68,8 @@ class Meter:
         if not self._samples or self._graph is None:
             return None
         self._pull(self._graph)
-        loudness = float(self._last.metadata.get("lavfi.r128.I", "-inf") if self._last else "-inf")
         return Levels(
-            loudness_lufs=-math.inf if math.isnan(loudness) else loudness,
+            loudness_lufs=-math.inf if math.isnan(self._loudness) else self._loudness,
             clipped_share=self._clipped / self._samples,
             seconds=self._seconds,
             loud_s=min(self._loud_s, self._seconds),
@@ -87,7 +82,7 @@ class Meter:
                 frame = graph.pull()
             except (NothingYetError, EndedError):
                 return
-            self._last = frame  # type: ignore[assignment]
+            self._loudness = float(frame.metadata.get("lavfi.r128.I", "-inf"))
             if float(frame.metadata.get("lavfi.r128.M", "nan")) >= SILENT_LUFS:
                 self._loud_s += frame.samples / frame.sample_rate  # type: ignore[union-attr]
 

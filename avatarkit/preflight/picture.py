@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from skimage.measure import blur_effect
 
 from avatarkit.preflight.findings import Check, Finding, Source
 from avatarkit.preflight.footage import LONGEST_S, TOLERANCE_S, Box, Footage
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SHORTEST_S = 15.0
 SHORT_SIDE = 720

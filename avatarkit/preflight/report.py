@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_COLUMNS = ("check", "severity", "message", "value", "limit", "source")
-_ORDER = tuple(Severity)
+_COLUMNS = [column.name for column in fields(Finding)]
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,12 @@ class Report:
     @property
     def fatal(self) -> tuple[Finding, ...]:
         """Return the findings for which the video should not be sent."""
-        return self._with(Severity.FATAL)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.FATAL)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """Return the findings for which the video may be turned down."""
-        return self._with(Severity.WARNING)
+        return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
     @property
     def ok(self) -> bool:
@@ -68,10 +67,7 @@ class Report:
         """
         import pandas as pd
 
-        rows = [
-            {name: str(getattr(finding, name)) for name in _COLUMNS} for finding in self._sorted()
-        ]
-        return pd.DataFrame(rows, columns=list(_COLUMNS), dtype="str")
+        return pd.DataFrame(map(asdict, self._sorted()), columns=_COLUMNS, dtype="str")
 
     def __str__(self) -> str:
         lines = [f"{finding.severity:7}  {finding.message}" for finding in self._sorted()]
@@ -93,8 +89,6 @@ class Report:
     def _repr_png_(self) -> bytes | None:
         return self.contact_sheet
 
-    def _with(self, severity: Severity) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.severity is severity)
-
     def _sorted(self) -> list[Finding]:
-        return sorted(self.findings, key=lambda finding: _ORDER.index(finding.severity))
+        order = list(Severity)
+        return sorted(self.findings, key=lambda finding: order.index(finding.severity))

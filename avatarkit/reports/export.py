@@ -76,8 +76,7 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> s
 def _cells(column: pd.Series[Any]) -> list[str]:
     """Return the cells of a column, quoted where needed."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = column.dt.tz_convert("UTC").dt.tz_localize(None)
-        return _moments(moments.to_numpy(), "+00:00")
+        return _moments(column.dt.tz_convert(None).to_numpy(), "+00:00")
     if pd.api.types.is_datetime64_dtype(column.dtype):
         return _moments(column.to_numpy(), "")
     return [_cell(value) for value in column.tolist()]

@@ -6,11 +6,16 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
-from avatarkit.models import STAGES, as_status
+from avatarkit.models import STAGES, TERMINAL
 from avatarkit.text import in_words, stage_name, took
 
 _HOUR = timedelta(hours=1)
 _SOONEST = timedelta(seconds=1)
+_PROGRESS = {
+    **{stage.value: place / len(STAGES) for place, stage in enumerate(STAGES)},
+    **dict.fromkeys(("failed", "rejected"), float("nan")),
+    "done": 1.0,
+}
 
 
 def tracking(
@@ -35,7 +40,7 @@ def tracking(
     """
     last_change = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
     since = personas["persona_id"].map(last_change)
-    ended = personas["status"].map(is_terminal).astype(bool)
+    ended = personas["status"].isin(sorted(TERMINAL))
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
@@ -85,15 +90,19 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row a visit, all text: stage, state, took (the bounds), entered (by when, in UTC).
     """
-    bounds = zip(visits["state"], visits["min_h"], visits["max_h"], strict=True)
     return pd.DataFrame(
         {
             "stage": visits["stage"].map(stage_name),
             "state": visits["state"].str.replace("_", " "),
-            "took": [took(*bound) for bound in bounds],
+            "took": times_taken(visits),
             "entered": visits["entered_before"].dt.strftime("%Y-%m-%d %H:%M").fillna(""),
         }
     )
+
+
+def times_taken(rows: pd.DataFrame) -> list[str]:
+    """Return the bounds of each row's time as words, from its state, min_h and max_h."""
+    return [took(*bounds) for bounds in rows[["state", "min_h", "max_h"]].itertuples(index=False)]
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
@@ -108,9 +117,9 @@ def summary(stages: pd.DataFrame) -> pd.DataFrame:
         for name in ("p10", "p25", "p50", "p75", "p90")
     }
     if "p50_low_h" in stages:
-        bounds = zip(stages["p50_low_h"], stages["p50_high_h"], strict=True)
         words["p50_interval"] = [
-            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}" for low, high in bounds
+            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}"
+            for low, high in stages[["p50_low_h", "p50_high_h"]].itertuples(index=False)
         ]
     counts = stages[["n", "finished", "running", "never_seen", "note"]]
     return pd.DataFrame({"stage": stages["stage"].map(stage_name), **words, **counts})
@@ -141,21 +150,14 @@ def history(sightings: pd.DataFrame) -> str:
     return rows.to_string(index=False, justify="left")
 
 
-def is_terminal(status: str) -> bool:
-    """Return True for done, failed and rejected."""
-    known = as_status(status)
-    return known is not None and known.is_terminal
-
-
 def _arriving(
     persona_ids: pd.Series, arrivals: pd.DataFrame | None, now: datetime
 ) -> tuple[list[str], list[str]]:
-    if arrivals is None or arrivals.empty:
+    if arrivals is None:
         return [""] * len(persona_ids), [""] * len(persona_ids)
-    by_id = arrivals.set_index("persona_id")
-    spans = zip(by_id["p10_at"], by_id["p90_at"], strict=True)
-    words = dict(zip(by_id.index, (ready(*span, now) for span in spans), strict=True))
-    late = set(by_id.index[by_id["late"].to_numpy(dtype=bool)])
+    ids, spans = arrivals["persona_id"], zip(arrivals["p10_at"], arrivals["p90_at"], strict=True)
+    words = dict(zip(ids, (ready(*span, now) for span in spans), strict=True))
+    late = set(ids[arrivals["late"].to_numpy(dtype=bool)])
     return (
         [words.get(persona_id, "") for persona_id in persona_ids],
         ["late" if persona_id in late else "" for persona_id in persona_ids],
@@ -168,12 +170,7 @@ def _day(moment: datetime) -> str:
 
 
 def _progress(status: str) -> float:
-    if status == "done":
-        return 1.0
-    if is_terminal(status):
-        return float("nan")
-    known = as_status(status)
-    return STAGES.index(known) / len(STAGES) if known else 0.0
+    return _PROGRESS.get(status, 0.0)
 
 
 def _spans(spans: pd.Series) -> list[str]:

@@ -8,23 +8,11 @@ personas: more are thinned evenly, and an axis says so.
 
 from __future__ import annotations
 
-from avatarkit.reports.charts.aging_wip import aging
-from avatarkit.reports.charts.cumulative_flow import cumulative_flow
-from avatarkit.reports.charts.cumulative_incidence import outcomes
-from avatarkit.reports.charts.cycle_time import waiting
-from avatarkit.reports.charts.stage_times import LANES, stage_times
-from avatarkit.reports.charts.style import NOTHING
-from avatarkit.reports.charts.survival import survival
-from avatarkit.reports.charts.timeline import timeline
-
-__all__ = [
-    "LANES",
-    "NOTHING",
-    "aging",
-    "cumulative_flow",
-    "outcomes",
-    "stage_times",
-    "survival",
-    "timeline",
-    "waiting",
-]
+from avatarkit.reports.charts.aging_wip import aging as aging
+from avatarkit.reports.charts.cumulative_flow import cumulative_flow as cumulative_flow
+from avatarkit.reports.charts.cumulative_incidence import outcomes as outcomes
+from avatarkit.reports.charts.cycle_time import waiting as waiting
+from avatarkit.reports.charts.stage_times import stage_times as stage_times
+from avatarkit.reports.charts.style import NOTHING as NOTHING
+from avatarkit.reports.charts.survival import survival as survival
+from avatarkit.reports.charts.timeline import timeline as timeline

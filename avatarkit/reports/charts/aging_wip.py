@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -18,20 +20,13 @@ _REACH_OF_MEDIAN_AGE = 2.0
 _FEWEST_FOR_MEDIAN = 3
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 
-_P50 = "half are through"
-_P90 = "9 of 10 are"
-_ON_TIME = "running"
-_LATE = "late"
-_BEYOND = "beyond the axis"
-_LATE_BEYOND = "late, beyond it"
-_PARTS = {
-    _P50: (0.4, style.BAR),
-    _P90: (0.18, style.BAR),
-    _ON_TIME: (0.8, "circle"),
-    _LATE: (1.0, "triangle-up"),
-    _BEYOND: (0.8, "M-1,-1L0,0L-1,1L-.1,1L1,0L-.1,-1Z"),
-    _LATE_BEYOND: (1.0, "triangle-right"),
-}
+_P50 = style.Part("half are through", 0.4, style.BAR)
+_P90 = style.Part("9 of 10 are", 0.18, style.BAR)
+_ON_TIME = style.Part("running", 0.8, "circle")
+_LATE = style.Part("late", 1.0, "triangle-up")
+_BEYOND = style.Part("beyond the axis", 0.8, "M-1,-1L0,0L-1,1L-.1,1L1,0L-.1,-1Z")
+_LATE_BEYOND = style.Part("late, beyond it", 1.0, "triangle-right")
+_PARTS = (_P50, _P90, _ON_TIME, _LATE, _BEYOND, _LATE_BEYOND)
 
 
 def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
@@ -73,31 +68,22 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     title_x = "Hours in the stage so far, at least"
     if len(points) < len(arrivals):
         title_x = f"Hours in the stage so far; {len(points):,} of {len(arrivals):,} drawn"
+    x = {name: style.hours(alt.X, name, title_x, end) for name in ("from_h", "at_h")}
     y = style.rows(labels.values())
     spread = alt.YOffset("place:Q", scale=alt.Scale(domain=[-0.2, 1.2]))
-    opacity, shape = style.parts_by_name(_PARTS, pd.concat([bars["part"], points["part"]]))
+    _, opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
     names = [name for name in ("creator_name", "persona_id") if name in points]
+    tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
         style.invisible(pd.DataFrame({"row": list(labels.values())})).encode(y=y),
         alt.Chart(bars)
         .mark_bar(size=32)
         .encode(
-            y=y,
-            x=style.hours(alt.X, "from_h", title_x, end),
-            x2="to_h",
-            opacity=opacity,
-            tooltip=["stage", "part", "Within"],
+            y=y, x=x["from_h"], x2="to_h", opacity=opacity, tooltip=["stage", "part", "Within"]
         ),
-        alt.Chart(points)
-        .mark_point(filled=True, size=55)
-        .encode(
-            y=y,
-            yOffset=spread,
-            x=style.hours(alt.X, "at_h", title_x, end),
-            opacity=opacity,
-            shape=shape,
-            tooltip=[*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"],
+        style.points(points, size=55).encode(
+            y=y, yOffset=spread, x=x["at_h"], opacity=opacity, shape=shape, tooltip=tips
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(labels))
@@ -120,7 +106,8 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     by_age = arrivals.sort_values(["stage", "in_stage_h", "persona_id"], ignore_index=True)
     late = by_age["late"].to_numpy(dtype=bool)
     beyond = (by_age["in_stage_h"] > end).to_numpy()
-    part = np.select([late & beyond, late, beyond], [_LATE_BEYOND, _LATE, _BEYOND], _ON_TIME)
+    names = [_LATE_BEYOND.name, _LATE.name, _BEYOND.name]
+    part = np.select([late & beyond, late, beyond], names, _ON_TIME.name)
     by_age = by_age.assign(part=part, at_h=by_age["in_stage_h"].clip(upper=end))
     drawn = [
         rows.iloc[style.evenly(len(rows), DRAWN)]
@@ -132,19 +119,19 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     turns = points.groupby("stage")["turn"]
     points["place"] = (turns.rank() - 0.5) / turns.transform("size")
     points["in_stage"] = [f"at least {in_words(hours)}" for hours in points["in_stage_h"]]
-    names = ["creator_name", "persona_id", "stage", "in_stage", "part", "at_h", "place"]
-    return points[[name for name in names if name in points]]
+    columns = ["creator_name", "persona_id", "stage", "in_stage", "part", "at_h", "place"]
+    return points.filter(columns)
 
 
 def _bars(percentiles: pd.DataFrame, labels: dict[str, str], end: float) -> pd.DataFrame:
     bars = []
     for stage, p50, p90 in percentiles.itertuples():
-        begin = 0.0 if np.isnan(p50) else p50
+        row, name, begin = labels[stage], stage_name(stage), 0.0 if np.isnan(p50) else p50
         if p50 > 0:
-            bars.append((labels[stage], stage_name(stage), _P50, 0.0, p50, in_words(p50)))
+            bars.append((row, name, _P50.name, 0.0, p50, in_words(p50)))
         if p90 > begin:
             to = min(p90, end)
-            bars.append((labels[stage], stage_name(stage), _P90, begin, to, in_words(to)))
+            bars.append((row, name, _P90.name, begin, to, in_words(to)))
     return pd.DataFrame(bars, columns=["row", "stage", "part", "from_h", "to_h", "Within"])
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from avatarkit.models import STAGES, ProcessStatus
@@ -31,6 +30,7 @@ _SMALLEST_SHARE = 0.2
 _ENDS = ("failed", "rejected", "done")
 _LIGHT_AND_DARK = (0.9, 0.45)
 _DAY = pd.Timedelta(days=1)
+_TITLES = {"day": "End of", "status": "Status", "personas": "Avatars", "flying": "In flight"}
 
 
 def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
@@ -59,70 +59,42 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     counts, in_flight, hidden = _without_ended(counts)
     highest = int(counts.sum(axis=1).max())
     as_bars = len(counts) <= BARS
-    rows = _rows(counts, in_flight)
-    if as_bars:
-        gap = (1 - _BAR_WIDTH) / 2
-        rows = rows.assign(begin=rows["day"] + gap * _DAY, until=rows["day"] + (1 - gap) * _DAY)
-        # A bar without height would still have a line around it.
-        rows = rows.loc[rows["personas"] > 0]
+    rows = _rows(counts, in_flight, as_bars=as_bars)
     thick = rows.loc[rows["personas"] >= _LABEL_PX / _HEIGHT_PX * highest]
     thick = thick.assign(middle=(thick["bottom"] + thick["top"]) / 2)
-    is_last = thick["day"] == counts.index[-1]
+    last = thick.loc[thick["day"] == counts.index[-1]]
 
     names = [stage_name(name) for name in reversed(counts.columns)]
     opacities = {name: _LIGHT_AND_DARK[place % 2] for place, name in enumerate(names)}
-    # All of them, so that a status has one colour whichever others are there.
-    colours = dict.fromkeys([*map(stage_name, ProcessStatus), *sorted(names)])
-    legend = style.legend(names)
+    colour, opacity = _colour_and_opacity(opacities)
     scale = alt.Scale(domain=[0, highest], nice=False)
-    step = next(step for step in style.round_steps() if highest / step <= _TICKS)
-    counts_axis = alt.Axis(values=list(range(0, highest + 1, step)), format=",d")
-    x = alt.X(
-        "begin:T" if as_bars else "day:T",
-        title=f"Day (UTC){f'; without {hidden:,} ended' if hidden else ''}",
-        scale=alt.Scale(type="utc"),
-        axis=_days_axis(counts.index, noon=as_bars),
-    )
-    y_title = "Avatars in flight" if hidden else "Avatars"
-    tips = [
-        alt.Tooltip("day:T", title="End of", format="%Y-%m-%d"),
-        alt.Tooltip("status:N", title="Status"),
-        alt.Tooltip("personas:Q", title="Avatars"),
-        alt.Tooltip("flying:Q", title="In flight"),
-    ]
+    day = "begin" if as_bars else "day"
+    x: dict[str, Any] = {"x": _days_axis(day, counts.index, hidden)}
+    x |= {"x2": "until:T"} if as_bars else {}
+    y = _counts_axis(highest, hidden, scale)
+    tips = style.tooltips(_TITLES, {"day": "%Y-%m-%d"})
     bands = alt.Chart(rows)
-    bands = bands.mark_bar() if as_bars else bands.mark_area(line=False)
-    bands = bands.encode(
-        x=x,
-        y=alt.Y("top:Q", title=y_title, scale=scale, axis=counts_axis),
-        y2="bottom",
-        color=style.by_name(alt.Color, "status", colours, legend),
-        opacity=style.by_name(alt.Opacity, "status", opacities, legend),
-        tooltip=tips,
-    )
     # Where a status has no persona on a day, two of one lightness touch.
     lines = alt.Chart(rows if len(counts) <= SEPARATED else rows.head(0))
-    lines = lines.mark_rule() if as_bars else lines.mark_line()
-    lines = lines.encode(
-        x=x,
-        y=alt.Y("top:Q", scale=scale, axis=None),
-        detail="status:N",
-        color=alt.value(style.BACKGROUND),
-        size=alt.value(_LINE_PX),
-        tooltip=tips,
-    )
-    last = thick.loc[is_last]
-    beside = style.names_beside(last, last["status"], x=x.shorthand, y="middle", scale=scale)
-    layers = [bands, lines, beside]
+    layers = [
+        (bands.mark_bar() if as_bars else bands.mark_area(line=False)).encode(
+            **x, y=y, y2="bottom", color=colour, opacity=opacity, tooltip=tips
+        ),
+        (lines.mark_rule() if as_bars else lines.mark_line()).encode(
+            **x,
+            y=alt.Y("top:Q", scale=scale, axis=None),
+            detail="status:N",
+            color=alt.value(style.BACKGROUND),
+            size=alt.value(_LINE_PX),
+            tooltip=tips,
+        ),
+        style.names_beside(last, last["status"], x=day, y="middle", scale=scale),
+    ]
     if as_bars:
-        within = thick.assign(shade=thick["status"].map(opacities)).loc[~is_last]
-        words = _words_within(within, len(counts))
+        words = _words_within(thick.drop(last.index), opacities, len(counts))
         # Days without a persona in flight have their place, too.
         edge_days = pd.DataFrame({"begin": [counts.index[0], counts.index[-1] + _DAY]})
-        layers = [
-            bands.encode(x2="until:T"),
-            lines.encode(x2="until:T"),
-            beside,
+        layers += [
             words.encode(y=alt.Y("middle:Q", scale=scale, axis=None), tooltip=tips),
             style.invisible(edge_days).encode(x="begin:T"),
         ]
@@ -139,29 +111,29 @@ def _without_ended(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int], 
     return counts, in_flight, 0
 
 
-def _rows(counts: pd.DataFrame, in_flight: pd.Series[int]) -> pd.DataFrame:
-    """Return a row a day and status, with its place in the stack."""
+def _rows(counts: pd.DataFrame, in_flight: pd.Series[int], *, as_bars: bool) -> pd.DataFrame:
+    """Return a row a day and status, with its place in the stack, and for bars their edges."""
     top = counts.cumsum(axis=1)
-    return pd.DataFrame(
-        {
-            "day": np.repeat(counts.index, counts.shape[1]),
-            "status": np.tile([stage_name(str(name)) for name in counts], len(counts)),
-            "personas": counts.to_numpy().ravel(),
-            "bottom": (top - counts).to_numpy().ravel(),
-            "top": top.to_numpy().ravel(),
-            "flying": np.repeat(in_flight.to_numpy(), counts.shape[1]),
-        }
-    )
+    stacked = {"personas": counts, "bottom": top - counts, "top": top}
+    rows = pd.DataFrame({name: frame.stack() for name, frame in stacked.items()}).reset_index()
+    rows = rows.assign(status=rows["status"].map(stage_name), flying=rows["day"].map(in_flight))
+    if not as_bars:
+        return rows
+    gap = (1 - _BAR_WIDTH) / 2
+    rows = rows.assign(begin=rows["day"] + gap * _DAY, until=rows["day"] + (1 - gap) * _DAY)
+    # A bar without height would still have a line around it.
+    return rows.loc[rows["personas"] > 0]
 
 
-def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
+def _words_within(thick: pd.DataFrame, opacities: dict[str, float], days: int) -> alt.Chart:
     """Return the name of each part of a bar, or its first word, or nothing, as there is room."""
-    words = [name.partition(" ")[0] for name in thick["status"]]
+    words = thick["status"].str.split(" ").str[0]
     rows = thick.assign(
+        shade=thick["status"].map(opacities),
         noon=thick["day"] + _DAY / 2,
-        word=pd.Series(words, index=thick.index, dtype="str"),
-        name_px=[(len(name) + 1) * _LETTER_PX for name in thick["status"]],
-        word_px=[(len(word) + 1) * _LETTER_PX for word in words],
+        word=words,
+        name_px=(thick["status"].str.len() + 1) * _LETTER_PX,
+        word_px=(words.str.len() + 1) * _LETTER_PX,
     )
     # How wide the chart is shows only on the page.
     room = f"width * {_BAR_WIDTH / days:.4f}"
@@ -169,23 +141,41 @@ def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     # What is strong has its own colour behind the words, what is pale has the page's.
     behind = "(datum.shade > 0.5 ? scale('color', datum.status) : background)"
     colour = f"contrast({behind}, 'white') > contrast({behind}, 'black') ? 'white' : 'black'"
-    chart: alt.Chart = alt.Chart(rows).mark_text(
-        fontSize=11, text={"expr": text}, color={"expr": colour}
+    chart = alt.Chart(rows).mark_text(fontSize=11, text={"expr": text}, color={"expr": colour})
+    encoded: alt.Chart = chart.encode(x="noon:T")
+    return encoded
+
+
+def _colour_and_opacity(opacities: dict[str, float]) -> tuple[alt.Color, alt.Opacity]:
+    """Return the encodings of the statuses, with one legend."""
+    # All of them, so that a status has one colour whichever others are there.
+    colours = dict.fromkeys([*map(stage_name, ProcessStatus), *sorted(opacities)])
+    legend = style.legend(list(opacities))
+    return (
+        style.by_name(alt.Color, "status", colours, legend),
+        style.by_name(alt.Opacity, "status", opacities, legend),
     )
-    return chart.encode(x="noon:T")
 
 
-def _days_axis(days: pd.Index[pd.Timestamp], *, noon: bool) -> alt.Axis:
-    """Return the axis of at most five days, evenly apart; a bar is labelled in its middle."""
-    chosen = days[:: -(-len(days) // _TICKS)]
-    moments = [moment + timedelta(hours=12 if noon else 0) for moment in chosen]
-    values = [style.as_value(moment) for moment in moments]
-    return alt.Axis(
-        values=values,
+def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
+    """Return the encoding of at most five days, evenly apart; a bar is labelled in its middle."""
+    shift = _DAY / 2 if column == "begin" else 0 * _DAY
+    axis = alt.Axis(
+        values=[style.as_value(day + shift) for day in days[:: -(-len(days) // _TICKS)]],
         labelExpr="utcFormat(datum.value, '%b %d')",
         labelOverlap=True,
         labelSeparation=8,
     )
+    title = f"Day (UTC){f'; without {hidden:,} ended' if hidden else ''}"
+    return alt.X(f"{column}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
+
+
+def _counts_axis(highest: int, hidden: int, scale: alt.Scale) -> alt.Y:
+    """Return the encoding of the upper edges, with at most five steps of a round number."""
+    step = next(step for step in style.round_steps() if highest / step <= _TICKS)
+    axis = alt.Axis(values=list(range(0, highest + 1, step)), format=",d")
+    title = "Avatars in flight" if hidden else "Avatars"
+    return alt.Y("top:Q", title=title, scale=scale, axis=axis)
 
 
 def _stacked(flow: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -48,15 +46,15 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     longest = style.longest(incidence[["time_h"]])
     end = (min(longest, _REACH * known) if known else longest) or 1.0
     curves = {stage_name(name): _thinned(_curve(incidence, name)) for name in present}
-    parts = [_drawn(curve, known, end).assign(outcome=name) for name, curve in curves.items()]
-    steps = pd.concat(parts, ignore_index=True)
+    steps = pd.concat(
+        [_drawn(curve, known, end).assign(outcome=name) for name, curve in curves.items()],
+        ignore_index=True,
+    )
     steps["after"] = steps["time_h"].map(in_words)
     labels = _labels(steps, known)
 
-    legend = style.legend(list(curves), 3, symbolType=style.LINE)
-    dashes = {stage_name(outcome): dash for outcome, dash in _DASHES.items()}
-    dash = style.by_name(alt.StrokeDash, "outcome", dashes, legend)
-    colour = style.by_name(alt.Color, "outcome", dashes, legend)
+    parts = [style.Part(stage_name(outcome), dash=dash) for outcome, dash in _DASHES.items()]
+    colour, _, _, dash = style.by_part(parts, steps["outcome"], columns=3, symbolType=style.LINE)
     note = f"; faint: fewer than {FOLLOWED} left" if steps["time_h"].max() > known else ""
     hours = style.hours(alt.X, "time_h", f"Hours since submission{note}", end)
     scale = alt.Scale(domain=[0, 1])
@@ -64,14 +62,9 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     axis = style.shares_axis()
     first = alt.Y("share:Q", title="Share of all avatars", scale=scale, axis=axis)
     y = {name: alt.Y(f"{name}:Q", scale=scale, axis=None) for name in ("share", "low")}
-    tips = [
-        alt.Tooltip("outcome:N", title="End"),
-        alt.Tooltip("after:N", title="Within"),
-        alt.Tooltip("share:Q", title="Share", format=".1%"),
-        alt.Tooltip("low:Q", title="At least (95 % sure)", format=".1%"),
-        alt.Tooltip("high:Q", title="At most", format=".1%"),
-        alt.Tooltip("at_risk:Q", title="Not ended before"),
-    ]
+    titles = {"outcome": "End", "after": "Within", "share": "Share"}
+    titles |= {"low": "At least (95 % sure)", "high": "At most", "at_risk": "Not ended before"}
+    tips = style.tooltips(titles, dict.fromkeys(("share", "low", "high"), ".1%"))
     layers: list[alt.Chart] = []
     for rows, strength in ((steps[steps["followed"]], 1.0), (steps[~steps["followed"]], _FAINT)):
         line = alt.Chart(rows).mark_line(
@@ -83,11 +76,11 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         share = y["share"] if any(len(layer.data) for layer in layers) else first
         layers.append(line.encode(x=hours, y=share, color=colour, strokeDash=dash, tooltip=tips))
         layers.append(band.encode(x=hours, y=y["low"], y2="high", color=colour, tooltip=tips))
-    dots = alt.Chart(labels).mark_point(filled=True, size=60, opacity=1)
-    layers.append(dots.encode(x=hours, y=y["share"], color=colour, tooltip=tips[:3]))
-    layers.append(
-        style.names_beside(labels, labels["label"], x="time_h:Q", y="beside", scale=scale)
-    )
+    dots = style.points(labels, size=60, opacity=1)
+    layers += [
+        dots.encode(x=hours, y=y["share"], color=colour, tooltip=tips[:3]),
+        style.names_beside(labels, labels["label"], x="time_h", y="beside", scale=scale),
+    ]
     return style.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
 
 
@@ -114,7 +107,7 @@ def _labels(steps: pd.DataFrame, known: float) -> pd.DataFrame:
         f"{outcome}\n{share:.0%} by {hours}"
         for outcome, share in zip(last["outcome"], last["share"], strict=True)
     ]
-    return last.assign(beside=_apart(last["end"].to_numpy()))
+    return last.assign(beside=_apart(last["end"]))
 
 
 def _curve(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
@@ -122,11 +115,11 @@ def _curve(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
     return incidence.loc[incidence["outcome"] == outcome, columns]
 
 
-def _apart(shares: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+def _apart(shares: pd.Series[float]) -> list[float]:
     """Return the heights of labels of two lines for ascending shares, without overlap."""
     places: list[float] = []
     for share in shares:
-        places.append(max(float(share), places[-1] + _LABEL_HEIGHT if places else 0.0))
+        places.append(max(share, places[-1] + _LABEL_HEIGHT) if places else share)
     return places
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name, took
+from avatarkit.reports.tables import times_taken
+from avatarkit.text import in_words, stage_name
 
 DRAWN = 600
 """Maximum of personas that are drawn."""
@@ -18,23 +21,17 @@ RANGES = 60
 _HEIGHT_PX = 300
 _REACH = 2.0
 
-_P50 = "half took at most"
-_P90 = "9 of 10 took at most"
-_P10 = "1 in 10 took at most"
-_RUNNING = "still running, so far"
-_BEYOND = "beyond the axis"
+_P50 = style.Part("half took at most", 1.0)
+_P90 = style.Part("9 of 10 took at most", 0.99, dash=[7, 3])
+_P10 = style.Part("1 in 10 took at most", 0.98, dash=[2, 3])
+_REJECTED = style.Part("Rejected", 0.8, "cross")
+_DONE = style.Part("Done", 0.5, "circle")
+_FAILED = style.Part("Failed", 0.81, "diamond")
+_RUNNING = style.Part("still running, so far", 0.55, "triangle-up")
+_BEYOND = style.Part("beyond the axis", 1.0, "arrow")
 # Ordered so that the lines and the rare ends have the theme's strongest colours.
-_PARTS = {
-    _P50: (1.0, style.LINE, style.SOLID),
-    _P90: (0.99, style.LINE, [7, 3]),
-    _P10: (0.98, style.LINE, [2, 3]),
-    "Rejected": (0.8, "cross", style.SOLID),
-    "Done": (0.5, "circle", style.SOLID),
-    "Failed": (0.81, "diamond", style.SOLID),
-    _RUNNING: (0.55, "triangle-up", style.SOLID),
-    _BEYOND: (1.0, "arrow", style.SOLID),
-}
-_LINES = {"p50_h": _P50, "p90_h": _P90, "p10_h": _P10}
+_PARTS = (_P50, _P90, _P10, _REJECTED, _DONE, _FAILED, _RUNNING, _BEYOND)
+_LINES = {"p50_h": _P50.name, "p90_h": _P90.name, "p10_h": _P10.name}
 
 
 def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
@@ -61,56 +58,32 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     end = _end(totals, lines)
     points = _points(totals.iloc[style.evenly(len(totals), DRAWN)], end)
     bounds = points.loc[points["low"] < points["high"]] if len(totals) <= RANGES else points.head(0)
-    beyond, size = points["part"] == _BEYOND, 70 if len(points) <= RANGES else 28
-
     drawn = pd.concat([lines["part"], points["part"]])
-    legend = style.legend([part for part in _PARTS if (drawn == part).any()])
-    opacities, shapes, dashes = (
-        dict(zip(_PARTS, values, strict=True)) for values in zip(*_PARTS.values(), strict=True)
-    )
-    colour = style.by_name(alt.Color, "part", _PARTS, legend)
-    opacity = style.by_name(alt.Opacity, "part", opacities, legend)
-    shape = style.by_name(alt.Shape, "part", shapes, legend)
-    dash = style.by_name(alt.StrokeDash, "part", dashes, legend)
+    colour, opacity, shape, dash = style.by_part(_PARTS, drawn)
     note = f"; {len(points):,} of {len(totals):,} drawn" if len(points) < len(totals) else ""
     domain = [style.as_value(moment) for moment in (begin, until)]
+    scale = alt.Scale(type="utc", domain=domain, nice=False)
     submitted, period = (
-        alt.X(
-            f"{column}:T",
-            title=f"Submitted (UTC){note}",
-            scale=alt.Scale(type="utc", domain=domain, nice=False),
-            axis=style.moments_axis(),
-        )
+        alt.X(f"{column}:T", title=f"Submitted (UTC){note}", scale=scale, axis=style.moments_axis())
         for column in ("submitted_at", "since")
     )
     y = {
         column: style.hours(alt.Y, column, "Total time in hours", end)
         for column in ("at_h", "low", "hours")
     }
-    tips = [
-        "persona_id",
-        *style.moment_tooltips(submitted_at="Submitted"),
-        alt.Tooltip("part:N", title="End"),
-        alt.Tooltip("took:N", title="Took"),
-    ]
-    line_tips = [
-        *style.moment_tooltips(**{"from": "Submitted from", "to": "To"}),
-        alt.Tooltip("part:N", title="Percentile"),
-        alt.Tooltip("took:N", title="Took"),
-        alt.Tooltip("n:Q", title="Avatars"),
-        alt.Tooltip("running:Q", title="Still running"),
-    ]
-    symbols = {"opacity": opacity, "shape": shape, "color": colour, "tooltip": tips}
+    titles = {"submitted_at": "Submitted", "part": "End", "took": "Took"}
+    tips = ["persona_id", *style.tooltips(titles, {"submitted_at": style.MOMENT})]
+    titles = {"from": "Submitted from", "to": "To", "part": "Percentile", "took": "Took"}
+    titles |= {"n": "Avatars", "running": "Still running"}
+    line_tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
+    symbols: dict[str, Any] = {"opacity": opacity, "shape": shape, "color": colour, "tooltip": tips}
+    beyond, size = points["part"] == _BEYOND.name, 70 if len(points) <= RANGES else 28
     layers = [
         alt.Chart(bounds)
         .mark_rule(strokeWidth=3, opacity=0.35)
         .encode(x=submitted, y=y["low"], y2="high", color=colour, tooltip=tips),
-        alt.Chart(points[~beyond])
-        .mark_point(filled=True, size=size)
-        .encode(x=submitted, y=y["at_h"], **symbols),
-        alt.Chart(points[beyond])
-        .mark_point(filled=True, size=200)
-        .encode(x=submitted, y=y["at_h"], **symbols),
+        style.points(points[~beyond], size=size).encode(x=submitted, y=y["at_h"], **symbols),
+        style.points(points[beyond], size=200).encode(x=submitted, y=y["at_h"], **symbols),
         alt.Chart(lines)
         .mark_rule(strokeWidth=2.5)
         .encode(x=period, x2="until:T", y=y["hours"], color=colour, tooltip=line_tips)
@@ -146,14 +119,14 @@ def _points(totals: pd.DataFrame, end: float) -> pd.DataFrame:
     high = totals["max_h"].where(~running, totals["min_h"])
     middle = (totals["min_h"] + high) / 2
     ends = totals["state"].map(stage_name)
-    part = ends.where(totals["state"] != "running", _RUNNING).where(middle <= end, _BEYOND)
-    bounds = zip(totals["state"], totals["min_h"], totals["max_h"], strict=True)
+    part = ends.where(totals["state"] != "running", _RUNNING.name)
+    part = part.where(middle <= end, _BEYOND.name)
     return pd.DataFrame(
         {
             "persona_id": totals["persona_id"],
             "submitted_at": totals["submitted_at"],
             "part": part,
-            "took": [took(*row) for row in bounds],
+            "took": times_taken(totals),
             "low": totals["min_h"].clip(upper=end),
             # Within the axis, so that the whole symbol is seen.
             "at_h": middle.where(middle <= end, 0.97 * end),

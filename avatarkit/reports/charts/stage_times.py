@@ -9,8 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from avatarkit.reports import tables
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name, took
+from avatarkit.text import in_words, stage_name
 
 LANES = 6
 """Maximum of visits that are drawn for a stage without percentiles."""
@@ -18,28 +19,19 @@ LANES = 6
 _ROW_PX = 50
 _BELOW_PX = 15
 
-_P10_P90 = "8 of 10 avatars"
-_P25_P75 = "the middle half"
-_OPEN = "not known how far"
-_AT_LEAST = "at least"
-_AT_MOST = "at most"
-_P50 = "half are through"
-_P50_INTERVAL = "half, 95 % sure"
-_RUNNING = "still running"
-_PARTS = {
-    _P50: (1.0, "diamond"),
-    _P50_INTERVAL: (0.99, style.INTERVAL),
-    _P25_P75: (0.75, style.BAR),
-    _P10_P90: (0.45, style.BAR),
-    _OPEN: (0.15, style.BAR),
-    _AT_LEAST: (1.0, style.BAR),
-    _AT_MOST: (0.35, style.BAR),
-    _RUNNING: (1.0, "triangle-right"),
-}
-_SIZES = {_OPEN: 7, _P10_P90: 7, _P25_P75: 14}
+_P50 = style.Part("half are through", 1.0, "diamond")
+_P50_INTERVAL = style.Part("half, 95 % sure", 0.99, style.INTERVAL)
+_P25_P75 = style.Part("the middle half", 0.75, style.BAR)
+_P10_P90 = style.Part("8 of 10 avatars", 0.45, style.BAR)
+_OPEN = style.Part("not known how far", 0.15, style.BAR)
+_AT_LEAST = style.Part("at least", 1.0, style.BAR)
+_AT_MOST = style.Part("at most", 0.35, style.BAR)
+_RUNNING = style.Part("still running", 1.0, "triangle-right")
+_PARTS = (_P50, _P50_INTERVAL, _P25_P75, _P10_P90, _OPEN, _AT_LEAST, _AT_MOST, _RUNNING)
+_SIZES = {_OPEN.name: 7, _P10_P90.name: 7, _P25_P75.name: 14}
 _HOURS = ["p10_h", "p25_h", "p50_h", "p75_h", "p90_h"]
 _INTERVAL = ["p50_low_h", "p50_high_h"]
-_FACTS = ["Percentiles", "Visits", "Note"]
+_TIPS = ["stage", "Percentiles", "Visits", "Note"]
 
 
 def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> alt.LayerChart:
@@ -65,26 +57,17 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     title = "How long does each stage take?"
     if summary.empty or not summary[["finished", "running", "never_seen"]].to_numpy().any():
         return style.nothing(title)
-    stages = summary.reindex(columns=[*dict.fromkeys([*summary.columns, *_HOURS, *_INTERVAL])])
+    stages = summary.reindex(columns=summary.columns.union([*_HOURS, *_INTERVAL], sort=False))
     stages = stages.assign(row=[_label(stage) for _, stage in summary.iterrows()])
     single = _single_visits(stages, visits)
     end = style.longest(stages[[*_HOURS, *_INTERVAL]], single[["min_h", "max_h"]]) * 1.15 or 1.0
     facts = _facts(stages)
     bars = pd.DataFrame(_bars(stages, end), columns=["row", "part", "from_h", "to_h"])
-    bars = bars.merge(facts.drop(columns=["p50_h", *_INTERVAL]), on="row")
-    medians = facts.dropna(subset=["p50_h"]).drop(columns=_INTERVAL)
-    medians = medians.assign(part=_P50, half=medians["p50_h"].map(in_words))
-    intervals = facts.dropna(subset=_INTERVAL).drop(columns="p50_h").assign(part=_P50_INTERVAL)
-    intervals["median"] = [
-        f"{in_words(low)} to {in_words(high)}"
-        for low, high in intervals[_INTERVAL].itertuples(index=False)
-    ]
-    ranges = pd.DataFrame(
-        _ranges(single), columns=["row", "lane", "part", "from_h", "to_h", "stage", "Took"]
-    )
-    arrows = single.loc[single["state"] == "running"].assign(part=_RUNNING)
-    arrows = arrows.assign(stage=arrows["stage"].map(stage_name), Took=arrows.apply(_took, axis=1))
-    arrows = arrows[["row", "lane", "part", "min_h", "stage", "Took"]]
+    bars = bars.merge(facts[["row", *_TIPS]], on="row")
+    medians = facts.dropna(subset="p50_h").assign(part=_P50.name)
+    intervals = facts.dropna(subset=_INTERVAL).assign(part=_P50_INTERVAL.name)
+    ranges = _ranges(single)
+    arrows = single.loc[single["state"] == "running"].assign(part=_RUNNING.name)
 
     x = style.hours(alt.X, "from_h", "Hours", end)
     y = style.rows(stages["row"])
@@ -92,41 +75,43 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         "lane:O", scale=alt.Scale(domain=list(range(2 * LANES - 1))), bandPosition=0.5
     )
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
-    opacity, shape = style.parts_by_name(_PARTS, drawn)
-    tips, took_tips = ["stage", *_FACTS], ["stage", "Took"]
-    interval_tips = ["stage", alt.Tooltip("median:N", title="Half are through, 95 % sure"), *_FACTS]
+    _, opacity, shape, _ = style.by_part(_PARTS, drawn)
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
-        style.invisible(facts).encode(y=y, tooltip=tips),
+        style.invisible(facts).encode(y=y, tooltip=_TIPS),
         *(
             alt.Chart(bars[bars["part"] == part])
             .mark_bar(size=size)
-            .encode(y=y, x=x, x2="to_h", opacity=opacity, tooltip=tips)
+            .encode(y=y, x=x, x2="to_h", opacity=opacity, tooltip=_TIPS)
             for part, size in _SIZES.items()
         ),
         alt.Chart(ranges)
         .mark_bar(height=5)
-        .encode(y=y, yOffset=lane, x=x, x2="to_h", opacity=opacity, tooltip=took_tips),
-        alt.Chart(intervals)
-        .mark_bar(size=2, yOffset=_BELOW_PX)
-        .encode(y=y, x="p50_low_h:Q", x2="p50_high_h", opacity=opacity, tooltip=interval_tips),
-        *(
-            alt.Chart(intervals)
-            .mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
-            .encode(y=y, x=f"{column}:Q", opacity=opacity, tooltip=interval_tips)
-            for column in _INTERVAL
+        .encode(y=y, yOffset=lane, x=x, x2="to_h", opacity=opacity, tooltip=["stage", "Took"]),
+        *_interval_layers(intervals, y, opacity),
+        style.points(medians, size=130).encode(
+            y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
-        alt.Chart(medians)
-        .mark_point(filled=True, size=130)
-        .encode(y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=tips),
         style.words(medians, align="left", dx=2, dy=-15, fontSize=11).encode(
-            y=y, x="p50_h:Q", text="half:N", tooltip=tips
+            y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
         ),
-        alt.Chart(arrows)
-        .mark_point(filled=True, size=70)
-        .encode(y=y, yOffset=lane, x="min_h:Q", opacity=opacity, shape=shape, tooltip=took_tips),
+        style.points(arrows, size=70).encode(
+            y=y, yOffset=lane, x="min_h:Q", opacity=opacity, shape=shape, tooltip=["stage", "Took"]
+        ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(stages))
+
+
+def _interval_layers(intervals: pd.DataFrame, y: alt.Y, opacity: alt.Opacity) -> list[alt.Chart]:
+    """Return a line with a tick at both ends for the interval of each median."""
+    tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
+    chart = alt.Chart(intervals).encode(y=y, opacity=opacity, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
+    line = chart.mark_bar(size=2, yOffset=_BELOW_PX)
+    tick = chart.mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
+    return [
+        line.encode(x="p50_low_h:Q", x2="p50_high_h"),
+        *(tick.encode(x=f"{column}:Q") for column in _INTERVAL),
+    ]
 
 
 def _bars(stages: pd.DataFrame, end: float) -> Iterable[tuple[str, str, float, float]]:
@@ -134,19 +119,20 @@ def _bars(stages: pd.DataFrame, end: float) -> Iterable[tuple[str, str, float, f
         row, p10, p25, p50, p75, p90 = stage[["row", *_HOURS]]
         p25, p75 = (p50 if np.isnan(hours) else hours for hours in (p25, p75))
         if np.isnan(p10):
-            yield row, _OPEN, 0.0, p25
+            yield row, _OPEN.name, 0.0, p25
         if np.isnan(p90):
-            yield row, _OPEN, p75, end
+            yield row, _OPEN.name, p75, end
         if not (np.isnan(p10) and np.isnan(p90)):
-            yield row, _P10_P90, p25 if np.isnan(p10) else p10, p75 if np.isnan(p90) else p90
+            yield row, _P10_P90.name, p25 if np.isnan(p10) else p10, p75 if np.isnan(p90) else p90
         if p25 < p75:
-            yield row, _P25_P75, p25, p75
+            yield row, _P25_P75.name, p25, p75
 
 
 def _single_visits(stages: pd.DataFrame, visits: pd.DataFrame | None) -> pd.DataFrame:
     """Return the latest visits of the stages without percentiles, with the row and lane of each."""
+    columns = ["row", "lane", "stage", "state", "min_h", "max_h", "Took"]
     if visits is None:
-        return pd.DataFrame(columns=["row", "lane", "stage", "state", "min_h", "max_h"])
+        return pd.DataFrame(columns=columns, dtype="float64")
     rows = stages.loc[stages["p50_h"].isna()].set_index("stage")["row"]
     latest = visits.loc[visits["stage"].isin(rows.index)]
     # Ended visits tell more than one that began a moment ago.
@@ -156,20 +142,19 @@ def _single_visits(stages: pd.DataFrame, visits: pd.DataFrame | None) -> pd.Data
     by_stage = latest.groupby("stage")["stage"]
     # Lanes have half steps, so that few visits stand in the middle of the row.
     lane = LANES - by_stage.transform("size") + 2 * by_stage.cumcount()
-    return latest.assign(row=latest["stage"].map(rows), lane=lane)
+    latest = latest.assign(row=latest["stage"].map(rows), lane=lane)
+    latest = latest.assign(stage=latest["stage"].map(stage_name), Took=tables.times_taken(latest))
+    return latest[columns]
 
 
-def _ranges(single: pd.DataFrame) -> Iterable[tuple[str, int, str, float, float, str, str]]:
-    for _, visit in single.iterrows():
-        words = stage_name(visit["stage"]), _took(visit)
-        if visit["min_h"] > 0:
-            yield visit["row"], visit["lane"], _AT_LEAST, 0.0, visit["min_h"], *words
-        if np.isfinite(visit["max_h"]):
-            yield visit["row"], visit["lane"], _AT_MOST, visit["min_h"], visit["max_h"], *words
-
-
-def _took(visit: Any) -> str:
-    return took(visit["state"], visit["min_h"], visit["max_h"])
+def _ranges(single: pd.DataFrame) -> pd.DataFrame:
+    """Return the least time of each visit, and the range from there to the most."""
+    least, most = single["min_h"], single["max_h"]
+    ranges = [
+        single.assign(part=_AT_LEAST.name, from_h=0.0, to_h=least)[least > 0],
+        single.assign(part=_AT_MOST.name, from_h=least, to_h=most)[most < np.inf],
+    ]
+    return pd.concat(ranges, ignore_index=True).drop(columns=["state", "min_h", "max_h"])
 
 
 def _label(stage: Any) -> str:
@@ -190,6 +175,7 @@ def _facts(stages: pd.DataFrame) -> pd.DataFrame:
         )
         for _, stage in stages.iterrows()
     ]
-    facts = pd.DataFrame(rows, columns=_FACTS, index=stages.index)
-    facts = facts.assign(stage=stages["stage"].map(stage_name))
+    facts = pd.DataFrame(rows, columns=_TIPS[1:], index=stages.index)
+    words = tables.summary(stages)
+    facts = facts.assign(stage=words["stage"], half=words["p50"], median=words["p50_interval"])
     return stages[["row", "p50_h", *_INTERVAL]].join(facts)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import altair as alt
 import numpy as np
@@ -24,6 +24,9 @@ SOLID = [1, 0]
 
 BACKGROUND = {"expr": "background"}
 """The colour of the page, by the name that Vega has for it."""
+
+MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+"""The format of a moment in a tooltip."""
 
 _SHORTEST_TIME = (
     "utcFormat(datum.value, utcseconds(datum.value) ? '%H:%M:%S' : "
@@ -43,6 +46,15 @@ _TICKS_H = (
 
 _Channel = TypeVar("_Channel", alt.X, alt.Y)
 _Named = TypeVar("_Named", alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash)
+
+
+class Part(NamedTuple):
+    """A kind of mark in a chart: its name in the legend, and its look beside the colour."""
+
+    name: str
+    opacity: float = 1.0
+    symbol: str = LINE
+    dash: Sequence[int] = SOLID
 
 
 def chart(
@@ -100,16 +112,25 @@ def by_name(
     return channel(f"{field}:N", scale=alt.Scale(domain=list(values), **options), legend=legend)
 
 
-def parts_by_name(
-    parts: dict[str, tuple[float, str]], drawn: pd.Series[str]
-) -> tuple[alt.Opacity, alt.Shape]:
-    """Return opacity and shape of each part, with one legend of those that are in the chart."""
-    shared = legend([part for part in parts if (drawn == part).any()])
-    opacities = {part: opacity for part, (opacity, _) in parts.items()}
-    shapes = {part: shape for part, (_, shape) in parts.items()}
+def by_part(
+    parts: Sequence[Part], drawn: pd.Series[str], **symbols: Any
+) -> tuple[alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash]:
+    """Return colour, opacity, shape and dashes of each part, with one legend.
+
+    Args:
+        parts: All parts, in the order of the legend.
+        drawn: The names of those that are in the chart, as a column of its name.
+        symbols: Options of the legend.
+    """
+    names, *looks = zip(*parts, strict=True)
+    field = str(drawn.name)
+    shared = legend([name for name in names if (drawn == name).any()], **symbols)
+    opacities, shapes, dashes = (dict(zip(names, look, strict=True)) for look in looks)
     return (
-        by_name(alt.Opacity, "part", opacities, shared),
-        by_name(alt.Shape, "part", shapes, shared),
+        by_name(alt.Color, field, dict.fromkeys(names), shared),
+        by_name(alt.Opacity, field, opacities, shared),
+        by_name(alt.Shape, field, shapes, shared),
+        by_name(alt.StrokeDash, field, dashes, shared),
     )
 
 
@@ -135,14 +156,19 @@ def names_beside(
         labelOffset=_TWO_LINES_PX if any("\n" in name for name in names) else 0,
         labelOverlap=False,
     )
-    rows = frame[[x.removesuffix(":T").removesuffix(":Q")]].assign(place=places)
+    rows = frame[[x]].assign(place=places)
     return invisible(rows).encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
+
+
+def points(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
+    """Return filled points."""
+    chart: alt.Chart = alt.Chart(frame).mark_point(filled=True, **mark)
+    return chart
 
 
 def invisible(frame: pd.DataFrame) -> alt.Chart:
     """Return marks that are not seen but have their place on the axes."""
-    points: alt.Chart = alt.Chart(frame).mark_point(opacity=0, size=1)
-    return points
+    return points(frame, opacity=0, size=1)
 
 
 def rows(labels: Iterable[str]) -> alt.Y:
@@ -190,10 +216,10 @@ def as_value(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def moment_tooltips(**titles: str) -> list[alt.Tooltip]:
-    """Return the tooltips of moments, from titles by column."""
+def tooltips(titles: dict[str, str], formats: Mapping[str, str]) -> list[alt.Tooltip]:
+    """Return the tooltips of columns, from their titles and formats by column."""
     return [
-        alt.Tooltip(f"{column}:T", title=title, format="%Y-%m-%d %H:%M:%S UTC")
+        alt.Tooltip(column, title=title, format=formats.get(column, alt.Undefined))
         for column, title in titles.items()
     ]
 

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name, took
+from avatarkit.reports.tables import times_taken
+from avatarkit.text import in_words, stage_name
 
 _ROW_PX = 44
 
-_CERTAIN = "certain"
-_BETWEEN = "between looks"
-_UNSEEN = "never seen"
-_SINCE_POLL = "since last look"
-_EARLIER = "began earlier"
-_RUNNING = "still running"
-_PARTS = {
-    _CERTAIN: (1.0, style.BAR),
-    _BETWEEN: (0.4, style.BAR),
-    _UNSEEN: (0.25, style.BAR),
-    _SINCE_POLL: (0.15, style.BAR),
-    _EARLIER: (1.0, "triangle-left"),
-    _RUNNING: (1.0, "triangle-right"),
-}
+_CERTAIN = style.Part("certain", 1.0, style.BAR)
+_BETWEEN = style.Part("between looks", 0.4, style.BAR)
+_UNSEEN = style.Part("never seen", 0.25, style.BAR)
+_SINCE_POLL = style.Part("since last look", 0.15, style.BAR)
+_EARLIER = style.Part("began earlier", 1.0, "triangle-left")
+_RUNNING = style.Part("still running", 1.0, "triangle-right")
+_PARTS = (_CERTAIN, _BETWEEN, _UNSEEN, _SINCE_POLL, _EARLIER, _RUNNING)
 
 
 def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -> alt.LayerChart:
@@ -53,47 +46,34 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
         return style.nothing(title)
     if visits["persona_id"].nunique() > 1:
         raise ValueError("A timeline shows one persona; choose the visits of one persona_id.")
-    rows = visits.assign(row=_visit_labels(visits))
-    moment = pd.Timestamp(now)
-    until = rows["left_after"].where(rows["left_after"] > moment, moment)
-
+    rows = _rows(visits, now)
     unseen, running = rows["state"] == "never_seen", rows["state"] == "running"
+    seen = rows[~unseen]
     bars = pd.concat(
         [
-            _bars(rows[~unseen], _CERTAIN, "entered_before", "left_after"),
-            _bars(rows[~unseen], _BETWEEN, "entered_after", "entered_before"),
-            _bars(rows[~unseen], _BETWEEN, "left_after", "left_before"),
+            _bars(seen, _CERTAIN, "entered_before", "left_after"),
+            _bars(seen, _BETWEEN, "entered_after", "entered_before"),
+            _bars(seen, _BETWEEN, "left_after", "left_before"),
             _bars(rows[unseen], _UNSEEN, "entered_after", "left_before"),
-            _bars(rows[running].assign(until=until[running]), _SINCE_POLL, "left_after", "until"),
+            _bars(rows[running], _SINCE_POLL, "left_after", "until"),
         ],
         ignore_index=True,
     )
-    thick = bars["part"] == _CERTAIN
-    open_begin = rows["entered_after"].isna()
-    arrows = pd.concat(
-        [
-            rows.loc[running, ["row"]].assign(at=until[running], part=_RUNNING),
-            rows.loc[open_begin, ["row"]].assign(
-                at=rows.loc[open_begin, "entered_before"], part=_EARLIER
-            ),
-        ],
-        ignore_index=True,
-    )
+    ends = rows.assign(at=rows["until"], part=_RUNNING.name)[running]
+    begins = rows.assign(at=rows["entered_before"], part=_EARLIER.name)
+    begins = begins[rows["entered_after"].isna()]
+    arrows = pd.concat([ends, begins], ignore_index=True)[["row", "at", "part"]]
+    thick = bars["part"] == _CERTAIN.name
     # A visit seen by one poll only has no length.
     edges = bars.loc[thick & (bars["from"] == bars["to"]), ["row", "from"]]
 
     begin = f"Time (UTC), from {bars['from'].min():%Y-%m-%d}"
-    scale = alt.Scale(type="utc")
-    x = alt.X("from:T", title=begin, scale=scale, axis=style.moments_axis())
+    x = alt.X("from:T", title=begin, scale=alt.Scale(type="utc"), axis=style.moments_axis())
     y = style.rows(rows["row"])
-    opacity, shape = style.parts_by_name(_PARTS, pd.concat([bars["part"], arrows["part"]]))
-    tips = [
-        alt.Tooltip("stage:N", title="Stage"),
-        alt.Tooltip("part:N", title="This part"),
-        *style.moment_tooltips(**{"from": "From", "to": "To"}),
-        alt.Tooltip("length:N", title="Length"),
-        alt.Tooltip("took:N", title="Took"),
-    ]
+    _, opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], arrows["part"]]))
+    titles = {"stage": "Stage", "part": "This part", "from": "From", "to": "To"}
+    titles |= {"length": "Length", "took": "Took"}
+    tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
     layers = [
         *(
             alt.Chart(part)
@@ -102,37 +82,32 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
             for part, size in ((bars[~thick], 8), (bars[thick], 18))
         ),
         alt.Chart(edges).mark_tick(size=18, thickness=3).encode(y=y, x=x),
-        alt.Chart(arrows)
-        .mark_point(filled=True, size=110)
-        .encode(y=y, x="at:T", opacity=opacity, shape=shape),
+        style.points(arrows, size=110).encode(y=y, x="at:T", opacity=opacity, shape=shape),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(rows))
 
 
-def _bars(rows: pd.DataFrame, part: str, start: str, stop: str) -> pd.DataFrame:
-    bars = pd.DataFrame(
-        {
-            "row": rows["row"],
-            "stage": rows["stage"].map(stage_name),
-            "part": pd.Series(part, index=rows.index, dtype="str"),
-            "from": rows[start],
-            "to": rows[stop],
-            "took": rows.apply(_took, axis=1) if len(rows) else pd.Series(dtype="str"),
-        }
-    ).dropna()
+def _rows(visits: pd.DataFrame, now: datetime) -> pd.DataFrame:
+    """Return the visits with their labels as ``row``, and ``until``, the end of a running one."""
+    names, times, moment = visits["stage"].map(stage_name), times_taken(visits), pd.Timestamp(now)
+    numbers = names.groupby(names).cumcount() + 1
+    return visits.assign(
+        stage=names,
+        took=times,
+        row=[
+            f"{name}{f' ({number})' if number > 1 else ''}\n{time}"
+            for name, number, time in zip(names, numbers, times, strict=True)
+        ],
+        until=visits["left_after"].where(visits["left_after"] > moment, moment),
+    )
+
+
+def _bars(rows: pd.DataFrame, part: style.Part, start: str, stop: str) -> pd.DataFrame:
+    """Return the bars from one moment of each visit to another, where both are known."""
+    bars = rows[["row", "stage", "took", start, stop]].dropna()
+    bars.columns = pd.Index(["row", "stage", "took", "from", "to"])
+    bars["part"] = part.name
     hours = (bars["to"] - bars["from"]).dt.total_seconds() / 3600
     bars["length"] = hours.map(in_words)
     # The certain part is kept even when it is a single poll.
-    return bars if part == _CERTAIN else bars[bars["from"] < bars["to"]]
-
-
-def _took(visit: Any) -> str:
-    return took(visit["state"], visit["min_h"], visit["max_h"])
-
-
-def _visit_labels(visits: pd.DataFrame) -> list[str]:
-    nth = visits.groupby("stage").cumcount() + 1
-    return [
-        f"{stage_name(visit['stage'])}{f' ({n})' if n > 1 else ''}\n{_took(visit)}"
-        for n, (_, visit) in zip(nth, visits.iterrows(), strict=True)
-    ]
+    return bars if part is _CERTAIN else bars[bars["from"] < bars["to"]]
