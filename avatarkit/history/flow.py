@@ -37,16 +37,14 @@ def cumulative(
         ValueError: ``now`` has no time zone, or a column is missing.
     """
     runs = runs_until(sightings, now)
-    if not runs.size:
-        return _grid(np.array([], dtype="datetime64[D]"), [], np.zeros((0, 0), dtype=np.int64))
-
     known = [status.value for status in ProcessStatus]
     statuses = [*known, *sorted(set(runs.status_names) - set(known))]
     status = pd.Index(statuses).get_indexer(pd.Index(runs.status_names))[runs.status]
     today = frames.utc_moment(now).astype("datetime64[D]")
-    days = np.arange(runs.first_seen.min().astype("datetime64[D]"), today + 1)
+    begin = runs.first_seen.astype("datetime64[D]").min(initial=today + 1)
+    days = np.arange(begin, today + 1)
     first, last = (
-        (moments.astype("datetime64[D]") - days[0]).astype(np.int64)
+        (moments.astype("datetime64[D]") - begin).astype(np.int64)
         for moments in (runs.first_seen, runs.last_seen)
     )
     gone = gone_now(runs.persona_ids, personas)[runs.persona] & runs.is_last & ~runs.is_end
@@ -55,14 +53,10 @@ def cumulative(
     np.add.at(change, (first, status), 1)
     np.subtract.at(change, (first[~runs.is_first], status[~runs.is_last]), 1)
     np.subtract.at(change, (last[gone] + 1, status[gone]), 1)
-    return _grid(days, statuses, change.cumsum(axis=0))
-
-
-def _grid(days: frames.Moments, statuses: list[str], counts: frames.Integers) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "day": frames.utc_series(np.repeat(days, len(statuses))),
             "status": pd.Index(np.tile(np.array(statuses, dtype=object), days.size), dtype="str"),
-            "personas": counts.ravel(),
+            "personas": change.cumsum(axis=0).ravel(),
         }
     )

@@ -213,7 +213,7 @@ def lives(
 
 
 def _lower_h(spans: Any) -> Floats:
-    return np.fmax(np.asarray(spans / _HOUR), 0.0)
+    return np.asarray(np.fmax(spans / _HOUR, 0.0), dtype="float64")
 
 
 def _upper_h(spans: Any) -> Floats:
