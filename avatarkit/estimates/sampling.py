@@ -34,11 +34,9 @@ class Sample:
         exact = (visits["entered_after"] == visits["entered_before"]).to_numpy()
         usable = entry_observed(visits, persona, exact)
         self.usable: pd.Series[int] = visits.loc[usable, "stage"].value_counts()
-        fitted = usable
-        if (self.usable > MAX_FITTED).any():
-            turn = pd.Series(_turn(visits["entered_before"], persona)[persona]).where(usable)
-            place = turn.groupby(visits["stage"].to_numpy()).rank(method="first")
-            fitted = usable & (place <= MAX_FITTED).to_numpy()
+        turn = pd.Series(_turn(visits["entered_before"], persona)[persona]).where(usable)
+        place = turn.groupby(visits["stage"].to_numpy()).rank(method="first")
+        fitted = usable & (place <= MAX_FITTED).to_numpy()
         kept = usable & np.isin(persona, persona[fitted])
         frame = visits.loc[kept].assign(fitted=fitted[kept])
         self.visits = frame.sort_values(["persona_id", "visit_no"], ignore_index=True)
