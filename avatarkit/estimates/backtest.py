@@ -31,6 +31,8 @@ COLUMNS = (
 _DAY = pd.Timedelta(days=1)
 _NOON = pd.Timedelta(hours=12)
 _MOMENTS = ("predicted_at", *SHARES, "ended_after", "ended_before")
+_OTHERS = {"persona_id": "str", "first": "bool", "inside": "bool", "basis": "str", "n": "int64"}
+_DTYPES = _OTHERS | dict.fromkeys(_MOMENTS, "datetime64[us, UTC]")
 
 
 def replay(
@@ -82,7 +84,7 @@ def replay(
         for noon, predicted in _predictions(sightings, lives, pd.Timestamp(now), personas, days)
     ]
     if not parts:
-        return _empty()
+        return pd.DataFrame(columns=COLUMNS).astype(_DTYPES)
     found = pd.concat(parts, ignore_index=True)
     began = sightings.groupby("persona_id")["first_seen_at"].min()
     since = pd.to_datetime(found["persona_id"].map(began), utc=True)
@@ -90,14 +92,13 @@ def replay(
     ends = lives.set_index("persona_id")[["ended_after", "ended_before", "state"]]
     found = found.join(ends, on="persona_id")
     middle = found["ended_after"] + (found["ended_before"] - found["ended_after"]) / 2
-    middle = middle.fillna(found["ended_before"])
     # What had ended unseen is ready at once, and no range begins before that.
     soonest = found["predicted_at"] + eta.SOONEST
-    middle = middle.where(middle > soonest, soonest)
+    middle = middle.mask(middle < soonest, soonest)
     found["inside"] = (middle >= found["p10_at"]) & (middle <= found["p90_at"])
     known = (found["state"] != stages.RUNNING) | (found["ended_after"] >= found["p90_at"])
     judged = (found["p90_at"] <= pd.Timestamp(now)) & known
-    found = found.loc[judged, list(COLUMNS)].astype(_empty().dtypes.to_dict())
+    found = found.loc[judged, list(COLUMNS)].astype(_DTYPES)
     return found.sort_values(["predicted_at", "persona_id"], ignore_index=True)
 
 
@@ -161,9 +162,3 @@ def _frames(
         stages.visits(sightings, now=now, personas=personas),
         stages.lives(sightings, now=now, personas=personas),
     )
-
-
-def _empty() -> pd.DataFrame:
-    kinds = {"persona_id": "str", "first": "bool", "inside": "bool", "basis": "str", "n": "int64"}
-    moments = dict.fromkeys(_MOMENTS, "datetime64[us, UTC]")
-    return pd.DataFrame({name: pd.Series(dtype=(kinds | moments)[name]) for name in COLUMNS})

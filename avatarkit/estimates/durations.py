@@ -72,8 +72,8 @@ class Fit:
                 thinned = pd.concat([steps.iloc[:-1:nth], steps.iloc[-1:]])
                 parts.append(thinned.assign(stage=stage, curve="nonparametric"))
         columns = ["stage", "curve", "time_h", "survival", "low", "high"]
-        empty = pd.DataFrame({name: pd.Series(dtype="float64") for name in columns})
-        frame = pd.concat([empty, *parts], ignore_index=True) if parts else empty
+        empty = pd.DataFrame(columns=columns, dtype="float64")
+        frame = pd.concat([empty, *parts], ignore_index=True)
         return frame[columns].astype({"stage": "str", "curve": "str"})
 
     @cached_property

@@ -121,9 +121,8 @@ def arrivals(
         visits = stages.visits(sightings, now=now, personas=personas)
     if lives is None:
         lives = stages.lives(sightings, now=now, personas=personas)
-    found = predict(fit_model(visits, lives), visits, lives, now=now)
-    gone = lives.loc[lives["gone"].to_numpy(dtype=bool), "persona_id"]
-    found = found.loc[~found["persona_id"].isin(gone)].reset_index(drop=True)
+    not_gone = lives.loc[~lives["gone"].to_numpy(dtype=bool)]
+    found = predict(fit_model(visits, lives), visits, not_gone, now=now)
     limits = durations.late_after(visits) if late_after is None else late_after
     limit = found["stage"].map(limits).to_numpy(dtype="float64")
     late = found["in_stage_h"].to_numpy() > limit
@@ -215,12 +214,9 @@ def _on_each_clock(model: Model) -> Iterator[tuple[tuple[StageModel, ...], Flags
 
     With each come the draws that have it, as many as it is probable.
     """
-    if not model.reviews:
-        yield model.stages, np.ones(DRAWS, dtype=bool)
-        return
     place = (np.random.default_rng(21).permutation(DRAWS) + 0.5) / DRAWS
     lower = 0.0
-    for chance, review in model.reviews:
+    for chance, review in model.reviews or [(1.0, model.stages[_REVIEW])]:
         models = (*model.stages[:_REVIEW], review, *model.stages[_REVIEW + 1 :])
         yield models, (place > lower) & (place <= lower + chance)
         lower += chance

@@ -64,11 +64,13 @@ class Bounds:
 
     def averaged(self) -> Bounds:
         """Return them with one moment for each visit, the mean of its own: coarser, and faster."""
-        lower, upper = (
-            np.add.reduceat(hours * self.weight, self.first) for hours in (self.lower, self.upper)
-        )
+        lower, upper = self.mean(self.lower), self.mean(self.upper)
         visit = np.arange(len(self.first))
         return Bounds(lower, upper, np.ones(len(visit)), visit, visit)
+
+    def mean(self, values: Floats) -> Floats:
+        """Return the mean of values, one for each moment, over the moments of each visit."""
+        return np.asarray(np.add.reduceat(values * self.weight, self.first), dtype="float64")
 
 
 @dataclass(frozen=True)
@@ -211,9 +213,9 @@ class _Objective:
             above, density_above = _standard(self.family, lower)
             beyond, density_beyond = _standard(self.family, upper)
             by_scale = lower * density_above - upper * density_beyond
-            chances[part] = _over_moments(above - beyond, self.bounds)
-            slopes[0, part] = _over_moments(density_above - density_beyond, self.bounds) / scale
-            slopes[1, part] = _over_moments(by_scale, self.bounds)
+            chances[part] = self.bounds.mean(above - beyond)
+            slopes[0, part] = self.bounds.mean(density_above - density_beyond) / scale
+            slopes[1, part] = self.bounds.mean(by_scale)
         total = self.counts.sum()
         chance = np.maximum(shares @ chances, _SMALLEST_CHANCE)
         per_visit = self.counts / (chance * total)
@@ -236,17 +238,10 @@ def _maximize(family: str, start: tuple[Part, ...], bounds: Bounds, counts: Floa
     return Distribution(family, parts, float(found.fun * counts.sum()), float(ended))
 
 
-def _over_moments(values: Floats, bounds: Bounds) -> Floats:
-    weighted = values * bounds.weight
-    if len(bounds.first) == len(weighted):
-        return weighted
-    return np.add.reduceat(weighted, bounds.first)
-
-
 def _start(bounds: Bounds) -> Part:
     ended = np.isfinite(bounds.upper)
     upper = np.where(ended, bounds.upper, bounds.lower)
-    logs = np.log(np.maximum(_over_moments((bounds.lower + upper) / 2, bounds), 1e-4))
+    logs = np.log(np.maximum(bounds.mean((bounds.lower + upper) / 2), 1e-4))
     return 1.0, float(np.median(logs)), float(np.clip(logs.std(), 0.2, 1.5))
 
 

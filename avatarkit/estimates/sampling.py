@@ -29,22 +29,15 @@ class Sample:
     def __init__(self, visits: pd.DataFrame) -> None:
         require_columns(visits, _COLUMNS, "visits", "what stages.visits() returned")
         visits = poll_bounds(visits)
-        stage = visits["stage"].to_numpy()
         self.counts: pd.Series[int] = visits.groupby(["stage", "state"]).size()
         persona = pd.factorize(visits["persona_id"])[0]
         exact = (visits["entered_after"] == visits["entered_before"]).to_numpy()
         usable = entry_observed(visits, persona, exact)
         self.usable: pd.Series[int] = visits.loc[usable, "stage"].value_counts()
-        fitted = usable.copy()
-        if (self.usable > MAX_FITTED).any():
-            turn = _turn(visits["entered_before"], persona)
-            for name in self.usable.index[self.usable > MAX_FITTED]:
-                rows = np.flatnonzero(usable & (stage == name))
-                fitted[rows] = False
-                fitted[rows[np.argsort(turn[persona[rows]], kind="stable")[:MAX_FITTED]]] = True
-        chosen = np.zeros(persona.max(initial=-1) + 1, dtype=bool)
-        chosen[persona[fitted]] = True
-        kept = usable & chosen[persona]
+        turn = pd.Series(_turn(visits["entered_before"], persona)[persona]).where(usable)
+        place = turn.groupby(visits["stage"].to_numpy()).rank(method="first")
+        fitted = usable & (place <= MAX_FITTED).to_numpy()
+        kept = usable & np.isin(persona, persona[fitted])
         frame = visits.loc[kept].assign(fitted=fitted[kept])
         self.visits = frame.sort_values(["persona_id", "visit_no"], ignore_index=True)
         self.fitted = self.visits["fitted"].to_numpy(dtype=bool)
@@ -65,12 +58,9 @@ def entry_observed(visits: pd.DataFrame, persona: Integers, exact: Flags) -> Fla
         persona: A number for the persona of each row, from 0.
         exact: For each row whether the moment of the beginning is known.
     """
-    number = visits["visit_no"].to_numpy(dtype="int64")
-    seen = (visits["state"] != NEVER_SEEN).to_numpy(dtype=bool)
-    first = np.full(persona.max(initial=-1) + 1, np.iinfo("int64").max)
-    np.minimum.at(first, persona[seen], number[seen])
-    observed: Flags = (number > first[persona]) | ((number == first[persona]) & exact)
-    return observed
+    number, seen = visits["visit_no"], visits["state"] != NEVER_SEEN
+    first = number.where(seen).groupby(persona).transform("min")
+    return np.asarray((number > first) | ((number == first) & exact), dtype=bool)
 
 
 def _turn(entered: pd.Series[pd.Timestamp], persona: Integers) -> Floats:
@@ -79,11 +69,8 @@ def _turn(entered: pd.Series[pd.Timestamp], persona: Integers) -> Floats:
     Source:
         Van der Corput's sequence: the bits of the rank in time, reversed.
     """
-    begun = np.full(persona.max() + 1, np.iinfo("int64").max)
-    np.minimum.at(begun, persona, entered.astype("int64").to_numpy())
-    rank = np.empty(begun.size, dtype="int64")
-    rank[np.argsort(begun, kind="stable")] = np.arange(begun.size)
-    turn = np.zeros(begun.size)
-    for bit in range(int(begun.size).bit_length()):
+    rank = entered.groupby(persona).min().rank(method="first").to_numpy().astype("int64") - 1
+    turn = np.zeros(rank.size)
+    for bit in range(rank.size.bit_length()):
         turn += ((rank >> bit) & 1) / 2.0 ** (bit + 1)
     return turn

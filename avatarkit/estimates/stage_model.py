@@ -6,7 +6,8 @@ lives there are, the less it weighs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,7 @@ class StageModel:
 
     By ``time[i]`` hours on ``clock`` the share ``cdf[i]`` has left; both rise from 0, linear
     between the points. Those who left in the piece that ends there went on to the status of the
-    code ``follows[i]``; ``claimed[i]`` says that the piece is the vendor's claim,
-    ``claim_share[i]`` how much of all from there on is.
+    code ``follows[i]``; ``claimed[i]`` says that the piece is the vendor's claim.
     """
 
     clock: WorkClock
@@ -69,13 +69,14 @@ class StageModel:
     cdf: Floats
     follows: Integers
     claimed: Flags
-    claim_share: Floats = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def claim_share(self) -> Floats:
+        """For each piece, how much of all from there on is the vendor's claim."""
         mass = np.append(np.diff(self.cdf, prepend=0.0), 1 - self.cdf[-1])
         claimed = np.append(self.claimed, True) * mass
-        share = np.cumsum(claimed[::-1])[::-1] / np.cumsum(mass[::-1])[::-1]
-        object.__setattr__(self, "claim_share", share)
+        share: Floats = np.cumsum(claimed[::-1])[::-1] / np.cumsum(mass[::-1])[::-1]
+        return share
 
     def survival(self, time: Floats) -> Floats:
         """Return the share that stays longer than ``time``, with Pareto's tail at the end."""
@@ -99,8 +100,9 @@ class VisitArrays:
     """The visits of ``stages.visits`` as arrays, an element a visit; moments as hours.
 
     ``stage`` and ``follows`` are positions in ``names``: the stages, ``unknown``, the three ends;
-    ``follows`` is -1 for what is still running. ``persona`` are positions in ``ids``. ``observed``
-    says that the beginning is bounded and after the persona's first poll, or exact.
+    ``follows`` is -1 for what is still running. ``persona`` are positions in ``ids``. ``bounds``
+    has a row for each of ``stages.BOUNDS``. ``observed`` says that the beginning is bounded and
+    after the persona's first poll, or exact.
     """
 
     names: tuple[str, ...]
@@ -108,30 +110,23 @@ class VisitArrays:
     persona: Integers
     stage: Integers
     follows: Integers
-    entered: tuple[Floats, Floats]
-    left: tuple[Floats, Floats]
+    bounds: Floats
     observed: Flags
 
     @property
     def begin(self) -> Floats:
         """The middle of the beginning's bounds; the upper one where there is no lower one."""
-        after, before = self.entered
-        return np.where(np.isnan(after), before, (after + before) / 2)
+        return np.asarray(np.nanmean(self.bounds[:2], axis=0), dtype="float64")
 
     @property
     def ended(self) -> Flags:
         """True for what is over."""
-        return ~np.isnan(self.left[1])
+        return np.asarray(~np.isnan(self.bounds[3]))
 
     @property
     def end(self) -> Floats:
         """The middle of the end's bounds, or the last poll."""
-        after, before = self.left
-        return np.where(np.isnan(before), after, (after + before) / 2)
-
-    def bounds(self, rows: Any) -> list[Floats]:
-        """Return the four bounds of these rows, as ``work_clock`` takes them."""
-        return [bound[rows] for bound in (*self.entered, *self.left)]
+        return np.asarray(np.nanmean(self.bounds[2:], axis=0), dtype="float64")
 
 
 def visit_arrays(
@@ -158,11 +153,10 @@ def visit_arrays(
     follows = np.append(stage[1:], -1)[: len(visits)]
     state = pd.Series(lives["state"].to_numpy(), index=pd.Index(lives["persona_id"]))
     follows[last] = codes.get_indexer(pd.Index(state.reindex(ids)))
-    bounds = [work_clock.since_monday(visits[side]) for side in stages.BOUNDS]
-    entered, left = (bounds[0], bounds[1]), (bounds[2], bounds[3])
-    observed = entry_observed(visits, persona, entered[0] == entered[1]) & ~np.isnan(entered[0])
+    bounds = np.array([work_clock.since_monday(visits[side]) for side in stages.BOUNDS])
+    observed = entry_observed(visits, persona, bounds[0] == bounds[1]) & ~np.isnan(bounds[0])
     numbers = np.asarray(persona, dtype="int64")
-    return VisitArrays(names, pd.Index(ids), numbers, stage, follows, entered, left, observed)
+    return VisitArrays(names, pd.Index(ids), numbers, stage, follows, bounds, observed)
 
 
 def claim_weight(n: int) -> float:
@@ -173,7 +167,7 @@ def claim_weight(n: int) -> float:
 def candidates(visits: VisitArrays, stage: int) -> tuple[tuple[float, StageModel], ...]:
     """Return the model of a stage on each of the candidate clocks, with its probability."""
     rows = (visits.stage == stage) & visits.observed
-    chances = work_clock.probabilities(*visits.bounds(rows)).tolist()
+    chances = work_clock.probabilities(*visits.bounds[:, rows]).tolist()
     return tuple(
         (chance, fit_stage(visits, stage, clock))
         for chance, clock in zip(chances, work_clock.CANDIDATES, strict=True)
@@ -195,7 +189,7 @@ def fit_stage(visits: VisitArrays, stage: int, clock: WorkClock | None = None) -
         estimation of survival curves from incomplete observations", JASA 71 (1976), 897-902.
     """
     rows = np.flatnonzero((visits.stage == stage) & visits.observed)
-    clock = clock or work_clock.fit(*visits.bounds(rows))
+    clock = clock or work_clock.fit(*visits.bounds[:, rows])
     took = np.maximum(clock.reading(visits.end[rows]) - clock.reading(visits.begin[rows]), 0.0)
     claim, after = _claim(visits.names[stage])
     goes = visits.names.index(after)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from avatarkit.history.frames import Floats
+
 _TOLERANCE = 1e-3
 """The log-likelihood of a curve may lie this much below the greatest one."""
 
 _ROUNDS, _HALVINGS = 1_000, 10
 _SMALLEST, _NEGLIGIBLE = 1e-12, 1e-8
 _Z = 1.959964
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def kaplan_meier(hours: Any, ended: Any) -> pd.DataFrame:
@@ -138,11 +138,9 @@ def _self_consistent(first: Any, last: Any, size: int) -> Floats:
         inner = (sums + slope / bend)[1:-1]
         newton = isotonic_regression(inner, weights=bend[1:-1]).x if size > 1 else []
         change = np.concatenate([[0.0], np.clip(newton, 0.0, 1.0), [1.0]]) - sums
-        for half in range(_HALVINGS):
-            tried = sums + change / 2**half
-            if count @ np.log(chance(tried)) > count @ np.log(each):
-                sums = tried
-                break
+        tries = (sums + change / 2**half for half in range(_HALVINGS))
+        likelier = (tried for tried in tries if count @ np.log(chance(tried) / each) > 0)
+        sums = next(likelier, sums)
         # A mass of 0 would never grow again.
         mass = np.maximum(np.diff(sums), _SMALLEST)
         sums = np.append(0.0, np.cumsum(mass / mass.sum()))

@@ -5,7 +5,7 @@ Pure functions of ``stages.lives``. ``avatarkit.flow`` is this module: it gives 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from avatarkit.estimates import survival
 from avatarkit.history import frames, stages
 from avatarkit.history.flow import cumulative
-from avatarkit.history.frames import Flags, Integers, Moments
+from avatarkit.history.frames import Flags, Integers
 
 __all__ = ["MIN_ENDED", "PERCENTILES", "cumulative", "waiting", "waiting_percentiles"]
 
@@ -79,21 +79,20 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
     columns = ("submitted_at", "state", "min_h", "max_h")
     frames.require_columns(waiting, columns, "waiting", "flow.waiting")
     ended = (waiting["state"] != stages.RUNNING).to_numpy(dtype=bool)
-    period, edges = _periods(frames.utc_moments(waiting["submitted_at"]), ended)
+    period, periods = _periods(waiting["submitted_at"], ended)
     lower, upper = (waiting[name].to_numpy(dtype="float64") for name in ("min_h", "max_h"))
     hours = np.where(np.isfinite(upper), (lower + upper) / 2, lower)
-    count = max(edges.size - 1, 0)
-    values = np.full((count, len(PERCENTILES)), np.nan)
-    ends = np.bincount(period[ended], minlength=count)
+    values = np.full((len(periods), len(PERCENTILES)), np.nan)
+    ends = np.bincount(period[ended], minlength=len(periods))
     for number in np.flatnonzero(ends >= MIN_ENDED):
         inside = period == number
         curve = survival.kaplan_meier(hours[inside], ended[inside])
         values[number] = [survival.percentile(curve, share) for share in PERCENTILES.values()]
-    n = np.bincount(period, minlength=count)
+    n = np.bincount(period, minlength=len(periods))
     return pd.DataFrame(
         {
-            "from": frames.utc_series(edges[:-1]),
-            "to": frames.utc_series(edges[1:]),
+            "from": frames.utc_series(periods.to_timestamp().to_numpy()),
+            "to": frames.utc_series((periods + 1).to_timestamp().to_numpy()),
             "n": n.astype(np.int64),
             "running": (n - ends).astype(np.int64),
             **dict(zip(PERCENTILES, values.T, strict=True)),
@@ -101,33 +100,19 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _periods(moments: Moments, ended: Flags) -> tuple[Integers, Moments]:
-    """Return the number of each moment's period, and the edges of all periods."""
-    if not moments.size:
-        return np.array([], dtype=np.int64), np.array([], dtype="datetime64[D]")
-    short: tuple[Integers, Moments] | None = None
-    for numbers, edges in _calendars(moments):
-        if edges.size > _MAX_PERIODS + 1:
+def _periods(submitted: pd.Series[Any], ended: Flags) -> tuple[Integers, pd.PeriodIndex]:
+    """Return the number of each moment's period, and all periods."""
+    if submitted.empty:
+        return np.array([], dtype=np.int64), pd.PeriodIndex([], freq="W")
+    shortest = None
+    for frequency in ("W", "M", "Q", "Y"):
+        period = pd.PeriodIndex(submitted.dt.tz_convert(None), freq=frequency)
+        periods = pd.period_range(period.min(), period.max(), freq=frequency)
+        found = periods.get_indexer(period), periods
+        if len(periods) > _MAX_PERIODS:
             continue
-        short = short or (numbers, edges)
-        ends = np.bincount(numbers[ended], minlength=edges.size - 1)
+        shortest = shortest or found
+        ends = np.bincount(found[0][ended], minlength=len(periods))
         if np.mean(ends >= MIN_ENDED) >= 0.5:
-            return numbers, edges
-    return short or (numbers, edges)
-
-
-def _calendars(moments: Moments) -> Iterator[tuple[Integers, Moments]]:
-    """Yield weeks, months, quarters and years: each moment's number, and all edges."""
-    # 1970 began on a Thursday.
-    monday = np.datetime64("1969-12-29", "D")
-    week = (moments.astype("datetime64[D]") - monday).astype(np.int64) // 7
-    yield week - week.min(), monday + 7 * _from_to(week)
-    month = moments.astype("datetime64[M]").astype(np.int64)
-    for length in (1, 3, 12):
-        number = month // length
-        edges = (_from_to(number) * length).astype("datetime64[M]").astype("datetime64[D]")
-        yield number - number.min(), edges
-
-
-def _from_to(numbers: Integers) -> Integers:
-    return np.arange(numbers.min(), numbers.max() + 2)
+            return found
+    return shortest or found

@@ -205,8 +205,7 @@ def _expected(clock: WorkClock, spells: _Spells) -> Floats:
     took = clock.reading(spells.end) - at
     age = clock.reading(np.append(start, stop)) - np.append(at[of], at[of])
     before, after = np.interp(age, *_nelson_aalen(took, spells.ended)).reshape(2, -1)
-    cell = (start // 1).astype("int64") % WEEK
-    return np.asarray(np.bincount(cell, after - before, minlength=WEEK) / clock.rates)
+    return _by_week_hour(start, after - before) / clock.rates
 
 
 def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
@@ -222,9 +221,13 @@ def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
 def _ends(after: Floats, before: Floats) -> Floats:
     """Return the ends in each hour of the week, each spread evenly over where it may lie."""
     of, start, stop = _by_hour(after, before)
-    cell = (start // 1).astype("int64") % WEEK
-    share = (stop - start) / (before - after)[of]
-    return np.bincount(cell, share, minlength=WEEK).astype("float64")
+    return _by_week_hour(start, (stop - start) / (before - after)[of])
+
+
+def _by_week_hour(moments: Floats, values: Floats) -> Floats:
+    """Return the sums of values by the hour of the week of their moments."""
+    cell = np.floor(moments).astype("int64") % WEEK
+    return np.bincount(cell, values, minlength=WEEK).astype("float64")
 
 
 def _nelson_aalen(took: Floats, ended: Flags) -> tuple[Floats, Floats]:
@@ -243,11 +246,8 @@ def _rates(ends: Floats, expected: Floats) -> Floats | None:
         parts = (cells % 24, (cells - shift) // 24 % 7)
         rates, gain = np.ones(WEEK), 0.0
         for part in (*parts, *parts, cells):
-            factor, more = _shrunk(
-                np.bincount(part, ends).astype("float64"),
-                np.bincount(part, expected * rates).astype("float64"),
-            )
-            rates, gain = rates * factor[part], gain + more
+            factor, more = _shrunk(part, ends, expected * rates)
+            rates, gain = rates * factor, gain + more
         if gain > best[0]:
             best = (gain, rates)
     if not best[1].size:
@@ -256,14 +256,18 @@ def _rates(ends: Floats, expected: Floats) -> Floats | None:
     return np.asarray(rates / rates.mean(), dtype="float64")
 
 
-def _shrunk(ends: Floats, expected: Floats) -> tuple[Floats, float]:
-    """Return factors shrunk towards 1 as tightly as is likeliest, and their gain in likelihood."""
+def _shrunk(part: Integers, ends: Floats, expected: Floats) -> tuple[Floats, float]:
+    """Return a factor of each hour, the same within a part of the week, and the gain in likelihood.
+
+    The factors are shrunk towards 1 as tightly as is likeliest.
+    """
     from scipy.special import gammaln
 
+    ends, expected = (np.bincount(part, count).astype("float64") for count in (ends, expected))
     best: tuple[float, Floats] = (0.0, np.ones(ends.size))
     for tight in _TIGHTNESS:
         log = gammaln(ends + tight) - gammaln(tight) + tight * np.log(tight)
         gain = float((log - (ends + tight) * np.log(expected + tight) + expected).sum())
         if gain > best[0]:
             best = (gain, (ends + tight) / (expected + tight))
-    return best[1], best[0]
+    return best[1][part], best[0]

@@ -52,10 +52,9 @@ def certainty(
             "certain_h": np.maximum(hours(certain.where(seen)), 0.0),
         }
     )
-    by_persona = rows.groupby("persona_id")
-    certain_h = by_persona["certain_h"].sum().astype("float64")
-    lived_h = hours(by_persona["end"].max() - by_persona["begin"].min())
-    frame = pd.DataFrame({"lived_h": lived_h, "certain_h": certain_h}, index=certain_h.index)
+    lives = rows.groupby("persona_id").agg({"begin": "min", "end": "max", "certain_h": "sum"})
+    frame = lives[["certain_h"]].astype("float64")
+    frame.insert(0, "lived_h", hours(lives["end"] - lives["begin"]))
     frame["share"] = (frame["certain_h"] / frame["lived_h"]).where(frame["lived_h"] > 0)
     return frame.reset_index().astype({"persona_id": "str"})
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.history import frames
-from avatarkit.history.runs import gone_now
-from avatarkit.models import TERMINAL, UNKNOWN, ProcessStatus
+from avatarkit.history.runs import gone_now, runs_until
+from avatarkit.models import ProcessStatus
 
 
 def cumulative(
@@ -36,48 +36,27 @@ def cumulative(
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
     """
-    frames.require_aware(now)
-    columns = ("persona_id", "status", "first_seen_at")
-    frames.require_columns(sightings, columns, "sightings", "store.sightings()")
-    moment = frames.utc_moment(now)
-    first = frames.utc_moments(sightings["first_seen_at"])
-    persona, ids = pd.factorize(sightings["persona_id"].astype("str"))
-    code, names = pd.factorize(sightings["status"].astype("str").fillna(UNKNOWN))
-    order = np.lexsort((first, persona))
-    order = order[first[order] <= moment]
-    first, persona, code = first[order], persona[order], code[order]
-    if not first.size:
-        return _grid(np.array([], dtype="datetime64[D]"), [], np.zeros((0, 0), dtype=np.int64))
-
+    runs = runs_until(sightings, now)
     known = [status.value for status in ProcessStatus]
-    statuses = [*known, *sorted(set(names) - set(known))]
-    status = pd.Index(statuses).get_indexer(pd.Index(names))[code]
-    begin = first.astype("datetime64[D]").min()
-    days = np.arange(begin, moment.astype("datetime64[D]") + 1)
-    day = (first.astype("datetime64[D]") - begin).astype(np.int64)
-    # A run counts from its day on, until the day of the next run.
-    follows = np.append(persona[1:] == persona[:-1], False)
-    is_end = np.isin(status, [statuses.index(end.value) for end in TERMINAL])
-    lost = ~follows & ~is_end & gone_now(pd.Index(ids), personas)[persona]
-    lost_on = np.full(day.size, days.size)
-    if lost.any():
-        last = frames.utc_moments(sightings["last_seen_at"])[order].astype("datetime64[D]")
-        lost_on = (last - begin).astype(np.int64) + 1
-        lost &= lost_on < days.size
-    leaves = np.append(day[1:][follows[:-1]], lost_on[lost])
-    cells = np.append(day, leaves) * len(statuses)
-    cells += np.concatenate([status, status[follows], status[lost]])
-    change = np.append(np.ones(day.size), -np.ones(leaves.size))
-    steps = np.bincount(cells, change, minlength=days.size * len(statuses))
-    counts = np.cumsum(steps.reshape(days.size, len(statuses)), axis=0)
-    return _grid(days, statuses, counts.astype(np.int64))
-
-
-def _grid(days: frames.Moments, statuses: list[str], counts: frames.Integers) -> pd.DataFrame:
+    statuses = [*known, *sorted(set(runs.status_names) - set(known))]
+    status = pd.Index(statuses).get_indexer(pd.Index(runs.status_names))[runs.status]
+    today = frames.utc_moment(now).astype("datetime64[D]")
+    begin = runs.first_seen.astype("datetime64[D]").min(initial=today + 1)
+    days = np.arange(begin, today + 1)
+    first, last = (
+        (moments.astype("datetime64[D]") - begin).astype(np.int64)
+        for moments in (runs.first_seen, runs.last_seen)
+    )
+    gone = gone_now(runs.persona_ids, personas)[runs.persona] & runs.is_last & ~runs.is_end
+    gone &= last + 1 < days.size
+    change = np.zeros((days.size, len(statuses)), dtype=np.int64)
+    np.add.at(change, (first, status), 1)
+    np.subtract.at(change, (first[~runs.is_first], status[~runs.is_last]), 1)
+    np.subtract.at(change, (last[gone] + 1, status[gone]), 1)
     return pd.DataFrame(
         {
             "day": frames.utc_series(np.repeat(days, len(statuses))),
             "status": pd.Index(np.tile(np.array(statuses, dtype=object), days.size), dtype="str"),
-            "personas": counts.ravel(),
+            "personas": change.cumsum(axis=0).ravel(),
         }
     )

@@ -33,8 +33,8 @@ class Runs:
         if (late := first > now).any():
             frame, first = frame.loc[~late], first[~late]
         persona, names = pd.factorize(frame["persona_id"].astype("str"), sort=True)
-        if not _in_order(persona, first):
-            order = np.lexsort((first, persona))
+        order = np.lexsort((first, persona))
+        if (np.diff(order) < 0).any():
             frame, first, persona = frame.iloc[order], first[order], persona[order]
         status, status_names = pd.factorize(frame["status"].astype("str").fillna(UNKNOWN))
 
@@ -78,8 +78,7 @@ def created_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Mom
     if personas is None:
         return np.full(len(persona_ids), NAT)
     frames.require_columns(personas, ("persona_id", "created_at"), "personas", "store.personas()")
-    ids = personas["persona_id"].astype("str")
-    known = pd.Series(frames.utc_moments(personas["created_at"]), index=pd.Index(ids))
+    known = personas["created_at"].set_axis(pd.Index(personas["persona_id"].astype("str")))
     known = known.loc[~known.index.duplicated()]
     return frames.utc_moments(known.reindex(persona_ids))
 
@@ -90,9 +89,3 @@ def gone_now(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Flags
         return np.zeros(len(persona_ids), dtype=bool)
     gone = personas.loc[personas["gone"].to_numpy(dtype=bool), "persona_id"]
     return np.asarray(persona_ids.isin(gone.astype("str")), dtype=bool)
-
-
-def _in_order(persona: Integers, first: Moments) -> bool:
-    same = persona[1:] == persona[:-1]
-    later = (first[1:] >= first[:-1]) | ~same
-    return bool(((persona[1:] >= persona[:-1]) & later).all())

@@ -8,11 +8,12 @@ its true duration lies between ``min_h`` and ``max_h``.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from avatarkit.history.frames import Floats, Integers, Moments, hours, utc_series
+from avatarkit.history.frames import Floats, Integers, Moments, utc_series
 from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until
 
 FINISHED = "finished"
@@ -78,16 +79,11 @@ def visits(
         The order of the statuses is that of the contract's enum, see ``ProcessStatus``.
     """
     runs = runs_until(sightings, now)
-    created = created_at(runs.persona_ids, personas)[runs.persona]
-    previous_last, entered_after, entered_before, entered_seen = _entries(runs, created)
-
-    ended = ~runs.is_last
-    follows = ~runs.is_first[1:]
-    left_after = runs.last_seen.copy()
-    left_after[ended] = previous_last[1:][follows]
-    left_before, left_seen = np.full(runs.size, NAT), np.full(runs.size, NAT)
-    left_before[ended] = entered_before[1:][follows]
-    left_seen[ended] = entered_seen[1:][follows]
+    entered_after, entered_before, entered_seen = _entries(runs, personas)
+    # A run is left where the next one of the persona is entered.
+    left_after = np.where(runs.is_last, runs.last_seen, np.roll(entered_after, -1))
+    left_before = np.where(runs.is_last, NAT, np.roll(entered_before, -1))
+    left_seen = np.where(runs.is_last, NAT, np.roll(entered_seen, -1))
 
     # A gap of unseen stages belongs to the run after it, which proves them.
     skipped, first_rank, gap_start = _skipped(runs, entered_after)
@@ -145,13 +141,11 @@ def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
     if not {"entered_seen_at", "left_seen_at"} <= set(visits.columns):
         return visits
     entered, left = visits["entered_seen_at"], visits["left_seen_at"]
-    lower = hours(visits["left_after"] - entered)
-    upper = hours(left - visits["entered_after"])
     return visits.assign(
         entered_before=entered,
         left_before=left,
-        min_h=np.where(lower < 0, 0.0, lower),
-        max_h=np.where(np.isnan(upper), np.inf, upper),
+        min_h=_lower_h(visits["left_after"] - entered),
+        max_h=_upper_h(left - visits["entered_after"]),
     )
 
 
@@ -188,25 +182,20 @@ def lives(
         ValueError: ``now`` has no time zone, or a column is missing.
     """
     runs = runs_until(sightings, now)
-    created = created_at(runs.persona_ids, personas)[runs.persona]
-    previous_last, entered_after, _, entered_seen = _entries(runs, created)
+    entered_after, _, entered_seen = _entries(runs, personas)
     first, last = runs.is_first, runs.is_last
-    submitted = runs.submitted_here[first]
-    unknown = np.isnat(created[first]) & ~submitted
-    # Its first status cannot be older than the persona.
-    began_before = np.where(submitted | unknown, entered_seen[first], entered_after[first])
-    began_after = np.where(unknown, NAT, began_before)
+    # Where the creation is known it is the lower bound of the first status.
+    began_after = entered_after[first]
+    began_before = np.where(np.isnat(began_after), entered_seen[first], began_after)
 
     end = runs.is_end[last]
-    ended_after = np.where(end, previous_last[last], runs.last_seen[last])
-    found_ended = end & first[last]
-    ended_after[found_ended] = entered_after[last][found_ended]
+    ended_after = np.where(end, entered_after[last], runs.last_seen[last])
     ended_before = np.where(end, entered_seen[last], NAT)
     status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
     bounds: dict[str, Moments] = {
         "began_after": began_after,
         "began_before": began_before,
-        "seen_from": np.where(submitted, began_before, runs.first_seen[first]),
+        "seen_from": np.where(runs.submitted_here[first], began_before, runs.first_seen[first]),
         "ended_after": ended_after,
         "ended_before": ended_before,
     }
@@ -223,24 +212,21 @@ def lives(
     )
 
 
-def _lower_h(spans: np.ndarray) -> Floats:
-    return np.fmax(spans / _HOUR, 0.0)
+def _lower_h(spans: Any) -> Floats:
+    return np.asarray(np.fmax(spans / _HOUR, 0.0), dtype="float64")
 
 
-def _upper_h(spans: np.ndarray) -> Floats:
+def _upper_h(spans: Any) -> Floats:
     hours = spans / _HOUR
     return np.where(np.isnan(hours), np.inf, hours)
 
 
-def _entries(runs: Runs, created: Moments) -> tuple[Moments, Moments, Moments, Moments]:
-    """Return the last poll before each run, entered_after, entered_before and entered_seen."""
-    previous_last = np.full(runs.size, NAT)
+def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moments, Moments]:
+    """Return entered_after, entered_before and entered_seen of each run."""
+    created = created_at(runs.persona_ids, personas)[runs.persona]
     # Two machines that poll at once may log runs that overlap a little.
-    previous_last[1:] = np.minimum(runs.last_seen[:-1], runs.first_seen[1:])
-    previous_last[runs.is_first] = NAT
-
-    after = np.where(runs.is_first, np.fmin(created, runs.first_seen), previous_last)
-    after[runs.is_first & np.isnat(created)] = NAT
+    after = np.where(runs.is_first, created, np.roll(runs.last_seen, 1))
+    after = np.minimum(after, runs.first_seen)
     tighter = (runs.reported < runs.first_seen) & (np.isnat(after) | (runs.reported > after))
     before = np.where(tighter, runs.reported, runs.first_seen)
 
@@ -250,7 +236,7 @@ def _entries(runs: Runs, created: Moments) -> tuple[Moments, Moments, Moments, M
     seen = np.where(submitted, before, runs.first_seen)
     found = runs.is_first & ~submitted & (runs.rank == 0) & ~np.isnat(after)
     before[found] = after[found]
-    return previous_last, after, before, seen
+    return after, before, seen
 
 
 def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Moments]:

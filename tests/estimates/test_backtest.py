@@ -98,6 +98,17 @@ def predicted_until(frame: pd.DataFrame, noon: pd.Timestamp) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
+def test_what_still_runs_after_its_range_is_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A persona that still runs after its p90 missed a range that began at once."""
+    noon = at(NOON)
+    hours = (eta.SOONEST, *(pd.Timedelta(hours=hour) for hour in (1, 2)))
+    moments = {name: [noon + after] for name, after in zip(RANGE, hours, strict=True)}
+    predicted = pd.DataFrame({"persona_id": ["slow"], **moments, "basis": eta.DATA, "n": 9})
+    monkeypatch.setattr(backtest, "_predictions", lambda *_: [(noon, predicted)])
+    found = replay(log({"slow": (0.0, [("reviewing", 500.0)], None)}), 500)
+    assert found["inside"].tolist() == [False]
+
+
 def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 60 days with one end each far fewer than 60 lead to a new model; the first ones do."""
     fitted = []

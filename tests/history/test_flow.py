@@ -28,7 +28,9 @@ def log(*runs: tuple[str, str, float]) -> pd.DataFrame:
     frame = pd.DataFrame(runs, columns=["persona_id", "status", "hour"])
     seen = MONDAY + pd.to_timedelta(frame["hour"].astype("float64"), unit="h")
     kinds = {"persona_id": "str", "status": "str"}
-    return frame.drop(columns="hour").astype(kinds).assign(first_seen_at=seen.astype(MOMENT))
+    moments = dict.fromkeys(["first_seen_at", "last_seen_at"], seen.astype(MOMENT))
+    frame = frame.drop(columns="hour").astype(kinds)
+    return frame.assign(**moments, reported_at=pd.NaT, source="poll")
 
 
 def lives(*rows: tuple[float | None, float, str, float, float]) -> pd.DataFrame:
@@ -142,7 +144,7 @@ class TestCumulative:
         frame = flow.cumulative(sightings, now=at(now))
         seen = [
             (persona, status, moment)
-            for persona, status, moment in sightings.itertuples(index=False)
+            for persona, status, moment in sightings.iloc[:, :3].itertuples(index=False)
             if moment <= at(now)
         ]
         expected: dict[str, dict[str, int]] = {}
