@@ -59,8 +59,7 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     hours = style.hours(alt.X, "time_h", f"Hours since submission{note}", end)
     scale = alt.Scale(domain=[0, 1])
     # Each layer has an axis of its own, and one of them is enough.
-    axis = style.shares_axis()
-    first = alt.Y("share:Q", title="Share of all avatars", scale=scale, axis=axis)
+    first = alt.Y("share:Q", title="Share of all avatars", scale=scale, axis=style.shares_axis())
     y = {name: alt.Y(f"{name}:Q", scale=scale, axis=None) for name in ("share", "low")}
     titles = {"outcome": "End", "after": "Within", "share": "Share"}
     titles |= {"low": "At least (95 % sure)", "high": "At most", "at_risk": "Not ended before"}
