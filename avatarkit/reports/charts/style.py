@@ -119,7 +119,7 @@ def by_part(
 
     Args:
         parts: All parts, in the order of the legend.
-        drawn: The names of those that are in the chart, as a column of its name.
+        drawn: The names of the parts that are in the chart; the name of the series is the field's.
         symbols: Options of the legend.
     """
     names, *looks = zip(*parts, strict=True)
