@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +13,13 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from support import chromium as browsers
+from support.manual_clock import MONDAY, ManualClock, StandingClock
+from support.project import ROOT
 
 if TYPE_CHECKING:
     from avatarkit import Sandbox
     from avatarkit.ui.running import Running
 
-ROOT = Path(__file__).resolve().parent.parent
 
 # Tests run elsewhere; their examples are still kept where the next run finds them.
 set_hypothesis_home_dir(ROOT / ".hypothesis")
@@ -28,63 +27,6 @@ set_hypothesis_home_dir(ROOT / ".hypothesis")
 hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
-
-
-class ManualClock:
-    """A clock that moves only by ``advance`` and by sleeping on it.
-
-    ``now()`` and ``monotonic()`` advance together; ``slept`` lists the sleeps, in seconds.
-    """
-
-    def __init__(self, start: datetime) -> None:
-        self._lock = threading.Lock()
-        self._start = start.astimezone(UTC)
-        self._passed = timedelta(0)
-        self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        """Return the moment on this clock: aware, UTC."""
-        with self._lock:
-            return self._start + self._passed
-
-    def monotonic(self) -> float:
-        """Return the seconds that have passed on this clock."""
-        with self._lock:
-            return self._passed.total_seconds()
-
-    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
-        """Advance by ``seconds`` at once; not at all when ``stop`` is set."""
-        if stop is not None and stop.is_set():
-            return
-        with self._lock:
-            self.slept.append(seconds)
-            self._passed += timedelta(seconds=max(0.0, seconds))
-
-    def wall_seconds_until(self, moment: datetime) -> float:
-        """Return the seconds until this clock shows ``moment``; 0 when it has passed."""
-        return max(0.0, (moment - self.now()).total_seconds())
-
-    def advance(self, by: timedelta) -> datetime:
-        """Jump ahead; return the moment it shows then."""
-        if by < timedelta(0):
-            raise ValueError("A clock cannot be set back; advance it by a positive time.")
-        with self._lock:
-            self._passed += by
-            return self._start + self._passed
-
-
-class StandingClock(ManualClock):
-    """A ``ManualClock`` on which a thread that can be stopped sleeps until it is stopped."""
-
-    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
-        """Advance at once, or wait until ``stop`` is set."""
-        if stop is None:
-            super().sleep(seconds)
-        else:
-            stop.wait()
-
-
-MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 @pytest.fixture

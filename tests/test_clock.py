@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarkit.clock import Clock, ScaledClock, SystemClock
-from conftest import ManualClock
+from support.manual_clock import ManualClock
 
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 

@@ -26,7 +26,7 @@ from packaging.version import Version
 from pytest_socket import SocketConnectBlockedError
 
 import avatarkit
-from conftest import ROOT
+from support.project import ROOT
 
 PACKAGE = ROOT / "avatarkit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

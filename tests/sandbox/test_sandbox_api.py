@@ -22,7 +22,7 @@ from avatarkit.sandbox.web.control import OPENAPI
 from support.sandbox_client import ADA, COUNT, FILES, PAGES, URLS, client_of
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 BLANK = "This field may not be blank."
 

@@ -23,7 +23,7 @@ from support.sandbox_client import create
 from support.sandbox_process import kind_of, serving
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 
 class TestSharing:

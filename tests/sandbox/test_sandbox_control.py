@@ -17,7 +17,7 @@ from avatarkit.sandbox.web.rate_limit import RateLimiter
 from support.sandbox_client import ADA, COUNT, FILES, client_of
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 ADVANCE, FAIL, DELIVERIES = "/_sandbox/advance/", "/_sandbox/faults/", "/_sandbox/deliveries/"
 CALLS = [

@@ -22,7 +22,7 @@ from avatarkit.sandbox.web.validation import is_valid_url, validate
 from support.sandbox_client import ADA, COUNT, FILES, URLS, client_of
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 BLANK = "This field may not be blank."
 

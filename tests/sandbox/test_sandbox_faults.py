@@ -21,7 +21,7 @@ from avatarkit.sandbox.faults.rules import CARRIED_OUT, NOT_CARRIED_OUT, Faults,
 from support.sandbox_client import ADA, COUNT, FILES, PAGES, URLS, call, client_of, stop
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 CLOSED = [name for name in FAULTS if name.startswith("closed")]
 LARGE = 4_000_000

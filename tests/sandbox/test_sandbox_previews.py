@@ -21,7 +21,7 @@ from avatarkit.sandbox.personas.previews import PREVIEW_SIZES, save_previews
 from support.sandbox_client import ADA, FILES, client_of
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 BOUNDARY = "multipart/form-data; boundary=b"
 

@@ -21,9 +21,8 @@ from avatarkit.clock import ScaledClock
 from avatarkit.errors import ConfigError
 from avatarkit.sandbox import Sandbox
 from avatarkit.sandbox.state.files import SERVING, Folder
+from support.project import ROOT
 from support.sandbox_client import FILES, call, client_of, create, stop
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class TestStarting:

@@ -24,7 +24,7 @@ from avatarkit.sandbox.web import request_body
 from support.sandbox_client import ADA, COUNT, FILES, client_of, stop, until
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 BOUNDARY = "multipart/form-data; boundary=b"
 

@@ -24,7 +24,7 @@ from avatarkit.sandbox.personas.video_checks import RESULT_FILE, CheckResult
 from support.sandbox_client import ADA, COUNT, FILES, client_of, until
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 TEXT = ("a.mp4", b"just a text", "video/mp4")
 

@@ -22,7 +22,7 @@ from avatarkit.sandbox.personas.webhooks import RETRIES, may_be_called
 from support.sandbox_client import ADA, FILES, client_of, until
 
 if TYPE_CHECKING:
-    from conftest import ManualClock
+    from support.manual_clock import ManualClock
 
 
 class Receiver(ThreadingHTTPServer):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.project import ROOT
 
 # Serves the folder that is its argument until its input ends, or until it is killed.
 SERVE = """

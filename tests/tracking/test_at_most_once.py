@@ -14,7 +14,7 @@ import pytest
 
 from avatarkit import PersonaCreate, open_session
 from avatarkit.tracking.reconcile import SETTLING
-from conftest import ROOT
+from support.project import ROOT
 
 PROGRESS = 124
 """Reports of progress for one upload."""

@@ -19,7 +19,8 @@ from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import STAGES, Persona, ProcessStatus
 from avatarkit.store.submissions import Uncertain
 from avatarkit.tracking.reconcile import SETTLING, Account, decide
-from conftest import ROOT, ManualClock
+from support.manual_clock import ManualClock
+from support.project import ROOT
 
 T0 = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

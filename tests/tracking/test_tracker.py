@@ -19,7 +19,7 @@ from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import Persona
 from avatarkit.store import database
 from avatarkit.tracking.tracker import Change
-from conftest import ManualClock
+from support.manual_clock import ManualClock
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

@@ -13,8 +13,8 @@ import pytest
 from avatarkit.ui import cache
 from avatarkit.ui.cache import FIRST_WAIT_S, PAUSE, REFRESH_WAIT_S, BackgroundValue
 from avatarkit.ui.running import Running
-from conftest import ManualClock
 from support.app_pages import record_lives
+from support.manual_clock import ManualClock
 
 
 class Computation:

@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from support.project import ROOT
+
 pytestmark = pytest.mark.journey
 
-ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 # For a page that hangs: nothing is expected within a time.
 PATIENCE_MS = 120_000

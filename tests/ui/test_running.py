@@ -14,8 +14,8 @@ from avatarkit import PersonaCreate, Sandbox
 from avatarkit.errors import ConfigError
 from avatarkit.ui import cache, running
 from avatarkit.ui.running import Running
-from conftest import ManualClock
 from support.app_pages import page, submit_page, texts
+from support.manual_clock import ManualClock
 
 pytestmark = pytest.mark.usefixtures("restart")
 

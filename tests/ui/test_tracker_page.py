@@ -10,7 +10,6 @@ import pytest
 from avatarkit import Persona, PersonaCreate, text
 from avatarkit.ui import cache
 from avatarkit.ui.running import Running
-from conftest import ManualClock
 from support.app_pages import (
     HOUR,
     chart_titles,
@@ -23,6 +22,7 @@ from support.app_pages import (
     texts,
     tracker_page,
 )
+from support.manual_clock import ManualClock
 
 ADA = PersonaCreate(creator_name="Ada", gender="f")
 
