@@ -46,7 +46,9 @@ def types(session: nox.Session) -> None:
 @nox.session(requires=["prepare"], venv_backend="none")
 def tests(session: nox.Session) -> None:
     """All tests but the journey, and the coverage of the core."""
-    run(session, "pytest", "-m", "not journey", "--cov", "--cov-report=", *session.posargs)
+    parallel = ["-n", "auto", "--dist", "worksteal"]
+    cov = ["--cov", "--cov-report="]
+    run(session, "pytest", "-m", "not journey", *parallel, *cov, *session.posargs)
     run(session, "coverage", "report")
     if not session.posargs:
         session.log(f"The core, which needs {CORE_COVERAGE} %:")

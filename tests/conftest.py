@@ -13,6 +13,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from support import chromium as browsers
+from support.lines_of_code import lines_by_folder
 from support.manual_clock import MONDAY, ManualClock, StandingClock
 from support.project import ROOT
 
@@ -27,6 +28,14 @@ set_hypothesis_home_dir(ROOT / ".hypothesis")
 hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the lines of code of each folder, which ``tests/test_package.py`` holds to limits."""
+    lines = lines_by_folder()
+    terminalreporter.section("lines of code")
+    for folder, count in {**lines, "in all": sum(lines.values())}.items():
+        terminalreporter.write_line(f"{folder:10} {count:6,}")
 
 
 @pytest.fixture

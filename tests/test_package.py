@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import io
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import tokenize
 import tomllib
-from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,10 +23,9 @@ from packaging.version import Version
 from pytest_socket import SocketConnectBlockedError
 
 import avatarkit
+from support.lines_of_code import PACKAGE, SOURCES, folder_of, lines_by_folder
 from support.project import ROOT
 
-PACKAGE = ROOT / "avatarkit"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -63,11 +59,6 @@ HEAVY = (
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def folder_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else "ground"
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -165,34 +156,14 @@ def test_no_name_says_nothing(path: Path) -> None:
 # Sizes and words
 
 
-def lines_of_code(path: Path) -> int:
-    """Lines that hold code: neither blank, nor comment, nor docstring."""
-    text = path.read_text(encoding="utf-8")
-    code: set[int] = set()
-    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in (*silent, tokenize.ENDMARKER):
-            code.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
-        text_alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if text_alone and isinstance(node.value.value, str):
-            code.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))
-    return len(code)
-
-
-def test_every_folder_stays_small(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines of code are printed by folder, and no folder exceeds what the design gives it."""
-    lines: Counter[str] = Counter()
-    for path in SOURCES:
-        lines[folder_of(path)] += lines_of_code(path)
-    table = [f"{name:10} {lines[name]:6,}" for name in sorted(lines)]
-    with capsys.disabled():
-        sys.stdout.write("\n".join(["", *table, f"in all     {lines.total():6,}", ""]))
-    limits = {" + ".join(folders): limit for folders, limit in MOST_LINES.items()}
+def test_every_folder_stays_small() -> None:
+    """No folder has more lines of code than the design gives it; the summary prints them."""
+    lines = lines_by_folder()
     sizes = {" + ".join(folders): sum(lines[f] for f in folders) for folders in MOST_LINES}
+    limits = {" + ".join(folders): limit for folders, limit in MOST_LINES.items()}
     assert {name: size for name, size in sizes.items() if size > limits[name]} == {}
     assert {folder for folders in MOST_LINES for folder in folders} == set(lines)
-    assert lines.total() <= MOST_LINES_IN_ALL
+    assert sum(lines.values()) <= MOST_LINES_IN_ALL
 
 
 @pytest.mark.parametrize(
