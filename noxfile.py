@@ -58,8 +58,8 @@ def tests(session: nox.Session) -> None:
 @nox.session(requires=["prepare"], venv_backend="none")
 def journey(session: nox.Session) -> None:
     """A person's way through the app, in a real browser."""
-    said = run(session, "python", "tests/support/chromium.py", silent=True)
-    path = said.strip().splitlines()[-1]
+    output = run(session, "python", "tests/support/chromium.py", silent=True)
+    path = output.strip().splitlines()[-1]
     session.log(f"Browser: {path}")
     run(session, "pytest", "-m", "journey", *session.posargs, env={"AVATARKIT_CHROMIUM": path})
 
@@ -102,11 +102,11 @@ def run(
     program = shutil.which(command[0], path=str(programs))
     if program is None:
         session.error(f"{command[0]} is not installed; run nox -s prepare.")
-    said = session.run(
+    output = session.run(
         program,
         *command[1:],
         env={"PATH": path, "VIRTUAL_ENV": str(programs.parent), **(env or {})},
         silent=silent,
         external=True,
     )
-    return str(said)
+    return str(output)

@@ -1,7 +1,7 @@
 """Clocks: the only module that reads the machine's time.
 
-Everything stored, paced and shown is on the session's clock. The live account's is the system's
-clock; the sandbox's is a ``ScaledClock``, which runs faster and can be stopped.
+Everything that is stored, scheduled or shown is on the session's clock: the system's clock for the
+live account; for the sandbox a ``ScaledClock``, which runs faster and can be stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time and sleeping, as every part that needs them is given."""
+    """Tells the time and sleeps; passed to every part that needs one of them."""
 
     def now(self) -> datetime:
         """Return the moment on this clock: aware, UTC."""
@@ -58,13 +58,13 @@ class SystemClock:
 
 
 class ScaledClock(SystemClock):
-    """A clock that runs ``speed`` times as fast as the wall, can be stopped, and never runs back.
+    """A clock that runs ``speed`` times as fast as wall time, can be stopped, and never runs back.
 
     Two processes with the same (start, started_s, speed) agree, as the default ``wall`` is shared
     by all processes of the machine.
 
     Args:
-        start: What it shows at ``started_s``.
+        start: The moment that it shows at ``started_s``.
         speed: Clock seconds for each wall second.
         started_s: Wall seconds at which it began to run; now by default.
         wall: Returns wall seconds.
@@ -113,7 +113,11 @@ class ScaledClock(SystemClock):
                 self._started_s = self._wall()
 
     def advance(self, by: timedelta) -> datetime:
-        """Jump ahead; return the new moment. Raises ``ValueError`` for a step back."""
+        """Move the clock ahead, and return its new moment.
+
+        Raises:
+            ValueError: ``by`` is negative.
+        """
         if by < timedelta(0):
             raise ValueError("A clock cannot be set back; advance it by a positive time.")
         with self._lock:

@@ -10,12 +10,12 @@ Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
     │ │ └ RequestTimeout                  ... because a timeout passed
     │ ├ StatusError (status_code, body, messages)
     │ │ ├ AuthError                       401, 403
-    │ │ │ └ PlanFull                      told by the quota, before anything is sent
+    │ │ │ └ PlanFull                      the quota is used up; nothing was sent
     │ │ ├ NotFound                        404
     │ │ ├ InvalidRequest (fields)         400, 422
     │ │ ├ RateLimited (retry_after_s)     429
     │ │ └ ServerError                     5xx
-    │ └ UnexpectedAnswer (body)           an answer that is not what the API promises
+    │ └ UnexpectedAnswer (body)           a 2xx whose body does not fit the contract
     ├ SubmissionUncertain (submission_id) a create that may or may not have arrived
     ├ PersonaEnded (persona)              raised by ``Tracker.wait`` only
     │ ├ PersonaFailed
@@ -132,11 +132,11 @@ class RateLimited(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx: the API has a problem of its own. Try again later, but not a create."""
+    """5xx: the API failed. Try again later, except a create, which may have been carried out."""
 
 
 class UnexpectedAnswer(APIError):
-    """The API answered with a success that does not hold what it promises. Check ``base_url``.
+    """The API answered with a 2xx whose body does not fit its contract. Check ``base_url``.
 
     ``body`` is the beginning of the answer.
     """

@@ -26,10 +26,11 @@ def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
 
 @contextmanager
 def replacing_file(path: Path, *, private: bool = False) -> Iterator[Path]:
-    """Give the path of a temporary file to write, which replaces ``path`` at the end.
+    """Yield the path of a temporary file, which replaces ``path`` when the block ends.
 
     The temporary file lies in the same folder, is flushed to disk before it is renamed, and is
-    deleted when the block or the renaming fails. For a pipe or a device, ``path`` itself is given.
+    deleted when the block or the renaming fails. For a pipe or a device, ``path`` itself is
+    yielded.
 
     Args:
         path: The file to replace or to create.

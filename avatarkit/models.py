@@ -76,7 +76,7 @@ UNKNOWN = "unknown"
 
 
 def is_url(value: object) -> bool:
-    """Return whether it is a string that begins like an http(s) URL; all else is a path."""
+    """Return whether a value is a string that begins like an http(s) URL."""
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
@@ -84,7 +84,7 @@ def check_file(path: Path) -> None:
     """Check that ``path`` is a readable file that is not empty.
 
     Raises:
-        ValueError: It is not; one sentence.
+        ValueError: It is not; the message is one sentence.
     """
     # Not all file systems keep names in UTF-8.
     shown = str(path).encode("utf-8", "replace").decode("utf-8")
@@ -159,7 +159,7 @@ class PersonaCreate(BaseModel):
     Both videos must be of the same kind, as files and URLs go to different endpoints.
 
     Raises:
-        pydantic.ValidationError: A field does not fit (a ``ValueError``); ``sentence`` renders it.
+        pydantic.ValidationError: A field does not fit; ``error_sentence`` turns it into text.
 
     Source: the contract (required fields, enum, lengths).
     """
@@ -366,11 +366,11 @@ def as_status(text: str) -> ProcessStatus | None:
     return _STATUSES.get(text)
 
 
-_MAX_COUNT = 1_000_000_000  # more is no count
+_MAX_COUNT = 1_000_000_000  # a larger number is not a count
 
 
 class Quota(BaseModel):
-    """The number of custom avatars that the account may have, and has.
+    """How many custom avatars the account may have, and how many it has.
 
     Source: ``GET /api/personas_v2/count/``.
     """
@@ -394,10 +394,15 @@ class Quota(BaseModel):
         return 0 < self.max_count <= self.current_count
 
 
-def complaints(error: ValidationError) -> list[tuple[str, str]]:
-    """Return (field, complaint) of each fault that pydantic found, without the input.
+def field_errors(error: ValidationError) -> list[tuple[str, str]]:
+    """Return the field and the message of each error that pydantic found.
 
-    The field is "" where the fault is not one field's; a complaint has no full stop.
+    Args:
+        error: What pydantic raised.
+
+    Returns:
+        (field, message) for each error, in the order of the fields. The field is "" where the error
+        does not belong to one field. A message has no full stop and does not quote the input.
     """
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -409,12 +414,17 @@ def complaints(error: ValidationError) -> list[tuple[str, str]]:
     return found
 
 
-def sentence(error: ValidationError) -> str:
-    """Return what pydantic refused: a sentence for each field, in their order, without the input.
+def error_sentence(error: ValidationError) -> str:
+    """Return the errors that pydantic found as text.
 
-    Such as ``creator_name: Field required.``
+    Args:
+        error: What pydantic raised.
+
+    Returns:
+        A sentence for each error, such as ``creator_name: Field required.``, in the order of the
+        fields, without the input.
     """
     return " ".join(
-        f"{field}: {complaint}." if field and not complaint.startswith(field) else f"{complaint}."
-        for field, complaint in complaints(error)
+        f"{field}: {message}." if field and not message.startswith(field) else f"{message}."
+        for field, message in field_errors(error)
     )

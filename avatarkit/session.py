@@ -1,4 +1,4 @@
-"""``open_session``: client, store, tracker and, without keys, the sandbox, from the settings."""
+"""Open client, store, tracker and, without keys, the sandbox, from the settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Session:
                     f"The data folder {settings.folder} cannot be made ({error.strerror}); set "
                     "AVATARKIT_DATA_DIR to another one."
                 ) from None
-            # First, as a database that does not open must not leave a sandbox behind.
+            # Opened first: if this fails, no sandbox is left running.
             self.store = stack.enter_context(Store(settings.store_url))
             if settings.is_sandbox:
                 self.sandbox = _sandbox(settings, clock)
@@ -69,7 +69,7 @@ class Session:
         return self.clock.speed if isinstance(self.clock, ScaledClock) else 1.0
 
     def close(self) -> None:
-        """Stop the tracker, close client and store, and stop a sandbox of our own."""
+        """Stop the tracker, close client and store, and stop the sandbox if it was started here."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -90,8 +90,9 @@ def open_session(
     A sandbox that already serves the data folder is attached to, not started twice.
 
     Args:
-        settings: ``Settings()`` by default.
-        clock: The clock of everything, the sandbox too, which is then always started here.
+        settings: All settings; ``Settings()`` by default.
+        clock: The clock of session, tracker and sandbox. With it, a sandbox is always started here
+            and never attached to.
         **values: Single settings instead, such as ``data_dir=…``.
 
     Returns:

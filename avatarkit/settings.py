@@ -1,4 +1,4 @@
-"""Settings: arguments > environment ``AVATARKIT_*`` > ``.env`` > ``.streamlit/secrets.toml``."""
+"""Read settings: arguments, environment, ``.env``, ``.streamlit/secrets.toml``, in this order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from avatarkit.errors import ConfigError
-from avatarkit.models import complaints
+from avatarkit.models import field_errors
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
 SECRETS_FILE = Path(".streamlit") / "secrets.toml"
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     """All settings of avatarkit; without keys the sandbox is used.
 
     Raises:
-        ConfigError: A setting does not fit; one sentence, without any key in it.
+        ConfigError: A setting does not fit. The message is one sentence without any key.
     """
 
     model_config = SettingsConfigDict(
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     """Wall seconds that an answer may take once the request has been sent."""
 
     write_timeout_s: Seconds = 300.0
-    """Wall seconds to send one part of an upload, and that the answer to a create may take."""
+    """Wall seconds to send one part of an upload, and to wait for the answer to a create."""
 
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values come from, the strongest first."""
+        """Return the sources of values, the highest priority first."""
         return init_settings, env_settings, dotenv_settings, _SecretsToml(settings_cls)
 
     @field_validator("api_id", "api_key", mode="before")
@@ -180,20 +180,20 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: ValidationError) -> str:
-    field, complaint = complaints(error)[0]
-    if not field or complaint.startswith(field):
-        return f"{complaint}."
-    complaint = complaint[0].lower() + complaint[1:]
-    return f"{field} {complaint}; set AVATARKIT_{field.upper()} to another value."
+    field, message = field_errors(error)[0]
+    if not field or message.startswith(field):
+        return f"{message}."
+    message = message[0].lower() + message[1:]
+    return f"{field} {message}; set AVATARKIT_{field.upper()} to another value."
 
 
 def check_base_url(value: str) -> str:
-    """Return the origin of a URL in its one spelling: lower case, without a slash at the end.
+    """Return the origin of a URL in lower case, without a slash at the end.
 
-    The rows of the log belong to a fingerprint of it, so one account must have one spelling.
+    The log identifies an account by a fingerprint of its base URL, so that needs one spelling.
 
     Raises:
-        ValueError: It is not scheme and host alone; one sentence.
+        ValueError: It is not scheme and host alone; the message is one sentence.
     """
     origin = value.strip().rstrip("/").lower()
     fault = _fault_of_origin(origin)

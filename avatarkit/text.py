@@ -1,4 +1,4 @@
-"""Formatting of hours, statuses and foreign text for charts, tables, notes and pages."""
+"""Format hours, statuses and foreign text for charts, tables, notes and pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def plain(text: object) -> str:
     return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", str(text))
 
 
-def in_words(hours: float) -> str:
+def format_hours(hours: float) -> str:
     """Format hours, such as ``40 s``, ``12 min``, ``2 h 5 min``, ``1 d 4 h``.
 
     NaN is ``unknown``, inf ``no end``.
@@ -23,7 +23,7 @@ def in_words(hours: float) -> str:
     if math.isinf(hours):
         return "no end"
     if hours < 0:
-        return f"-{in_words(-hours)}"
+        return f"-{format_hours(-hours)}"
     seconds = round(hours * 3600)
     if seconds < 60:
         return f"{seconds} s"
@@ -42,7 +42,7 @@ def _two_units(amount: int, per_large: int, large_unit: str, small_unit: str) ->
     return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 
-def took(state: str, min_h: float, max_h: float) -> str:
+def format_bounds(state: str, min_h: float, max_h: float) -> str:
     """Format the bounds of a visit's time: ``2 h to 3 h``, ``at most 1 h``, ``2 h so far``.
 
     Args:
@@ -50,7 +50,7 @@ def took(state: str, min_h: float, max_h: float) -> str:
         min_h: Lower bound in hours.
         max_h: Upper bound in hours, inf for none.
     """
-    lower, upper = in_words(min_h), in_words(max_h)
+    lower, upper = format_hours(min_h), format_hours(max_h)
     if state == "running":
         return f"{lower} so far"
     if math.isinf(max_h):

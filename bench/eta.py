@@ -53,7 +53,7 @@ MIN_PREDICTIONS = 100
 class Account:
     """How the lives of a simulated account go.
 
-    ``medians`` in hours by stage, those of the review in office hours where ``office``; each
+    ``medians`` in hours by stage, those of the review in business hours where ``business_hours``; each
     stage is log-normal, ``sigma`` its spread, ``correlation`` that of the stages of a
     life. ``poll_h`` is the gap between polls; None for the tracker's own pacing.
     """
@@ -61,21 +61,27 @@ class Account:
     name: str
     medians: tuple[float, ...] = (2.0, 5.0, 4.0, 4.0, 8.0, 24.0)
     sigma: float = 0.5
-    office: bool = False
+    business_hours: bool = False
     correlation: float = 0.0
     poll_h: float | None = 0.5
     a_day: float = 5.0
 
 
-OFFICE = Account("office hours", (2.0, 5.0, 4.0, 4.0, 8.0, 12.0), sigma=0.4, office=True)
+BUSINESS_HOURS = Account(
+    "business hours", (2.0, 5.0, 4.0, 4.0, 8.0, 12.0), sigma=0.4, business_hours=True
+)
 SANDBOX = Account("the sandbox's own lives", poll_h=None)
 ACCOUNTS = (
     Account("round the clock"),
     Account("round the clock, quicker than claimed", (0.5, 1.5, 1.0, 1.0, 3.0, 10.0), sigma=0.6),
     Account("round the clock, correlated stages", correlation=0.5),
-    OFFICE,
-    Account("office hours, slower than claimed", (4.0, 15.0, 12.0, 12.0, 24.0, 27.0), office=True),
-    replace(OFFICE, name="office hours, polled once a day", poll_h=24.0),
+    BUSINESS_HOURS,
+    Account(
+        "business hours, slower than claimed",
+        (4.0, 15.0, 12.0, 12.0, 24.0, 27.0),
+        business_hours=True,
+    ),
+    replace(BUSINESS_HOURS, name="business hours, polled once a day", poll_h=24.0),
     Account("round the clock, polled every 6 h", poll_h=6.0),
     Account("round the clock, polled once a day", poll_h=24.0),
     SANDBOX,
@@ -113,9 +119,11 @@ def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> lis
     found = []
     for begin, took, end, stop in zip(begins, hours, ends, stops, strict=True):
         at = [begin, *(begin + np.cumsum(took))]
-        if account.office:
+        if account.business_hours:
             review = moment(at[5])
-            at[6] = at[5] + (lifecycle.OFFICE.after(review, took[5]) - review) / timedelta(hours=1)
+            at[6] = at[5] + (lifecycle.REVIEW_HOURS.after(review, took[5]) - review) / timedelta(
+                hours=1
+            )
         last = stop + 1 if end == "failed" else len(names)
         found.append([*zip(names[:last], at, strict=False), (end, at[last])])
     return found

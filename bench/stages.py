@@ -166,17 +166,17 @@ def reading(path: Path, created: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, 
         ]
         ordered = statistics.median(seconds(lambda: bare(by_persona)) for _ in range(3))
     connection.close()
-    base, read, whole = (statistics.median(times) for times in zip(*took, strict=True))
+    base, read, with_visits = (statistics.median(times) for times in zip(*took, strict=True))
     ratios = {
         "sightings": statistics.median(read / base for base, read, _ in took),
-        "visits": statistics.median(whole / base for base, _, whole in took),
+        "visits": statistics.median(with_visits / base for base, _, with_visits in took),
     }
     print(f"{count:,} personas, {rows:,} rows of the log, {len(found):,} visits:")
     states = found["state"].value_counts()
     print("  " + ", ".join(f"{number:,} {name}" for name, number in states.items()))
     print(f"bare fetchall:      {base:.3f} s; by persona and time {ordered:.3f} s")
     print(f"store.sightings():  {read:.3f} s, {ratios['sightings']:.2f} times the fetchall")
-    print(f"with stages.visits: {whole:.3f} s, {ratios['visits']:.2f} times the fetchall")
+    print(f"with stages.visits: {with_visits:.3f} s, {ratios['visits']:.2f} times the fetchall")
     return found, ratios
 
 

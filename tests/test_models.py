@@ -23,8 +23,8 @@ from avatarkit.models import (
     Quota,
     as_status,
     check_file,
+    error_sentence,
     is_url,
-    sentence,
 )
 
 URL = "https://example.com/james.mp4"
@@ -39,7 +39,7 @@ def refusal(**values: Any) -> str:
     """The sentence that refuses these values."""
     with pytest.raises(ValidationError) as caught:
         create(**values)
-    return sentence(caught.value)
+    return error_sentence(caught.value)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_required_field_is_named(field: str) -> None:
     del values[field]
     with pytest.raises(ValidationError) as caught:
         PersonaCreate(**values)  # type: ignore[arg-type]
-    assert sentence(caught.value) == f"{field}: Field required."
+    assert error_sentence(caught.value) == f"{field}: Field required."
 
 
 @pytest.mark.parametrize("gender", list(Gender))
@@ -376,7 +376,7 @@ def test_any_text_is_kept_or_refused_with_a_sentence(
         request = create(creator_name=name, video_scene=scene, labels=labels)
     except ValidationError as error:
         assert not fits
-        assert sentence(error).split(":")[0].split(".")[0] in (
+        assert error_sentence(error).split(":")[0].split(".")[0] in (
             "creator_name",
             "video_scene",
             "labels",
@@ -395,7 +395,7 @@ def test_any_value_for_a_video_never_breaks_anything(value: object) -> None:
     try:
         create(lipsync_input=value)
     except ValidationError as error:
-        assert sentence(error).endswith(".")
+        assert error_sentence(error).endswith(".")
 
 
 # Persona
@@ -485,7 +485,9 @@ def test_timestamp_beyond_the_calendar_is_a_validation_error(moment: str) -> Non
     """A moment that UTC cannot express is refused like any other value that does not fit."""
     with pytest.raises(ValidationError) as caught:
         Persona.model_validate({"id": "1", "created_at": moment})
-    assert sentence(caught.value) == "created_at: This moment lies outside the years 1 to 9999."
+    assert (
+        error_sentence(caught.value) == "created_at: This moment lies outside the years 1 to 9999."
+    )
 
 
 @given(
@@ -515,7 +517,7 @@ def test_any_answer_is_a_persona_or_a_validation_error(answer: dict[str, Any]) -
     try:
         persona = Persona.model_validate(answer)
     except ValidationError as error:
-        assert sentence(error)
+        assert error_sentence(error)
         return
     assert persona.id == answer["id"]
     assert persona.status_text
@@ -535,4 +537,4 @@ def test_quota_without_its_numbers_is_refused() -> None:
     """A quota that does not say both numbers is none."""
     with pytest.raises(ValidationError) as caught:
         Quota.model_validate({"max_count": 3})
-    assert sentence(caught.value) == "current_count: Field required."
+    assert error_sentence(caught.value) == "current_count: Field required."

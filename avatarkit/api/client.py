@@ -33,20 +33,21 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 class Client:
     """The API of one account.
 
-    Use it as a context manager, or ``close()`` it. It may be shared by threads. Every method
-    raises an ``APIError`` for whatever goes wrong: ``ConnectionFailed``, a ``StatusError`` by
-    status, ``UnexpectedAnswer``. Idempotent calls are retried on connection errors and on 429,
+    Use it as a context manager, or ``close()`` it. Threads may share it. A failed call raises an
+    ``APIError``: ``ConnectionFailed``, the ``StatusError`` of the answer's status, or
+    ``UnexpectedAnswer``. Idempotent calls are retried on connection errors and on 429,
     500, 502, 503 and 504; a create never is. Redirects are not followed.
 
     Args:
-        base_url: Scheme and host of the API. What is not given comes from ``Settings()``.
+        base_url: Scheme and host of the API. What is left out is read from ``Settings()``.
         api_id: The account's API id.
         api_key: The account's API key.
-        settings: Instead of the three above.
+        settings: Given instead of the three above.
         transport: Replaces the network, such as ``httpx.MockTransport(handler)`` in tests;
             retries and deadlines stay around it.
         tries: Attempts of an idempotent call, the first included.
-        backoff_s: Wall seconds before the second attempt, with jitter; doubled from there.
+        backoff_s: Wall seconds before the second attempt, doubled for each further one; jitter is
+            added.
         deadline_s: Wall seconds for every call but a create, retries included.
 
     Raises:
@@ -86,7 +87,7 @@ class Client:
         self._has_answered = False
         connect_s, read_s = settings.connect_timeout_s, settings.read_timeout_s
         write_s = settings.write_timeout_s
-        # The API may store both videos away before it answers a create.
+        # The API may copy both videos to its storage before it answers a create.
         create_read_s = max(read_s, write_s)
         self._create_timeout = httpx.Timeout(connect_s, read=create_read_s, write=write_s)
         connections = Connections(self.base_url, transport)
@@ -106,9 +107,9 @@ class Client:
     def is_sandbox(self) -> bool | None:
         """Whether a sandbox of avatarkit answers; None while that is not known.
 
-        False for every address that is not loopback: those are not asked. At a loopback address
-        the sandbox's control route is asked, until something has answered there. What answers
-        without being a sandbox may be a tunnel to the live API, so it stays None.
+        False for every address that is not loopback, without a request. At a loopback address the
+        sandbox's control route is requested, until something has answered. A server there that is
+        not a sandbox may be a tunnel to the live API, so the value stays None.
         """
         if self._is_sandbox is None and not self._has_answered:
             extensions = {"deadline": time.monotonic() + _SANDBOX_DEADLINE_S, "tries": 1}
@@ -126,10 +127,10 @@ class Client:
 
     @property
     def account(self) -> str:
-        """A fingerprint of base URL and API id, which says whose personas these are.
+        """A fingerprint of base URL and API id, which identifies the account in the log.
 
-        All loopback addresses count as one, so that a sandbox stays itself wherever it finds a
-        free port; its API id is its own.
+        All loopback addresses count as one, so that a sandbox keeps its account when its port
+        changes; its API id tells it from other sandboxes.
         """
         url = httpx.URL(self.base_url)
         origin = f"{url.scheme}://loopback" if is_loopback(self.base_url) else str(url)
@@ -172,7 +173,7 @@ class Client:
 
         Args:
             persona_id: The persona's id.
-            deadline_s: Wall seconds for this call with its retries, if tighter than the client's.
+            deadline_s: Wall seconds for this call with its retries, if less than the client's.
 
         Raises:
             NotFound: The account has no such persona.
@@ -195,8 +196,8 @@ class Client:
     ) -> Iterator[Persona]:
         """Iterate over the account's custom avatars, each once, in the API's order.
 
-        A bare array is read as well as pages; the next page is asked for when the one before has
-        been used up.
+        Reads a bare array as well as pages. A page is requested when the one before has been used
+        up.
 
         Args:
             gender: One value or several, comma separated, as for the next three.
@@ -204,6 +205,9 @@ class Client:
             location: Such as ``indoor``.
             style: Such as ``presenter``.
             deadline_s: Wall seconds for all pages together.
+
+        Raises:
+            APIError: A page cannot be read.
 
         Source: ``GET /api/personas_v2/`` and ``GET /api/personas/paginated/``.
         """
@@ -235,11 +239,20 @@ class Client:
         raise responses.unexpected(response, f"has more than {MAX_PAGES:,} pages")
 
     def persona_quota(self) -> Quota:
-        """Return how many custom avatars the account may have, and has."""
+        """Return how many custom avatars the account may have, and how many it has.
+
+        Raises:
+            APIError: The quota cannot be read.
+        """
         return responses.read(self._call("GET", "/api/personas_v2/count/"), Quota)
 
     def delete_persona(self, persona_id: str) -> None:
-        """Delete one persona. Raises ``NotFound`` if the account has no such persona."""
+        """Delete one persona.
+
+        Raises:
+            NotFound: The account has no such persona.
+            APIError: For any other failure.
+        """
         self._call("DELETE", self._path(persona_id))
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""Connections on which an answer ends in time, however slowly its bytes drip.
+"""Send requests on connections with a total deadline, which also ends answers that drip.
 
-A timeout of httpx bounds each wait for more bytes, not the whole answer. So a daemon thread looks
-after the calls under way, and shuts down the socket of one whose time is over or whose stop event
-is set; the call then ends at once with an error. httpx' ``trace`` extension tells which socket that
-is, and when the request has been sent.
+A timeout of httpx bounds each wait for more bytes, not the whole answer. So a daemon thread watches
+the calls in progress and shuts down the socket of one that is past its deadline or whose stop event
+is set; the call then ends at once with an error. httpx's ``trace`` extension reports the socket and
+when the request has been sent.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from avatarkit.settings import is_loopback
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 CHECK_EVERY_S = 0.1
 IDLE_CHECKS = 100
-"""After so many checks without a call the thread ends, to be started again with the next call."""
+"""The thread ends after this many checks without a call; the next call starts a new one."""
 
 
 class AnswerTooLarge(httpx.TransportError):
-    """The answer is larger than any that the API has reason to send."""
+    """The answer is larger than ``MAX_ANSWER_BYTES``, or is compressed in an unexpected way."""
 
 
 class AnswerTooSlow(httpx.ReadTimeout):
-    """The answer was not complete at the end of the time that it may take."""
+    """The answer was not complete at its deadline."""
 
 
 class Stopped(httpx.TransportError):
@@ -42,12 +42,12 @@ class Stopped(httpx.TransportError):
 
 
 class Connections:
-    """Connections that are used by one call at a time and again by later ones.
+    """A pool of connections; each serves one call at a time and is reused.
 
     Args:
-        base_url: Where to; through the environment's proxy, if one is set.
+        base_url: Scheme and host of the API. The environment's proxy is used if one is set.
         transport: Sends the requests instead, such as ``httpx.MockTransport``. Its sockets are not
-            known, so its answers are checked between their chunks only.
+            known, so deadlines are checked between the chunks of an answer only.
     """
 
     def __init__(self, base_url: str, transport: httpx.BaseTransport | None) -> None:
@@ -61,15 +61,20 @@ class Connections:
     ) -> tuple[httpx.Response, bytes]:
         """Send a request and read its answer.
 
-        ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds all of it; the
-        answer may take as long as the read timeout, counted from the end of the request.
+        ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds the whole call.
+        The answer may also take no longer than the read timeout, counted from the end of the
+        request.
+
+        Args:
+            request: The request, with its timeouts and deadline as extensions.
+            stop: Cancels the call once it is set.
 
         Returns:
             The answer, and its body decoded.
 
         Raises:
             Stopped: ``stop`` is set.
-            AnswerTooSlow: The answer did not come to its end in time.
+            AnswerTooSlow: The answer was not complete at its deadline.
             AnswerTooLarge: It has more than ``MAX_ANSWER_BYTES``.
             httpx.TransportError: The connection failed.
         """
@@ -84,7 +89,7 @@ class Connections:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         for connection in self._all:
             connection.transport.close()
 
@@ -97,14 +102,14 @@ def _opener(base_url: str) -> Callable[[], httpx.BaseTransport]:
         proxy = None
     return partial(
         httpx.HTTPTransport,
-        verify=httpx.create_ssl_context(),  # made once, as that takes long
+        verify=httpx.create_ssl_context(),  # slow, so it is made once
         proxy=proxy or None,
         limits=httpx.Limits(max_connections=1),
     )
 
 
 class _Connection:
-    """One connection at most, and the call that it is used for."""
+    """One connection, opened by its first call, and the state of the current call."""
 
     def __init__(self, transport: httpx.BaseTransport, *, is_own: bool) -> None:
         self.transport = transport
@@ -140,14 +145,14 @@ class _Connection:
             _watchdog.remove(self)
 
     def check(self) -> None:
-        """Break the call off if its time is over or its stop event is set."""
+        """End the call if it is past its deadline or its stop event is set."""
         if self._stop is not None and self._stop.is_set():
             self._error = Stopped("The call was given up.")
         elif time.monotonic() >= self._end:
             self._error = AnswerTooSlow("The answer did not come to its end in time.")
         if self._error is not None and self._socket is not None:
             with suppress(OSError):
-                # Not the TLS socket's own, which is not safe while another thread reads.
+                # Not the TLS socket's own shutdown, which is not safe while another thread reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _trace(self, deadline: float, read_s: float, event: str, info: dict[str, Any]) -> None:
@@ -155,16 +160,16 @@ class _Connection:
             self._socket = info["return_value"].get_extra_info("socket")
             self.check()
         elif event.endswith("send_request_headers.started"):
-            self._end = deadline  # what was sent before may have been a CONNECT to the proxy
+            self._end = deadline  # the "send" events before may have been of the CONNECT to a proxy
         elif event.endswith("send_request_body.complete"):
             self._end = min(deadline, time.monotonic() + read_s)
 
     def _body(self, answer: httpx.Response) -> bytes:
         coding = answer.headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity", "gzip"):
-            # Only gzip was asked for, and codings within codings unfold without bound.
+            # Only gzip was requested; nested encodings could expand without limit.
             raise AnswerTooLarge("The answer is encoded in a way that was not asked for.")
-        # Counted when decoded: a small compressed body can unfold into a huge one.
+        # Counted after decoding: a small compressed body can expand to a huge one.
         chunks = answer.iter_bytes() if coding == "gzip" else answer.stream
         body = bytearray()
         for chunk in cast(Iterable[bytes], chunks):
@@ -174,12 +179,12 @@ class _Connection:
             if time.monotonic() >= self._end:
                 raise AnswerTooSlow("The answer did not come to its end in time.")
         if self._error is not None:
-            raise self._error  # what looks like the end of the body is that of the socket
+            raise self._error  # the body seems to end, but the watchdog has shut the socket down
         return bytes(body)
 
 
 class _Watchdog:
-    """Checks the calls under way, in a daemon thread."""
+    """Checks the calls in progress, in a daemon thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The video files of a create, opened for streaming as ``multipart/form-data``."""
+"""Open the video files of a create for streaming as ``multipart/form-data``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def open_files(
     """Open the files of a create until ``stack`` is closed.
 
     Args:
-        paths: Path by field.
+        paths: The path of each field's file.
         stack: Closes the files.
-        progress: Called while files are read, in the thread that sends them.
+        progress: Called as ``progress(read_bytes, total_bytes)`` in the thread that sends them.
 
     Returns:
         (name, file, MIME type) by field, as httpx takes them.
@@ -75,5 +75,5 @@ def _open(field: str, path: Path, stack: ExitStack) -> _CountedFile:
 
 
 def _file_name(path: Path) -> str:
-    # Not all file systems keep names in UTF-8, and the form of an upload does.
+    # A form holds UTF-8; the names on a file system need not be.
     return path.name.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Redaction of the API key in answers, their headers and the logs of the HTTP libraries."""
+"""Redact the API key in answers, their headers and the logs of the HTTP libraries."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 
 REDACTED = "[key]"
 LONG_KEY = 12
-"""A key of this many characters occurs in no other text by chance."""
+"""Keys of at least this many characters do not occur in other text by chance."""
 
 
 class Redactor:
-    """Replaces one API key in bytes by ``[key]``, as it is and as JSON writes it."""
+    """Replaces an API key in bytes with ``[key]``, both as it is and as JSON escapes it."""
 
     def __init__(self, key: str) -> None:
         self.is_long = len(key) >= LONG_KEY
-        # JSON escapes quotes and the like that the key may hold.
+        # The key may hold quotes and other characters that JSON escapes.
         self._forms = [form.encode() for form in sorted({key, json.dumps(key)[1:-1]}, reverse=True)]
 
     def __call__(self, data: bytes) -> bytes:
@@ -26,7 +26,7 @@ class Redactor:
 
 
 _keys: set[str] = set()
-# A filter of a logger does not see the records of the loggers below it.
+# A filter on a logger does not apply to its child loggers, so each is listed.
 _LOGGERS = (
     "httpx",
     "httpcore.connection",
@@ -38,7 +38,7 @@ _LOGGERS = (
 
 
 def redact_logs(key: str) -> None:
-    """Replace this key in all log records of the HTTP libraries from now on."""
+    """Redact a key in all log records of the HTTP libraries from now on."""
     _keys.add(key)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_redact_record)

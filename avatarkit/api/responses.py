@@ -1,4 +1,4 @@
-"""What an answer of the API means: a value, or one error of the tree."""
+"""Turn an answer of the API into a model or an exception."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from avatarkit.errors import (
     StatusError,
     UnexpectedAnswer,
 )
-from avatarkit.models import complaints
+from avatarkit.models import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_KEPT_BODY = 2_000
-"""Characters of a body that an error keeps."""
+"""Length to which an error cuts the body that it keeps, in characters."""
 
 MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
-"""Instead of "try again", which could make a second one."""
+"""Said of a failed create in place of "try again", which could make a second avatar."""
 
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -53,7 +53,10 @@ def raise_for_status(response: httpx.Response, *, creating: bool = False) -> Non
 
     Args:
         response: The answer.
-        creating: True for the answer to a create, which it would be wrong to send again.
+        creating: Whether it answers a create, which must not be sent again.
+
+    Raises:
+        StatusError: The answer is not a success; the subclass depends on its status.
 
     Source: 401 as seen live; 400 in the three shapes of Django REST framework; 403 on a create is
     guessed to mean a full plan.
@@ -89,7 +92,12 @@ def raise_for_status(response: httpx.Response, *, creating: bool = False) -> Non
 
 
 def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
-    """Return the error for a success with this ``fault``, such as "is not a list of personas"."""
+    """Return the error for a 2xx answer that does not fit the contract.
+
+    Args:
+        response: The answer.
+        fault: What is wrong with it, such as "is not a list of personas".
+    """
     return UnexpectedAnswer(
         f"The API's answer {fault}; check base_url, and report this if it is right.",
         method=response.request.method,
@@ -99,7 +107,11 @@ def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
 
 
 def read(response: httpx.Response, model: type[Model]) -> Model:
-    """Return the JSON object of a success as a model. Raises ``UnexpectedAnswer``."""
+    """Parse the JSON body of a 2xx answer into a model.
+
+    Raises:
+        UnexpectedAnswer: The body is not JSON, or does not fit the model.
+    """
     value = json_of(response)
     if value is None:
         raise unexpected(response, "is not JSON")
@@ -107,17 +119,27 @@ def read(response: httpx.Response, model: type[Model]) -> Model:
 
 
 def validate(response: httpx.Response, model: type[Model], value: object) -> Model:
-    """Return a value out of a success as a model. Raises ``UnexpectedAnswer``."""
+    """Validate a JSON value from a 2xx answer as a model.
+
+    Raises:
+        UnexpectedAnswer: The value does not fit the model.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        field, complaint = complaints(error)[0]
-        fault = f"does not fit ({field or 'it'}: {complaint.lower()})"
+        field, message = field_errors(error)[0]
+        fault = f"does not fit ({field or 'it'}: {message.lower()})"
         raise unexpected(response, fault) from None
 
 
 def next_page(response: httpx.Response, link: str) -> httpx.URL:
-    """Return path and query of a page's link to the next one: the keys go to no other host."""
+    """Return path and query of a link to the next page, without its host.
+
+    The keys must go to no other host than ``base_url``.
+
+    Raises:
+        UnexpectedAnswer: The link is not a URL with a path.
+    """
     try:
         path = httpx.URL(link).raw_path.decode("ascii")
     except (httpx.InvalidURL, ValueError):
@@ -128,15 +150,15 @@ def next_page(response: httpx.Response, link: str) -> httpx.URL:
 
 
 def text_of(response: httpx.Response) -> str:
-    """Return the body as text without the key, whatever encoding the answer declares."""
+    """Return the body as UTF-8 text without the key, whatever encoding the answer declares."""
     redact = response.extensions.get("redact", bytes)
     return bytes(redact(response.content)).decode("utf-8", "replace")
 
 
 def json_of(response: httpx.Response) -> Any:
-    """Return the JSON of the answer, None if it is none.
+    """Return the JSON value of the body; None if it is not JSON.
 
-    NUL and half a surrogate, which JSON may hold and no database as text, become U+FFFD.
+    NUL and lone surrogates, which databases cannot store as text, become U+FFFD.
     """
     try:
         return _storable(json.loads(response.content))
@@ -155,7 +177,7 @@ def _storable(value: Any) -> Any:
 
 
 def _messages(response: httpx.Response) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    """Return all sentences of an error's body, and those that belong to a field by field.
+    """Return all messages of an error's body, and again those of each field by field.
 
     Source: Django REST framework: {"field": ["msg"]}, ["msg"] or {"detail": "msg"}.
     """

@@ -1,4 +1,4 @@
-"""The HTTP transport of ``Client``: whole answers without the API key, and retries."""
+"""Send requests with retries, and return whole answers without the API key."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from avatarkit.clock import SystemClock
 logger = logging.getLogger("avatarkit")
 
 MAX_RETRY_AFTER_S = 30.0
-"""A longer Retry-After is handed to the caller, who has other personas to poll meanwhile."""
+"""A longer Retry-After is left to the caller, which has other personas to poll meanwhile."""
 
 RETRIED_METHODS = ("GET", "DELETE")
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
 RETRIED_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProtocolError)
 
-# These describe the body as it travelled, not as it is kept; and this API needs no cookies.
+# The first three describe the body on the wire, not the decoded one; this API needs no cookies.
 _DROPPED_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie")
 
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 @contextmanager
-def until(stop: threading.Event | None) -> Iterator[None]:
-    """Give up the calls made by this thread (``connections.Stopped``) once ``stop`` is set."""
+def cancel_on(stop: threading.Event | None) -> Iterator[None]:
+    """Cancel the calls that this thread makes in the block once ``stop`` is set.
+
+    A cancelled call raises ``connections.Stopped``.
+    """
     token = _stop.set(stop)
     try:
         yield
@@ -45,7 +48,7 @@ def until(stop: threading.Event | None) -> Iterator[None]:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """Return the wall seconds that ``Retry-After`` asks to wait, None if it makes no sense.
+    """Return the wall seconds that ``Retry-After`` asks to wait; None if it is missing or invalid.
 
     Source: RFC 9110, 10.2.3: seconds or an HTTP date.
     """
@@ -67,7 +70,7 @@ class Transport(httpx.BaseTransport):
     has ``extensions["attempts"]``, and every response ``extensions["redact"]`` for its body.
 
     Args:
-        connections: What sends a request.
+        connections: Send the requests.
         redact: Removes the API key from bodies and headers.
         backoff_s: Wall seconds before the second attempt; doubled for each further one, plus up
             to ``backoff_s`` at random. 0 for no waits.
@@ -105,7 +108,7 @@ class Transport(httpx.BaseTransport):
             for name, value in answer.headers.raw
             if name.lower() not in _DROPPED_HEADERS
         ]
-        # A short key, such as a sandbox may have, is part of names and ids by chance.
+        # A short key, as a sandbox may have, can occur in names and ids by chance.
         if self._redact.is_long or answer.status_code >= 400:
             body = self._redact(body)
         return httpx.Response(

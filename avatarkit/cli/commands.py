@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli.exit_codes import Exit, end, sentences
+from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
 
@@ -76,7 +76,7 @@ def submit(
     ] = 0,
 ) -> None:
     """Submit one avatar, and print its id."""
-    with sentences():
+    with exit_on_error():
         request = PersonaCreate(
             creator_name=creator_name,
             gender=gender,
@@ -94,7 +94,7 @@ def submit(
         except KeyboardInterrupt:
             if not session.store.open_submissions():
                 raise AvatarkitError("Interrupted before it was sent; send it again.") from None
-            end(
+            exit_with(
                 "Interrupted while it was sent: it is not known whether it was created. Do not "
                 "send it again; 'python -m avatarkit reconcile' finds out.",
                 Exit.UNCERTAIN,
@@ -254,7 +254,7 @@ def sandbox(
     """
     from avatarkit.sandbox import Sandbox
 
-    with sentences():
+    with exit_on_error():
         if speed <= 0:
             raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
         with Sandbox(folder, speed=speed, port=port) as served:
@@ -307,5 +307,5 @@ def _print_status(persona: Persona) -> None:
 def _session() -> Iterator[Session]:
     from avatarkit.session import open_session
 
-    with sentences(), open_session() as session:
+    with exit_on_error(), open_session() as session:
         yield session

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from avatarkit.errors import AvatarkitError, PersonaEnded, SubmissionUncertain, WaitTimeout
-from avatarkit.models import sentence
+from avatarkit.models import error_sentence
 
 
 class Exit(IntEnum):
@@ -26,24 +26,24 @@ class Exit(IntEnum):
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn errors of avatarkit into one sentence and an exit code."""
     try:
         yield
     except ValidationError as error:
-        end(sentence(error), Exit.USAGE)
+        exit_with(error_sentence(error), Exit.USAGE)
     except PersonaEnded as error:
-        end(str(error), Exit.ENDED_BADLY)
+        exit_with(str(error), Exit.ENDED_BADLY)
     except WaitTimeout as error:
-        end(str(error), Exit.TIMED_OUT)
+        exit_with(str(error), Exit.TIMED_OUT)
     except SubmissionUncertain as error:
         command = "'python -m avatarkit reconcile'"
-        end(str(error).replace("reconcile()", command), Exit.UNCERTAIN)
+        exit_with(str(error).replace("reconcile()", command), Exit.UNCERTAIN)
     except AvatarkitError as error:
-        end(str(error), Exit.ERROR)
+        exit_with(str(error), Exit.ERROR)
 
 
-def end(text: str, code: Exit) -> NoReturn:
+def exit_with(text: str, code: Exit) -> NoReturn:
     """Print a sentence on standard error and exit with a code."""
     typer.echo(text, err=True)
     raise typer.Exit(code) from None

@@ -12,11 +12,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from avatarkit.estimates import likelihood, semi_markov
-from avatarkit.estimates import percentiles as rules
-from avatarkit.estimates import survival as curves
+from avatarkit.estimates import likelihood, percentiles, semi_markov
 from avatarkit.estimates.sampling import Sample
 from avatarkit.estimates.semi_markov import MIN_FINISHED, StageFit
+from avatarkit.estimates.survival import kaplan_meier, percentile, turnbull
 from avatarkit.history.frames import Flags, Integers
 from avatarkit.models import STAGES
 
@@ -63,7 +62,7 @@ class Fit:
             estimate = self._estimates[stage]
             if np.isnan(estimate.values["p50_h"]):
                 continue
-            times = np.linspace(0.0, rules.longest_h(estimate.visits), _POINTS)
+            times = np.linspace(0.0, percentiles.longest_h(estimate.visits), _POINTS)
             share = fit.distribution.survival(times)
             fitted = pd.DataFrame({"time_h": times, "survival": share})
             parts.append(fitted.assign(stage=stage, curve="fitted"))
@@ -89,11 +88,11 @@ class Fit:
     def _estimate(self, stage: str) -> Estimate:
         visits, fit = self.sample.of(stage), self.stages.get(stage)
         distribution = None if fit is None else fit.distribution
-        values, notes = rules.percentiles(visits, distribution, PERCENTILES)
+        values, notes = percentiles.percentiles(visits, distribution, PERCENTILES)
         median, curve = values["p50_h"], None
-        if distribution and not np.isnan(median) and rules.is_known_closely(visits, median):
-            curve = curves.turnbull(visits["min_h"], visits["max_h"])
-            notes += rules.disagreement(curve, distribution)
+        if distribution and not np.isnan(median) and percentiles.is_known_closely(visits, median):
+            curve = turnbull(visits["min_h"], visits["max_h"])
+            notes += percentiles.disagreement(curve, distribution)
         return Estimate(visits, values, notes, curve)
 
     def _summary(self, stage: str, interval: bool) -> dict[str, object]:
@@ -104,9 +103,9 @@ class Fit:
         if interval:
             bounds = (np.nan, np.nan)
             if fit is not None and not np.isnan(values["p50_h"]):
-                bounds = rules.median_interval(fit, self._days(fit), values["p50_h"])
+                bounds = percentiles.median_interval(fit, self._days(fit), values["p50_h"])
                 if np.isnan(bounds[0]):
-                    notes.append(f"no interval: submissions of fewer than {rules.MIN_DAYS} days")
+                    notes += [f"no interval: submissions of fewer than {percentiles.MIN_DAYS} days"]
             values |= dict(zip(INTERVAL, bounds, strict=True))
         n, usable = len(estimate.visits), int(self.sample.usable.get(stage, 0))
         if usable > n:
@@ -127,7 +126,7 @@ class Fit:
         if fit is not None and stuck[fit.rows].any():
             distribution = likelihood.fit(fit.bounds.of(~stuck[fit.rows]))
         shares = {"p50_h": 0.5, "late_h": LATE}
-        values, _ = rules.percentiles(visits.loc[chosen], distribution, shares)
+        values, _ = percentiles.percentiles(visits.loc[chosen], distribution, shares)
         return _at_most(visits.loc[chosen]) if np.isnan(values["late_h"]) else values["late_h"]
 
 
@@ -252,5 +251,5 @@ def _at_most(visits: pd.DataFrame) -> float:
     ended = (visits["state"] != "running").to_numpy()
     if ended.sum() < MIN_FINISHED:
         return float("nan")
-    curve = curves.kaplan_meier(np.where(ended, visits["max_h"], visits["min_h"]), ended)
-    return curves.percentile(curve, LATE)
+    curve = kaplan_meier(np.where(ended, visits["max_h"], visits["min_h"]), ended)
+    return percentile(curve, LATE)

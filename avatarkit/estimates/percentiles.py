@@ -9,7 +9,7 @@ from avatarkit.estimates import likelihood
 from avatarkit.estimates.likelihood import Distribution
 from avatarkit.estimates.semi_markov import MIN_FINISHED, StageFit
 from avatarkit.history.frames import Floats, Integers, hours
-from avatarkit.text import in_words
+from avatarkit.text import format_hours
 
 MIN_GAPS = 0.75
 """A percentile shorter than this many typical gaps between polls is not given."""
@@ -50,7 +50,7 @@ def percentiles(
     shortest, longest = MIN_GAPS * gap, longest_h(visits)
     values = {name: distribution.percentile(share) for name, share in shares.items()}
     if values["p50_h"] < shortest:
-        reason = f"half took under {in_words(shortest)}, looked at every {in_words(gap)}"
+        reason = f"half took under {format_hours(shortest)}, looked at every {format_hours(gap)}"
         return none, [f"polls too coarse: {reason}"]
     if _in_step(visits, values["p50_h"]):
         return none, ["polls too coarse: most were looked at in step, and no look tells where"]
@@ -58,9 +58,9 @@ def percentiles(
     beyond = [name for name, value in values.items() if value > longest]
     notes = []
     if short:
-        notes.append(f"{_names(short)} too short for looks every {in_words(gap)}")
+        notes.append(f"{_names(short)} too short for looks every {format_hours(gap)}")
     if beyond:
-        notes.append(f"{_names(beyond)} beyond the longest time observed ({in_words(longest)})")
+        notes.append(f"{_names(beyond)} beyond the longest time observed ({format_hours(longest)})")
     return values | dict.fromkeys([*short, *beyond], float("nan")), notes
 
 
@@ -103,7 +103,7 @@ def disagreement(curve: pd.DataFrame, distribution: Distribution) -> list[str]:
     if not apart.any():
         return []
     worst = int(np.argmax(distance * apart))
-    when = in_words(float(times[at][worst]))
+    when = format_hours(float(times[at][worst]))
     return [
         f"the fit is off: by {when} {1 - counted[worst]:.0%} had left by the nonparametric curve, "
         f"{1 - fitted[worst]:.0%} by the fit"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from avatarkit.models import STAGES, TERMINAL
-from avatarkit.text import in_words, stage_name, took
+from avatarkit.text import format_bounds, format_hours, stage_name
 
 _HOUR = timedelta(hours=1)
 _SOONEST = timedelta(seconds=1)
@@ -102,7 +102,9 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 def times_taken(rows: pd.DataFrame) -> list[str]:
     """Return the bounds of each row's time as words, from its state, min_h and max_h."""
-    return [took(*bounds) for bounds in rows[["state", "min_h", "max_h"]].itertuples(index=False)]
+    return [
+        format_bounds(*row) for row in rows[["state", "min_h", "max_h"]].itertuples(index=False)
+    ]
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
@@ -113,12 +115,12 @@ def summary(stages: pd.DataFrame) -> pd.DataFrame:
         median p50_interval, all text, then n, finished, running, never_seen, note as they are.
     """
     words = {
-        name: ["" if pd.isna(hours) else in_words(hours) for hours in stages[f"{name}_h"]]
+        name: ["" if pd.isna(hours) else format_hours(hours) for hours in stages[f"{name}_h"]]
         for name in ("p10", "p25", "p50", "p75", "p90")
     }
     if "p50_low_h" in stages:
         words["p50_interval"] = [
-            "" if pd.isna(low) else f"{in_words(low)} to {in_words(high)}"
+            "" if pd.isna(low) else f"{format_hours(low)} to {format_hours(high)}"
             for low, high in stages[["p50_low_h", "p50_high_h"]].itertuples(index=False)
         ]
     counts = stages[["n", "finished", "running", "never_seen", "note"]]
@@ -174,7 +176,7 @@ def _progress(status: str) -> float:
 
 
 def _spans(spans: pd.Series) -> list[str]:
-    return ["" if pd.isna(span) else in_words(max(0.0, span / _HOUR)) for span in spans]
+    return ["" if pd.isna(span) else format_hours(max(0.0, span / _HOUR)) for span in spans]
 
 
 def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
@@ -183,4 +185,4 @@ def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
     if pd.isna(next_at):
         return "none"
     ahead_h = (next_at - now).total_seconds() / 3600
-    return f"in {in_words(ahead_h)}" if ahead_h > 0 else "due"
+    return f"in {format_hours(ahead_h)}" if ahead_h > 0 else "due"

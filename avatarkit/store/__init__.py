@@ -1,1 +1,1 @@
-"""The log of what was sent and seen."""
+"""The log of submissions, personas and sightings."""

@@ -17,7 +17,11 @@ BUSY_TIMEOUT_MS = 15_000
 
 
 class Database:
-    """One account's part of a database, and the transaction that each thread has open on it.
+    """The rows of one account in a database, and each thread's open transaction.
+
+    Args:
+        url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
+        account: The fingerprint of the account, None if it is not known yet.
 
     Attributes:
         url: The URL without its password.
@@ -44,7 +48,7 @@ class Database:
         self.account = account
 
     def claim(self, kind: str) -> None:
-        """Keep this database for one kind of data, for good.
+        """Reserve this database permanently for one kind of data.
 
         Args:
             kind: ``sandbox`` or ``live``.
@@ -65,13 +69,13 @@ class Database:
 
     @contextmanager
     def transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
-        """Open a transaction that this thread's calls of the store's methods join.
+        """Open a transaction; the store's methods that this thread calls in the block join it.
 
         Args:
             reading: Take no write lock.
 
         Yields:
-            The connection; all is written at the end, or nothing if an exception leaves it.
+            The connection. Everything is committed at the end, or nothing if the block raises.
 
         Raises:
             StoreError: The database failed; the whole transaction is rolled back.
@@ -172,12 +176,12 @@ def _prepare_tables(connection: sa.Connection, shown: str) -> None:
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
     @sa.event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: Any) -> None:
-        # Transactions are begun below, so that a writer takes its lock before it reads.
+        # on_begin begins transactions, so that a writer takes its lock before it reads.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         if not in_memory:
             connection.execute("PRAGMA journal_mode = WAL")
-            # An accepted create must survive a power cut, too.
+            # An accepted create must survive a power failure.
             connection.execute("PRAGMA synchronous = FULL")
 
     @sa.event.listens_for(engine, "begin")

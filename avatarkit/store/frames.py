@@ -18,18 +18,18 @@ from avatarkit.store import tables
 
 TIME = "datetime64[us, UTC]"
 _NOT_A_TIME = np.iinfo("int64").min
-"""What pandas stores for NaT."""
+"""The integer that pandas stores for NaT."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A table, the dtypes of the frame's columns, and the order of its rows."""
+    """How a table is read: the dtypes of the frame's columns and the order of its rows."""
 
     table: sa.Table
     dtypes: dict[str, str]
     order_by: tuple[sa.ColumnElement[Any], ...]
     sort_by: tuple[str, ...] = ()
-    """Columns to sort by after reading; a database sorts texts by its own language."""
+    """Columns to sort by after reading, as databases differ in how they sort text."""
 
 
 _P, _R, _S = tables.personas.c, tables.sightings.c, tables.submissions.c
@@ -61,7 +61,7 @@ SIGHTINGS = Frame(
         "failed_reason": "str",
         "source": "str",
     },
-    # In the order of the file: by persona, SQLite takes twice as long.
+    # In the order of insertion; sorted by persona, SQLite takes twice as long.
     (_R.id,),
     sort_by=("persona_id", "first_seen_at"),
 )
@@ -100,7 +100,7 @@ def read(
         )
     ).order_by(*frame.order_by)
     if account is not None:
-        # For SQLite, ``|| ''`` keeps it from an index by which it would jump about in the file.
+        # ``|| ''`` keeps SQLite from using an index, which would read the file in random order.
         # Source: SQLite, "Query Planning", on disqualifying the terms of a WHERE clause.
         scan = connection.dialect.name == "sqlite" and frame.sort_by and persona_id is None
         query = query.where((columns.account.concat("") if scan else columns.account) == account)
@@ -121,9 +121,10 @@ def read(
 
 
 def _fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:
-    """Return the columns, from the driver's rows: SQLAlchemy's take as long as all the rest.
+    """Run a query and return its columns.
 
-    They are fetched in parts that stay in the processor's cache until they are columns.
+    The rows are the driver's: making SQLAlchemy's rows takes as long as everything else. They are
+    fetched in parts small enough for the processor's cache.
     """
     cursor: Any = connection.execute(query).cursor
     driver: Any = connection.dialect.dbapi

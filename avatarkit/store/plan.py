@@ -1,4 +1,4 @@
-"""Plan polls and read the plan."""
+"""Store when each persona is polled next, and read which are due."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ class DuePersona:
 
 
 class PollPlan(Database):
-    """When each persona is polled next."""
+    """The time of each persona's next poll."""
 
     def plan(self, persona_id: str, next_poll_at: datetime | None) -> None:
-        """Set when a persona is polled next, None for never."""
+        """Set when a persona is polled next; None for never."""
         self._plan(persona_id, None if next_poll_at is None else to_us(next_poll_at))
 
     def make_due(self, persona_id: str, at: datetime) -> bool:
-        """Poll a persona again from ``at`` on, also one that was gone.
+        """Poll a persona again, also one that is gone or has ended.
+
+        Args:
+            persona_id: The persona.
+            at: When it is due.
 
         Returns:
             False for an unknown persona.
@@ -39,7 +43,15 @@ class PollPlan(Database):
         return self._plan(persona_id, to_us(at), gone=False, failures=0, missed_since_us=None)
 
     def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
-        """Return the personas to poll by ``at``, the longest overdue first; or one, due or not."""
+        """Return the personas that are due.
+
+        Args:
+            at: The moment, on the session's clock.
+            persona_id: Return this persona instead, due or not.
+
+        Returns:
+            The personas, the longest overdue first; none for an unknown ``persona_id``.
+        """
         query = sa.select(_COLUMNS.persona_id, _COLUMNS.failures).order_by(_COLUMNS.next_look_us)
         if persona_id is None:
             query = query.where(_COLUMNS.account == self._own(), _COLUMNS.next_look_us <= to_us(at))
@@ -49,7 +61,7 @@ class PollPlan(Database):
             return [DuePersona(row.persona_id, row.failures) for row in connection.execute(query)]
 
     def in_flight(self) -> frozenset[str]:
-        """Return the ids of the personas that are polled and answered the last poll."""
+        """Return the ids of the personas that are still polled and whose last poll succeeded."""
         query = sa.select(_COLUMNS.persona_id).where(
             _COLUMNS.account == self._own(),
             _COLUMNS.next_look_us.is_not(None),
@@ -59,7 +71,14 @@ class PollPlan(Database):
             return frozenset(connection.scalars(query))
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
-        """Return when any persona, or this one, is polled next; None for never."""
+        """Return when the next poll is due.
+
+        Args:
+            persona_id: Only this persona; by default any.
+
+        Returns:
+            The moment, on the session's clock; None when no poll is planned.
+        """
         query = sa.select(sa.func.min(_COLUMNS.next_look_us)).where(_COLUMNS.account == self._own())
         if persona_id is not None:
             query = query.where(_COLUMNS.persona_id == persona_id)

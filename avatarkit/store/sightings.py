@@ -23,7 +23,7 @@ _KEPT = ("creator_name", "gender", "video_scene", "keywords", "labels")
 
 @dataclass(frozen=True)
 class Change:
-    """A persona was seen in a new status; ``before`` is None at the first sighting."""
+    """A change of a persona's status; ``before`` is None at the first sighting."""
 
     persona_id: str
     creator_name: str | None
@@ -43,7 +43,7 @@ class Recorded:
 
 
 class SightingLog(Database):
-    """The runs of each persona's status, and the last answer about it."""
+    """The runs of each persona's status, and the last answer about each persona."""
 
     def persona(self, persona_id: str) -> Persona | None:
         """Return the last answer about a persona, None for an unknown one."""
@@ -61,18 +61,21 @@ class SightingLog(Database):
         source: str,
         submission: sa.Row[Any] | None = None,
     ) -> Recorded | None:
-        """Log one answer; plan the next poll (``plan``) in the same transaction.
+        """Log one answer.
+
+        The caller plans the next poll (``plan``) in the same transaction.
 
         Args:
             persona: The answer.
-            asked_at: When it was asked: an unchanged status was still there then.
-            answered_at: When it was answered: a new status had come by then.
+            asked_at: When the request was sent. An unchanged status is known to have lasted until
+                then.
+            answered_at: When the answer arrived. A new status is known to have begun by then.
             source: ``create``, ``poll`` or ``list``.
-            submission: The create that made the persona, if it ends with this answer; its request
-                fills the fields that the answer does not carry.
+            submission: The submission that this answer completes, if any; its request fills the
+                fields that the answer does not have.
 
         Returns:
-            What was logged; None, and nothing is changed, when the log holds a newer answer.
+            What was logged; None if the log holds a newer answer, and then nothing is changed.
         """
         account, status = self._own(), persona.status_text
         key = tables.is_persona(account, persona.id)
@@ -116,7 +119,7 @@ class SightingLog(Database):
             missing: The API answered that it has no such persona.
 
         Returns:
-            True when it is gone: missing three times in a row over six hours.
+            True when the persona is gone: missing three times in a row, over six hours or more.
         """
         table = tables.personas
         key = tables.is_persona(self._own(), persona_id)
@@ -152,7 +155,7 @@ def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: 
 def _begin(
     connection: sa.Connection, account: str, persona: Persona, seen_us: int, source: str
 ) -> int:
-    # When the status began, by the API's own account: the creation, later the last update.
+    # When the status began according to the API: the creation, or else the last update.
     reported_at = persona.created_at if source == "create" else persona.updated_at
     result = connection.execute(
         tables.sightings.insert().values(
@@ -171,7 +174,7 @@ def _begin(
 
 
 def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
-    """Return the columns that the answer, or else the create's request, fills."""
+    """Return the columns of ``personas`` from the answer, or else from the create's request."""
     request = {} if submission is None else json.loads(submission.request)
     values: dict[str, Any] = {
         "status": persona.status_text,

@@ -1,4 +1,4 @@
-"""``Store``: the log of what was sent and seen, on SQLAlchemy Core.
+"""``Store``: the log of submissions, personas and sightings, on SQLAlchemy Core.
 
 The log is run-length encoded: a row of ``sightings`` is one unbroken run of one status of one
 persona, and polling an unchanged persona only moves ``last_seen_at``.
@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.store.plan import PollPlan
-from avatarkit.store.submissions import SubmissionJournal
+from avatarkit.store.submissions import SubmissionLog
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionJournal, PollPlan):
+class Store(SubmissionLog, PollPlan):
     """The log of one account in one database.
 
-    Every method raises ``StoreError`` when the database fails or the store has no account. Each is
-    one transaction, or part of the one that ``transaction`` opened: nothing is half written.
+    Every method raises ``StoreError`` when the database fails, and those that need an account when
+    there is none. Each is one transaction, or joins the one that ``transaction`` opened, so nothing
+    is half written.
 
     Args:
         url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
@@ -31,7 +32,18 @@ class Store(SubmissionJournal, PollPlan):
         """Return all personas.
 
         Returns:
-            A row a persona, newest first, with the columns of ``frames.PERSONAS``.
+            A row a persona, newest first; an empty frame has the same columns and dtypes:
+
+            - ``persona_id``, ``creator_name``, ``gender``, ``video_scene``, ``keywords``: text.
+            - ``labels``: lists of text, as they were sent.
+            - ``status``: text, as it came; ``failed_reason``: text.
+            - ``is_active``: boolean, NA where the API did not say.
+            - ``created_at``, ``updated_at``: datetime64[us, UTC], by the API.
+            - ``submitted_at``: datetime64[us, UTC], NaT if it was not submitted here.
+            - ``first_seen_at``, ``last_seen_at``: datetime64[us, UTC], of all answers about it.
+            - ``next_look_at``: datetime64[us, UTC], when it is polled next; NaT for never.
+            - ``gone``: bool, the API does not find it any longer.
+            - ``last_error``: text, of the last poll if that failed.
         """
         from avatarkit.store import frames
 
@@ -39,10 +51,22 @@ class Store(SubmissionJournal, PollPlan):
             return frames.read(connection, frames.PERSONAS, self.account)
 
     def sightings(self, persona_id: str | None = None) -> pd.DataFrame:
-        """Return the runs of each status, of all personas or of one.
+        """Return the runs of each status.
+
+        Args:
+            persona_id: Only this persona; by default all.
 
         Returns:
-            A row a persona and run, by persona and time, with the columns of ``frames.SIGHTINGS``.
+            A row a persona and run, by persona and time; an empty frame has the same columns and
+            dtypes:
+
+            - ``persona_id``, ``status``, ``failed_reason``: text.
+            - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived.
+            - ``last_seen_at``: datetime64[us, UTC], when the last one was requested.
+            - ``times_seen``: int64, the answers with it.
+            - ``reported_at``: datetime64[us, UTC], the API's ``created_at`` in the answer to a
+              create, else its ``updated_at`` in the first answer; NaT if it did not say.
+            - ``source``: text, of the first answer: ``create``, ``poll`` or ``list``.
         """
         from avatarkit.store import frames
 
@@ -53,7 +77,13 @@ class Store(SubmissionJournal, PollPlan):
         """Return all submissions.
 
         Returns:
-            A row a submission, oldest first, with the columns of ``frames.SUBMISSIONS``.
+            A row a submission, oldest first; an empty frame has the same columns and dtypes:
+
+            - ``submission_id``: text.
+            - ``state``: text: ``prepared``, ``sending``, ``accepted``, ``refused``, ``uncertain``.
+            - ``persona_id``: text, of an accepted one; ``creator_name``: text.
+            - ``prepared_at``, ``sent_at``, ``ended_at``: datetime64[us, UTC].
+            - ``error``: text, why it was refused or is uncertain.
         """
         from avatarkit.store import frames
 

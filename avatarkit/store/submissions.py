@@ -1,7 +1,7 @@
-"""The journal of creates.
+"""Log submissions and their states.
 
-prepared -> sending -> accepted | refused | uncertain; an uncertain one ends as accepted or refused
-once it is settled.
+prepared -> sending -> accepted | refused | uncertain; an uncertain one becomes accepted or refused
+when it is settled.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LONGEST_SENDING = timedelta(hours=12)
 _TABLE = tables.submissions
 _COLUMNS = _TABLE.c
 
-_ours: dict[str, bool] = {}
-"""The submissions of this process, of all its stores: True once a thread has reserved it."""
+_owned: dict[str, bool] = {}
+"""Submissions that this process may still send, in any store; True if a thread reserved it."""
 _reserving = threading.Lock()
 
 
@@ -50,10 +50,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Uncertain:
-    """A create that may have happened: its fields, and when it was sent and broke off.
+    """An uncertain submission: its fields, when it was sent and when the connection broke.
 
-    ``candidates`` are personas that it may have become, by the last listing of the account, among
-    which a person has to choose. ``reason`` says why it is not settled.
+    ``candidates`` are the personas that it may have become according to the last listing of the
+    account; the user has to choose among them. ``reason`` says why it is not settled.
     """
 
     submission_id: str
@@ -66,18 +66,22 @@ class Uncertain:
     reason: str
 
 
-class SubmissionJournal(SightingLog):
-    """The creates of an account and what became of them."""
+class SubmissionLog(SightingLog):
+    """The submissions of an account."""
 
     def prepare(self, request: PersonaCreate, at: datetime) -> str:
-        """Write down a request that will be sent.
+        """Log a request that will be sent.
+
+        Args:
+            request: The create.
+            at: The moment, on the session's clock.
 
         Returns:
             The id of the new submission.
         """
         submission_id = uuid.uuid4().hex
-        _ours[submission_id] = False
-        # Not by the model, which refuses a file that has been moved since.
+        _owned[submission_id] = False
+        # As text: the model would refuse a file that has been moved since.
         paths = {name: str(path) for name, path in request.files.items()}
         insert = _TABLE.insert().values(
             submission_id=submission_id,
@@ -99,16 +103,16 @@ class SubmissionJournal(SightingLog):
             StoreError: It was sent before, or another thread has reserved it.
         """
         with self.transaction(reading=True), _reserving:
-            if _ours.get(submission_id) or self._submission(submission_id).state != "prepared":
+            if _owned.get(submission_id) or self._submission(submission_id).state != "prepared":
                 raise _sent_before(submission_id)
-            _ours[submission_id] = True
+            _owned[submission_id] = True
 
     def release(self, submission_id: str) -> None:
-        """Give a reserved submission back: ``settle_abandoned`` may settle it from now on."""
-        _ours.pop(submission_id, None)
+        """End a reservation; ``settle_abandoned`` may settle the submission from now on."""
+        _owned.pop(submission_id, None)
 
     def sending(self, submission_id: str, at: datetime) -> None:
-        """Mark a submission as being sent, before anything of it leaves.
+        """Mark a submission as being sent, before the request is sent.
 
         Raises:
             StoreError: It was sent before: a create is sent once.
@@ -120,16 +124,16 @@ class SubmissionJournal(SightingLog):
     def accepted(
         self, submission_id: str, persona: Persona, at: datetime, *, source: str = "create"
     ) -> Recorded | None:
-        """End a submission as the persona that it became, and log its first sighting.
+        """Mark a submission as accepted, and log the first sighting of its persona.
 
         Args:
             submission_id: The submission, in any state.
             persona: The answer to the create, or the persona as it was listed.
-            at: When it was answered.
+            at: When the answer arrived.
             source: ``create`` or ``list``.
 
         Returns:
-            What was logged, as by ``record``; plan the next poll in the same transaction.
+            As ``record``; the caller plans the next poll in the same transaction.
         """
         with self.transaction():
             submission = self._submission(submission_id)
@@ -147,32 +151,41 @@ class SubmissionJournal(SightingLog):
             return recorded
 
     def refused(self, submission_id: str, at: datetime, error: str) -> None:
-        """End a submission whose create surely did not happen; ``error`` says why.
+        """Mark a submission as refused: no persona was created. An accepted one stays accepted.
 
-        One that was accepted stays so.
+        Args:
+            submission_id: The submission.
+            at: When that became known.
+            error: Why, in one sentence.
         """
         states = ("prepared", "sending", "uncertain")
         ended = {"state": "refused", "ended_us": to_us(at), "error": error, "candidates": None}
         self._update(submission_id, states, **ended)
 
     def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
-        """Mark a submission whose create may have happened; ``error`` says what broke."""
+        """Mark a submission as uncertain: a persona may have been created.
+
+        Args:
+            submission_id: The submission, prepared or sending.
+            at: When the connection broke.
+            error: What broke, in one sentence.
+        """
         values = {"state": "uncertain", "broke_us": to_us(at), "error": error}
         self._update(submission_id, ("prepared", "sending"), **values)
 
     def keep_uncertain(
         self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
     ) -> None:
-        """Write down why a submission is not settled, and the personas it may have become."""
+        """Log why an uncertain submission is not settled, and the personas it may have become."""
         kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
         self._update(submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
 
     def may_become(self, submission_id: str, persona_id: str) -> bool:
-        """Return True while a submission is uncertain and no other became this persona.
+        """Return whether a submission is uncertain and no other one became this persona.
 
-        It holds until the end of the transaction in which it is asked.
+        The answer holds until the end of the transaction in which this is called.
         """
-        # All of them are locked, so that two processes that settle at once take turns.
+        # Locks all uncertain rows, so that two processes that settle at once take turns.
         query = sa.select(_COLUMNS.submission_id).where(
             _COLUMNS.account == self._own(), _COLUMNS.state == "uncertain"
         )
@@ -181,13 +194,13 @@ class SubmissionJournal(SightingLog):
             return submission_id in uncertain_ids and persona_id not in self.submitted_ids()
 
     def settle_abandoned(self, at: datetime) -> int:
-        """Settle the submissions whose sender has ended or given them back.
+        """Settle the submissions whose process has ended, or whose reservation was released.
 
-        One that was being sent is uncertain, one that was only prepared is refused. A process of
-        another machine is taken as ended after ``LONGEST_SENDING``.
+        One that was being sent becomes uncertain, one that was only prepared refused. A process on
+        another machine counts as ended after ``LONGEST_SENDING``.
 
         Returns:
-            How many there were.
+            The number of these submissions.
         """
         query = sa.select(_TABLE).where(
             _COLUMNS.account == self._own(), _COLUMNS.state.in_(["prepared", "sending"])
@@ -198,7 +211,7 @@ class SubmissionJournal(SightingLog):
             abandoned = [
                 row
                 for row in connection.execute(query).all()
-                if row.submission_id not in _ours
+                if row.submission_id not in _owned
                 and (
                     row.sender == ours
                     or not _is_alive(row.sender, elsewhere=row.prepared_us > long_ago)
@@ -214,7 +227,7 @@ class SubmissionJournal(SightingLog):
         return len(abandoned)
 
     def open_submissions(self, state: str = "uncertain") -> list[Uncertain]:
-        """Return the submissions that are ``uncertain``, or in another state, oldest first."""
+        """Return the submissions in a state, oldest first."""
         query = sa.select(_TABLE).where(_COLUMNS.account == self._own(), _COLUMNS.state == state)
         query = query.order_by(_COLUMNS.sent_us, _COLUMNS.submission_id)
         with self.transaction(reading=True) as connection:
@@ -276,12 +289,12 @@ def _uncertain(row: sa.Row[Any]) -> Uncertain:
 
 
 def _this_process() -> str:
-    # A process id alone may be used again after a restart; with its start it is unique.
+    # A process id may be reused after a restart; with the start time it is unique.
     return f"{socket.gethostname()}|{os.getpid()}|{_started(os.getpid())}"
 
 
 def _is_alive(sender: str | None, *, elsewhere: bool) -> bool:
-    """Return False when the process has ended; ``elsewhere`` if it is another machine's."""
+    """Return whether the sending process runs; ``elsewhere`` for one on another machine."""
     host, pid, started = (sender or "||").split("|")
     if host != socket.gethostname():
         return bool(host) and elsewhere
@@ -295,9 +308,9 @@ _DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def _started(pid: int) -> str:
-    """Return when a process started; ``psutil.Error`` when there is none.
+    """Return when a process started, as text to compare; ``psutil.Error`` if there is none.
 
-    On Linux in ticks since boot: psutil's time moves when the system's clock is set.
+    On Linux in ticks since boot, as psutil's time changes when the system's clock is set.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,7 +1,7 @@
-"""The tables of the log.
+"""Define the tables of the log.
 
-Times are stored as whole microseconds since 1970 (columns ``…_us``): exact on every database, and
-quick to turn into columns of a frame.
+Times are stored as integer microseconds since 1970 (columns ``…_us``): exact on every database, and
+fast to convert to columns of a frame.
 """
 
 from __future__ import annotations

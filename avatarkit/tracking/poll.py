@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from avatarkit.api.client import Client
-from avatarkit.api.transport import until
+from avatarkit.api.transport import cancel_on
 from avatarkit.clock import Clock
 from avatarkit.errors import APIError, NotFound, StoreError
 from avatarkit.models import Persona
@@ -59,7 +59,7 @@ class Poller:
         """
         asked_at = self.clock.now()
         try:
-            with until(stop):
+            with cancel_on(stop):
                 persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
             return Poll(self.log_answer(persona, asked_at))
         except APIError as error:

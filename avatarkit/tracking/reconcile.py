@@ -179,7 +179,7 @@ def _existing(client: Client, ids: frozenset[str]) -> frozenset[str] | None:
     return frozenset(existing)
 
 
-def by_word(client: Client, store: Store, submission_id: str, persona_id: str | None) -> Verdict:
+def by_hand(client: Client, store: Store, submission_id: str, persona_id: str | None) -> Verdict:
     """Return the verdict of a person: it became ``persona_id``, or None: it never arrived.
 
     Raises:

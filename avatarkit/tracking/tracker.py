@@ -12,7 +12,7 @@ from functools import partial
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
-from avatarkit.api.transport import until
+from avatarkit.api.transport import cancel_on
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AvatarkitError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
@@ -196,7 +196,7 @@ class Tracker:
             APIError: The persona cannot be asked for.
             StoreError: The log failed.
         """
-        verdict = reconcile.by_word(self.client, self.store, submission_id, persona_id)
+        verdict = reconcile.by_hand(self.client, self.store, submission_id, persona_id)
         if not reconcile.apply(self.store, verdict, self.clock.now()):
             raise ConfigError("Somebody else has settled it meanwhile; look again.")
 
@@ -251,8 +251,8 @@ class Tracker:
             once: End after one pass.
             until_done: End when no persona is left to poll.
         """
-        reconcile_at, told = self.clock.now(), None
-        with until(stop):
+        reconcile_at, last_reported = self.clock.now(), None
+        with cancel_on(stop):
             while not stop.is_set():
                 is_time = self.clock.now() >= reconcile_at
                 if is_time:
@@ -262,9 +262,9 @@ class Tracker:
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                     if on_change is not None:
                         on_change(change)
-                if on_error is not None and done.error not in (None, told):
+                if on_error is not None and done.error not in (None, last_reported):
                     on_error(str(done.error))
-                told = done.error
+                last_reported = done.error
                 if once or (until_done and done.complete and done.next_at is None):
                     return
                 pause_s = LONGEST_PAUSE_S

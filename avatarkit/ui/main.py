@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.text import in_words, plain
+from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
 from avatarkit.ui.pages import settings, stage_times, submit, tracker
 
@@ -43,7 +43,7 @@ def main() -> None:
         st.caption(
             "A sandbox of the API on this machine: no key, no cost, nothing leaves it. Its clock "
             f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
-            f"{in_words(48 / speed)} to {in_words(120 / speed)}."
+            f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
     page.run()
 

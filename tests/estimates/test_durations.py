@@ -16,7 +16,7 @@ from avatarkit import durations, eta, stages
 from avatarkit.estimates import semi_markov, survival
 from avatarkit.estimates.sampling import Sample
 from avatarkit.models import STAGES
-from avatarkit.text import in_words
+from avatarkit.text import format_hours
 from support import simulated
 
 DAY = pd.Timestamp("2026-03-02", tz="UTC")
@@ -377,4 +377,4 @@ def test_one_state_of_the_log_is_fitted_once(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_hours_in_words(hours: float, words: str) -> None:
     """Hours read as people say them, and never as 60 minutes or 24 hours."""
-    assert in_words(hours) == words
+    assert format_hours(hours) == words

@@ -276,7 +276,7 @@ def test_before_a_weekend_was_seen_the_range_reaches_over_it() -> None:
     assert reach[1] < 48
 
 
-def test_office_hours_shape_the_range() -> None:
+def test_business_hours_shape_the_range() -> None:
     """Reviews that end at 17 o'clock on working days: on a Friday night Monday is likeliest."""
     rng = np.random.default_rng(4)
     lives: dict[str, Life] = {}

@@ -77,10 +77,15 @@ def test_a_naive_estimate_is_not() -> None:
     assert error["pending", 1.0][1] > 0.15
 
 
-@pytest.mark.parametrize("office", [False, True], ids=["any hour", "office hours"])
-def test_the_interval_holds_the_truth(office: bool) -> None:
+@pytest.mark.parametrize("business_hours", [False, True], ids=["any hour", "business hours"])
+def test_the_interval_holds_the_truth(business_hours: bool) -> None:
     """The 95 % interval of the median covers it in at least 85 % of accounts."""
-    parts = {"stages": ["pending", "reviewing"], "days": 28, "even": False, "office": office}
+    parts = {
+        "stages": ["pending", "reviewing"],
+        "days": 28,
+        "even": False,
+        "business_hours": business_hours,
+    }
     many = simulated.lives("log-normal", seed=999, **{**parts, "personas": 40_000})
     covered = []
     for seed in range(24):

@@ -21,12 +21,12 @@ hours = st.floats(-1e5, 1e6)
 OPEN = work_clock.calendar_clock(BusinessHours(16, 24, 0), closed_rate=0.0)
 
 
-def spells(size: int, seed: int, *, in_office: bool) -> tuple[np.ndarray, np.ndarray]:
+def spells(size: int, seed: int, *, in_business_hours: bool) -> tuple[np.ndarray, np.ndarray]:
     """When things began and ended: 10 hours in the median, of the office's or the wall's."""
     rng = np.random.default_rng(seed)
     begin = np.sort(rng.uniform(0, size * 4, size))
     took = 10 * np.exp(0.5 * rng.standard_normal(size))
-    if not in_office:
+    if not in_business_hours:
         return begin, begin + took
     # The week has 40 business hours, in which this clock shows 168.
     return begin, OPEN.moment(OPEN.reading(begin) + took * WEEK / 40)
@@ -76,9 +76,9 @@ def test_moments_become_hours_since_a_monday_and_back() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_office_hours_are_learned_from_when_things_end(seed: int) -> None:
-    """From 300 ends in office hours nobody named, the closed hours come out slow."""
-    begin, end = spells(300, seed, in_office=True)
+def test_business_hours_are_learned_from_when_things_end(seed: int) -> None:
+    """From 300 ends in business hours nobody named, the closed hours come out slow."""
+    begin, end = spells(300, seed, in_business_hours=True)
     clock = work_clock.fit(begin, begin, end - 0.25, end + 0.25)
     week = clock.rates.reshape(7, 24)
     assert clock.rates.mean() == pytest.approx(1)
@@ -93,12 +93,12 @@ def test_without_a_calendar_effect_the_clock_is_the_wall() -> None:
     """Of ten histories of 300 ends at any hour at least nine teach nothing at all."""
     flat = []
     for seed in range(10):
-        begin, end = spells(300, seed, in_office=False)
+        begin, end = spells(300, seed, in_business_hours=False)
         flat.append(work_clock.fit(begin, begin, end - 0.25, end + 0.25).is_flat)
     assert sum(flat) >= 9
 
 
-def test_beginnings_at_one_hour_do_not_make_office_hours() -> None:
+def test_beginnings_at_one_hour_do_not_make_business_hours() -> None:
     """Where all begins at 14 o'clock ends crowd at night, and the clock is still the wall's."""
     rng = np.random.default_rng(5)
     begin = 24.0 * np.arange(300) + 14
@@ -108,7 +108,7 @@ def test_beginnings_at_one_hour_do_not_make_office_hours() -> None:
 
 def test_a_look_a_day_teaches_no_hour_of_the_day() -> None:
     """Ends known to a day only leave every hour of a day much as fast as the others."""
-    begin, end = spells(400, 7, in_office=True)
+    begin, end = spells(400, 7, in_business_hours=True)
     looked = np.floor((end - 8) / 24) * 24 + 8
     clock = work_clock.fit(begin, begin, np.maximum(looked, begin), looked + 24)
     by_hour = clock.rates.reshape(7, 24)[:5].mean(axis=0)
@@ -117,7 +117,7 @@ def test_a_look_a_day_teaches_no_hour_of_the_day() -> None:
 
 def test_what_is_still_running_counts_as_running() -> None:
     """A hundred that run on slow no hour down beyond the longest that ended, and stop nothing."""
-    begin, end = spells(300, 2, in_office=True)
+    begin, end = spells(300, 2, in_business_hours=True)
     alone = work_clock.fit(begin, begin, end, end)
     after = np.append(end, begin[:100] + 5000)
     before = np.append(end, np.full(100, np.nan))
@@ -129,6 +129,6 @@ def test_what_is_still_running_counts_as_running() -> None:
 
 def test_few_ends_teach_nothing() -> None:
     """Fewer than ten ends leave the clock on the wall, and so does nothing at all."""
-    begin, end = spells(9, 1, in_office=True)
+    begin, end = spells(9, 1, in_business_hours=True)
     assert work_clock.fit(begin, begin, end, end) is WALL
     assert work_clock.fit([], [], [], []) is WALL

@@ -80,7 +80,7 @@ def life(frame: pd.DataFrame) -> tuple[Any, ...]:
     return (row["status"], row["state"], *hours)
 
 
-def told(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+def bounds_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Stage, state and the four bounds in hours (None where open), row by row."""
     rows = []
     for _, row in frame.iterrows():
@@ -98,7 +98,7 @@ def test_a_submitted_persona_has_bounds_between_its_looks() -> None:
         ("a", "pending", 0, 1, 0), ("a", "processing", 2, 5), ("a", "voice_creating", 6, 6.5)
     )
 
-    assert told(frame) == [
+    assert bounds_of(frame) == [
         ("pending", "finished", 0, 0, 1, 2),
         ("processing", "finished", 1, 2, 5, 6),
         ("voice_creating", "running", 5, 6, 6.5, None),
@@ -112,31 +112,31 @@ def test_terminal_statuses_end_the_visit_before_and_are_none() -> None:
     """done, failed and rejected leave no visit of their own and nothing running."""
     for end in ("done", "failed", "rejected"):
         frame = visits(("a", "reviewing", 0, 1), ("a", end, 3, 9))
-        assert told(frame) == [("reviewing", "finished", 0, 0, 1, 3)]
+        assert bounds_of(frame) == [("reviewing", "finished", 0, 0, 1, 3)]
 
 
 def test_updated_at_lowers_the_upper_bound_only_inside_the_gap() -> None:
     """reported_at tightens a bound between two looks, and is ignored outside of them."""
     inside = visits(("a", "pending", 0, 1), ("a", "processing", 4, 5, 2))
-    assert told(inside)[0] == ("pending", "finished", 0, 0, 1, 2)
-    assert told(inside)[1] == ("processing", "running", 1, 2, 5, None)
+    assert bounds_of(inside)[0] == ("pending", "finished", 0, 0, 1, 2)
+    assert bounds_of(inside)[1] == ("processing", "running", 1, 2, 5, None)
     for outside in (0.5, 1, 4, 4.5, None):
         frame = visits(("a", "pending", 0, 1), ("a", "processing", 4, 5, outside))
-        assert told(frame)[0] == ("pending", "finished", 0, 0, 1, 4)
+        assert bounds_of(frame)[0] == ("pending", "finished", 0, 0, 1, 4)
 
 
 def test_created_at_begins_the_first_visit_unless_it_is_later_than_the_first_look() -> None:
     """The answer to the create dates the beginning; a clock that runs ahead cannot move it on."""
     for reported, entered in ((-0.25, -0.25), (0.5, 0), (None, 0)):
         frame = visits(("a", "pending", 0, 1, reported, "create"))
-        assert told(frame) == [("pending", "running", entered, entered, 1, None)]
+        assert bounds_of(frame) == [("pending", "running", entered, entered, 1, None)]
 
 
 def test_stages_nobody_saw_are_proved_by_a_later_one() -> None:
     """Each stage between two that were seen took between nothing and the whole gap."""
     frame = visits(("a", "pending", 0, 1), ("a", "video_validating", 4, 5, 3))
 
-    assert told(frame) == [
+    assert bounds_of(frame) == [
         ("pending", "finished", 0, 0, 1, 3),
         ("processing", "never_seen", 1, 3, 1, 3),
         ("voice_creating", "never_seen", 1, 3, 1, 3),
@@ -159,7 +159,7 @@ def test_nothing_is_concluded_across_an_end() -> None:
     """What a persona did after failed may have begun anywhere."""
     frame = visits(("a", "pending", 0, 1), ("a", "failed", 2, 3), ("a", "reviewing", 5, 6))
 
-    assert told(frame) == [
+    assert bounds_of(frame) == [
         ("pending", "finished", 0, 0, 1, 2),
         ("reviewing", "running", 3, 5, 6, None),
     ]
@@ -168,7 +168,7 @@ def test_nothing_is_concluded_across_an_end() -> None:
 def test_an_unknown_status_is_a_visit_and_proves_nothing() -> None:
     """A status nobody has heard of is kept; the known ones around it still prove what they do."""
     frame = visits(("a", "pending", 0, 1), ("a", "polishing", 2, 3), ("a", "voice_creating", 4, 5))
-    assert told(frame) == [
+    assert bounds_of(frame) == [
         ("pending", "finished", 0, 0, 1, 2),
         ("polishing", "finished", 1, 2, 3, 4),
         ("processing", "never_seen", 1, 4, 1, 4),
@@ -195,7 +195,7 @@ def test_a_persona_found_midway_began_after_its_creation() -> None:
     """Its stage was entered between creation and the first look, the ones before were passed."""
     frame = visits(("a", "voice_creating", 5, 6, None, "list"), created={"a": 1, "b": 0})
 
-    assert told(frame) == [
+    assert bounds_of(frame) == [
         ("pending", "never_seen", 1, 5, 1, 5),
         ("processing", "never_seen", 1, 5, 1, 5),
         ("voice_creating", "running", 1, 5, 6, None),
@@ -207,14 +207,14 @@ def test_a_persona_found_pending_began_at_its_creation() -> None:
     frame = visits(
         ("a", "pending", 5, 6, None, "list"), ("a", "processing", 7, 8), created={"a": 1}
     )
-    assert told(frame)[0] == ("pending", "finished", 1, 1, 6, 7)
+    assert bounds_of(frame)[0] == ("pending", "finished", 1, 1, 6, 7)
 
 
 def test_without_a_creation_the_beginning_is_open() -> None:
     """Nothing bounds the entry of a persona found midway, so its visit has no greatest length."""
     for created in (None, {"b": 1}, {"a": None}):
         frame = visits(("a", "reviewing", 5, 6, None, "poll"), ("a", "done", 7, 7), created=created)
-        assert told(frame) == [("reviewing", "finished", None, 5, 6, 7)]
+        assert bounds_of(frame) == [("reviewing", "finished", None, 5, 6, 7)]
         assert frame["max_h"].tolist() == [np.inf]
         assert frame["min_h"].tolist() == [1]
 
@@ -222,10 +222,10 @@ def test_without_a_creation_the_beginning_is_open() -> None:
 def test_updated_at_tells_when_a_persona_found_midway_was_in_its_stage_already() -> None:
     """The first answer says that the status held since it was last modified at the latest."""
     frame = visits(("a", "reviewing", 5, 6, 3, "list"), created={"a": 4})
-    assert told(frame)[-1] == ("reviewing", "running", 4, 5, 6, None)
+    assert bounds_of(frame)[-1] == ("reviewing", "running", 4, 5, 6, None)
     frame = visits(("a", "reviewing", 5, 6, 3, "list"), created={"a": 2})
-    assert told(frame)[-1] == ("reviewing", "running", 2, 3, 6, None)
-    assert told(visits(("a", "reviewing", 5, 6, 3, "list"))) == [
+    assert bounds_of(frame)[-1] == ("reviewing", "running", 2, 3, 6, None)
+    assert bounds_of(visits(("a", "reviewing", 5, 6, 3, "list"))) == [
         ("reviewing", "running", None, 3, 6, None)
     ]
 
@@ -233,7 +233,7 @@ def test_updated_at_tells_when_a_persona_found_midway_was_in_its_stage_already()
 def test_a_creation_after_the_first_look_is_cut_to_it() -> None:
     """Two clocks may disagree; a visit never begins after it was seen."""
     frame = visits(("a", "processing", 5, 6, None, "list"), created={"a": 9})
-    assert told(frame)[-1] == ("processing", "running", 5, 5, 6, None)
+    assert bounds_of(frame)[-1] == ("processing", "running", 5, 5, 6, None)
     assert (frame["max_h"] >= frame["min_h"]).all()
 
 
@@ -248,23 +248,23 @@ def test_a_persona_first_seen_done_has_only_unseen_stages() -> None:
 
 def test_what_a_create_answers_first_was_not_preceded_by_anything() -> None:
     """The first status of a submitted persona is where it began, whichever it is."""
-    assert told(visits(("a", "processing", 0, 1, 0, "create"))) == [
+    assert bounds_of(visits(("a", "processing", 0, 1, 0, "create"))) == [
         ("processing", "running", 0, 0, 1, None)
     ]
     frame = visits(("a", "unknown", 0, 1, 0, "create"), ("a", "processing", 2, 3))
-    assert told(frame)[1] == ("pending", "never_seen", 0, 2, 0, 2)
+    assert bounds_of(frame)[1] == ("pending", "never_seen", 0, 2, 0, 2)
 
 
 def test_neighbouring_rows_of_one_status_are_one_visit() -> None:
     """Two rows of the same status in a row count as one run from the first to the last look."""
     frame = visits(("a", "pending", 0, 1, 0), ("a", "pending", 2, 3, 2), ("a", "processing", 4, 4))
-    assert told(frame)[0] == ("pending", "finished", 0, 0, 3, 4)
+    assert bounds_of(frame)[0] == ("pending", "finished", 0, 0, 3, 4)
 
 
 def test_runs_that_overlap_keep_their_bounds_in_order() -> None:
     """Two machines that look at once may log overlapping runs; no bound turns around."""
     frame = visits(("a", "pending", 0, 3), ("a", "processing", 2, 4), ("a", "done", 3, 3))
-    assert told(frame)[:2] == [
+    assert bounds_of(frame)[:2] == [
         ("pending", "finished", 0, 0, 2, 2),
         ("processing", "finished", 2, 2, 3, 3),
     ]
@@ -292,7 +292,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 def test_a_past_moment_can_be_replayed() -> None:
     """What was first seen after now is left out, and the last look is cut to it."""
     runs = (("a", "pending", 0, 1), ("a", "processing", 2, 8), ("a", "done", 9, 9))
-    assert told(visits(*runs, now=5)) == [
+    assert bounds_of(visits(*runs, now=5)) == [
         ("pending", "finished", 0, 0, 1, 2),
         ("processing", "running", 1, 2, 5, None),
     ]
@@ -317,13 +317,13 @@ def test_estimates_get_the_bounds_of_the_looks_alone() -> None:
     """What updated_at cut is whole again; what was found in pending begins by its first look."""
     cut = visits(("a", "pending", 0, 1), ("a", "reviewing", 6, 7, 5), ("a", "done", 9, 9, 8))
     whole = stages.poll_bounds(cut)
-    assert told(cut)[0][2:] == (0, 0, 1, 5)
-    assert told(whole)[0][2:] == (0, 0, 1, 6)
+    assert bounds_of(cut)[0][2:] == (0, 0, 1, 5)
+    assert bounds_of(whole)[0][2:] == (0, 0, 1, 6)
     assert whole[["min_h", "max_h"]].iloc[-1].tolist() == [1, 8]
     assert cut[["min_h", "max_h"]].iloc[-1].tolist() == [2, 7]
     found = visits(("a", "pending", 5, 6, None, "list"), ("a", "done", 9, 9), created={"a": 1})
-    assert told(found)[0][2:] == (1, 1, 6, 9)
-    assert told(stages.poll_bounds(found))[0][2:] == (1, 5, 6, 9)
+    assert bounds_of(found)[0][2:] == (1, 1, 6, 9)
+    assert bounds_of(stages.poll_bounds(found))[0][2:] == (1, 5, 6, 9)
     running = stages.poll_bounds(visits(("a", "pending", 0, 4)))
     assert running[["min_h", "max_h"]].iloc[0].tolist() == [4, np.inf]
     plain = cut.drop(columns=["entered_seen_at", "left_seen_at"])

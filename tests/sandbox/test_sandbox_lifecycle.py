@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from avatarkit.estimates.business_hours import BusinessHours
 from avatarkit.models import STAGES, TERMINAL, ProcessStatus, as_status
 from avatarkit.sandbox.personas import lifecycle
-from avatarkit.sandbox.personas.lifecycle import OFFICE, Scenario
+from avatarkit.sandbox.personas.lifecycle import REVIEW_HOURS, Scenario
 
 ids = st.uuids(version=4).map(str)
 scenarios = st.none() | st.sampled_from(list(Scenario))
@@ -46,7 +46,7 @@ def drawn(
 def test_the_same_id_always_lives_the_same_life(
     persona_id: str, born: datetime, scenario: Scenario | None
 ) -> None:
-    """Drawing is pure, and only the review, which goes on in office hours, heeds the calendar."""
+    """Drawing is pure, and only the review, which goes on in business hours, heeds the calendar."""
     first = lifecycle.draw(persona_id, born, scenario=scenario)
     assert first == lifecycle.draw(persona_id, born, scenario=scenario)
     other = lifecycle.draw(persona_id, born + timedelta(days=2, hours=9), scenario=scenario)
@@ -68,14 +68,14 @@ def test_a_done_life_takes_two_to_five_days_through_all_stages(
 
 @given(ids, births)
 def test_nobody_reviews_at_night_or_on_weekends(persona_id: str, born: datetime) -> None:
-    """A review ends when the office is open, after at least some office hours."""
+    """A review ends when reviewers work, after at least some business hours."""
     life = lifecycle.draw(persona_id, born, scenario=Scenario.DONE)
     ends = born + timedelta(hours=total_h(life))
     begins = ends - timedelta(hours=life.stages[-1][1])
-    there = ends + timedelta(hours=OFFICE.utc_offset_h)
+    there = ends + timedelta(hours=REVIEW_HOURS.utc_offset_h)
     assert there.weekday() < 5
     assert 9 <= there.hour + there.minute / 60 <= 18 + 1e-6
-    assert OFFICE.between(begins, ends) > 0
+    assert REVIEW_HOURS.between(begins, ends) > 0
 
 
 @given(ids, births)
@@ -137,7 +137,7 @@ def test_skipped_stages_are_never_shown(persona_id: str, born: datetime) -> None
 
 @given(ids, births)
 def test_a_slow_review_takes_a_working_week_more(persona_id: str, born: datetime) -> None:
-    """Only the review is longer, by 45 office hours, which are seven days."""
+    """Only the review is longer, by 45 business hours, which are seven days."""
     slow = lifecycle.draw(persona_id, born, scenario=Scenario.SLOW_REVIEW)
     done = lifecycle.draw(persona_id, born, scenario=Scenario.DONE)
     assert slow.stages[:-1] == done.stages[:-1]
@@ -235,7 +235,7 @@ def test_stages_take_about_as_long_as_declared() -> None:
         if stage is ProcessStatus.REVIEWING:
             ends = [BORN + timedelta(hours=total_h(life)) for life in lives]
             hours = [
-                OFFICE.between(end - timedelta(hours=h), end)
+                REVIEW_HOURS.between(end - timedelta(hours=h), end)
                 for end, h in zip(ends, hours, strict=True)
             ]
         assert abs(sorted(hours)[500] / lifecycle.MEDIAN_H[stage] - 1) < 0.2
@@ -271,10 +271,10 @@ def test_every_outcome_on_demand_has_its_label() -> None:
 class TestOffice:
     """Hours that count from Monday to Friday only."""
 
-    OFFICE = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8)
+    REVIEW_HOURS = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8)
 
     @pytest.mark.parametrize(
-        ("start", "office_h", "end"),
+        ("start", "business_h", "end"),
         [
             ("2026-01-05T17:00", 1, "2026-01-05T18:00"),  # Monday, 9 o'clock there
             ("2026-01-05T09:00", 1, "2026-01-05T18:00"),  # at night: from the morning on
@@ -285,15 +285,15 @@ class TestOffice:
             ("2026-01-05T17:00", 0, "2026-01-05T17:00"),
         ],
     )
-    def test_hours_pass_only_when_it_is_open(self, start: str, office_h: float, end: str) -> None:
+    def test_hours_pass_only_when_it_is_open(self, start: str, business_h: float, end: str) -> None:
         """Nights and weekends are skipped, at the declared offset."""
         begins, ends = (datetime.fromisoformat(f"{text}+00:00") for text in (start, end))
-        assert self.OFFICE.after(begins, office_h) == ends
-        assert self.OFFICE.between(begins, ends) == office_h
+        assert self.REVIEW_HOURS.after(begins, business_h) == ends
+        assert self.REVIEW_HOURS.between(begins, ends) == business_h
 
     @given(births, st.floats(0, 100))
-    def test_counting_undoes_adding(self, start: datetime, office_h: float) -> None:
-        """Between a moment and the one some office hours later lie just as many."""
-        ends = self.OFFICE.after(start, office_h)
+    def test_counting_undoes_adding(self, start: datetime, business_h: float) -> None:
+        """Between a moment and the one some business hours later lie just as many."""
+        ends = self.REVIEW_HOURS.after(start, business_h)
         assert ends.tzinfo is UTC
-        assert self.OFFICE.between(start, ends) == pytest.approx(office_h, abs=1e-6)
+        assert self.REVIEW_HOURS.between(start, ends) == pytest.approx(business_h, abs=1e-6)

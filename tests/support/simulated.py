@@ -19,8 +19,8 @@ MONDAY = pd.Timestamp("2026-03-02", tz="UTC")
 NAMES = [stage.value for stage in STAGES]
 MEDIAN_H = dict(zip(NAMES, (2.0, 5.0, 4.0, 4.0, 8.0, 22.0), strict=True))
 
-OFFICE = calendar_clock(BusinessHours(9, 18, -8), closed_rate=0.0)
-OFFICE_RATE = WEEK / 45
+BUSINESS_CLOCK = calendar_clock(BusinessHours(9, 18, -8), closed_rate=0.0)
+BUSINESS_RATE = WEEK / 45
 """What the clock of the 45 business hours of a week shows in each of them."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -68,12 +68,12 @@ def lives(
     days: int = 14,
     stages: Sequence[str] = NAMES,
     even: bool = True,
-    office: bool = False,
+    business_hours: bool = False,
 ) -> Lives:
     """Lives created evenly at random over ``days``.
 
     ``even`` draws each stage's hours from each of as many equal shares once, so that chance does
-    not move the median of the draws. ``office`` lets the review go on in office hours only.
+    not move the median of the draws. ``business_hours`` lets the review go on in business hours only.
     """
     random = np.random.default_rng(seed)
     created = np.sort(random.uniform(0, 24 * days, personas))
@@ -85,8 +85,8 @@ def lives(
         if even:
             share = (random.permutation(personas) + share) / personas
         hours = quantile(share) / middle * MEDIAN_H[stage]
-        if office and stage == "reviewing":
-            at = OFFICE.moment(OFFICE.reading(at) + hours / 2 * OFFICE_RATE)
+        if business_hours and stage == "reviewing":
+            at = BUSINESS_CLOCK.moment(BUSINESS_CLOCK.reading(at) + hours / 2 * BUSINESS_RATE)
         else:
             at = at + hours
         ends.append(at)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 DRAWN = 100
 """Maximum of points for the running personas of a stage, and again for its late ones."""
@@ -118,7 +118,7 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
     points["turn"] = points.groupby("stage").cumcount() * _GOLDEN_RATIO % 1
     turns = points.groupby("stage")["turn"]
     points["place"] = (turns.rank() - 0.5) / turns.transform("size")
-    points["in_stage"] = [f"at least {in_words(hours)}" for hours in points["in_stage_h"]]
+    points["in_stage"] = [f"at least {format_hours(hours)}" for hours in points["in_stage_h"]]
     columns = ["creator_name", "persona_id", "stage", "in_stage", "part", "at_h", "place"]
     return points.filter(columns)
 
@@ -128,10 +128,10 @@ def _bars(percentiles: pd.DataFrame, labels: dict[str, str], end: float) -> pd.D
     for stage, p50, p90 in percentiles.itertuples():
         row, name, begin = labels[stage], stage_name(stage), 0.0 if np.isnan(p50) else p50
         if p50 > 0:
-            bars.append((row, name, _P50.name, 0.0, p50, in_words(p50)))
+            bars.append((row, name, _P50.name, 0.0, p50, format_hours(p50)))
         if p90 > begin:
             to = min(p90, end)
-            bars.append((row, name, _P90.name, begin, to, in_words(to)))
+            bars.append((row, name, _P90.name, begin, to, format_hours(to)))
     return pd.DataFrame(bars, columns=["row", "stage", "part", "from_h", "to_h", "Within"])
 
 

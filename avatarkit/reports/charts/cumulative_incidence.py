@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 STEPS = 200
 """Maximum of steps that are drawn of a curve."""
@@ -50,7 +50,7 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         [_drawn(curve, known, end).assign(outcome=name) for name, curve in curves.items()],
         ignore_index=True,
     )
-    steps["after"] = steps["time_h"].map(in_words)
+    steps["after"] = steps["time_h"].map(format_hours)
     labels = _labels(steps, known)
 
     parts = [style.Part(stage_name(outcome), dash=dash) for outcome, dash in _DASHES.items()]
@@ -101,7 +101,7 @@ def _labels(steps: pd.DataFrame, known: float) -> pd.DataFrame:
     ends = steps.drop_duplicates("outcome", keep="last").set_index("outcome")["share"]
     last = last[["outcome", "time_h", "after", "share"]]
     last = last.assign(end=last["outcome"].map(ends)).sort_values("end", ignore_index=True)
-    hours = f"{known:,.0f} h" if known >= 10 else in_words(known)
+    hours = f"{known:,.0f} h" if known >= 10 else format_hours(known)
     last["label"] = [
         f"{outcome}\n{share:.0%} by {hours}"
         for outcome, share in zip(last["outcome"], last["share"], strict=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from avatarkit.reports.charts import style
 from avatarkit.reports.tables import times_taken
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 DRAWN = 600
 """Maximum of personas that are drawn."""
@@ -100,7 +100,7 @@ def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) 
     ]
     lines = pd.concat(parts, ignore_index=True).dropna(subset="hours")
     return lines.assign(
-        took=lines["hours"].map(in_words).astype("str"),
+        took=lines["hours"].map(format_hours).astype("str"),
         since=lines["from"].where(lines["from"] > begin, begin),
         until=lines["to"].where(lines["to"] < until, until),
     )

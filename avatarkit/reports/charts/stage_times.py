@@ -11,7 +11,7 @@ import pandas as pd
 
 from avatarkit.reports import tables
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 LANES = 6
 """Maximum of visits that are drawn for a stage without percentiles."""
@@ -147,11 +147,11 @@ def _single_visits(stages: pd.DataFrame, visits: pd.DataFrame | None) -> pd.Data
 
 
 def _ranges(single: pd.DataFrame) -> pd.DataFrame:
-    """Return the least time of each visit, and the range from there to the most."""
-    least, most = single["min_h"], single["max_h"]
+    """Return the lower bound of each visit's time, and the range from there to the upper one."""
+    lower, upper = single["min_h"], single["max_h"]
     ranges = [
-        single.assign(part=_AT_LEAST.name, from_h=0.0, to_h=least)[least > 0],
-        single.assign(part=_AT_MOST.name, from_h=least, to_h=most)[most < np.inf],
+        single.assign(part=_AT_LEAST.name, from_h=0.0, to_h=lower)[lower > 0],
+        single.assign(part=_AT_MOST.name, from_h=lower, to_h=upper)[upper < np.inf],
     ]
     return pd.concat(ranges, ignore_index=True).drop(columns=["state", "min_h", "max_h"])
 
@@ -167,7 +167,7 @@ def _facts(stages: pd.DataFrame) -> pd.DataFrame:
     """Return a row a stage with what the tooltips tell of it."""
     rows = [
         (
-            ", ".join(f"{name[1:3]} % within {in_words(stage[name])}" for name in _HOURS),
+            ", ".join(f"{name[1:3]} % within {format_hours(stage[name])}" for name in _HOURS),
             f"n {stage['n']}: {stage['finished']} finished, {stage['running']} running, "
             f"{stage['never_seen']} never seen",
             stage["note"] or "none",

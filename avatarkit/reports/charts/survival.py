@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from avatarkit.reports.charts import style
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 _HEIGHT_PX = 240
 _FITTED = style.Part("Fitted")
@@ -35,10 +35,10 @@ def survival(curves: pd.DataFrame) -> alt.LayerChart:
         return style.nothing(title)
     if curves["stage"].nunique() > 1:
         raise ValueError("A survival chart shows one stage; choose the rows of one stage.")
-    curves = curves.assign(after=curves["time_h"].map(in_words))
+    curves = curves.assign(after=curves["time_h"].map(format_hours))
     fitted = curves.loc[curves["curve"] == "fitted"].assign(curve=_FITTED.name)
     counted = curves.loc[curves["curve"] == "nonparametric"].assign(curve=_COUNTED.name)
-    begin = counted.head(1).assign(time_h=0.0, after=in_words(0), survival=1.0, low=1.0, high=1.0)
+    begin = counted.head(1).assign(time_h=0.0, after="0 s", survival=1.0, low=1.0, high=1.0)
     counted = pd.concat([begin, counted])
 
     end = style.longest(curves[["time_h"]]) or 1.0

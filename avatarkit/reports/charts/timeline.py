@@ -9,7 +9,7 @@ import pandas as pd
 
 from avatarkit.reports.charts import style
 from avatarkit.reports.tables import times_taken
-from avatarkit.text import in_words, stage_name
+from avatarkit.text import format_hours, stage_name
 
 _ROW_PX = 44
 
@@ -108,6 +108,6 @@ def _bars(rows: pd.DataFrame, part: style.Part, start: str, stop: str) -> pd.Dat
     bars.columns = pd.Index(["row", "stage", "took", "from", "to"])
     bars["part"] = part.name
     hours = (bars["to"] - bars["from"]).dt.total_seconds() / 3600
-    bars["length"] = hours.map(in_words)
+    bars["length"] = hours.map(format_hours)
     # The certain part is kept even when it is a single poll.
     return bars if part is _CERTAIN else bars[bars["from"] < bars["to"]]

@@ -35,7 +35,7 @@ Scripts outside ``SHORTEST_H`` to ``LONGEST_H`` are drawn again.
 SIGMA = 0.4
 """The standard deviation of the logarithm of the hours of every stage."""
 
-OFFICE = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8.0)
+REVIEW_HOURS = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8.0)
 """Business hours of reviews: Monday to Friday, 9 to 18 o'clock in the vendor's time zone."""
 
 LONGEST_AUTOMATIC_H = 44.0
@@ -199,8 +199,8 @@ def _hours(rng: random.Random, created_at: datetime) -> dict[ProcessStatus, floa
             break
     begins = created_at + sum(hours.values()) * _HOUR
     for _ in range(_TRIES):
-        office_h = _drawn(rng, ProcessStatus.REVIEWING)
-        review_h = (OFFICE.after(begins, office_h) - begins) / _HOUR
+        business_h = _drawn(rng, ProcessStatus.REVIEWING)
+        review_h = (REVIEW_HOURS.after(begins, business_h) - begins) / _HOUR
         if SHORTEST_H <= sum(hours.values()) + review_h <= LONGEST_H:
             break
     else:  # pragma: no cover - on the worst weekday one in ten fits
@@ -230,5 +230,5 @@ def _skipping(stages: Stages) -> Stages:
 def _slow(stages: Stages, created_at: datetime) -> Stages:
     *automatic, (status, review_h) = stages
     begins = created_at + sum(hours for _, hours in automatic) * _HOUR
-    ends = OFFICE.after(begins + review_h * _HOUR, SLOW_REVIEW_H)
+    ends = REVIEW_HOURS.after(begins + review_h * _HOUR, SLOW_REVIEW_H)
     return (*automatic, (status, (ends - begins) / _HOUR))

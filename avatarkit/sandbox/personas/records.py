@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from avatarkit.models import sentence
+from avatarkit.models import error_sentence
 from avatarkit.sandbox.personas.lifecycle import Script
 from avatarkit.sandbox.state.files import UtcDatetime
 
@@ -79,8 +79,8 @@ class Records:
                 if record.id != folder.name:
                     raise ValueError("its id is not the name of its folder")
             except (OSError, ValueError) as error:
-                reason = sentence(error) if isinstance(error, ValidationError) else f"{error}."
-                logger.warning("The sandbox leaves %s aside: %s", folder, reason)
+                fault = error_sentence(error) if isinstance(error, ValidationError) else f"{error}."
+                logger.warning("The sandbox leaves %s aside: %s", folder, fault)
             else:
                 records.append(record)
         records.sort(key=lambda record: record.number)

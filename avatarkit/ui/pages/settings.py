@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import streamlit as st
 
-from avatarkit.text import in_words
+from avatarkit.text import format_hours
 from avatarkit.ui import running
 
 HOUR = timedelta(hours=1)
@@ -50,7 +50,7 @@ def _connections() -> None:
         "Data folder": str(session.settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
-        "Last pass": f"{in_words((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
+        "Last pass": f"{format_hours((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
         "Last error": tracker.last_error or "none",
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)

@@ -12,8 +12,8 @@ import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from avatarkit.models import Gender, PersonaCreate, is_url, sentence
-from avatarkit.text import in_words, plain
+from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
+from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, OutboxItem
 from avatarkit.ui.pages import tracker
@@ -169,7 +169,7 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     try:
         request = PersonaCreate.model_validate({**fields, "labels": labels})
     except ValidationError as error:
-        st.error(plain(sentence(error)), icon=":material/error:")
+        st.error(plain(error_sentence(error)), icon=":material/error:")
         return
     # A small create is answered before the page is drawn again.
     outbox.wait(outbox.send(request), 0.5)
@@ -191,7 +191,7 @@ def _duplicate(creator_name: str) -> str | None:
         return None
     newest = same.iloc[0]
     created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
-    age = in_words((session.clock.now() - created_at) / timedelta(hours=1))
+    age = format_hours((session.clock.now() - created_at) / timedelta(hours=1))
     return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
 
 

@@ -16,7 +16,7 @@ from avatarkit.models import ProcessStatus
 from avatarkit.reports import charts, tables
 from avatarkit.session import Session
 from avatarkit.store.submissions import Uncertain
-from avatarkit.text import in_words, plain, stage_name
+from avatarkit.text import format_hours, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import running
@@ -239,7 +239,7 @@ def _arrival(persona_id: str, now: datetime) -> None:
         if arrival["late"]:
             st.warning(
                 f"Late: it has been in {stage_name(arrival['stage'])} for at least "
-                f"{in_words(arrival['in_stage_h'])}, longer than 95 % of all.",
+                f"{format_hours(arrival['in_stage_h'])}, longer than 95 % of all.",
                 icon=":material/schedule:",
             )
         st.markdown(_expected(arrival, now))
