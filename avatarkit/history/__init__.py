@@ -1,1 +1,1 @@
-"""Sightings into visits of stages, with bounds: what is known for certain."""
+"""Turn sightings into visits of stages and whole lives, with bounds on their times."""

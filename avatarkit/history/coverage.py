@@ -1,4 +1,4 @@
-"""How much of each persona's life the polls have covered."""
+"""Compute how much of each persona's life the polls have covered."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _COLUMNS = ("persona_id", "visit_no", "state", *BOUNDS)
 def certainty(
     visits: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return the share of each persona's life in which the log is certain of its stage.
+    """Return the share of each persona's life in which its stage is known for certain.
 
     Args:
         visits: The frame of ``stages.visits``.
-        now: The moment for which that was made.
-        personas: ``store.personas()``. A persona that it has as ``gone`` is taken to have lived
-            until its last poll.
+        now: The moment that was given to ``stages.visits``.
+        personas: ``store.personas()``. The life of a persona that is ``gone`` there ends at its last
+            poll.
 
     Returns:
         A row a persona, ordered by ``persona_id``:
@@ -31,8 +31,8 @@ def certainty(
         - ``persona_id``: text.
         - ``lived_h``: float64 hours from the lower bound of its first visit (its creation, else
           the first poll) to the first poll after its last visit, or to ``now`` while it runs.
-        - ``certain_h``: float64 hours of these between the first and the last poll of one visit.
-          No other stage is taken to have come and gone unseen between the two.
+        - ``certain_h``: float64 hours of these between the first and the last poll of one visit,
+          assuming that no other stage came and went unseen between the two.
         - ``share``: float64, ``certain_h`` of ``lived_h``; NaN where ``lived_h`` is 0.
 
     Raises:
@@ -60,7 +60,11 @@ def certainty(
 
 
 def sentence(certainty: pd.DataFrame) -> str:
-    """Return the frame of ``certainty`` over all personas, in one sentence."""
+    """Summarize the frame of ``certainty`` over all personas in one sentence.
+
+    Args:
+        certainty: The frame of ``certainty``.
+    """
     lived = certainty["lived_h"].sum()
     if not lived:
         return "Nothing has been followed for any time yet."

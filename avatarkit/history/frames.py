@@ -1,4 +1,4 @@
-"""Checks and conversions of frames that everything computed from the log shares."""
+"""Check and convert frames; shared by everything that is computed from the log."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def require_aware(now: datetime) -> None:
 
 
 def utc_moments(column: pd.Series[Any]) -> Moments:
-    """Return timestamps as UTC moments without a time zone, as NumPy computes with them."""
+    """Convert timestamps to NumPy moments in UTC (datetime64[us], without a time zone)."""
     aware = pd.to_datetime(column, utc=True)
     return np.asarray(aware.dt.tz_localize(None).to_numpy(), dtype="datetime64[us]")
 
 
 def utc_series(moments: Moments) -> pd.Series[pd.Timestamp]:
-    """Return UTC moments as ``datetime64[us, UTC]``; the inverse of ``utc_moments``."""
+    """Convert NumPy moments in UTC to ``datetime64[us, UTC]``; the inverse of ``utc_moments``."""
     return pd.Series(moments.astype("datetime64[us]")).dt.tz_localize("UTC")
 
 
 def utc_moment(now: datetime) -> np.datetime64:
-    """Return an aware moment as ``utc_moments`` returns them."""
+    """Convert an aware datetime to a NumPy moment in UTC."""
     return pd.Timestamp(now).tz_convert("UTC").tz_localize(None).to_datetime64()
 
 
 def hours(spans: pd.Series[pd.Timedelta]) -> Floats:
-    """Return spans as float hours, NaN for NaT."""
+    """Convert time spans to float hours; NaN for NaT."""
     return np.asarray(spans / pd.Timedelta(hours=1), dtype="float64")

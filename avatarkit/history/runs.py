@@ -1,4 +1,4 @@
-"""Sightings as arrays: an element a run of one status, as of a given moment."""
+"""Turn sightings into arrays with an element for each run of one status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatarkit.history.frames import Flags, Integers, Moments
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, ProcessStatus
 
 RANKS = {status.value: rank for rank, status in enumerate((*STAGES, ProcessStatus.DONE))}
-"""The place of each stage in the API's order; ``done`` is the last."""
+"""The position of each stage in the API's order; ``done`` is the last."""
 
 NAT = np.datetime64("NaT", "us")
 
@@ -21,7 +21,7 @@ _ENDS = frozenset(status.value for status in TERMINAL)
 
 
 class Runs:
-    """The sightings as arrays, an element a run: sorted, cut to ``now``, equal neighbours merged.
+    """The runs as arrays: sorted by persona and time, cut to ``now``, equal neighbours merged.
 
     ``persona`` and ``status`` are positions in ``persona_ids`` and ``status_names``; ``rank`` is
     that of ``RANKS``, -1 for others; ``is_end`` is True for the three terminal statuses.
@@ -65,6 +65,10 @@ class Runs:
 def runs_until(sightings: pd.DataFrame, now: datetime) -> Runs:
     """Return the runs that had been seen by ``now``.
 
+    Args:
+        sightings: ``store.sightings()``.
+        now: The moment, aware; runs first seen after it are left out.
+
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
     """
@@ -74,7 +78,15 @@ def runs_until(sightings: pd.DataFrame, now: datetime) -> Runs:
 
 
 def created_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Moments:
-    """Return when each persona was created according to ``personas``, NaT where unknown."""
+    """Return when each persona was created.
+
+    Args:
+        persona_ids: The personas.
+        personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``.
+
+    Returns:
+        A moment in UTC for each id; NaT where unknown.
+    """
     if personas is None:
         return np.full(len(persona_ids), NAT)
     frames.require_columns(personas, ("persona_id", "created_at"), "personas", "store.personas()")
@@ -84,7 +96,7 @@ def created_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Mom
 
 
 def gone_now(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Flags:
-    """Return for each persona whether ``personas`` has it as ``gone``."""
+    """Return for each persona whether it is ``gone`` in ``personas``."""
     if personas is None or "gone" not in personas.columns:
         return np.zeros(len(persona_ids), dtype=bool)
     gone = personas.loc[personas["gone"].to_numpy(dtype=bool), "persona_id"]

@@ -1,6 +1,6 @@
-"""Visits of stages and whole lives, with bounds on when each began and ended.
+"""Compute visits of stages and whole lives, with bounds on when each began and ended.
 
-The log knows the moments of polls, not those of changes. So each visit of a stage has four bounds:
+The log has the moments of polls, not those of changes. So each visit of a stage has four bounds:
 it was entered in ``(entered_after, entered_before]`` and left in ``(left_after, left_before]``, and
 its true duration lies between ``min_h`` and ``max_h``.
 """
@@ -33,8 +33,8 @@ def visits(
 
     Args:
         sightings: ``store.sightings()``; a row is an unbroken run of one status.
-        now: The moment that is looked from: runs first seen after it are left out and
-            ``last_seen_at`` is cut to it, so that a past moment can be replayed.
+        now: The moment, aware. Runs first seen after it are left out and ``last_seen_at`` is cut to
+            it, so that a past moment can be replayed.
         personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``, for the
             creation of the personas that were not submitted here.
 
@@ -52,23 +52,23 @@ def visits(
         - ``entered_seen_at``, ``left_seen_at``: datetime64[us, UTC], the upper bounds by polls
           alone, which the estimates need; see ``poll_bounds``.
 
-        How the bounds come about:
+        Rules of the bounds:
 
         - A change lies after the last poll with the old status and not after the first one with
           the new status.
         - ``reported_at``, the API's ``updated_at`` in the first answer with the new status, lowers
           the upper bound when it lies between those two polls: the object was last modified then
-          and already had the new status. It says nothing of the lower bound, as something else may
+          and already had the new status. It does not affect the lower bound, as something else may
           have been modified after the change.
-        - A persona submitted here entered its first status exactly at its ``created_at``, which the
-          log keeps as ``reported_at`` of the ``create``; or when it was first seen, if that is
-          earlier (two clocks disagree) or the API did not say.
+        - A persona submitted here entered its first status exactly at its ``created_at``, which is
+          ``reported_at`` of the sighting from the ``create``; or when it was first seen, if that is
+          earlier (the clocks disagree) or the API did not send it.
         - A persona found midway entered its first status between its creation and the first poll,
           and exactly at its creation if that status is ``pending``.
         - Stages that no poll saw are ``never_seen`` visits of 0 to the whole gap when a later stage
           or ``done`` proves that they were passed. ``failed`` and ``rejected`` prove nothing, and
-          nothing is concluded across them. An undocumented status is a visit as it came and proves
-          nothing; the stages around it still do.
+          nothing is concluded across them. An undocumented status is a visit like any other but
+          proves nothing; the stages before and after it still do.
         - ``done``, ``failed`` and ``rejected`` are not visits; they end the one before. A stage
           seen again after another one is a further visit.
 
@@ -85,7 +85,7 @@ def visits(
     left_before = np.where(runs.is_last, NAT, np.roll(entered_before, -1))
     left_seen = np.where(runs.is_last, NAT, np.roll(entered_seen, -1))
 
-    # A gap of unseen stages belongs to the run after it, which proves them.
+    # Unseen stages are rows before the run that proves them.
     skipped, first_rank, gap_start = _skipped(runs, entered_after)
     rows = skipped + 1
     of_run = np.repeat(np.arange(runs.size), rows)
@@ -129,10 +129,10 @@ def visits(
 def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
     """Return the same visits with the bounds that polls alone give, for estimates.
 
-    The API's ``updated_at`` is often the very moment of the change, so in an interval cut there the
-    true moment is always the end. An estimate that takes any moment in it for equally likely is
-    biased: by 40 % in a simulation of polls every 6 h and stages of 4 h. A persona found in
-    ``pending`` likewise entered that, for estimates, between its creation and the first poll.
+    The API's ``updated_at`` is often the exact moment of the change. An interval that is cut there
+    always has the true moment at its end, and an estimate that takes all moments in it as equally
+    likely is biased: by 40 % in a simulation of polls every 6 h and stages of 4 h. For the same
+    reason a persona found in ``pending`` entered it between its creation and the first poll.
 
     Args:
         visits: The frame of ``stages.visits``; one without ``entered_seen_at`` and
@@ -152,12 +152,12 @@ def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 def lives(
     sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return every persona from its creation to its end, with bounds on both.
+    """Return the life of every persona, from its creation to its end, with bounds on both.
 
     Args:
         sightings: As for ``visits``.
         now: As for ``visits``.
-        personas: As for ``visits``; its column ``gone``, if there, is used too.
+        personas: As for ``visits``; the column ``gone`` is used if it exists.
 
     Returns:
         A row a persona, ordered by ``persona_id``, index 0…n-1; an empty frame has the same columns
@@ -169,7 +169,7 @@ def lives(
         - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the
           same moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds
           it.
-        - ``seen_from``: datetime64[us, UTC], since when it is followed: its creation if it was
+        - ``seen_from``: datetime64[us, UTC], the beginning of the observation: its creation if it was
           submitted here, else the first poll.
         - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it
           runs, ``ended_after`` is the last poll and ``ended_before`` NaT; of a persona found
@@ -224,7 +224,7 @@ def _upper_h(spans: Any) -> Floats:
 def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moments, Moments]:
     """Return entered_after, entered_before and entered_seen of each run."""
     created = created_at(runs.persona_ids, personas)[runs.persona]
-    # Two machines that poll at once may log runs that overlap a little.
+    # Runs may overlap a little if two machines poll at once.
     after = np.where(runs.is_first, created, np.roll(runs.last_seen, 1))
     after = np.minimum(after, runs.first_seen)
     tighter = (runs.reported < runs.first_seen) & (np.isnat(after) | (runs.reported > after))
@@ -240,7 +240,7 @@ def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moment
 
 
 def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Moments]:
-    """Return of each run how many unseen stages it proves, the first rank, their lower bound."""
+    """Return for each run how many unseen stages it proves, the first one's rank, and their start."""
     index = np.arange(runs.size)
     start = np.maximum.accumulate(np.where(runs.is_first, index, 0))
     known = (runs.rank >= 0) | runs.is_end

@@ -62,7 +62,8 @@ class Store(SubmissionLog, PollPlan):
 
             - ``persona_id``, ``status``, ``failed_reason``: text.
             - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived.
-            - ``last_seen_at``: datetime64[us, UTC], when the last one was requested.
+            - ``last_seen_at``: datetime64[us, UTC], when the last answer with it was requested, and
+              not before ``first_seen_at``.
             - ``times_seen``: int64, the answers with it.
             - ``reported_at``: datetime64[us, UTC], the API's ``created_at`` in the answer to a
               create, else its ``updated_at`` in the first answer; NaT if it did not say.

@@ -1,1 +1,1 @@
-"""When to poll, when to send, and what became of it."""
+"""Submit creates, poll personas, and reconcile uncertain submissions."""

@@ -1,4 +1,4 @@
-"""Poll one persona: log the answer or the error, and plan the next poll with it."""
+"""Poll one persona: log the answer or the error, and plan the next poll."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("avatarkit")
 
 @dataclass(frozen=True)
 class Poll:
-    """What one poll came to: a change of status, a sentence about an error, or neither.
+    """The result of a poll: a change of status, an error as a sentence, or neither.
 
-    ``raised`` is the error of the API, if it was one.
+    ``raised`` is the exception, if the API caused the error.
     """
 
     change: Change | None = None
@@ -34,7 +34,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Poller:
-    """The API, the log in which its answers are kept, and the session's clock."""
+    """Polls personas through ``client`` and logs the answers in ``store``."""
 
     client: Client
     store: Store
@@ -47,12 +47,15 @@ class Poller:
         deadline_s: float | None = None,
         stop: threading.Event | None = None,
     ) -> Poll:
-        """Ask the API for a persona and log what comes of it.
+        """Request a persona from the API, and log the answer or the error.
 
         Args:
-            due: The persona.
+            due: The persona, with its number of failed polls.
             deadline_s: Wall seconds for the call, retries included.
-            stop: Once it is set, the call is given up and nothing is logged.
+            stop: Once it is set, the call is cancelled and nothing is logged.
+
+        Returns:
+            The change or the error; errors of the API are not raised.
 
         Raises:
             StoreError: The answer or the error cannot be logged.
@@ -70,14 +73,22 @@ class Poller:
         except StoreError:
             raise
         except Exception as error:
-            # A bug that one answer shows must not keep the others from being polled.
+            # A bug that one answer triggers must not stop the polls of other personas.
             logger.exception("The poll of %s failed.", due.persona_id)
             message = f"The answer could not be kept ({type(error).__name__})."
             self._log_error(due, message, missing=False)
             return Poll(error=message)
 
     def log_answer(self, persona: Persona, asked_at: datetime) -> Change | None:
-        """Log an answer and plan the next poll, in one transaction; return the change, if any."""
+        """Log an answer and plan the next poll, in one transaction.
+
+        Args:
+            persona: The answer.
+            asked_at: When the request was sent.
+
+        Returns:
+            The change of status, None if there is none.
+        """
         at = self.clock.now()
         with self.store.transaction():
             recorded = self.store.record(persona, asked_at=asked_at, answered_at=at, source="poll")
@@ -93,7 +104,14 @@ class Poller:
 
 
 def plan_next(store: Store, persona_id: str, recorded: Recorded | None, at: datetime) -> None:
-    """Plan the poll after an answer; nothing when the log held a newer one."""
+    """Plan the poll that follows an answer.
+
+    Args:
+        store: The log.
+        persona_id: The persona.
+        recorded: What ``store.record`` returned; None changes nothing.
+        at: When the answer arrived.
+    """
     if recorded is not None:
         next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
         store.plan(persona_id, next_at)

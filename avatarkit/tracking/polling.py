@@ -1,7 +1,7 @@
-"""Plan the next poll of a persona: pure functions of its status and its time in it.
+"""Compute the time of a persona's next poll from its status and the time spent in it.
 
-The gap is a fraction of the time already spent in the status, within bounds: so a stage's length
-is known to about that fraction, and long stages are polled less often.
+The gap is a fraction of the time already spent in the status, within bounds. So the duration of a
+stage is known to about that fraction, and long stages are polled less often.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from datetime import datetime, timedelta
 from avatarkit.models import TERMINAL, ProcessStatus, as_status
 
 FRACTION = 0.05
+"""The gap as a share of the time already spent in the status."""
+
 SHORTEST = timedelta(minutes=2)
 LONGEST: dict[ProcessStatus | None, timedelta] = {
     ProcessStatus.REVIEWING: timedelta(minutes=60),  # people review, in hours
     None: timedelta(minutes=60),  # an undocumented status
 }
 LONGEST_ELSEWHERE = timedelta(minutes=30)
+"""The longest gap in a status that is not in ``LONGEST``."""
+
 JITTER = 0.1
-"""Gaps differ by up to this share either way, so that a batch is not polled all at once."""
+"""Gaps vary by up to this share, so that a batch is not polled all at once."""
 
 ERROR_GAP = timedelta(minutes=5)
 LONGEST_ERROR_GAP = timedelta(hours=2)
@@ -31,7 +35,7 @@ def next_poll_at(status: str, since: datetime, now: datetime, persona_id: str) -
     Args:
         status: The status as it came.
         since: When the persona was first seen in it.
-        now: When it was answered.
+        now: When the answer arrived.
         persona_id: The persona; it seeds the jitter.
 
     Returns:
@@ -49,9 +53,12 @@ def next_retry_at(failures: int, now: datetime, persona_id: str) -> datetime:
     """Return when to poll a persona again after a poll that failed.
 
     Args:
-        failures: How many polls in a row had failed before.
+        failures: How many polls in a row had failed before this one.
         now: When this one failed.
         persona_id: The persona; it seeds the jitter.
+
+    Returns:
+        The time of the next poll, the same for the same arguments.
     """
     gap: timedelta = min(ERROR_GAP * float(2 ** min(failures, 10)), LONGEST_ERROR_GAP)
     return now + gap * _jitter(persona_id, now)

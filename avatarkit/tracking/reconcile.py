@@ -1,9 +1,8 @@
-"""Find out what became of creates whose answer was lost, by what the account shows.
+"""Find out from the account's list and quota what became of uncertain submissions.
 
-Only presence proves. A persona that fits proves that the create happened; that none is there
-proves nothing until a settling time has passed, and then only if the list shows a persona that is
-still pending, as the lost one may be, or if the account counts no more than those that are known.
-Otherwise a person decides.
+Presence is proof: a persona that fits shows that the create was carried out. Absence is proof only
+after ``SETTLING``, and only if the list shows a pending persona, and so does not hide pending ones,
+or if the quota counts no more personas than are known. In all other cases the user decides.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from avatarkit.store.submissions import Uncertain
 from avatarkit.tracking.poll import plan_next
 
 SETTLING = timedelta(hours=1)
-"""How long the API may take to show a persona that it has accepted."""
+"""How long the API may take to list a persona after its create."""
 SKEW = timedelta(minutes=10)
-"""How far the API's clock may be off this one, for a persona to be taken for the one sent."""
+"""How far ``created_at`` may lie outside the time of sending, as the two clocks differ."""
 LISTING_S = 300.0
-"""Wall seconds for the whole list of an account, however many its pages."""
+"""Wall seconds to list an account, all pages together."""
 FETCHING_S = 20.0
-"""Wall seconds for the call about one persona."""
+"""Wall seconds to request one persona."""
 STRAY = timedelta(days=1)
-"""How far off a persona may be, for a person to be asked whether it is the one sent."""
+"""How far ``created_at`` may be off for a persona to be offered to the user as a candidate."""
 
 
 _BAD = (ProcessStatus.FAILED, ProcessStatus.REJECTED)
@@ -39,8 +38,8 @@ _BAD = (ProcessStatus.FAILED, ProcessStatus.REJECTED)
 class Verdict:
     """What became of one uncertain submission.
 
-    ``state`` is ``accepted`` (with ``persona``), ``refused``, or ``uncertain`` with the
-    ``candidates`` among which a person has to choose, if there are any.
+    ``state`` is ``accepted`` (with ``persona``), ``refused``, or still ``uncertain``, with the
+    ``candidates`` among which the user has to choose, if there are any. ``reason`` is a sentence.
     """
 
     submission_id: str
@@ -52,11 +51,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Account:
-    """What the account shows now.
+    """What the API and the log know of an account at one moment.
 
-    ``listed`` are its personas, ``taken`` the ids that other submissions became, ``sending`` the
-    creates on their way, ``unlisted`` the ids that are not listed but were answered just now.
-    ``count`` is the quota's current_count, None when it is unknown or not of that moment.
+    ``listed`` are the personas in its list, ``taken`` the ids that other submissions became,
+    ``sending`` the submissions that are being sent, ``unlisted`` the ids that are not listed but
+    were found by id. ``count`` is the quota's ``current_count``; None when it is unknown or changed
+    while the account was read.
     """
 
     listed: tuple[Persona, ...]
@@ -67,16 +67,25 @@ class Account:
 
 
 def decide(open_submissions: list[Uncertain], account: Account, now: datetime) -> list[Verdict]:
-    """Return a verdict for each uncertain submission, in their order."""
+    """Decide what became of each uncertain submission.
+
+    Args:
+        open_submissions: The uncertain submissions.
+        account: What ``read_account`` returned.
+        now: The moment, on the session's clock.
+
+    Returns:
+        A verdict for each submission, in their order.
+    """
     free = [persona for persona in account.listed if persona.id not in account.taken]
-    # A create that is on its way may be what made a persona, as much as one that broke.
+    # A persona may also come from a create that is being sent right now.
     wanted = Counter(
         persona.id
         for submission in (*open_submissions, *account.sending)
         for persona in free
         if _fits(persona, submission, SKEW)
     )
-    return [_decide(each, free, wanted, account, now) for each in open_submissions]
+    return [_decide(submission, free, wanted, account, now) for submission in open_submissions]
 
 
 def _decide(
@@ -105,7 +114,7 @@ def _decide(
 
 
 def _fits(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
-    # A gender or scene that the answer leaves out speaks neither for nor against.
+    # A gender or scene that the answer leaves out is neither a match nor a mismatch.
     if (
         persona.creator_name != submission.creator_name
         or persona.gender not in (None, submission.gender)
@@ -115,17 +124,17 @@ def _fits(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
         return False
     if persona.created_at is None:
         return True
-    # The API may go on with what it has read long after the connection broke.
+    # The API may create it long after the connection broke, from what it had read.
     latest = submission.broke_at + max(SETTLING, skew)
     return submission.sent_at - skew <= persona.created_at <= latest
 
 
 def _is_absent(account: Account) -> bool:
-    """Return True when what is not listed does not exist.
+    """Return whether a persona that is not listed does not exist.
 
-    That is so when the account counts just those that are known; or when the list shows one that
-    is still pending, as the lost one may be, and the count does not speak against it. Whether
-    those that ended badly count is not known.
+    True if the quota counts exactly the personas that are known; or if the list shows a pending
+    persona, so that it would show the missing one too, and the quota does not contradict that. It
+    is not known whether the quota counts failed and rejected personas.
     """
     known = {persona.id for persona in account.listed} | account.unlisted
     alive = known - {persona.id for persona in account.listed if persona.status in _BAD}
@@ -138,20 +147,25 @@ def _is_absent(account: Account) -> bool:
 
 
 def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | None]) -> Account:
-    """List the account, count it, and ask for each persona in flight that is not listed.
+    """Read list and quota of the account, and request each running persona that is not listed.
+
+    Args:
+        client: The API.
+        store: The log.
+        ask_quota: Returns the quota, None if it cannot be read.
 
     Raises:
         APIError: The account cannot be listed.
     """
-    # Counted before and after it is listed: only then are count and list of one moment.
+    # The quota is read before and after the list: if it is the same, both are of one moment.
     before = ask_quota()
     listed = tuple(client.list_personas(deadline_s=LISTING_S))
-    # The last poll of what is not listed may be an hour old: it may be deleted by now.
+    # What is not listed was polled up to an hour ago and may be deleted by now.
     missing = store.in_flight() - {persona.id for persona in listed}
     unlisted = _existing(client, missing) if before is not None else None
     after = ask_quota()
     of_one_moment = after == before and unlisted is not None
-    # Read last: a create that is on its way may have made what is listed.
+    # Read last: a create that is being sent may have made a listed persona.
     with store.transaction(reading=True):
         taken, sending = store.submitted_ids(), store.open_submissions("sending")
     return Account(
@@ -164,7 +178,7 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
 
 
 def _existing(client: Client, ids: frozenset[str]) -> frozenset[str] | None:
-    """Return the ids that the API knows now; None when it is unknown whether all of them count."""
+    """Return the ids that the API finds; None if the quota may not count all of them."""
     existing = set()
     for persona_id in sorted(ids):
         try:
@@ -180,11 +194,17 @@ def _existing(client: Client, ids: frozenset[str]) -> frozenset[str] | None:
 
 
 def by_hand(client: Client, store: Store, submission_id: str, persona_id: str | None) -> Verdict:
-    """Return the verdict of a person: it became ``persona_id``, or None: it never arrived.
+    """Return the verdict that the user gives.
+
+    Args:
+        client: The API.
+        store: The log.
+        submission_id: The uncertain submission.
+        persona_id: The persona that it became; None if it never arrived.
 
     Raises:
         ConfigError: It is not uncertain, or another submission became this persona.
-        APIError: The persona cannot be asked for.
+        APIError: The persona cannot be read.
     """
     uncertain = {each.submission_id: each for each in store.open_submissions()}
     if submission_id not in uncertain:
@@ -201,7 +221,16 @@ def by_hand(client: Client, store: Store, submission_id: str, persona_id: str | 
 
 
 def apply(store: Store, verdict: Verdict, now: datetime) -> bool:
-    """Write a verdict down; return False when it was settled otherwise meanwhile."""
+    """Log a verdict.
+
+    Args:
+        store: The log.
+        verdict: The verdict.
+        now: The moment, on the session's clock.
+
+    Returns:
+        False if the submission was settled in another way meanwhile.
+    """
     submission_id, persona = verdict.submission_id, verdict.persona
     if persona is not None:
         with store.transaction():

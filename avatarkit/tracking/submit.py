@@ -1,4 +1,4 @@
-"""Send one create: write it down before, send it once, and write down what came of it."""
+"""Send one create: log it before it is sent, send it once, and log the result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.store import Store
 from avatarkit.tracking.poll import plan_next
 
-# The error that ended the sending matters more than one of the log: a submission that stays
-# ``sending`` is settled later (Store.settle_abandoned).
+# The error of the create matters more than an error of the log: a submission that stays ``sending``
+# is settled later (Store.settle_abandoned).
 _log_may_fail = suppress(StoreError)
 
 
@@ -38,25 +38,34 @@ def send(
 ) -> Persona:
     """Send a prepared create.
 
-    Whatever happens is in the journal when this ends: ``accepted``, ``uncertain`` when it may have
-    arrived, ``refused`` when nothing was created.
+    When this ends the log has the result: ``accepted``, ``uncertain`` if a persona may have been
+    created, ``refused`` if none was.
+
+    Args:
+        client: The API.
+        store: The log.
+        clock: The session's clock.
+        request: The create.
+        submission_id: The prepared submission, reserved for this thread.
+        ask_quota: Returns the quota, None if it cannot be read.
+        progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read.
 
     Returns:
         The persona that the API created.
 
     Raises:
-        SubmissionUncertain: It may have arrived, or arrived and could not be written down.
-        StoreError: It was sent before, or could not be written down; nothing was sent.
+        SubmissionUncertain: It may have been carried out, or was and could not be logged.
+        StoreError: It was sent before, or could not be logged; nothing was sent.
         AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
     """
-    is_leaving = False
+    is_sending = False
     try:
         _check_room(client, ask_quota())
         store.sending(submission_id, clock.now())
-        is_leaving = True
+        is_sending = True
         persona = client.create_persona(request, progress=progress)
     except StoreError:
-        raise  # it has not left, and the log holds its state
+        raise  # nothing was sent, and the log has its state
     except AvatarkitError as error:
         if _may_have_arrived(error):
             with _log_may_fail:
@@ -69,9 +78,9 @@ def send(
         with _log_may_fail:
             store.refused(submission_id, clock.now(), str(error))
         raise
-    except BaseException:  # Ctrl-C in the middle of an upload, for one
+    except BaseException:  # such as Ctrl-C during an upload
         with _log_may_fail:
-            if is_leaving:
+            if is_sending:
                 message = "The program was interrupted while it was sending."
                 store.uncertain(submission_id, clock.now(), message)
             else:
@@ -103,7 +112,7 @@ def _check_room(client: Client, quota: Quota | None) -> None:
 
 
 def _may_have_arrived(error: AvatarkitError) -> bool:
-    """Return True when a create that ended in this error may have made a persona."""
+    """Return whether a create that ended in this error may have made a persona."""
     if isinstance(error, ConnectionFailed):
         return error.maybe_sent
     return isinstance(error, ServerError | UnexpectedAnswer)

@@ -29,13 +29,13 @@ logger = logging.getLogger("avatarkit")
 
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
-"""Wall seconds between two passes; another process may submit meanwhile."""
+"""Wall seconds between two passes, at most, as another process may submit meanwhile."""
 RECONCILE_EVERY = timedelta(minutes=10)
 
 
 @dataclass
 class _Pass:
-    """What one pass of ``run`` came to; ``next_at`` is unknown unless it is ``complete``."""
+    """The result of one pass of ``run``; ``next_at`` is set only if the pass is ``complete``."""
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
@@ -44,20 +44,20 @@ class _Pass:
 
 
 class Tracker:
-    """The API of one account, followed into one store, on one clock.
+    """Submits, polls and reconciles the personas of one account, and logs them in a store.
 
     Threads may share it, and several processes may track into one store.
 
     Args:
         client: The API.
-        store: The log; it is bound to the client's account.
+        store: The log; this binds it to the client's account.
         clock: The session's clock; the system's by default.
         threads: How many personas are polled at once.
 
     Attributes:
-        quota: The quota as it was last asked for, None when it is unknown.
-        last_error: What went wrong last, in one sentence.
-        last_pass_at: When the last pass began.
+        quota: The quota as last read, None when it is unknown.
+        last_error: The last error, in one sentence; None if there was none.
+        last_pass_at: When the last pass began, on the session's clock.
 
     Raises:
         StoreError: The store is another account's, or sandbox and live data would mix.
@@ -82,9 +82,10 @@ class Tracker:
         self._starting = threading.Lock()
 
     def _claim_store(self) -> None:
-        """Keep the store for sandbox or live data, as soon as it is known which of them answers.
+        """Reserve the store for sandbox or live data, once it is known which of the two answers.
 
-        Raises ``StoreError`` when it holds data of the other kind.
+        Raises:
+            StoreError: It holds data of the other kind.
         """
         is_sandbox = None if self._is_claimed else self.client.is_sandbox
         if is_sandbox is not None:
@@ -92,13 +93,16 @@ class Tracker:
             self._is_claimed = True
 
     def prepare(self, request: PersonaCreate) -> str:
-        """Write down a request that will be sent later, so that it cannot be lost meanwhile.
+        """Log a request that will be sent later, so that it is not lost meanwhile.
+
+        Args:
+            request: The create.
 
         Returns:
             The submission's id, for ``submit``.
 
         Raises:
-            StoreError: It could not be written down.
+            StoreError: It could not be logged.
         """
         return self.store.prepare(request, self.clock.now())
 
@@ -109,25 +113,25 @@ class Tracker:
         progress: Progress | None = None,
         submission_id: str | None = None,
     ) -> Persona:
-        """Send a create, once, and log what came of it.
+        """Send a create, once, and log the result.
 
         Args:
             request: The create.
-            progress: Called with (sent_bytes, total_bytes) while files are sent.
+            progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read.
             submission_id: What ``prepare`` returned for this request, if it was called.
 
         Returns:
             The new persona.
 
         Raises:
-            SubmissionUncertain: It may have arrived, or arrived and could not be written down. It
-                is never sent again on its own; see ``reconcile``.
-            StoreError: It was sent before, or could not be written down; nothing was sent.
+            SubmissionUncertain: It may have been carried out, or was and could not be logged. It is
+                never sent again automatically; see ``reconcile``.
+            StoreError: It was sent before, or could not be logged; nothing was sent.
             AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
         """
         self._claim_store()
         submission_id = submission_id or self.prepare(request)
-        # Before the quota is asked: a full plan must not make an uncertain create refused.
+        # Before the quota is read: a full plan must not make an uncertain submission refused.
         self.store.reserve(submission_id)
         try:
             persona = submit.send(
@@ -147,10 +151,10 @@ class Tracker:
         return persona
 
     def ask_quota(self) -> Quota | None:
-        """Ask for the account's quota and keep it in ``quota``.
+        """Read the account's quota, and keep it in ``quota``.
 
         Returns:
-            The quota; None when the API does not answer it, as a create may work without.
+            The quota; None if the API does not answer, as a create may work without it.
         """
         try:
             self.quota = self.client.persona_quota()
@@ -159,11 +163,11 @@ class Tracker:
         return self.quota
 
     def reconcile(self) -> list[Verdict]:
-        """Find out what became of the creates whose answer was lost.
+        """Find out what became of uncertain submissions.
 
-        The account's personas are listed. A create is accepted when one of them is its own, and
-        refused (safe to send again) only when its absence means something; otherwise it stays
-        uncertain until ``settle``. Nothing is ever sent again here.
+        Lists the account's personas. A submission becomes accepted if one of them fits, and refused
+        (safe to send again) only if its absence is proof; otherwise it stays uncertain until
+        ``settle``. Nothing is sent again.
 
         Returns:
             A verdict for each uncertain submission, oldest first.
@@ -185,15 +189,15 @@ class Tracker:
         return verdicts
 
     def settle(self, submission_id: str, persona_id: str | None) -> None:
-        """Settle an uncertain submission by a person's word.
+        """Settle an uncertain submission as the user says.
 
         Args:
             submission_id: The submission.
-            persona_id: The persona that it became; None when it never arrived.
+            persona_id: The persona that it became; None if it never arrived.
 
         Raises:
             ConfigError: It is not uncertain, or another submission became this persona.
-            APIError: The persona cannot be asked for.
+            APIError: The persona cannot be read.
             StoreError: The log failed.
         """
         verdict = reconcile.by_hand(self.client, self.store, submission_id, persona_id)
@@ -203,13 +207,13 @@ class Tracker:
     def look(self, stop: threading.Event | None = None) -> list[Change]:
         """Poll the personas that are due, once.
 
-        An error on one persona is logged on it (``last_error``) and stops no other.
+        An error on one persona is logged as its ``last_error``; the others are polled all the same.
 
         Args:
-            stop: Once it is set, no more are polled, and the calls that are under way are given up.
+            stop: Once it is set, no more are polled, and calls in progress are cancelled.
 
         Returns:
-            The changes of status, the longest overdue persona first.
+            The changes of status, of the longest overdue persona first.
 
         Raises:
             StoreError: The log failed.
@@ -241,13 +245,13 @@ class Tracker:
         once: bool = False,
         until_done: bool = False,
     ) -> None:
-        """Poll and reconcile in pass after pass; an error ends no run.
+        """Poll and reconcile in passes until stopped; errors do not end the run.
 
         Args:
-            stop: Ends the run. A call that is under way is given up within a second or so; one
-                that is still connecting, after the connect timeout.
+            stop: Ends the run. A call in progress is cancelled within about a second, or after the
+                connect timeout if it is still connecting.
             on_change: Called with each change of status.
-            on_error: Called with what went wrong in a pass, once for the same error in a row.
+            on_error: Called with the error of a pass, once if the same error repeats.
             once: End after one pass.
             until_done: End when no persona is left to poll.
         """
@@ -278,7 +282,7 @@ class Tracker:
             if reconcile:
                 try:
                     self.reconcile()
-                except APIError as error:  # the personas are polled all the same
+                except APIError as error:  # personas are polled all the same
                     done.error = str(error)
             if ask_quota:
                 self.ask_quota()
@@ -293,16 +297,16 @@ class Tracker:
             if not stop.is_set():
                 logger.warning("A pass of the tracker ended early: %s", error)
         except Exception as error:
-            # Days of tracking must not end because of one bug.
+            # One bug must not end days of tracking.
             done.error = f"{type(error).__name__} in a pass of the tracker."
             logger.exception("A pass of the tracker ended early.")
         if stop.is_set():
-            done.error = None  # of a call that was given up
+            done.error = None  # the error is that of a cancelled call
         self.last_error = done.error or self.last_error
         return done
 
     def start(self) -> None:
-        """Run in a background thread, unless it runs already."""
+        """Start ``run`` in a background thread, unless it runs already."""
         with self._starting:
             if self.alive:
                 return
@@ -313,7 +317,7 @@ class Tracker:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the background thread and wait until it has ended; its calls are given up."""
+        """Stop the background thread and wait for its end; its calls are cancelled."""
         with self._starting:
             self._stop.set()
             if self._thread is not None:
@@ -322,7 +326,7 @@ class Tracker:
 
     @property
     def alive(self) -> bool:
-        """Tell whether the background thread runs."""
+        """Whether the background thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def wait(
@@ -332,10 +336,10 @@ class Tracker:
         timeout: float,
         on_progress: Callable[[Persona], None] | None = None,
     ) -> Persona:
-        """Wait until a persona is done, polling it at the tracker's own pace.
+        """Wait until a persona is done; poll it whenever it is due.
 
         Args:
-            persona_id: The persona; one that the log does not know is asked for and logged.
+            persona_id: The persona; if the log does not have it, it is requested and logged.
             timeout: Wall seconds.
             on_progress: Called with the persona when the wait begins and at each new status.
 
@@ -343,10 +347,12 @@ class Tracker:
             The persona.
 
         Raises:
-            PersonaFailed: It ended so; so does ``PersonaRejected``.
-            WaitTimeout: The time is over; the same call goes on.
-            NotFound: The API does not know it; ``AuthError`` when it refuses the keys. Other
-                errors of the API are logged on the persona and tried again.
+            PersonaFailed: The persona failed.
+            PersonaRejected: The persona was rejected.
+            WaitTimeout: The time is over; call it again with the same id to go on.
+            NotFound: The API does not know the persona.
+            AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
+                ``last_error``, and the poll is repeated.
             StoreError: The log failed.
         """
         self._claim_store()

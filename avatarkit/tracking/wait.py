@@ -1,4 +1,4 @@
-"""Wait for one persona: poll it at its own pace until it ends or the time is over."""
+"""Wait for one persona: poll it when it is due, until it ends or the time is over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avatarkit.tracking.poll import Poller
 
 SHORTEST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
-"""Wall seconds between two reads of the log, which other threads and processes write, too."""
+"""Wall seconds between two reads of the log, at most, as other processes write to it too."""
 
 
 def wait(
