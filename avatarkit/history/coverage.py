@@ -22,8 +22,8 @@ def certainty(
     Args:
         visits: The frame of ``stages.visits``.
         now: The moment that was given to ``stages.visits``.
-        personas: ``store.personas()``. The life of a persona that is ``gone`` there ends at its last
-            poll.
+        personas: ``store.personas()``. There the life of a persona that is ``gone`` ends at its
+            last poll.
 
     Returns:
         A row a persona, ordered by ``persona_id``:

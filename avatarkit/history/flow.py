@@ -20,8 +20,8 @@ def cumulative(
     Args:
         sightings: ``store.sightings()``. What was first seen after ``now`` is not used.
         now: The moment on the session's clock. A day ends at midnight UTC, the last one at ``now``.
-        personas: ``store.personas()``. A persona that is ``gone`` there counts only until the day of
-            its last poll.
+        personas: ``store.personas()``. A persona that is ``gone`` counts only until the day of its
+            last poll.
 
     Returns:
         A row a day and status, by both: every day from the first sighting to ``now`` with every

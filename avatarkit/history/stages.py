@@ -36,7 +36,7 @@ def visits(
         now: The moment, aware. Runs first seen after it are left out and ``last_seen_at`` is cut to
             it, so that a past moment can be replayed.
         personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``, for the
-            creation of the personas that were not submitted here.
+            creation times of personas that were not submitted here.
 
     Returns:
         A row a persona and visit, ordered by ``persona_id`` and ``visit_no``, index 0…n-1; an empty
@@ -169,8 +169,8 @@ def lives(
         - ``began_after``, ``began_before``: datetime64[us, UTC], between which it was created: the
           same moment twice where ``created_at`` is known, ``began_after`` NaT where nothing bounds
           it.
-        - ``seen_from``: datetime64[us, UTC], the beginning of the observation: its creation if it was
-          submitted here, else the first poll.
+        - ``seen_from``: datetime64[us, UTC], when its observation began: at its creation if it was
+          submitted here, else at the first poll.
         - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended. While it
           runs, ``ended_after`` is the last poll and ``ended_before`` NaT; of a persona found
           already ended, ``ended_after`` is its creation, NaT where that is not known.
@@ -240,7 +240,7 @@ def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moment
 
 
 def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Moments]:
-    """Return for each run how many unseen stages it proves, the first one's rank, and their start."""
+    """Return for each run how many unseen stages it proves, their first rank, and their start."""
     index = np.arange(runs.size)
     start = np.maximum.accumulate(np.where(runs.is_first, index, 0))
     known = (runs.rank >= 0) | runs.is_end
