@@ -53,9 +53,9 @@ MIN_PREDICTIONS = 100
 class Account:
     """How the lives of a simulated account go.
 
-    ``medians`` in hours by stage, those of the review in business hours where ``business_hours``; each
-    stage is log-normal, ``sigma`` its spread, ``correlation`` that of the stages of a
-    life. ``poll_h`` is the gap between polls; None for the tracker's own pacing.
+    ``medians`` in hours by stage, those of the review in business hours where ``business_hours``;
+    each stage is log-normal, ``sigma`` its spread, ``correlation`` that of the stages of a life.
+    ``poll_h`` is the gap between polls; None for the tracker's own pacing.
     """
 
     name: str

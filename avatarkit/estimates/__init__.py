@@ -1,1 +1,1 @@
-"""Percentiles, outcomes and arrivals, from what is known for certain."""
+"""Estimate percentiles of stage times, outcomes and arrivals from visits and lives."""

@@ -1,7 +1,7 @@
-"""Back-test of the arrival ranges: what would have been predicted in the past, against what came.
+"""Backtest the arrival ranges: compare past predictions with what happened.
 
-The log is replayed day by day: at noon UTC the arrivals of all running personas are predicted from
-what had been seen by then, and nothing else.
+The log is replayed day by day: at noon UTC the arrivals of all running personas are predicted only
+from what had been seen by then.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from avatarkit.history.frames import require_aware
 from avatarkit.models import TERMINAL
 
 DAYS = 90
-"""The replay begins this many days ago."""
+"""How many days back the replay begins."""
 
 GROWTH = 1.2
-"""A model is fitted again when there are this many times as many ends."""
+"""A model is fitted again when the number of ended personas has grown by this factor."""
 
 COLUMNS = (
     *("persona_id", "predicted_at", "first", *SHARES),
@@ -43,20 +43,21 @@ def replay(
     days: int | None = DAYS,
     lives: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the predictions of the last days that can be judged, and what came of them.
+    """Return the predictions of the last days that can be judged, and the true ends.
 
-    A prediction is judged once its ``p90_at`` has passed, whichever way it came out: judging ended
-    personas as soon as they end would leave out the long ones. One whose persona has not been
-    polled since is left out. A model is kept until there are a fifth more ends, so a prediction may
-    rest on a little less than was known. The log does not keep each poll: a persona counts as seen
-    at noon when it was seen in the same status before and after.
+    A prediction is judged once its ``p90_at`` has passed, whether the persona has ended or not:
+    judging personas as soon as they end would leave out the long ones. A prediction whose persona
+    has not been polled since ``p90_at`` is left out. A model is kept until a fifth more personas
+    have ended, so a prediction may rest on
+    slightly less than was known. The log does not keep each poll: a persona counts as seen at noon
+    when it was seen in the same status before and after.
 
     Args:
         sightings: As for ``eta.arrivals``.
         now: As for ``eta.arrivals``.
         personas: As for ``eta.arrivals``.
         days: How many days to replay; None for the whole log.
-        lives: The frame of ``stages.lives`` of these sightings and personas, if it is there.
+        lives: The frame of ``stages.lives`` of these sightings and personas, if computed before.
 
     Returns:
         A row a persona and noon, by ``predicted_at`` and ``persona_id``, index 0…n-1; an empty
@@ -67,8 +68,8 @@ def replay(
         - ``p10_at``, ``p50_at``, ``p90_at``, ``basis``, ``n``: as ``eta.arrivals`` gave them.
         - ``ended_after``, ``ended_before``: datetime64[us, UTC], between which it ended, as
           ``stages.lives`` has it; ``ended_before`` NaT while it is still running.
-        - ``inside``: bool, the middle of the two lies within ``p10_at`` to ``p90_at``; one before
-          ``predicted_at`` counts as the soonest moment that a range can have.
+        - ``inside``: bool, the middle of the two lies from ``p10_at`` to ``p90_at``; one before
+          ``predicted_at`` counts as the earliest moment that a range can have.
 
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
@@ -92,7 +93,7 @@ def replay(
     ends = lives.set_index("persona_id")[["ended_after", "ended_before", "state"]]
     found = found.join(ends, on="persona_id")
     middle = found["ended_after"] + (found["ended_before"] - found["ended_after"]) / 2
-    # What had ended unseen is ready at once, and no range begins before that.
+    # A persona that had ended unseen counts as ready at once: no range begins earlier.
     soonest = found["predicted_at"] + eta.SOONEST
     middle = middle.mask(middle < soonest, soonest)
     found["inside"] = (middle >= found["p10_at"]) & (middle <= found["p90_at"])
@@ -103,11 +104,11 @@ def replay(
 
 
 def sentence(frame: pd.DataFrame) -> str:
-    """Return in one sentence how many arrivals fell in their range.
+    """Summarize in one sentence how many arrivals fell in their range.
 
     Args:
-        frame: That of ``replay``. An arrival counts once, with the range of the first noon after it
-            came into the log.
+        frame: The frame of ``replay``. An arrival counts once, with the range of the first noon
+            after it came into the log.
     """
     first = frame.loc[frame["first"].to_numpy(dtype=bool)]
     if first.empty:
@@ -127,7 +128,7 @@ def _predictions(
     """Yield each noon at which something was running, with the predictions of that moment."""
     if sightings.empty:
         return
-    # Personas that had ended for good by a noon are left out there, to save time.
+    # Personas that had ended by a noon are left out of that noon's prediction, to save time.
     last = sightings.groupby("persona_id")["first_seen_at"].transform("max")
     ended = lives.loc[(lives["state"] != stages.RUNNING).to_numpy(dtype=bool), "persona_id"]
     ended_at = last.where(sightings["persona_id"].isin(ended))
@@ -140,8 +141,7 @@ def _predictions(
     model, known, fitted_at = None, -1, first_noon
     for noon in pd.date_range(first_noon, now, freq="D"):
         count = int((ends <= noon).sum())
-        # When a model is fitted again must not depend on whether anything runs, as that depends on
-        # what came later.
+        # When a model is fitted again must not depend on what runs, as that depends on later polls.
         if count >= max(known + 1, known * GROWTH):
             model, known, fitted_at = None, count, noon
         alive = (sightings["first_seen_at"] <= noon) & ~(ended_at <= noon)

@@ -1,4 +1,4 @@
-"""A calendar of business hours: the same hours from Monday to Friday, in one time zone."""
+"""Compute with business hours: the same hours from Monday to Friday, in one time zone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BusinessHours:
 
         Args:
             start: An aware moment; the result is in its time zone.
-            open_h: Hours, not negative.
+            open_h: Business hours, not negative.
         """
         left = timedelta(hours=open_h)
         moment = start.astimezone(timezone(timedelta(hours=self.utc_offset_h)))
@@ -38,7 +38,7 @@ class BusinessHours:
             moment = datetime.combine(moment + timedelta(days=1), time(), moment.tzinfo)
 
     def between(self, start: datetime, end: datetime) -> float:
-        """Return the business hours from ``start`` to ``end``, two aware moments."""
+        """Return the number of business hours from ``start`` to ``end``, two aware moments."""
         zone = timezone(timedelta(hours=self.utc_offset_h))
         moment, end, passed = start.astimezone(zone), end.astimezone(zone), timedelta(0)
         while moment < end:

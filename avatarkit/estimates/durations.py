@@ -1,7 +1,7 @@
-"""How long stages take: percentiles that count the visits which are still running.
+"""Estimate how long stages take: percentiles that include the visits that are still running.
 
-An average of the finished visits is too short, as the long ones are still running; nothing here
-gives one. Pure functions of the frame of ``stages.visits``.
+An average of the finished visits would be too short, as the long ones are still running; nothing
+here computes one. Pure functions of the frame of ``stages.visits``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POINTS = 100
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the fit of one stage allows: its percentiles, notes, and the nonparametric check."""
+    """The result for one stage: percentiles, notes, and the nonparametric curve as a check."""
 
     visits: pd.DataFrame
     values: dict[str, float]
@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fit:
-    """The distribution of each stage, fitted once for one state of the log; made by ``fit``."""
+    """The fitted distribution of each stage for one state of the log; made by ``fit``."""
 
     sample: Sample
     stages: dict[str, StageFit]
@@ -111,7 +111,7 @@ class Fit:
         if usable > n:
             notes.append(f"fitted to {n:,} of {usable:,} visits, even over time")
         if left_out := sum(count.values()) - usable:
-            notes.append(f"{left_out:,} more began before anyone looked")
+            notes.append(f"{left_out:,} more began before the first poll")
         return {"stage": stage, "n": n, **count, **values, "note": "; ".join(notes)}
 
     def _days(self, fit: StageFit) -> Integers:
@@ -131,10 +131,13 @@ class Fit:
 
 
 def fit(visits: pd.DataFrame) -> Fit:
-    """Fit the distribution of each stage; everything else here follows from that.
+    """Fit the distribution of each stage, once for everything else in this module.
 
     Args:
         visits: The frame of ``stages.visits``.
+
+    Returns:
+        The fit, with the methods ``summary``, ``late_after`` and ``survival``.
 
     Raises:
         ValueError: A column is missing.
@@ -149,22 +152,26 @@ def fit(visits: pd.DataFrame) -> Fit:
 def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
     """Return the percentiles of the time in each stage.
 
-    The percentiles are those of the distribution of the greatest likelihood given the bounds on
-    each beginning and each end. There is no number at all, but the reason in ``note``, when fewer
-    than 5 visits finished, when more than half of those that ended were never seen, when the median
-    is below three quarters of the typical gap between polls (the median of ``left_before`` -
-    ``left_after``), and when most visits ended in the same wide interval around it, as happens with
-    polls in step with the submissions. A single percentile is NaN also when it is itself below that
-    gap, or beyond the longest time that a visit may have taken.
+    The percentiles are those of the maximum likelihood distribution, given the bounds on each
+    beginning and each end. All percentiles of a stage are NaN, with the reason in ``note``:
+
+    - when fewer than 5 visits finished;
+    - when more than half of those that ended were never seen;
+    - when the median is below three quarters of the typical gap between polls (the median of
+      ``left_before`` - ``left_after``);
+    - when most visits ended in the same wide interval around the median, as happens when polls and
+      submissions are at fixed hours.
+
+    A single percentile is NaN when it is below three quarters of that gap, or beyond the longest
+    time that a visit may have taken.
 
     Where beginnings are known to a tenth of the median, and durations to a fifth, Turnbull's
     nonparametric curve is a check; ``note`` says where the two disagree beyond their bands.
 
-    Measured on simulated lives of seven distributions, two of them fitted families, a quarter still
-    running (tests/estimates/test_truth.py): medians that are given are within 5 % of the truth, on
-    average over accounts, with polls every 6 h or oftener, and within 15 % with daily polls. With
-    shorter stages allowed, the medians of odd shapes were up to 14 % off, each in its own
-    direction, however many the visits.
+    Accuracy, measured on simulated lives of seven distributions, a quarter still running
+    (tests/estimates/test_truth.py): the medians are within 5 % of the truth, on average over
+    accounts, with polls every 6 h or more often, and within 15 % with daily polls. Without the rule
+    on the typical gap, medians were up to 14 % off, however many visits there were.
 
     Args:
         visits: The frame of ``stages.visits``.
@@ -181,9 +188,9 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
         - ``p10_h``, ``p25_h``, ``p50_h``, ``p75_h``, ``p90_h``: float64 hours, NaN where the visits
           do not say.
         - with ``interval``, ``p50_low_h`` and ``p50_high_h``: float64 hours, the 95 % interval of
-          the median, by a bootstrap over the days of submission, as neighbours share their fate;
-          NaN with fewer than 5 such days.
-        - ``note``: text, the reason for what is NaN or left out; empty when all is well.
+          the median, by a bootstrap over the days of submission, as the personas of one day are
+          correlated; NaN with fewer than 5 such days.
+        - ``note``: text, the reason for what is NaN or left out; empty if nothing is.
 
     Raises:
         ValueError: A column is missing.
@@ -201,11 +208,11 @@ def late_after(visits: pd.DataFrame) -> pd.Series[float]:
         visits: The frame of ``stages.visits``.
 
     Returns:
-        float64 hours; the index is the stages of ``summarize``. Where that gives no number the
-        hours are an upper bound, however coarse the polls: Kaplan and Meier's percentile of the
-        upper bounds of the durations. NaN where fewer than 5 visits ended, or too many are still
-        running. Visits that have been running for longer than any that ended do not count as long
-        as they are one, or one in twenty: whether they are late is the question.
+        float64 hours; the index is the stages of ``summarize``. Where ``summarize`` has no
+        percentile the hours are an upper bound, which holds however coarse the polls are: the
+        Kaplan-Meier percentile of the upper bounds of the durations. NaN where fewer than 5 visits
+        ended, or too many are still running. Visits that run for longer than any that ended are
+        left out if there is only one, or at most one in twenty: they may be the late ones.
 
     Raises:
         ValueError: A column is missing.
@@ -214,7 +221,7 @@ def late_after(visits: pd.DataFrame) -> pd.Series[float]:
 
 
 def survival(visits: pd.DataFrame) -> pd.DataFrame:
-    """Return the fitted and the nonparametric curve of each stage, to see how well they agree.
+    """Return the fitted and the nonparametric curve of each stage, to compare them.
 
     Args:
         visits: The frame of ``stages.visits``.
@@ -237,7 +244,7 @@ def survival(visits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stuck(visits: pd.DataFrame) -> Flags:
-    """Return the visits running for longer than any ended, where those are at most one in 20."""
+    """Return which visits run for longer than any that ended, if they are at most one in 20."""
     stage, running = visits["stage"], visits["state"] == "running"
     longest = visits["max_h"].where(~running).groupby(stage).transform("max")
     beyond = running & (visits["min_h"] > longest)
@@ -247,7 +254,7 @@ def _stuck(visits: pd.DataFrame) -> Flags:
 
 
 def _at_most(visits: pd.DataFrame) -> float:
-    """Return the late percentile as an upper bound, as if each visit had taken its longest."""
+    """Return an upper bound of the late percentile, from the longest time of each visit."""
     ended = (visits["state"] != "running").to_numpy()
     if ended.sum() < MIN_FINISHED:
         return float("nan")

@@ -1,10 +1,10 @@
-"""When each running persona will be ready, as a range, and the chance that it ends as done.
+"""Predict when each running persona will end, as a range, and the chance that it ends as done.
 
-A life is followed stage by stage from where it was last seen. How long a stage takes, on the clock
-that its own ends have taught, and which status follows it, is what earlier personas showed, those
-still running included as censored. Before there is any history the vendor's claim stands in, and is
-called that; it gives way as history grows. While the reviewers' business hours are not known, some
-of the drawn futures have business hours, according to the evidence for them.
+Futures are drawn stage by stage from the stage in which a persona was last seen. How long a stage
+takes (on a clock learned from when it ends) and which status follows it are estimated from earlier
+personas, with those that are still running as censored. Without history the vendor's claim is
+used, and ``basis`` says so; its weight falls as history grows. While the reviewers' business hours
+are not known, a part of the drawn futures assumes some, in proportion to the evidence for them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BEYOND = "a guess: longer in its stage than any before"
 """The four values of ``basis``."""
 
 RECENT = 3_000
-"""The estimates rest on the personas that began last, up to this many."""
+"""The model is fitted to at most this many personas, those that began last."""
 
 COLUMNS = (
     *("persona_id", "stage", "in_stage_h", "age_h", *SHARES),
@@ -39,7 +39,7 @@ COLUMNS = (
 )
 
 SOONEST = timedelta(seconds=1)
-"""A range begins this long after now at the earliest, as what may have ended unseen."""
+"""The earliest beginning of a range, after now: what may have ended unseen begins there."""
 
 _REVIEW = stage_model.KNOWN.index(ProcessStatus.REVIEWING.value)
 _BLEND_SHARE = 0.1
@@ -48,7 +48,7 @@ _PRIOR_LIVES = 5.0
 
 @dataclass(frozen=True)
 class Model:
-    """What the history teaches; made by ``fit_model``.
+    """The model of all stages; made by ``fit_model``.
 
     ``names`` are the stages and the three ends, in the order of the codes in ``stages``, one for
     each stage. ``chances[stage][i]`` is the chance of done for a persona that leaves from the i-th
@@ -65,7 +65,7 @@ class Model:
 
     @property
     def claim(self) -> float:
-        """How much of the model is the vendor's claim, 0 to 1."""
+        """The weight of the vendor's claim in the model, 0 to 1."""
         weight = stage_model.claim_weight(self.n)
         return weight / (weight + self.n)
 
@@ -79,35 +79,35 @@ def arrivals(
     visits: pd.DataFrame | None = None,
     lives: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return for every running persona when it will end, in 8 of 10 cases, and whether as done.
+    """Return for every running persona an 80 % range of its end, and the chance of done.
 
-    The same log and moment give the same ranges. How well they do: ``bench/eta.py``.
+    The same log and moment give the same ranges. ``bench/eta.py`` measures their calibration.
 
     Args:
         sightings: ``store.sightings()``. What was first seen after ``now`` is not used.
         now: The moment on the session's clock.
         personas: ``store.personas()``: when those found midway were created, and which are
             ``gone``; those have no row.
-        late_after: The hours of ``durations.late_after`` or ``Fit.late_after``, if they are there
-            already; they take longer than all the rest.
-        visits: The frame of ``stages.visits`` of these sightings and personas, if it is there.
-        lives: The frame of ``stages.lives`` of these sightings and personas, if it is there.
+        late_after: The hours of ``durations.late_after`` or ``Fit.late_after``, if computed before;
+            they take longer than everything else here.
+        visits: The frame of ``stages.visits`` of these sightings and personas, if computed before.
+        lives: The frame of ``stages.lives`` of these sightings and personas, if computed before.
 
     Returns:
         A row a running persona, by ``p50_at``, then ``persona_id``; index 0…n-1; an empty frame has
         the same columns and dtypes:
 
         - ``persona_id``, ``stage`` (the status last seen): text.
-        - ``in_stage_h``, ``age_h``: float64 hours in that stage so far, at least, as last seen; and
-          since its creation, at least.
-        - ``p10_at``, ``p50_at``, ``p90_at``: datetime64[us, UTC], the percentiles of the moment of
-          the end, of whatever kind; in order, later than now.
-        - ``chance_done``: float64, that the end is done; NaN while no finished life has been in the
-          stage, as the vendor claims nothing of it. With few lives it is near a half.
+        - ``in_stage_h``, ``age_h``: float64 hours, lower bounds: in that stage until the last poll,
+          and since its creation.
+        - ``p10_at``, ``p50_at``, ``p90_at``: datetime64[us, UTC], the percentiles of the moment at
+          which it ends as done, failed or rejected; in order, later than now.
+        - ``chance_done``: float64, the chance that the end is done; NaN while no finished life has
+          been in the stage, as the vendor makes no claim about it. Near 0.5 with few lives.
         - ``late``: bool, longer in its stage than 95 % of all visits (``durations.late_after``).
         - ``basis``: text; ``CLAIM`` (without a single finished life), ``DATA``, ``BLEND`` (the
-          claim weighs more than a tenth in it), or ``BEYOND``.
-        - ``n``: int64, the finished lives that it rests on, of the last 3,000 personas.
+          claim has a weight of more than a tenth), or ``BEYOND``.
+        - ``n``: int64, the number of finished lives among the last 3,000 personas.
 
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
@@ -130,7 +130,7 @@ def arrivals(
 
 
 def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> Model:
-    """Return the model that these lives teach.
+    """Fit the model of all stages.
 
     Args:
         visits: The frame of ``stages.visits``.
@@ -141,12 +141,12 @@ def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> Model:
         lives = lives.iloc[np.sort(np.argsort(began, kind="stable")[-RECENT:])]
         visits = visits.loc[visits["persona_id"].isin(lives["persona_id"]).to_numpy()]
     ended = (lives["state"] != stages.RUNNING).to_numpy(dtype=bool)
-    # Without an end the claim alone counts, so that its name is true.
+    # Without an end only the claim counts, so that ``basis`` is true.
     arrays = stage_model.visit_arrays(visits if ended.any() else visits.iloc[:0], lives)
     count = len(arrays.names) - len(ENDS)
     models = tuple(stage_model.fit_stage(arrays, code) for code in range(count))
     finished = np.isin(arrays.ids, lives["persona_id"].to_numpy()[ended])
-    # Few lives have shown neither nights nor weekends; the claim alone includes both.
+    # A few lives may not cover nights and weekends; the claim includes both.
     unknown = ended.any() and models[_REVIEW].clock.is_flat
     return Model(
         names=arrays.names,
@@ -210,9 +210,9 @@ def predict(
 
 
 def _on_each_clock(model: Model) -> Iterator[tuple[tuple[StageModel, ...], Flags]]:
-    """Yield the models with each clock that the reviewers may have, the wall clock first.
+    """Yield the models for each clock that the reviewers may have, the wall clock first.
 
-    With each come the draws that have it, as many as it is probable.
+    With each, yield which draws use it: a share equal to the clock's probability.
     """
     place = (np.random.default_rng(21).permutation(DRAWS) + 0.5) / DRAWS
     lower = 0.0
@@ -225,7 +225,7 @@ def _on_each_clock(model: Model) -> Iterator[tuple[tuple[StageModel, ...], Flags
 def _chances(
     visits: VisitArrays, models: tuple[StageModel, ...], finished: Flags
 ) -> tuple[Floats, ...]:
-    """Return for each stage the chance of done from each of its model's pieces on."""
+    """Return for each stage the chance of done, given that it lasts to each of its pieces."""
     size = len(models)
     share = np.zeros((size, len(visits.names)))
     for code, model in enumerate(models):
@@ -234,7 +234,7 @@ def _chances(
         share[code] = np.bincount(model.follows, mass * counted, len(visits.names))
     share /= share.sum(axis=1, keepdims=True)
     done = share[:, visits.names.index(ENDS[0])]
-    # Stages that follow each other in a circle would have no solution.
+    # Without the 1e-9, stages that follow each other in a circle would have no solution.
     reached = np.linalg.solve((1 + 1e-9) * np.eye(size) - share[:, :size], done)
     by_status = np.append(reached, [1.0, 0.0, 0.0])
     chances = []
@@ -245,11 +245,11 @@ def _chances(
         good = _sums_from(mass * by_status[model.follows])
         later = np.divide(good, beyond, out=np.zeros_like(good), where=beyond > 0)
         own = (count * later + _PRIOR_LIVES * reached[code]) / (count + _PRIOR_LIVES)
-        # Laplace's rule of succession: few lives prove neither always nor never.
+        # Laplace's rule of succession: a few lives do not make a chance 0 or 1.
         chances.append((lives * own + 1) / (lives + 2) if lives else np.full(own.size, np.nan))
     return tuple(chances)
 
 
 def _sums_from(values: np.ndarray[Any, Any]) -> Floats:
-    """Return the sums of the values from each one on, and 0 after the last."""
+    """Return the sum of the values from each position to the end, and a final 0."""
     return np.append(np.cumsum(values[::-1])[::-1], 0.0)

@@ -1,8 +1,8 @@
-"""How avatars end, and when: cumulative incidence with competing risks.
+"""Estimate how avatars end, and when: cumulative incidence with competing risks.
 
 Avatars that end early have often failed, and those that will be done are often still running, so
-the share of done among the finished is too low at first. Here each way to end has its own curve
-over the time since the creation, in which the running avatars count as censored.
+the share of done among the finished is too low at first. Here each outcome has its own curve over
+the time since creation, in which running avatars count as censored.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _COLUMNS = ("state", "began_after", "began_before", "seen_from", "ended_after", 
 
 
 def incidence(lives: pd.DataFrame) -> pd.DataFrame:
-    """Return for each outcome the share of all avatars that have ended so, over time.
+    """Return for each outcome the share of all avatars that have ended in it, over time.
 
     An end is taken to be in the middle of the two polls between which it lies: off by at most half
     of that gap. An avatar that was found midway counts from its first poll on (left truncation);
-    one that was found ended does not count, nor does one whose creation is not known. An end of all
-    that were at risk at its age, while others were found later, is left out: it would say that no
-    avatar lives longer.
+    one that was found ended does not count, nor does one whose creation is not known. If all that
+    are at risk end while others are found only later, these ends are left out: the curve would
+    otherwise reach 1 there.
 
     Args:
         lives: The frame of ``stages.lives``.
@@ -58,7 +58,7 @@ def incidence(lives: pd.DataFrame) -> pd.DataFrame:
 
 
 def chances(lives: pd.DataFrame) -> pd.DataFrame:
-    """Return where the curves of ``incidence`` stand at their end.
+    """Return the last values of the curves of ``incidence``.
 
     Args:
         lives: The frame of ``stages.lives``.
@@ -93,7 +93,7 @@ def chances(lives: pd.DataFrame) -> pd.DataFrame:
 
 
 def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Flags]:
-    """Return of those that count hours at the end or last poll and at entry, state, and gone."""
+    """Return end (or last poll) and entry in hours, state and gone of the avatars that count."""
     require_columns(lives, _COLUMNS, "lives", "what stages.lives() returned")
     found_ended = lives["ended_before"] <= lives["seen_from"]
     counted = lives.loc[lives["began_after"].notna() & ~found_ended]
@@ -111,11 +111,11 @@ def _curve(outcome: str, times: Floats, entries: Floats, state: Any) -> pd.DataF
     ended = np.isin(state, OUTCOMES)
     at = np.unique(times[ended])
     entered, left = (np.searchsorted(np.sort(hours), at) for hours in (entries, times))
-    # An avatar found at the very moment of an end is at risk of later ones only.
+    # An avatar found at the exact time of an end is at risk of later ones only.
     at_risk = entered - left
     every, own = _counts(times[ended], at), _counts(times[state == outcome], at)
     at_risk = np.maximum(at_risk, every)
-    # All at risk ended while others were yet to be found: not the end of everything.
+    # All at risk ended while others were still to be found: left out, see ``incidence``.
     early = (at_risk == every) & (at < entries.max(initial=0.0))
     every[early] = own[early] = 0.0
     before = np.append(1.0, np.cumprod(1 - every / at_risk))[:-1]
@@ -140,7 +140,7 @@ def _counts(times: Floats, at: Floats) -> Floats:
 def _variance(share: Floats, before: Floats, at_risk: Floats, every: Floats, own: Floats) -> Floats:
     """Return the variance of each ``share``."""
     with np.errstate(divide="ignore"):
-        # Where all at risk end, nothing of the curve is left to vary.
+        # Where all at risk end, the survival is 0 and has no variance.
         of_all = np.where(every < at_risk, every / (at_risk * (at_risk - every)), 0.0)
     of_own = before * own / at_risk**2
     squared = share**2 * np.cumsum(of_all) - 2 * share * np.cumsum(of_all * share)

@@ -1,4 +1,4 @@
-"""Percentiles of one stage: which can be given, the reason where one cannot, and the interval."""
+"""Decide which percentiles of a stage can be given, and compute the interval of the median."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def percentiles(
     Args:
         visits: The fitted visits of one stage.
         distribution: The one fitted to them; None where too few have finished.
-        shares: The share of each percentile by its name; one is ``p50_h``, which decides.
+        shares: The share of each percentile by name; without a ``p50_h`` none is given.
 
     Returns:
-        Hours by name, NaN where not given, and the reasons in words.
+        Hours by name, NaN where not given, and the reasons as notes.
     """
     none = dict.fromkeys(shares, float("nan"))
     count = visits["state"].value_counts()
@@ -50,22 +50,22 @@ def percentiles(
     shortest, longest = MIN_GAPS * gap, longest_h(visits)
     values = {name: distribution.percentile(share) for name, share in shares.items()}
     if values["p50_h"] < shortest:
-        reason = f"half took under {format_hours(shortest)}, looked at every {format_hours(gap)}"
+        reason = f"half took under {format_hours(shortest)}, polled every {format_hours(gap)}"
         return none, [f"polls too coarse: {reason}"]
     if _in_step(visits, values["p50_h"]):
-        return none, ["polls too coarse: most were looked at in step, and no look tells where"]
+        return none, ["polls too coarse: most visits ended in the same gap between polls"]
     short = [name for name, value in values.items() if value < shortest]
     beyond = [name for name, value in values.items() if value > longest]
     notes = []
     if short:
-        notes.append(f"{_names(short)} too short for looks every {format_hours(gap)}")
+        notes.append(f"{_names(short)} too short for polls every {format_hours(gap)}")
     if beyond:
         notes.append(f"{_names(beyond)} beyond the longest time observed ({format_hours(longest)})")
     return values | dict.fromkeys([*short, *beyond], float("nan")), notes
 
 
 def longest_h(visits: pd.DataFrame) -> float:
-    """Return the longest time that a visit may have taken, or has been running for."""
+    """Return the longest upper bound of the visits, or lower bound of those that run."""
     lower, upper = visits["min_h"].to_numpy(), visits["max_h"].to_numpy()
     return float(np.where(np.isfinite(upper), upper, lower).max())
 
@@ -73,8 +73,7 @@ def longest_h(visits: pd.DataFrame) -> float:
 def is_known_closely(visits: pd.DataFrame, median: float) -> bool:
     """Return whether beginnings and durations are known closely enough for a nonparametric check.
 
-    Where intervals are wide and overlap a little, Turnbull's curve puts all its mass into the
-    little that they share.
+    Where wide intervals overlap a little, Turnbull's curve puts all its mass into the overlap.
     """
     entry = hours(visits["entered_before"] - visits["entered_after"])
     width = (visits["max_h"] - visits["min_h"]).to_numpy()
@@ -90,7 +89,7 @@ def disagreement(curve: pd.DataFrame, distribution: Distribution) -> list[str]:
         distribution: The one fitted to the same visits.
     """
     times = curve["time_h"].to_numpy()
-    # Only where a step has just ended: within it, the curve does not say where it comes down.
+    # Compared only at the end of a step: within a step the curve is not defined.
     quartiles = [distribution.percentile(share) for share in (0.25, 0.5, 0.75)]
     at = np.searchsorted(times, quartiles) - 1
     at = at[at >= 0]
@@ -98,7 +97,7 @@ def disagreement(curve: pd.DataFrame, distribution: Distribution) -> list[str]:
     fitted = distribution.survival(times[at])
     band = np.where(fitted > counted, high - counted, counted - low)
     distance = np.abs(fitted - counted)
-    # Each has such a band.
+    # Twice the band, as each of the two curves has such a band.
     apart = distance > 2 * band
     if not apart.any():
         return []
@@ -114,9 +113,9 @@ def median_interval(fit: StageFit, days: Integers, median: float) -> tuple[float
     """Return the 95 % interval of a median, by a bootstrap over the days of submission.
 
     Args:
-        fit: That of the stage.
+        fit: The fit of the stage.
         days: The day of submission of each of its visits, numbered from 0.
-        median: That of the fit, in hours.
+        median: The median of the fit, in hours.
 
     Returns:
         Both ends in hours; NaN with fewer than 5 days.
@@ -149,8 +148,8 @@ def median_interval(fit: StageFit, days: Integers, median: float) -> tuple[float
 def _in_step(visits: pd.DataFrame, median: float) -> bool:
     """Return whether most visits ended in one and the same wide interval around the median.
 
-    That happens where submissions and polls keep to the same hours. Otherwise the intervals differ,
-    and together tell what each alone does not.
+    That happens when submissions and polls are at fixed hours. Otherwise the intervals differ, and
+    together bound the median more closely than each alone.
     """
     ended = visits.loc[np.isfinite(visits["max_h"]), ["min_h", "max_h"]].to_numpy()
     if not len(ended):

@@ -1,4 +1,4 @@
-"""The visits that estimates rest on: those whose beginning is bounded, and not too many."""
+"""Select the visits to fit: those whose beginning is bounded, and not too many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avatarkit.history.frames import Flags, Floats, Integers, require_columns
 from avatarkit.history.stages import BOUNDS, NEVER_SEEN, poll_bounds
 
 MAX_FITTED = 5_000
-"""Of a stage with more visits than this, a sample of this size is fitted."""
+"""Maximum of visits that are fitted for a stage; of more, a sample of this size."""
 
 _COLUMNS = ("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h")
 
@@ -17,10 +17,15 @@ _COLUMNS = ("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h
 class Sample:
     """The visits that the stages are fitted to.
 
-    ``visits`` are whole lives, ordered by persona and number, without the visits whose beginning
-    nothing bounds, with the bounds of ``stages.poll_bounds``; ``fitted`` says which of them count,
-    at most 5,000 of a stage. ``counts`` are of all visits by stage and state, ``usable`` of those
-    that could be fitted, by stage.
+    Args:
+        visits: The frame of ``stages.visits``.
+
+    Attributes:
+        visits: The visits whose beginning is bounded, of all personas with a fitted visit, ordered
+            by persona and number, with the bounds of ``stages.poll_bounds``.
+        fitted: For each row of ``visits`` whether it is fitted; at most 5,000 of a stage.
+        counts: The number of all visits by stage and state.
+        usable: The number of visits that could be fitted, by stage.
 
     Raises:
         ValueError: A column is missing.
@@ -50,13 +55,13 @@ class Sample:
 def entry_observed(visits: pd.DataFrame, persona: Integers, exact: Flags) -> Flags:
     """Return which visits began after the first poll of their persona, or at an exact moment.
 
-    A persona is likelier to be found in a long stage than in a short one. So the stage that it was
-    found in, and those before, would make stages look longer (length-biased sampling).
+    A persona is more likely to be found in a long stage than in a short one. So including the stage
+    that it was found in, and those before, would overestimate durations (length-biased sampling).
 
     Args:
         visits: The frame of ``stages.visits``.
-        persona: A number for the persona of each row, from 0.
-        exact: For each row whether the moment of the beginning is known.
+        persona: The number of each row's persona, from 0.
+        exact: For each row whether the moment of its beginning is known.
     """
     number, seen = visits["visit_no"], visits["state"] != NEVER_SEEN
     first = number.where(seen).groupby(persona).transform("min")

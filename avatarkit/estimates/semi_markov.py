@@ -1,9 +1,9 @@
-"""The distribution of each stage, fitted along each persona's life in the order of the stages.
+"""Fit the distribution of each stage, in the order in which personas go through them.
 
-Polls every six hours say of the beginning of a stage only within which six hours it was. Not all
-moments in them are equally likely: if the stage before takes about two hours and began at a known
-moment, this one likely began two hours later. So the moments at which a visit may have begun are
-weighted by the distribution fitted to the visit before it.
+With polls every six hours, the beginning of a visit is known to six hours. Not all moments in that
+interval are equally likely: if the stage before takes about two hours and began at a known moment,
+this one probably began two hours later. So the possible moments of a beginning are weighted by the
+distribution fitted to the stage before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KNOWN_WIDTH = 0.05
 
 @dataclass(frozen=True)
 class StageFit:
-    """The distribution of one stage, with the rows that it rests on and their bounds."""
+    """The distribution of one stage, the rows that it was fitted to, and their bounds."""
 
     distribution: Distribution
     rows: Integers
@@ -92,7 +92,7 @@ def _entry_weights(previous: Distribution, begin: Floats, weight: Floats, edges:
         survival += weight[:, [cell]] * previous.survival(edges - begin[:, [cell]])
     chance = np.maximum(survival[:, :-1] - survival[:, 1:], 0.0)
     total = chance.sum(axis=1, keepdims=True)
-    # Where the fit has it impossible, the interval is all that is known.
+    # Where the fit gives it no chance, all parts of the interval count as equally likely.
     return np.where(total > 1e-12, chance / np.maximum(total, 1e-12), 1 / CELLS)
 
 

@@ -1,4 +1,4 @@
-"""The ends of running personas, drawn stage by stage, and the percentiles of the draws."""
+"""Draw the ends of running personas stage by stage, and compute percentiles of the draws."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def draw_ends(
 ) -> tuple[Floats, Integers]:
     """Draw the ends of running personas.
 
-    The chances are the same for each persona and each call, so that ranges do not jump about. The
-    vendor's claim is right or wrong for all stages alike, so its part of the chance is common to
-    all stages of a draw.
+    The random numbers are the same for each persona and each call, so that ranges are stable. The
+    vendor's claim is right or wrong for all stages together, so its part of the random numbers is
+    common to all stages of a draw.
 
     Args:
         models: The model of each stage, by its code.
-        claim: How much of the models is the vendor's claim, 0 to 1.
+        claim: The weight of the vendor's claim in the models, 0 to 1.
         running: For each persona the code of its stage, the hour at which it entered that, and the
             hour at which it was last seen in it.
-        chosen: For each of ``DRAWS`` whether it is wanted.
+        chosen: Which of the ``DRAWS`` to make.
 
     Returns:
-        A row of hours for each persona, a column for each draw; and for each persona the piece of
-        its stage's model that it has come to.
+        The ends in hours since Monday, a row for each persona and a column for each draw; and for
+        each persona the piece of its stage's model in which it is.
     """
     from scipy.special import ndtr, ndtri
 
@@ -69,8 +69,17 @@ def draw_ends(
 def ranges(ends: Floats, now_h: float, age_h: Floats) -> tuple[list[Floats], Flags]:
     """Return the percentiles of the drawn ends, and where they are a guess.
 
-    An end before now is not ruled out, as no poll was made since. Where fewer than 16 draws end
-    later than now, the percentiles are a guess from the age by Pareto's tail.
+    An end before now is possible, as no poll was made since. Where fewer than 16 draws end later
+    than now, the percentiles are a guess from the age by Pareto's tail.
+
+    Args:
+        ends: What ``draw_ends`` returned.
+        now_h: The moment, in hours since Monday.
+        age_h: The age of each persona in hours.
+
+    Returns:
+        For each of ``SHARES`` the hours since Monday of each persona; and for each persona whether
+        they are a guess.
     """
     few = (ends > now_h).sum(axis=1) < _MIN_DRAWS
     found = np.quantile(ends, list(SHARES.values()), axis=1, method="hazen")

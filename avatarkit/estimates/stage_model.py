@@ -1,7 +1,7 @@
-"""How long a persona stays in a stage and which status follows: learned, or the vendor's claim.
+"""Model how long a persona stays in a stage and which status follows.
 
-The claim counts as a few lives among those that were seen: alone it is all there is, and the more
-lives there are, the less it weighs.
+The model combines the visits that were seen with the vendor's claim. The claim counts as a few more
+lives: without history it is everything, and its weight falls with each life that ended.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Source:
 """
 
 CLAIMED_REVIEW_H = 18.0
-"""The median of the review by the vendor's claim; with its spread, two of three end in a day.
+"""The median hours of the review by the vendor's claim: two of three then end within a day.
 
 Source:
     "reviews typically within 24 hours" (another page). How the rest divides is not documented; the
@@ -36,10 +36,10 @@ Source:
 """
 
 CLAIM_WEIGHT, CLAIM_FADES = 8.0, 10.0
-"""The claim counts as much as 8 lives before there are any, half that when there are 10."""
+"""The claim counts as 8 lives without history, and as 4 when 10 lives have ended."""
 
 TAIL = 2.0
-"""Beyond the longest time, seen or claimed, survival falls by this power of time (Pareto).
+"""Beyond the longest time seen or claimed, survival falls with this power of time (Pareto).
 
 Of three personas that stayed that long, two will stay 1.2 times and one 1.7 times as long.
 """
@@ -57,7 +57,7 @@ _SMALLEST_SURVIVAL = 1e-12
 
 @dataclass(frozen=True)
 class StageModel:
-    """The distribution of the time in one stage on its own clock, and of the status that follows.
+    """The distribution of the time in one stage, on the stage's clock, and the status that follows.
 
     By ``time[i]`` hours on ``clock`` the share ``cdf[i]`` has left; both rise from 0, linear
     between the points. Those who left in the piece that ends there went on to the status of the
@@ -72,7 +72,7 @@ class StageModel:
 
     @cached_property
     def claim_share(self) -> Floats:
-        """For each piece, how much of all from there on is the vendor's claim."""
+        """For each piece, the weight of the vendor's claim from there on."""
         mass = np.append(np.diff(self.cdf, prepend=0.0), 1 - self.cdf[-1])
         claimed = np.append(self.claimed, True) * mass
         share: Floats = np.cumsum(claimed[::-1])[::-1] / np.cumsum(mass[::-1])[::-1]
@@ -86,7 +86,7 @@ class StageModel:
         return within * beyond
 
     def inverse_survival(self, survival: Floats) -> tuple[Floats, Integers]:
-        """Return the times that these shares stay longer than, and the codes of what follows."""
+        """Return the times that these shares exceed, and the codes of the statuses that follow."""
         share = np.maximum(survival, _SMALLEST_SURVIVAL)
         rest = 1 - self.cdf[-1]
         time = np.interp(1 - share, self.cdf, self.time)
@@ -120,7 +120,7 @@ class VisitArrays:
 
     @property
     def ended(self) -> Flags:
-        """True for what is over."""
+        """True for visits that have ended."""
         return np.asarray(~np.isnan(self.bounds[3]))
 
     @property
@@ -137,8 +137,8 @@ def visit_arrays(
     Args:
         visits: The frame of ``stages.visits``.
         lives: The frame of ``stages.lives`` of the same moment.
-        names: Those of earlier arrays, to keep the codes: a status that is not among them gets the
-            code of ``unknown``, as undocumented ones without a visit do.
+        names: The ``names`` of earlier arrays, to keep their codes. A status that is not among them
+            gets the code of ``unknown``.
     """
     visits = stages.poll_bounds(visits)
     statuses = visits["stage"]
@@ -160,12 +160,12 @@ def visit_arrays(
 
 
 def claim_weight(n: int) -> float:
-    """Return as how many lives the claim counts beside ``n`` that ended."""
+    """Return as how many lives the claim counts when ``n`` lives have ended."""
     return CLAIM_WEIGHT * CLAIM_FADES / (CLAIM_FADES + n)
 
 
 def candidates(visits: VisitArrays, stage: int) -> tuple[tuple[float, StageModel], ...]:
-    """Return the model of a stage on each of the candidate clocks, with its probability."""
+    """Return the model of a stage on each candidate clock, with the clock's probability."""
     rows = (visits.stage == stage) & visits.observed
     chances = work_clock.probabilities(*visits.bounds[:, rows]).tolist()
     return tuple(
@@ -175,12 +175,12 @@ def candidates(visits: VisitArrays, stage: int) -> tuple[tuple[float, StageModel
 
 
 def fit_stage(visits: VisitArrays, stage: int, clock: WorkClock | None = None) -> StageModel:
-    """Return the model of a stage from its visits and the vendor's claim.
+    """Fit the model of a stage to its visits and the vendor's claim.
 
     Args:
         visits: All visits.
         stage: The code of the stage.
-        clock: By default the one that these visits teach.
+        clock: The stage's clock; by default it is learned from these visits.
 
     Source:
         Kaplan and Meier (1958) with each end's destination kept, as Aalen and Johansen do, "An
@@ -200,7 +200,7 @@ def fit_stage(visits: VisitArrays, stage: int, clock: WorkClock | None = None) -
     piece = claim_weight(int(visits.ended[rows].sum())) / _PIECES
     weight = np.append(np.ones(rows.size), np.full(_PIECES, piece))
     order = np.lexsort((~ended, times))
-    # A last half piece of the claim never ends, so that something is left at any age.
+    # Half a piece of the claim never ends, so that survival is positive at any age.
     at_risk = np.cumsum(weight[order][::-1])[::-1] + piece / 2
     cdf = 1 - np.cumprod(1 - weight[order] * ended[order] / at_risk)
     kept = order[ended[order]]
@@ -214,7 +214,7 @@ def fit_stage(visits: VisitArrays, stage: int, clock: WorkClock | None = None) -
 
 
 def _claim(stage: str) -> tuple[Floats, str]:
-    """Return equally likely hours of this stage by the vendor's claim, and what follows it."""
+    """Return equally likely hours of a stage by the vendor's claim, and the status that follows."""
     from scipy.special import ndtri
 
     review = ProcessStatus.REVIEWING.value

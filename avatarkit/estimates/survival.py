@@ -1,4 +1,4 @@
-"""Nonparametric survival curves of times that are exact, right-censored or interval-censored."""
+"""Estimate nonparametric survival curves of exact, right-censored or interval-censored times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from avatarkit.history.frames import Floats
 
 _TOLERANCE = 1e-3
-"""The log-likelihood of a curve may lie this much below the greatest one."""
+"""How far the log-likelihood of a curve may lie below the maximum."""
 
 _ROUNDS, _HALVINGS = 1_000, 10
 _SMALLEST, _NEGLIGIBLE = 1e-12, 1e-8
@@ -55,7 +55,7 @@ def percentile(curve: pd.DataFrame, share: float) -> float:
     Source:
         Klein and Moeschberger, "Survival Analysis" (2003), section 4.5.
     """
-    # 1 - 0.9 and a product of fractions may miss each other in the last digit.
+    # 1 - 0.9 and a product of fractions may differ in the last digit.
     reached = curve["survival"].to_numpy() <= 1 - share + 1e-12
     return float(curve["time_h"].to_numpy()[reached.argmax()]) if reached.any() else float("nan")
 
@@ -71,11 +71,11 @@ def turnbull(lower: Any, upper: Any) -> pd.DataFrame:
     Returns:
         A row at 0 and one for each step of the curve, ascending: ``time_h`` (float64, the unit of
         the bounds), ``survival`` (float64, the share that takes longer), ``low`` and ``high``
-        (float64, the 95 % band). The curve comes down within Turnbull's innermost intervals; the
-        data do not say where in them, and the step is drawn at the end. Empty without a time.
+        (float64, the 95 % band). The curve falls within Turnbull's innermost intervals; the data
+        do not say where in them, and the step is placed at the end. Empty without a time.
 
-        The band is Greenwood's on the log-log scale, of the times at the middle of their
-        intervals: right where intervals are short against the curve.
+        The band is Greenwood's on the log-log scale, with each time at the middle of its interval:
+        accurate where intervals are short compared with the times.
 
     Source:
         Turnbull, "The empirical distribution function with arbitrarily grouped, censored and
@@ -151,8 +151,8 @@ def log_log_band(share: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """Return the 95 % band of shares on the log-log scale.
 
     Args:
-        share: Of a survival or an incidence curve, 0 to 1.
-        variance: That of each share.
+        share: The values of a survival or incidence curve, 0 to 1.
+        variance: The variance of each share.
 
     Returns:
         The lower and the upper ends: from 0 to 1 where the variance is not finite, and no width
@@ -177,6 +177,6 @@ def _band(low: Floats, high: Floats, times: Floats, survival: Floats) -> tuple[F
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.append(0.0, np.cumsum(died / (at_risk * (at_risk - died))))
         lower, upper = log_log_band(survival, survival**2 * greenwood[place])
-    # Greenwood has no width at 0, which the curve may come down to by the last interval alone.
+    # Greenwood has no width at 0, which the curve may reach by the last interval alone.
     latest = np.maximum.accumulate(np.where(survival > 0, np.arange(times.size), 0))
     return lower, upper[latest]

@@ -1,6 +1,7 @@
-"""How long personas took from submission to their end, by period of submission.
+"""Estimate the time from submission to the end, by period of submission.
 
-Pure functions of ``stages.lives``. ``avatarkit.flow`` is this module: it gives ``cumulative`` too.
+Pure functions of ``stages.lives``. ``from avatarkit import flow`` gives this module, with
+``cumulative`` of ``history.flow``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from avatarkit.history.frames import Flags, Integers
 __all__ = ["MIN_ENDED", "PERCENTILES", "cumulative", "waiting", "waiting_percentiles"]
 
 MIN_ENDED = 5
-"""A period with fewer ends has no percentiles."""
+"""A period with fewer ended personas has no percentiles."""
 
 PERCENTILES = {"p10_h": 0.1, "p50_h": 0.5, "p90_h": 0.9}
 
@@ -27,7 +28,7 @@ _LIVES = ("persona_id", "state", "began_after", "began_before", "min_h", "max_h"
 
 
 def waiting(lives: pd.DataFrame) -> pd.DataFrame:
-    """Return how long each persona took from submission to its end, of whatever kind.
+    """Return how long each persona took from submission to its end, whichever that is.
 
     Args:
         lives: The frame of ``stages.lives``.
@@ -36,9 +37,9 @@ def waiting(lives: pd.DataFrame) -> pd.DataFrame:
         A row a persona, by submission; an empty frame has the same columns and dtypes. A persona
         whose beginning nothing bounds is left out.
 
-        - ``persona_id``: text; ``submitted_at``: datetime64[us, UTC], at the latest.
+        - ``persona_id``: text; ``submitted_at``: datetime64[us, UTC], the upper bound.
         - ``state``: text; ``done``, ``failed``, ``rejected``, or ``running``.
-        - ``min_h``, ``max_h``: float64 hours, between which the total lies; inf while running.
+        - ``min_h``, ``max_h``: float64 hours, bounds of the total; ``max_h`` is inf while running.
 
     Raises:
         ValueError: A column is missing.
@@ -53,9 +54,9 @@ def waiting(lives: pd.DataFrame) -> pd.DataFrame:
 def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
     """Return the percentiles of the total time by period of submission.
 
-    The periods are weeks from Monday, months, quarters or years, UTC: the shortest of these of
-    which there are at most 53 and half have 5 ends; when there is none, the shortest of which there
-    are at most 53, or years.
+    The periods are weeks from Monday, months, quarters or years, in UTC: the shortest kind with at
+    most 53 periods of which at least half have 5 ended personas; if there is none, the shortest
+    kind with at most 53 periods, or years.
 
     Args:
         waiting: The frame of ``waiting``.
@@ -68,7 +69,7 @@ def waiting_percentiles(waiting: pd.DataFrame) -> pd.DataFrame:
         - ``n``, ``running``: int64, personas submitted in it, and those that have not ended yet.
         - ``p10_h``, ``p50_h``, ``p90_h``: float64 hours, by Kaplan and Meier: running personas are
           censored at the time so far. A total is taken at the middle of its bounds. NaN with fewer
-          than 5 ends in the period, or where too few have ended to know.
+          than 5 ends in the period, or where the curve does not reach the percentile.
 
     Raises:
         ValueError: A column is missing.

@@ -1,9 +1,9 @@
-"""A clock that runs as fast as the work is done, learned from when stages end.
+"""Learn a clock of working hours from the times at which stages end.
 
-People review by day and rest at the weekend, in an unknown time zone. So the hours of the week are
-weighed by how readily stages end in them: on the resulting clock an hour in which twice as much
-ends counts twice, and one in which nothing ever ends hardly counts. Without a calendar effect the
-clock is the wall clock.
+People review by day and not at the weekend, in an unknown time zone. So each hour of the week is
+weighted by the rate at which stages end in it: on the resulting clock an hour with twice the rate
+counts twice, and an hour in which nothing ends hardly counts. Without a calendar effect it is the
+wall clock.
 
 Hours are floats since a Monday, 00:00 UTC, as ``since_monday`` returns them.
 """
@@ -41,7 +41,7 @@ _MONDAY_H = 4 * 24
 
 @dataclass(frozen=True)
 class WorkClock:
-    """How fast the work goes in each hour of the week; 1 on the average of a week.
+    """A clock whose speed depends on the hour of the week; the mean speed is 1.
 
     ``rates`` are 168 positive numbers. Their sums make a clock: its ``reading`` rises with the
     moment, and ``moment`` finds the moment of a reading.
@@ -59,7 +59,7 @@ class WorkClock:
         return bool((self.rates == 1.0).all())
 
     def reading(self, hours: Any) -> Floats:
-        """Return what the clock shows at these hours."""
+        """Return the readings of the clock at these hours since Monday."""
         moments = np.asarray(hours, dtype="float64")
         if self.is_flat:
             return moments
@@ -70,7 +70,7 @@ class WorkClock:
         return shown
 
     def moment(self, readings: Any) -> Floats:
-        """Return the hours at which the clock shows this."""
+        """Return the hours since Monday at which the clock has these readings."""
         shown = np.asarray(readings, dtype="float64")
         if self.is_flat:
             return shown
@@ -92,30 +92,30 @@ def calendar_clock(hours: BusinessHours, closed_rate: float = _CLOSED_RATE) -> W
 
 
 CANDIDATES = (WALL, *(calendar_clock(BusinessHours(9, 18, zone)) for zone in range(-9, 13, 3)))
-"""What may be before much is known: no business hours, or those of one of eight time zones."""
+"""The clocks considered while few ends are known: wall clock, or 9 to 18 in 8 time zones."""
 
 
 def since_monday(moments: pd.Series[Any]) -> Floats:
-    """Return aware moments as hours since a Monday, 00:00 UTC; NaN for NaT."""
+    """Convert aware moments to hours since a Monday, 00:00 UTC; NaN for NaT."""
     bare = utc_moments(moments)
     return np.where(np.isnat(bare), np.nan, bare.astype("int64") / 3.6e9 - _MONDAY_H)
 
 
 def to_moments(hours: Any) -> pd.Series[Any]:
-    """Return hours since that Monday as ``datetime64[us, UTC]``; inverts ``since_monday``."""
+    """Convert hours since that Monday to ``datetime64[us, UTC]``; inverts ``since_monday``."""
     us = np.round((np.asarray(hours, dtype="float64") + _MONDAY_H) * 3.6e9)
     return utc_series(us.astype("int64").view("datetime64[us]"))
 
 
 def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any) -> WorkClock:
-    """Return the clock on which durations do not depend on the calendar.
+    """Learn the clock on which durations do not depend on the calendar.
 
     The rate of each hour of the week is the number of ends in it relative to the number expected
-    from what was in progress then, and for how long already. Both are divided into an hour of the
-    day, a day of the week (which may begin at any hour UTC) and a remainder. Each part is shrunk
-    towards 1 as strongly as the ends themselves say that it varies; where they do not say so
-    clearly, or where there are fewer than 10, the clock is the wall clock. An end counts in equal
-    parts wherever it may have been, so that infrequent polls teach little.
+    from what was in progress then, and for how long already. It is the product of a factor of the
+    hour of the day, one of the day of the week (which may begin at any hour UTC) and a remainder.
+    Each is shrunk towards 1 by an amount estimated from the ends. Without clear evidence, or with
+    fewer than 10 ends, the clock is the wall clock. An end counts in equal parts at all times at
+    which it may have been, so infrequent polls have little effect.
 
     Args:
         began_after: Lower bounds on the beginnings, array-like hours.
@@ -161,7 +161,7 @@ def probabilities(
     expected = _expected(WALL, spells)
     if not expected.any():
         return prior
-    # An end in an interval is the likelier the faster the clock runs in it.
+    # The faster the clock runs in an interval, the likelier is an end in it.
     early, late = spells.ended_after, spells.ended_before
     likelihoods = [
         np.log((clock.reading(late) - clock.reading(early)) / (late - early)).sum()
@@ -173,7 +173,7 @@ def probabilities(
 
 
 class _Spells:
-    """When things began and ended: one moment for each, and the bounds of the ends.
+    """The visits of a stage: one moment for each beginning and end, and the bounds of the ends.
 
     ``ended`` says which are over, ``ended_after`` and ``ended_before`` are the bounds of those.
     """
@@ -184,21 +184,21 @@ class _Spells:
         # An exact end counts as an interval of a second.
         self.ended_after = after[self.ended]
         self.ended_before = np.maximum(before[self.ended], self.ended_after + 1 / 3600)
-        # Not all in the middle: polls at the same hour each day would make it an hour of ends.
+        # Spread over their intervals: with daily polls, all middles would fall into one hour.
         place = np.arange(1, first.size + 1)
         self.began = first + (last - first) * (place * _GOLDEN % 1)
         end = np.where(self.ended, after + (before - after) * (place * _SILVER % 1), after)
         end = np.maximum(end, self.began)
         if self.ended.any():
-            # Nothing was seen to end beyond the longest time, so nothing can be learned from it.
+            # Beyond the longest time of an ended visit there is no end to learn from.
             end = np.minimum(end, self.began + (end - self.began)[self.ended].max())
         self.end: Floats = end
 
 
 def _expected(clock: WorkClock, spells: _Spells) -> Floats:
-    """Return how many ends to expect in each hour of the week on the wall clock.
+    """Return the number of ends to expect in each hour of the week on the wall clock.
 
-    By what was in progress then, and for how long already on ``clock``.
+    Computed from what was in progress then, and for how long already on ``clock``.
     """
     of, start, stop = _by_hour(spells.began, spells.end)
     at = clock.reading(spells.began)
@@ -209,7 +209,7 @@ def _expected(clock: WorkClock, spells: _Spells) -> Floats:
 
 
 def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
-    """Return each span cut at the full hours: which span, from when, until when."""
+    """Cut spans at full hours; return for each part its span's index, start and end."""
     first = np.floor(begin)
     parts = np.maximum(np.ceil(end) - first, 1).astype("int64")
     of = np.repeat(np.arange(begin.size), parts)
@@ -219,13 +219,13 @@ def _by_hour(begin: Floats, end: Floats) -> tuple[Integers, Floats, Floats]:
 
 
 def _ends(after: Floats, before: Floats) -> Floats:
-    """Return the ends in each hour of the week, each spread evenly over where it may lie."""
+    """Count the ends in each hour of the week, each spread evenly over its interval."""
     of, start, stop = _by_hour(after, before)
     return _by_week_hour(start, (stop - start) / (before - after)[of])
 
 
 def _by_week_hour(moments: Floats, values: Floats) -> Floats:
-    """Return the sums of values by the hour of the week of their moments."""
+    """Sum values by the hour of the week of their moments."""
     cell = np.floor(moments).astype("int64") % WEEK
     return np.bincount(cell, values, minlength=WEEK).astype("float64")
 

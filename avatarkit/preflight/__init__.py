@@ -1,8 +1,8 @@
 """Check a video before it is sent.
 
-``check`` decodes the file once, from start to end, and reports what speaks against it, each finding
-with its limit and where the limit comes from. Every file ends in a report: a missing, damaged or
-hostile one has a fatal finding.
+``check`` decodes the file once, from start to end, and returns a report of findings, each with its
+limit and where the limit comes from. Every file gets a report: a missing, damaged or hostile one
+has a fatal finding.
 
 - ``checks``: runs the checks in their order
 - ``file``, ``picture``, ``sound``, ``faces``: the findings on each

@@ -1,4 +1,4 @@
-"""Run all checks of a video in their order."""
+"""Run all checks of a video in order."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _KIND_OF_FIELD: dict[str, Kind] = {"lipsync_input": "lipsync", "consent_video": 
 
 
 def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
-    """Check a video file as the vendor might.
+    """Check a video file for what the API is likely to reject.
 
     Time and memory are bounded: at most 300 s at 60 frames a second of 1080p are decoded; the rest
     of a longer video is read but not decoded.
 
     Args:
-        path: The file. Whatever lies there, the result is a report.
+        path: The file; also for a missing or damaged file the result is a report.
         kind: What the video is for. For ``lipsync``, the footage, missing or silent sound and
             no face or several faces are fatal; for ``consent`` they are warnings, and the length
             is not judged, as nothing is known about what is accepted there.
@@ -34,7 +34,7 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
         The findings and a few frames.
 
     Raises:
-        ValueError: ``kind`` is another one.
+        ValueError: ``kind`` is neither of the two.
         ConfigError: PyAV or scikit-image is not installed.
     """
     if kind not in _KIND_OF_FIELD.values():
@@ -60,9 +60,14 @@ def check(path: str | os.PathLike[str], *, kind: Kind = "lipsync") -> Report:
 
 
 def check_field(path: str | os.PathLike[str], field: str) -> Report:
-    """Check the video of a field of ``PersonaCreate``: ``lipsync_input`` or ``consent_video``.
+    """Check the video of a field of ``PersonaCreate``.
 
-    Returns and raises what ``check`` does.
+    Args:
+        path: The file.
+        field: ``lipsync_input`` or ``consent_video``.
+
+    Returns:
+        The report of ``check``, which also says what is raised.
     """
     return check(path, kind=_KIND_OF_FIELD[field])
 
@@ -74,7 +79,7 @@ def _decode(path: Path) -> Footage:
         footage = decode.read(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # a decoder fails in any way on damaged bytes
+    except Exception as error:  # decoders raise anything on damaged bytes
         message = "The video cannot be read; export or download it again."
         limit = "readable to the end"
         raise file.Unusable("reading", message, type(error).__name__, limit) from error

@@ -1,4 +1,4 @@
-"""Draw a row of frames with their times and the faces that were found, as one PNG."""
+"""Draw frames side by side, with their times and the faces that were found, as one PNG."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Decode a video once, to its end, and keep a bounded amount of it.
 
-All limits are counts of work (frames, pixels, bytes), so a file that lies about itself costs no
-more than the largest honest one.
+All limits count the work done (frames, pixels, bytes), so a file with a false header costs no more
+than the largest valid one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from avatarkit.preflight.frames import FrameSampler
 from avatarkit.preflight.loudness import Meter
 
 MAX_PIXELS = 5120 * 2880
-"""Of one frame. A decoder keeps about twenty of them."""
+"""Largest frame; a decoder keeps about twenty of them in memory."""
 MAX_DECODED_FRAMES = round(LONGEST_S * 60)
 MAX_DECODED_PIXELS = MAX_DECODED_FRAMES * 1920 * 1080
 MAX_SOUND_S = LONGEST_S
@@ -30,7 +30,7 @@ MAX_SOUND_VALUES = round(LONGEST_S * 48_000 * 8)
 MAX_BYTES = 8 * 2**30
 MAX_PACKETS = 5_000_000
 MAX_ERRORS = 100
-"""Of the pictures, and again of the sound."""
+"""Errors of the picture after which decoding stops, and again of the sound."""
 
 
 def read(path: Path) -> Footage | None:
@@ -40,13 +40,13 @@ def read(path: Path) -> Footage | None:
         What is kept of them; None for a file without a video stream.
 
     Raises:
-        Exception: libav's, when the file cannot be opened at all.
+        Exception: Whatever libav raises when it cannot open the file.
     """
-    # The prefix keeps a name such as "concat:…" or "http:…" from being more than a name.
+    # The prefix keeps libav from taking a name such as "concat:…" or "http:…" for a protocol.
     with av.open(
         f"file:{path}",
         format="mov",
-        # Pictures are decoded when the file is opened, and may be larger than they say.
+        # Pictures are decoded when the file is opened, and may be larger than declared.
         options={"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)},
         metadata_errors="replace",
     ) as container:
@@ -57,7 +57,7 @@ def read(path: Path) -> Footage | None:
         ]
         if not videos:
             return None
-        # Without a decoder there is no codec_context, whatever the types say.
+        # Without a decoder codec_context is None, unlike PyAV's types say.
         sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
         videos = [stream for stream in videos if stream.codec_context is not None]
         if not videos:
@@ -79,7 +79,7 @@ class _Decoder:
             height=video.height,
             codec=video.codec_context.name,
             has_audio=bool(container.streams.audio),
-            # Those that an edit list leaves out are not in the index.
+            # Frames that an edit list leaves out are not in the index.
             declared_frames=min(video.frames, len(video.index_entries)),
             declared_s=float((video.duration or 0) * (video.time_base or 0)),
         )
@@ -95,7 +95,7 @@ class _Decoder:
             return footage
         for stream in self._streams:
             stream.codec_context.thread_type = "AUTO"
-        # The picture may grow after the header.
+        # Frames may be larger than the header says.
         self._video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         for packet in self._packets():
             if packet.stream is self._video:
@@ -141,7 +141,7 @@ class _Decoder:
         except FFmpegError:
             self._errors += 1
             footage.damaged += 1
-        # What an edit list hides is decoded all the same.
+        # Frames that an edit list hides are decoded too.
         frames = max(packet.size > 0, len(footage.times) - before)
         self._decoded += frames
         codec = self._video.codec_context
@@ -163,6 +163,6 @@ class _Decoder:
             if self._sound_s > MAX_SOUND_S or self._sound_values > MAX_SOUND_VALUES:
                 footage.heard_until_s = self._sound_s
                 return
-            # Of a sound that changes its format, the part before is measured.
+            # If the sound changes its format, only the part before is measured.
             with suppress(FFmpegError, ValueError):
                 self._meter.add(frame)  # type: ignore[arg-type]

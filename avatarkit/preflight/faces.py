@@ -1,4 +1,4 @@
-"""Find faces, and judge whether one person faces the camera, close enough.
+"""Find faces, and judge whether one person faces the camera from close enough.
 
 Source: the frontal-face cascade of local binary patterns that scikit-image ships (OpenCV's
 ``lbpcascade_frontalface``). It misses faces that are turned to the side or tilted.
@@ -27,23 +27,23 @@ _MOST = 0.5
 _COARSE, _FINE = 1.25, 1.1
 """Factors between the sizes that are searched."""
 _EVERY_PLACE, _QUICK = 1.0, 1.5
-"""Steps between the places that are searched. Quick finds 28 of 34 small photographed faces in a
-single frame, every place 31; quick takes a third of the time."""
+"""Steps between the places that are searched. Of 34 small photographed faces, ``_QUICK`` finds 28 in a
+single frame and ``_EVERY_PLACE`` 31, in three times the time."""
 _WORKERS = 2
 """Pictures that are searched together; the detector releases the GIL."""
 FEWEST = 3
-"""Fewer frames are not judged: in one, a cup may look like a face."""
+"""With fewer frames there is no judgement: in a single one, a cup may be taken for a face."""
 _SIZE = Check("face size", "The face is large enough.", f"at least {LARGE_ENOUGH:.0%}")
 
 
 def find(pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[Box, ...]]:
     """Return the faces in each gray picture, the largest first.
 
-    Searches for faces that are large enough, a second time and more closely where there is none;
-    when there is none anywhere, for smaller ones too. Small ones count only when they are in most
-    pictures: of a picture full of detail some small part looks like a face now and then. The
-    second and the third search begin with a few pictures from the whole video, and end where
-    those have settled it.
+    The first search is for faces that are large enough; a second, finer one covers the pictures
+    without any. If there is none at all, a third one is for smaller faces. These count only if they
+    are in most pictures, as a small part of a detailed picture is sometimes taken for a face. The
+    second and third search begin with a few pictures from the whole video, and stop once those
+    decide the result.
     """
     count = len(pictures)
     order = [index for first in range(3) for index in range(first, count, 3)]

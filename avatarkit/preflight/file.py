@@ -27,13 +27,13 @@ class Unusable(Exception):
 
 
 def missing(path: Path) -> Unusable:
-    """Return the error of a file that does not exist."""
+    """Return the error for a file that does not exist."""
     message = f"{_name(path)} does not exist; check the path."
     return Unusable("file", message, "missing", "a file")
 
 
 def read_layout(path: Path) -> mp4_boxes.Layout:
-    """Read the boxes of a file and refuse what is not safe to decode.
+    """Read the boxes of a file, and refuse a file that is not safe to decode.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -1,4 +1,4 @@
-"""One finding for each thing that is checked in a video."""
+"""Define findings, and the checks that make them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 def printable(name: str) -> str:
-    """Return the name with a question mark for every byte that is no text."""
+    """Return the name with a question mark for every byte that is not text."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check whose problems are warnings, and what it says when there is none."""
+    """A check whose problems are warnings; ``fine`` is its message without a problem."""
 
     name: str
     fine: str
@@ -55,7 +55,13 @@ class Check:
     source: Source = Source.OWN
 
     def judge(self, value: str, problem: str | None, fine: str | None = None) -> Finding:
-        """Return a warning that says ``problem``, or where there is none what is ``fine``."""
+        """Return the finding of this check.
+
+        Args:
+            value: What was measured.
+            problem: The message of a warning; None if all is fine.
+            fine: The message if all is fine, if not the check's own.
+        """
         severity = Severity.WARNING if problem else Severity.FINE
         message = problem or fine or self.fine
         return Finding(self.name, severity, message, value, self.limit, self.source)

@@ -1,4 +1,4 @@
-"""What is kept of a decoded video: times, a few frames, faces and loudness."""
+"""Define what is kept of a decoded video: times, a few frames, faces and loudness."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 LONGEST_S = 300.0
 """Seconds of the longest video that is known to be accepted; no more is decoded."""
 TOLERANCE_S = 0.1
-"""Seconds by which a video may miss a limit: a frame or two."""
+"""Seconds by which a video may miss a limit: one or two frames."""
 SILENT_LUFS = -50.0
-"""What is less loud counts as silence."""
+"""Sound below this loudness counts as silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Footage:
-    """What was decoded of a video."""
+    """The decoded data of a video."""
 
     width: int = 0
     height: int = 0
@@ -101,22 +101,22 @@ class Footage:
     times: list[float] = field(default_factory=list)
     """Seconds of each decoded frame."""
     changes: list[tuple[float, float]] = field(default_factory=list)
-    """Of every second frame its time, and the mean absolute difference of its luma from the entry
+    """For every second frame (time, change): the mean absolute difference of its luma from the entry
     before, in percent of full scale; 0 for the first."""
     samples: list[Sample] = field(default_factory=list)
     levels: Levels | None = None
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Return width and height as they are shown."""
+        """Width and height as they are shown."""
         sideways = self.rotation % 180 == 90
         return (self.height, self.width) if sideways else (self.width, self.height)
 
     @property
     def duration_s(self) -> float:
-        """Return the seconds from the first frame to the end of the last.
+        """Seconds from the first frame to the end of the last.
 
-        As the file declares it when not all frames were decoded.
+        As declared by the file if not all frames were decoded.
         """
         if self.stopped_because is not None or len(self.times) < 2:
             return self.declared_s

@@ -1,4 +1,4 @@
-"""Keep of the decoded frames their times, their changes and a few small copies."""
+"""Keep times, changes and a few small copies of the decoded frames."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _orientation(frame: VideoFrame) -> tuple[int, bool]:
         return 0, False
     a, b, _, c, d = (float(value) for value in np.frombuffer(memoryview(matrix), np.int32)[:5])
     is_mirrored = a * d < b * c
-    if a * d == b * c:  # a matrix that makes a line of the picture
+    if a * d == b * c:  # a degenerate matrix
         return 0, False
     across, down = math.hypot(a, c), math.hypot(b, d)
     angle = math.atan2(b / down, (-a if is_mirrored else a) / across)

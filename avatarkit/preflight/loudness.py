@@ -13,11 +13,11 @@ from av.filter import Graph
 from avatarkit.preflight.footage import SILENT_LUFS, Levels
 
 _MEASURED_HZ = 16_000
-"""Loudness is nearly all below 8 kHz: 0.1 LUFS off for a third of the time."""
+"""Nearly all loudness is below 8 kHz: this is 0.1 LUFS off, in a third of the time."""
 _BATCH = 32
-"""Frames per request for a result; to ask after every frame takes longer than the result."""
+"""Frames per request for a result, as a request after every frame would take longer."""
 _FULL_SCALE = 0.985
-"""Lossy coding smears clipped samples around full scale."""
+"""Samples at or above this share of full scale are clipped: lossy coding spreads them."""
 
 
 class Meter:
@@ -27,7 +27,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        # To integers, as only then the sum of the channels is kept below full scale.
+        # To integers: only then the resampler keeps the sum of channels below full scale.
         self._downmix = AudioResampler(format="s16", layout="stereo")
         self._graph: Graph | None = None
         self._waiting = 0
@@ -41,7 +41,7 @@ class Meter:
         Raises:
             FFmpegError: Or ``ValueError``: the format is not that of the frames before.
         """
-        # PyAV looks for planes beyond the last one of eight or more, and reads what is there.
+        # For eight or more channels PyAV reads planes beyond the last one.
         is_many = frame.layout.nb_channels > 2
         for part in self._downmix.resample(frame) if is_many else [frame]:
             self._measure(part)
@@ -55,7 +55,7 @@ class Meter:
         is_float, bits = values.dtype.kind == "f", frame.format.bits
         limit = _FULL_SCALE * (1 if is_float else 2 ** (bits - 1) - 1)
         self._samples += values.size
-        # Not by abs(): the lowest integer has none.
+        # Not with abs(), which overflows for the lowest integer.
         self._clipped += int(np.count_nonzero((values >= limit) | (values <= -limit)))
         self._seconds += frame.samples / frame.sample_rate
         self._graph.push(frame)

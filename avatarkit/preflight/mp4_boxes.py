@@ -1,7 +1,7 @@
 """Read the boxes of an MP4 or QuickTime file without decoding anything.
 
-This comes before any decoding, since it tells in microseconds whether the file is whole, and since
-libav trusts the counts in a header: a file of a few hundred bytes can make it allocate gigabytes.
+This is done before decoding, as it shows in microseconds whether the file is complete, and as libav
+trusts the counts in a header: a file of a few hundred bytes can make it allocate gigabytes.
 
 Source: ISO/IEC 14496-12 (ISO base media file format), sections 4.2, 4.3, 8.7.3 and 8.8.8.
 """
@@ -17,7 +17,7 @@ MAX_DECLARED_SAMPLES = 4_000_000
 """Five hours at 60 frames a second, with sound; libav keeps some 40 bytes of each."""
 MAX_BOXES = 200_000
 
-# libav opens these wherever they are, but they belong into a header.
+# libav reads these anywhere in a file, but they belong in a header.
 _ONLY_IN_HEADERS = frozenset(
     {b"trak", b"mdia", b"minf", b"stbl", b"traf", b"mvex", b"edts", b"dinf", b"tref", b"wave"}
     | {b"stsz", b"stz2", b"trun", b"stts", b"stsc", b"stco", b"co64", b"stsd", b"elst", b"hoov"}
@@ -53,7 +53,7 @@ def read(file: BinaryIO, size: int) -> Layout:
     layout = Layout(is_isobmff=True)
     for _ in range(MAX_BOXES):
         if size - at < 8:
-            # Fewer bytes than a box's head are padding, unless nothing came before.
+            # Fewer bytes than a box's head are padding, unless the file has no box.
             return replace(layout, is_isobmff=at > 0)
         file.seek(at)
         head = file.read(16)
@@ -87,7 +87,7 @@ def read(file: BinaryIO, size: int) -> Layout:
             if samples > MAX_DECLARED_SAMPLES:
                 return replace(layout, refused="it promises too many frames")
         if end > size:
-            # After the last box some cameras append what is no box at all.
+            # Some cameras append data after the last box.
             return replace(layout, missing_bytes=end - size if kind in _PARTS else 0)
         at = end
     return replace(layout, refused="it has too many boxes")
@@ -120,7 +120,7 @@ def _samples(content: bytes) -> int:
     for kind, offset in ((b"stsz", 12), (b"stz2", 12), (b"trun", 8)):
         at = content.find(kind)
         while at >= 0 and total <= MAX_DECLARED_SAMPLES:
-            # An empty table is work, too.
+            # An empty table takes work too.
             total += max(16, _number(content, at + offset))
             at = content.find(kind, at + 1)
     return total

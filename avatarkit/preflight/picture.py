@@ -22,7 +22,7 @@ JUMP_TIMES, JUMP_PERCENT = 10.0, 2.5
 DARK = 40.0
 BLURRED = 0.65
 PLAIN = 2.0
-"""The standard deviation, in 255 steps, below which there is nothing that could be sharp."""
+"""Standard deviation, of 255, below which a picture has no detail to be sharp."""
 _BLUR_SIDE = 128
 
 _LENGTHS = f"{SHORTEST_S:.0f} to {LONGEST_S:.0f} s"
@@ -108,7 +108,7 @@ def judge_cuts(footage: Footage) -> list[Finding]:
     scores = np.minimum(changes, np.abs(changes - before))
     usual = float(np.percentile(changes, 75))
     limit = min(CUT_PERCENT, max(JUMP_PERCENT, JUMP_TIMES * usual))
-    # The way back out of a change scores as well.
+    # The change back scores as well.
     cuts = times[(scores > limit) & (changes > before)] - footage.times[0]
     if not len(cuts):
         return [_CUTS.judge("0", None)]

@@ -1,4 +1,4 @@
-"""Show the findings on a video, with a few frames, as a table, a picture or text."""
+"""Show the findings on a video as a table, a picture or text."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class Report:
 
     @property
     def fatal(self) -> tuple[Finding, ...]:
-        """Return the findings for which the video should not be sent."""
+        """The findings for which the video should not be sent."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.FATAL)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Return the findings for which the video may be turned down."""
+        """The findings for which the video may be rejected."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
     @property
     def ok(self) -> bool:
-        """Return True without any fatal finding; there may be warnings."""
+        """Whether there is no fatal finding; there may be warnings."""
         return not self.fatal
 
     @property
     def reason(self) -> str | None:
-        """Return the sentences of the fatal findings; None without any."""
+        """The messages of the fatal findings; None without any."""
         return " ".join(finding.message for finding in self.fatal) or None
 
     @cached_property
     def contact_sheet(self) -> bytes | None:
-        """Return a few frames with their times and boxes around the faces, as a PNG.
+        """A few frames with their times and boxes around the faces, as a PNG.
 
         None when no frame could be read.
         """

@@ -8,7 +8,7 @@ from avatarkit.preflight.footage import SILENT_LUFS, Footage, Levels
 QUIET_LUFS = -35.0
 CLIPPED_SHARE = 0.001
 SHORTEST_S = 0.4
-"""Loudness is that of blocks of this length."""
+"""Loudness is measured in blocks of this length."""
 COVERED_SHARE = 0.5
 DAMAGED_SHARE = 0.01
 _LOWEST_LUFS = -70
@@ -50,7 +50,7 @@ def judge(footage: Footage, *, is_readable: bool, needed: bool) -> list[Finding]
 
 
 def _presence(levels: Levels, seconds: float, source: Source) -> Finding:
-    is_silent = levels.loudness_lufs < SILENT_LUFS  # which is another finding
+    is_silent = levels.loudness_lufs < SILENT_LUFS  # reported as loudness
     if is_silent or levels.loud_s >= COVERED_SHARE * seconds:
         return Finding("audio", Severity.FINE, "The video has sound.", "present", "present", source)
     message = "There is sound in a part of the video only; speak all the time."

@@ -1,1 +1,1 @@
-"""Draw charts, and turn frames into tables and CSV."""
+"""Draw charts, and format frames as tables and CSV."""

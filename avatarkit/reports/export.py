@@ -1,7 +1,7 @@
 """Write frames as CSV that spreadsheets open safely and programs read back.
 
-The units are in the names of the columns: ``_h`` is hours, and what ends in ``_at``, ``_after`` or
-``_before`` is a moment in UTC.
+Units are in the names of the columns: ``_h`` is hours; ``_at``, ``_after`` and ``_before`` are
+moments in UTC.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from avatarkit.errors import StoreError
 from avatarkit.files import replace_file
 
-# What a spreadsheet skips before it looks for a formula: white space, control and zero-width signs.
+# Characters that spreadsheets skip before a formula: white space, control and zero-width ones.
 _SKIPPED = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
 _FORMULA = re.compile(rf"'*(?:[\t\r\n]|[{_SKIPPED}]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _NEEDS_QUOTES = re.compile(r'[",;|\t\r\n\x00]|^\s|\s$')
@@ -36,10 +36,10 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str] | None = None) -> s
       nanoseconds where the column has them; a naive moment without the offset).
     - numbers as Python writes them, so that they read back to the last bit; ``inf`` for no end.
     - flags ``True`` and ``False``; lists and mappings as JSON; nothing for NaN, NaT and None.
-    - text as it is, but a leading apostrophe before what a spreadsheet would run: text that begins
+    - text as it is, with an apostrophe before what a spreadsheet would run: text that begins
       with ``=``, ``+``, ``-``, ``@`` or their full-width forms, also behind white space or
       apostrophes, and text that begins with a tab or a line break.
-      Half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD.
+      A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
 
     ``pandas.read_csv`` reads it back: text with ``dtype="str", keep_default_na=False`` (else "007"
     becomes 7 and "NA" becomes NaN), moments by ``pandas.to_datetime(…, utc=True)``, lists by

@@ -1,4 +1,4 @@
-"""Turn frames into tables for a terminal and for pages, with times as words."""
+"""Format frames as tables for the terminal and the pages, with times as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tracking(
     now: datetime,
     arrivals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the tracked personas with times as words.
+    """Format the tracked personas as a table, with times as text.
 
     Args:
         personas: The frame of ``store.personas``.
@@ -64,10 +64,15 @@ def tracking(
 
 
 def ready(p10: datetime, p90: datetime, now: datetime) -> str:
-    """Return the range of an arrival in words, in UTC.
+    """Format the 80 % range of an arrival, in UTC.
 
-    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``; from now on
-    ``may be ready already, else by Thu 26 Nov``.
+    ``Tue 24 Nov to Thu 26 Nov``, or within one day ``Tue 24 Nov, 09:49 to 18:20``; if it begins
+    now, ``may be ready already, else by Thu 26 Nov``.
+
+    Args:
+        p10: The beginning of the range.
+        p90: The end of the range.
+        now: The moment on the session's clock.
     """
     if already(p10, now):
         if already(p90, now):
@@ -80,12 +85,15 @@ def ready(p10: datetime, p90: datetime, now: datetime) -> str:
 
 
 def already(moment: datetime, now: datetime) -> bool:
-    """Return whether an arrival may be now: ``eta`` gives none sooner than in a second."""
+    """Return whether an arrival may be now: the ranges of ``eta`` begin a second after now."""
     return moment <= now + _SOONEST
 
 
 def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame of ``stages.visits`` with times as words.
+    """Format the frame of ``stages.visits`` as a table, with times as text.
+
+    Args:
+        visits: The frame of ``stages.visits``.
 
     Returns:
         A row a visit, all text: stage, state, took (the bounds), entered (by when, in UTC).
@@ -101,18 +109,21 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 
 def times_taken(rows: pd.DataFrame) -> list[str]:
-    """Return the bounds of each row's time as words, from its state, min_h and max_h."""
+    """Format the bounds of each row's time, from its state, min_h and max_h."""
     return [
         format_bounds(*row) for row in rows[["state", "min_h", "max_h"]].itertuples(index=False)
     ]
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame of ``durations.summarize`` with its hours as words.
+    """Format the frame of ``durations.summarize`` as a table, with hours as text.
+
+    Args:
+        stages: The frame of ``durations.summarize``, also with ``interval=True``.
 
     Returns:
-        A row a stage: stage, p10, p25, p50, p75, p90, where ``stages`` has the 95 % interval of the
-        median p50_interval, all text, then n, finished, running, never_seen, note as they are.
+        A row a stage: stage, p10, p25, p50, p75, p90, and p50_interval if ``stages`` has the
+        interval of the median, all text; then n, finished, running, never_seen, note as they are.
     """
     words = {
         name: ["" if pd.isna(hours) else format_hours(hours) for hours in stages[f"{name}_h"]]
@@ -133,7 +144,7 @@ def statuses(
     now: datetime,
     arrivals: pd.DataFrame | None = None,
 ) -> str:
-    """Return the frame of ``tracking`` as a table of text; the arguments are the same."""
+    """Format the table of ``tracking`` as text; the arguments are the same."""
     if personas.empty:
         return "No avatars yet; submit one with 'submit'."
     rows = tracking(personas, sightings, now, arrivals)
@@ -145,7 +156,7 @@ def statuses(
 
 
 def history(sightings: pd.DataFrame) -> str:
-    """Return the sightings of one persona as a table of text."""
+    """Format the sightings of one persona as a table of text."""
     rows = sightings[["status", "first_seen_at", "last_seen_at", "times_seen", "source"]].copy()
     for column in ("first_seen_at", "last_seen_at"):
         rows[column] = rows[column].dt.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -35,7 +35,8 @@ def judged(*inside: bool) -> pd.DataFrame:
 
 def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction of the replay is that of ``eta.arrivals`` at that noon, of the log so far."""
-    # The model is older than the noon; the chance of business hours moves with each hour without end.
+    # The model is older than the noon; the chance of business hours moves with each hour without
+    # end.
     monkeypatch.setattr(work_clock, "_WALL_PRIOR", 1.0)
     lives = {f"a{p}": life for p, life in reviews(20.0, 30.0, 25.0).items()}
     lives |= {"new": (100.0, [("processing", 30.0), ("reviewing", 20.0)], "done")}

@@ -116,7 +116,7 @@ def test_more_than_half_never_seen_gives_a_reason_and_no_number() -> None:
 def test_a_median_too_short_for_the_looks_is_not_given() -> None:
     """Below three quarters of the usual gap nothing is measured that could be told apart."""
     coarse = row(visits(*[("finished", 0.5, 0, 3)] * 9, ("finished", 0.5, 9, 3)))
-    assert coarse["note"] == "polls too coarse: half took under 2 h 15 min, looked at every 3 h"
+    assert coarse["note"] == "polls too coarse: half took under 2 h 15 min, polled every 3 h"
     assert coarse[HOURS].isna().all()
     enough = [("finished", 0.5, 3, 3)] * 5 + [("finished", 0.5, 6, 3)] * 5
     assert row(visits(*enough))["p50_h"] == pytest.approx(6, rel=0.1)
@@ -128,7 +128,7 @@ def test_several_reasons_stand_side_by_side() -> None:
     spread = [("finished", 0.5, 2 * hours, 2) for hours in range(1, 7)]
     result = row(visits(*short, *spread, *[("running", 1, 14, 0)] * 8))
     assert result["note"].split("; ") == [
-        "p10 is too short for looks every 2 h",
+        "p10 is too short for polls every 2 h",
         "p75 and p90 are beyond the longest time observed (14 h 30 min)",
     ]
     assert result[["p10_h", "p75_h", "p90_h"]].isna().all()
@@ -215,7 +215,7 @@ def test_looks_in_step_with_the_creates_give_no_number() -> None:
     in_step = [("finished", 0, 1, 1)] * 90
     told = row(visits(*in_step, *[("finished", 0, 0, 1)] * 40))
     assert math.isnan(told["p50_h"])
-    assert "in step" in told["note"]
+    assert "same gap between polls" in told["note"]
     apart = [("finished", 0, 1 - shift, 1) for shift in np.linspace(0, 0.99, 90)]
     assert row(visits(*apart))["p50_h"] == pytest.approx(1, abs=0.35)
 
@@ -273,7 +273,7 @@ def test_what_began_before_anyone_looked_is_counted_but_not_estimated_from() -> 
     result = row(pd.concat([watched, found], ignore_index=True))
     assert (result["n"], result["finished"]) == (20, 24)
     assert result["p50_h"] == pytest.approx(3, rel=0.05)
-    assert result["note"] == "4 more began before anyone looked"
+    assert result["note"] == "4 more began before the first poll"
 
     exactly = found.assign(entered_after=found["entered_before"])
     assert row(pd.concat([watched, exactly], ignore_index=True))["n"] == 24
@@ -281,7 +281,7 @@ def test_what_began_before_anyone_looked_is_counted_but_not_estimated_from() -> 
     unseen = found.assign(state="never_seen", entered_after=found["entered_before"])
     alone = row(unseen)
     assert (alone["n"], alone["never_seen"]) == (0, 4)
-    assert alone["note"].endswith("0 finished, 0 running; 4 more began before anyone looked")
+    assert alone["note"].endswith("0 finished, 0 running; 4 more began before the first poll")
 
 
 def test_the_stages_come_in_the_order_of_the_api_and_unknown_ones_after() -> None:

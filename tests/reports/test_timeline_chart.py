@@ -28,13 +28,13 @@ def test_a_timeline_has_solid_certain_parts_and_faint_edges() -> None:
         return sorted((row["stage"], *span) for row, span in zip(rows, spans, strict=True))
 
     assert hours("certain") == [("Pending", 0, 1), ("Voice creating", 3, 5)]
-    assert hours("between looks") == [
+    assert hours("between polls") == [
         ("Pending", 1, 3),
         ("Voice creating", 1, 3),
         ("Voice creating", 5, 6),
     ]
     assert hours("never seen") == [("Processing", 1, 3)]
-    assert set(parts(chart)) == {"certain", "between looks", "never seen"}
+    assert set(parts(chart)) == {"certain", "between polls", "never seen"}
     sizes = {layer["mark"].get("size") for layer in layers(chart)}
     assert len(sizes) == 2
     assert layers(chart)[0]["encoding"]["y"]["sort"] == [
@@ -54,12 +54,12 @@ def test_a_running_visit_is_open_until_now() -> None:
     frame = visits(("a", "pending", 0, 2))
     now = MONDAY + timedelta(hours=5)
     drawn = parts(charts.timeline(frame, now=now))
-    (since,) = drawn["since last look"]
+    (since,) = drawn["since last poll"]
     assert since["length"] == "3 h"
     (arrow,) = drawn["still running"]
     assert datetime.fromisoformat(arrow["at"]) == now
     early = parts(charts.timeline(frame, now=MONDAY + timedelta(hours=1)))
-    assert "since last look" not in early
+    assert "since last poll" not in early
     assert datetime.fromisoformat(early["still running"][0]["at"]) == MONDAY + timedelta(hours=2)
 
 

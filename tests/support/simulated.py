@@ -73,7 +73,8 @@ def lives(
     """Lives created evenly at random over ``days``.
 
     ``even`` draws each stage's hours from each of as many equal shares once, so that chance does
-    not move the median of the draws. ``business_hours`` lets the review go on in business hours only.
+    not move the median of the draws. ``business_hours`` lets the review go on in business hours
+    only.
     """
     random = np.random.default_rng(seed)
     created = np.sort(random.uniform(0, 24 * days, personas))

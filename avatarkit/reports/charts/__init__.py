@@ -1,9 +1,9 @@
 """Draw Altair charts for pages and notebooks, each for one question.
 
-Colours are left to the theme. Length, thickness, opacity, dashes and shape tell the same, so that
-the charts read in grey. Explanations stand in legends and axis labels, which a theme colours. The
-width is the container's. No chart holds more than some thousand rows, whatever the number of
-personas: more are thinned evenly, and an axis says so.
+Colours are left to the theme. Length, thickness, opacity, dashes and shape carry the same
+information, so that the charts are readable in grey. Explanations are in legends and axis labels,
+which the theme colours. The width is the container's. A chart has at most a few thousand rows: more
+are thinned evenly, and an axis says so.
 """
 
 from __future__ import annotations

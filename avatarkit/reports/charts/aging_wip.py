@@ -1,4 +1,4 @@
-"""Draw the running personas by stage and age (ageing work in progress)."""
+"""Draw the running personas by stage and age (aging work in progress)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatarkit.reports.charts import style
 from avatarkit.text import format_hours, stage_name
 
 DRAWN = 100
-"""Maximum of points for the running personas of a stage, and again for its late ones."""
+"""Maximum of points for a stage: of those on time, and again of the late ones."""
 
 _ROW_PX = 50
 _REACH_OF_PERCENTILE = 3.0
@@ -32,18 +32,18 @@ _PARTS = (_P50, _P90, _ON_TIME, _LATE, _BEYOND, _LATE_BEYOND)
 def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     """Draw which running personas have been in their stage for too long.
 
-    A point a persona, at the hours that it has been in its stage at least; late ones are triangles.
-    Behind them stand a bar to where half are through and a fainter one to where nine of ten are, as
-    far as these are known.
+    A point a persona, at the lower bound of its hours in the stage; late ones are triangles. Behind
+    them a bar ends where half are through (p50) and a fainter one where nine of ten are (p90), if
+    these are known.
 
-    Of more than 100 personas in a stage 100 are drawn, evenly by age, of its late ones as well,
-    and the axis says so. What is older than three times the longest percentile, or than twice the
-    median age of three or more in a stage without percentiles, is drawn at the end of the axis: as
-    a triangle that points there if it is late, as a hook if not.
+    Of more than 100 personas of a stage that are on time, and of more than 100 late ones, 100 are
+    drawn, evenly by age, and the axis says so. What is older than three times the longest
+    percentile, or than twice the median age of three or more in a stage without percentiles, is
+    drawn at the end of the axis: as a triangle that points there if it is late, as a hook if not.
 
     Args:
         arrivals: The frame of ``eta.arrivals``: ``persona_id``, ``stage``, ``in_stage_h``, ``late``
-            and, where it was joined, ``creator_name``.
+            and optionally ``creator_name``.
         summary: The frame of ``durations.summarize``.
 
     Returns:
@@ -90,7 +90,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
 
 
 def _end(percentiles: pd.DataFrame, arrivals: pd.DataFrame) -> float:
-    """Return the end of the axis: one very old persona must not squeeze all others."""
+    """Return the end of the axis; very old personas lie beyond it, as they would squeeze others."""
     oldest, longest = style.longest(arrivals[["in_stage_h"]]), style.longest(percentiles)
     is_unknown = arrivals["stage"].map(percentiles["p50_h"].isna()).to_numpy(dtype=bool)
     ages = arrivals.loc[is_unknown].groupby("stage")["in_stage_h"]
@@ -102,7 +102,7 @@ def _end(percentiles: pd.DataFrame, arrivals: pd.DataFrame) -> float:
 
 
 def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
-    """Return the personas that are drawn, each with its part and its place across the row."""
+    """Return the personas to draw, each with its part and its place across the row."""
     by_age = arrivals.sort_values(["stage", "in_stage_h", "persona_id"], ignore_index=True)
     late = by_age["late"].to_numpy(dtype=bool)
     beyond = (by_age["in_stage_h"] > end).to_numpy()
@@ -114,7 +114,7 @@ def _points(arrivals: pd.DataFrame, end: float) -> pd.DataFrame:
         for _, rows in by_age.groupby(["stage", late], sort=True)
     ]
     points = pd.concat(drawn, ignore_index=True)
-    # Evenly across the row, and neighbours by age far apart.
+    # Spread evenly across the row, with personas of similar age far apart.
     points["turn"] = points.groupby("stage").cumcount() * _GOLDEN_RATIO % 1
     turns = points.groupby("stage")["turn"]
     points["place"] = (turns.rank() - 0.5) / turns.transform("size")

@@ -36,14 +36,14 @@ _TITLES = {"day": "End of", "status": "Status", "personas": "Avatars", "flying":
 def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     """Draw how many personas are on their way, and where.
 
-    The statuses are stacked: at the bottom those that have ended, above them the stages, the last
-    one lowest, so that all stages together are as thick as what is in flight, and every edge is the
-    number that has come that far. Where the stages would be less than a fifth of the height, the
-    ended ones are left out, and the axis says so. Most neighbours differ in lightness, and up to
-    60 days a line in the colour of the page separates them; beside the last day stand the names.
+    The statuses are stacked: at the bottom the ended ones, above them the stages, the last stage
+    lowest. So all stages together show the personas in flight, and each edge shows how many have
+    reached that stage. Where the stages would be less than a fifth of the height, the ended ones
+    are left out, and the axis says so. Most neighbours differ in lightness, and up to 60 days a
+    line in the page's colour separates them. The names are beside the last day.
 
-    Up to 14 days are drawn as bars, with the names, or their first words, within those that have
-    room for them; of more than 180 days 180 are drawn, evenly apart.
+    Up to 14 days are drawn as bars, with the names, or their first words, in those with enough
+    room. Of more than 180 days 180 are drawn, evenly apart.
 
     Args:
         flow: The frame of ``flow.cumulative``.
@@ -74,7 +74,7 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     y = _counts_axis(highest, hidden, scale)
     tips = style.tooltips(_TITLES, {"day": "%Y-%m-%d"})
     bands = alt.Chart(rows)
-    # Where a status has no persona on a day, two of one lightness touch.
+    # Two bands of equal lightness touch where the status between them has no persona.
     lines = alt.Chart(rows if len(counts) <= SEPARATED else rows.head(0))
     layers = [
         (bands.mark_bar() if as_bars else bands.mark_area(line=False)).encode(
@@ -92,7 +92,7 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     ]
     if as_bars:
         words = _words_within(thick.drop(last.index), opacities, len(counts))
-        # Days without a persona in flight have their place, too.
+        # Keeps the place of days without a persona in flight.
         edge_days = pd.DataFrame({"begin": [counts.index[0], counts.index[-1] + _DAY]})
         layers += [
             words.encode(y=alt.Y("middle:Q", scale=scale, axis=None), tooltip=tips),
@@ -135,10 +135,10 @@ def _words_within(thick: pd.DataFrame, opacities: dict[str, float], days: int) -
         name_px=(thick["status"].str.len() + 1) * _LETTER_PX,
         word_px=(words.str.len() + 1) * _LETTER_PX,
     )
-    # How wide the chart is shows only on the page.
+    # The width is known only when the page is drawn, so Vega decides.
     room = f"width * {_BAR_WIDTH / days:.4f}"
     text = f"{room} > datum.name_px ? datum.status : {room} > datum.word_px ? datum.word : ''"
-    # What is strong has its own colour behind the words, what is pale has the page's.
+    # Behind the words is the band's colour if it is opaque, else nearly the page's.
     behind = "(datum.shade > 0.5 ? scale('color', datum.status) : background)"
     colour = f"contrast({behind}, 'white') > contrast({behind}, 'black') ? 'white' : 'black'"
     chart = alt.Chart(rows).mark_text(fontSize=11, text={"expr": text}, color={"expr": colour})
@@ -148,7 +148,7 @@ def _words_within(thick: pd.DataFrame, opacities: dict[str, float], days: int) -
 
 def _colour_and_opacity(opacities: dict[str, float]) -> tuple[alt.Color, alt.Opacity]:
     """Return the encodings of the statuses, with one legend."""
-    # All of them, so that a status has one colour whichever others are there.
+    # All statuses, so that each keeps its colour whichever others are there.
     colours = dict.fromkeys([*map(stage_name, ProcessStatus), *sorted(opacities)])
     legend = style.legend(list(opacities))
     return (
@@ -185,6 +185,6 @@ def _stacked(flow: pd.DataFrame) -> pd.DataFrame:
     wide = flow.pivot(index="day", columns="status", values="personas")
     known = [status.value for status in ProcessStatus]
     others = [name for name in wide.columns if name not in known]
-    # An undocumented status is taken for a stage, and its place is not known: on top.
+    # An undocumented status counts as a stage of unknown place: on top.
     order = [*_ENDS, *(stage.value for stage in reversed(STAGES)), *reversed(others)]
     return wide[[name for name in order if name in wide.columns and wide[name].any()]]

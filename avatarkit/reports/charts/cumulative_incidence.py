@@ -13,7 +13,7 @@ STEPS = 200
 """Maximum of steps that are drawn of a curve."""
 
 FOLLOWED = 5
-"""With fewer personas at risk than this a curve is faint: the next one may move it far."""
+"""With fewer personas at risk than this a curve is faint: a single end may move it far."""
 
 _HEIGHT_PX = 280
 _FAINT = 0.35
@@ -26,9 +26,9 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     """Draw how personas end, and how long after their submission.
 
     For each outcome the share of all personas, running ones included, with its 95 % band. From
-    where fewer than 5 personas are at risk the curve is faint, and it is not drawn beyond one and a
-    half times as long. A dot marks the last share before that; the label beside the end of the
-    curve gives it. A curve of more than 200 steps is thinned, evenly in time.
+    where fewer than 5 personas are at risk the curve is faint, and it ends at one and a half times
+    that time. A dot marks the last share before that; the label at the end of the curve gives it. A
+    curve of more than 200 steps is thinned, evenly in time.
 
     Args:
         incidence: The frame of ``outcomes.incidence``.
@@ -58,7 +58,7 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     note = f"; faint: fewer than {FOLLOWED} left" if steps["time_h"].max() > known else ""
     hours = style.hours(alt.X, "time_h", f"Hours since submission{note}", end)
     scale = alt.Scale(domain=[0, 1])
-    # Each layer has an axis of its own, and one of them is enough.
+    # The layers have separate axes; only the first layer's is drawn.
     first = alt.Y("share:Q", title="Share of all avatars", scale=scale, axis=style.shares_axis())
     y = {name: alt.Y(f"{name}:Q", scale=scale, axis=None) for name in ("share", "low")}
     titles = {"outcome": "End", "after": "Within", "share": "Share"}

@@ -16,7 +16,7 @@ DRAWN = 600
 """Maximum of personas that are drawn."""
 
 RANGES = 60
-"""Maximum of personas whose bounds are drawn, too."""
+"""Maximum of personas up to which the bounds are drawn as well."""
 
 _HEIGHT_PX = 300
 _REACH = 2.0
@@ -37,10 +37,10 @@ _LINES = {"p50_h": _P50.name, "p90_h": _P90.name, "p10_h": _P10.name}
 def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     """Draw whether waiting times have changed.
 
-    A point a persona, at its submission and its total time: the middle of the bounds, for a running
-    one what it is so far. Up to 60 personas the bounds are drawn as well; of more than 600, 600 are
-    drawn, evenly over time, and the axis says so. Over them a line a period for each percentile
-    that is known. A point beyond twice the longest percentile stands at the end of the axis.
+    A point a persona, at its submission and its total time: the middle of the bounds, or the time
+    so far while it runs. Up to 60 personas the bounds are drawn as well; of more than 600, 600 are
+    drawn, evenly over time, and the axis says so. Over them are lines for the known percentiles of
+    each period. A point beyond twice the longest percentile is drawn at the end of the axis.
 
     Args:
         totals: The frame of ``flow.waiting``.
@@ -107,7 +107,7 @@ def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) 
 
 
 def _end(totals: pd.DataFrame, lines: pd.DataFrame) -> float:
-    """Return the end of the axis: one endless wait must not squeeze all others."""
+    """Return the end of the axis; very long waits lie beyond it, as they would squeeze others."""
     longest, percentile = style.longest(totals[["min_h", "max_h"]]), style.longest(lines[["hours"]])
     if percentile > 0:
         longest = min(longest, _REACH * percentile)
@@ -128,7 +128,7 @@ def _points(totals: pd.DataFrame, end: float) -> pd.DataFrame:
             "part": part,
             "took": times_taken(totals),
             "low": totals["min_h"].clip(upper=end),
-            # Within the axis, so that the whole symbol is seen.
+            # Inside the axis, so that the whole symbol is visible.
             "at_h": middle.where(middle <= end, 0.97 * end),
             "high": high.clip(upper=end),
         }

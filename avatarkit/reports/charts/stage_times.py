@@ -1,4 +1,4 @@
-"""Draw the percentiles of each stage, and single visits while there are none."""
+"""Draw the percentiles of each stage, or single visits of stages without percentiles."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     """Draw how long each stage takes.
 
     A bar from the 10th to the 90th percentile, a thicker one from the 25th to the 75th and a mark
-    where half are through, with n beside the stage's name. Where one end is beyond the longest time
-    observed, or too short to be known, a fainter bar takes its place. With the interval of the
-    median a line below the bar spans it.
+    at the median, with n beside the stage's name. Where an end is not known, as it is beyond the
+    longest time observed or too short, a fainter bar takes its place. If ``summary`` has the
+    interval of the median, a line below the bar spans it.
 
-    Where a stage has no percentiles yet, its six latest ``visits`` are drawn one by one: solid for
-    the least time that it took, fainter up to the most. One that is still running ends in an arrow;
-    one that was never seen is faint from 0.
+    Where a stage has no percentiles yet, its six latest ``visits`` are drawn one by one: solid up
+    to the lower bound, fainter up to the upper one. One that is still running ends in an arrow; one
+    that was never seen is faint from 0.
 
     Args:
         summary: The frame of ``durations.summarize``, also with ``interval=True``.
@@ -134,12 +134,12 @@ def _single_visits(stages: pd.DataFrame, visits: pd.DataFrame | None) -> pd.Data
         return pd.DataFrame(columns=columns, dtype="float64")
     rows = stages.loc[stages["p50_h"].isna()].set_index("stage")["row"]
     latest = visits.loc[visits["stage"].isin(rows.index)]
-    # Ended visits tell more than one that began a moment ago.
+    # Ended visits are preferred to one that began a moment ago.
     latest = latest.assign(ended=latest["state"] != "running")
     latest = latest.sort_values(["ended", "entered_before"], kind="stable")
     latest = latest.groupby("stage").tail(LANES).sort_values("entered_before", kind="stable")
     by_stage = latest.groupby("stage")["stage"]
-    # Lanes have half steps, so that few visits stand in the middle of the row.
+    # Lanes have half steps, so that few visits are centred in the row.
     lane = LANES - by_stage.transform("size") + 2 * by_stage.cumcount()
     latest = latest.assign(row=latest["stage"].map(rows), lane=lane)
     latest = latest.assign(stage=latest["stage"].map(stage_name), Took=tables.times_taken(latest))
@@ -164,7 +164,7 @@ def _label(stage: Any) -> str:
 
 
 def _facts(stages: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a stage with what the tooltips tell of it."""
+    """Return a row a stage with the texts of its tooltips."""
     rows = [
         (
             ", ".join(f"{name[1:3]} % within {format_hours(stage[name])}" for name in _HOURS),

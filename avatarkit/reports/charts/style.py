@@ -1,4 +1,4 @@
-"""Share between the charts: heading and size, axes, legends, labels and tooltips."""
+"""Build what the charts share: heading and size, axes, legends, labels and tooltips."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _SHORTEST_TIME = (
 )
 
 _TWO_LINES_PX = -7
-"""The offset that puts the middle of two lines, not the first, beside their place."""
+"""The offset that centres a label of two lines."""
 
 _FLUSH_PX = 24
-"""A label of a moment so near an end of its axis is set inwards; centred it would be cut off."""
+"""A label of a moment this near to an end of the axis is moved inwards, or it would be cut off."""
 
 _TICKS_H = (
     *(minutes / 60 for minutes in (1, 2, 5, 10, 15, 30)),
@@ -49,7 +49,7 @@ _Named = TypeVar("_Named", alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash)
 
 
 class Part(NamedTuple):
-    """A kind of mark in a chart: its name in the legend, and its look beside the colour."""
+    """A kind of mark in a chart: its name in the legend, its opacity, symbol and dashes."""
 
     name: str
     opacity: float = 1.0
@@ -60,8 +60,8 @@ class Part(NamedTuple):
 def chart(
     layers: list[alt.Chart], title: str, *, height: int, axes_at_both_sides: bool = False
 ) -> alt.LayerChart:
-    """Return the layers that hold data, one over the other, under the title."""
-    # A layer without data would only bring types that are not declared.
+    """Combine the layers that have data into a chart with a title."""
+    # A layer without data has columns without a declared type.
     filled = [layer for layer in layers if len(layer.data)]
     heading = alt.Title(title, anchor="start")
     # The height is the rows'; a theme that fits axis and legend into it would squash them.
@@ -73,13 +73,13 @@ def chart(
 
 
 def nothing(title: str) -> alt.LayerChart:
-    """Return the words "Nothing to show yet" under the title."""
+    """Return a chart with the text "Nothing to show yet" under the title."""
     text = words(pd.DataFrame({"text": [NOTHING]}), fontSize=14).encode(text="text:N")
     return chart([text], title, height=80)
 
 
 def words(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
-    """Return text in the theme's first colour; the default is black, also on a dark page."""
+    """Return text marks in the theme's first colour; the default is black, even on a dark page."""
     colour = alt.Color("tone:N", legend=None)
     text: alt.Chart = alt.Chart(frame.assign(tone="text")).mark_text(**mark)
     return text.encode(color=colour)
@@ -107,7 +107,7 @@ def by_name(
     """
     options: dict[str, Any] = {} if channel is alt.Color else {"range": list(values.values())}
     if channel is alt.Opacity:
-        # By default, Vega-Lite takes opacities for two ends and shares them out evenly.
+        # By default, Vega-Lite interpolates between the first and the last opacity.
         options["type"] = "ordinal"
     return channel(f"{field}:N", scale=alt.Scale(domain=list(values), **options), legend=legend)
 
@@ -119,7 +119,8 @@ def by_part(
 
     Args:
         parts: All parts, in the order of the legend.
-        drawn: The names of the parts that are in the chart; the name of the series is the field's.
+        drawn: The names of the parts that are in the chart; the name of the series is the
+            column of the encodings.
         symbols: Options of the legend.
     """
     names, *looks = zip(*parts, strict=True)
@@ -141,7 +142,7 @@ def names_beside(
 
     For a chart with ``axes_at_both_sides``. The names are of one line, or all of two.
     """
-    # An axis, as its labels have the theme's colour and get the room that they need.
+    # As an axis, since its labels get the theme's colour and the room that they need.
     places = frame[y].round(3)
     texts = json.dumps({f"{at:g}": name for at, name in zip(places, names, strict=True)})
     axis = alt.Axis(
@@ -161,18 +162,18 @@ def names_beside(
 
 
 def points(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
-    """Return filled points."""
+    """Return filled point marks."""
     chart: alt.Chart = alt.Chart(frame).mark_point(filled=True, **mark)
     return chart
 
 
 def invisible(frame: pd.DataFrame) -> alt.Chart:
-    """Return marks that are not seen but have their place on the axes."""
+    """Return marks that are not visible but extend the axes."""
     return points(frame, opacity=0, size=1)
 
 
 def rows(labels: Iterable[str]) -> alt.Y:
-    """Return the encoding of the column ``row``: a row a label of two lines, in this order."""
+    """Return the y encoding of the column ``row``, with labels of two lines in this order."""
     # A theme may cut labels off at 100 pixels; these are short already.
     axis = alt.Axis(
         labelExpr="split(datum.label, '\\n')",
@@ -187,7 +188,7 @@ def rows(labels: Iterable[str]) -> alt.Y:
 
 def hours(channel: type[_Channel], column: str, title: str, end: float) -> _Channel:
     """Return the encoding of a column of hours from 0 to ``end``, with at most six ticks."""
-    # A format of the axis would be rounded to the ticks that Vega would have chosen.
+    # An axis format would round to the ticks that Vega would have chosen.
     plain = "format(datum.value, '.3~f')"
     axis = alt.Axis(values=_ticks(end), labelExpr=plain, labelOverlap=True)
     scale = alt.Scale(domain=[0, end], nice=False)
@@ -200,7 +201,7 @@ def shares_axis() -> alt.Axis:
 
 
 def moments_axis() -> alt.Axis:
-    """Return the axis of moments, UTC, labelled as shortly as can be."""
+    """Return the axis of moments in UTC, with short labels."""
     return alt.Axis(
         labelExpr=_SHORTEST_TIME,
         labelFlush=_FLUSH_PX,

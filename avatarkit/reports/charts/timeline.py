@@ -1,4 +1,4 @@
-"""Draw the stages of one persona in time."""
+"""Draw the stages of one persona on a time axis."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from avatarkit.text import format_hours, stage_name
 _ROW_PX = 44
 
 _CERTAIN = style.Part("certain", 1.0, style.BAR)
-_BETWEEN = style.Part("between looks", 0.4, style.BAR)
+_BETWEEN = style.Part("between polls", 0.4, style.BAR)
 _UNSEEN = style.Part("never seen", 0.25, style.BAR)
-_SINCE_POLL = style.Part("since last look", 0.15, style.BAR)
+_SINCE_POLL = style.Part("since last poll", 0.15, style.BAR)
 _EARLIER = style.Part("began earlier", 1.0, "triangle-left")
 _RUNNING = style.Part("still running", 1.0, "triangle-right")
 _PARTS = (_CERTAIN, _BETWEEN, _UNSEEN, _SINCE_POLL, _EARLIER, _RUNNING)
@@ -27,8 +27,8 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
 
     A row a visit, in order: a thick bar for the time in which it was certainly in that stage, thin
     and fainter where the change lies between two polls, fainter still for a stage that was never
-    seen, and from the last poll until ``now`` for one that is running. An arrow marks an end that
-    is open. Beside each stage's name stands how long it took.
+    seen, and from the last poll until ``now`` for one that is running. An arrow marks an open end.
+    The time that it took is beside the name of the stage.
 
     Args:
         visits: The rows of ``stages.visits`` of one persona.
