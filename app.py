@@ -1,6 +1,6 @@
-"""The Streamlit app: ``streamlit run app.py`` serves pages, tracker and, without keys, the sandbox.
+"""Run the Streamlit app: ``streamlit run app.py`` serves pages, tracker, and a sandbox if needed.
 
-``st.App(...)`` has to stand here literally: ``streamlit run`` finds it by reading this source.
+``st.App(...)`` must be in this file literally: ``streamlit run`` finds it by reading the source.
 """
 
 from __future__ import annotations

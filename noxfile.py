@@ -12,7 +12,7 @@ import nox
 ROOT = Path(__file__).parent
 CONSTRAINTS = "requirements-dev.txt"
 
-# A wrong number, a lost persona or a second create would come from here.
+# The code in which a bug would give a wrong number, lose a persona or send a create twice.
 CORE = "avatarkit/*.py,avatarkit/api/*,avatarkit/store/*,avatarkit/tracking/*,avatarkit/history/*"
 CORE_COVERAGE = 95
 
@@ -24,7 +24,7 @@ nox.options.error_on_external_run = True
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and likely bugs, by ruff; who imports whom, by import-linter."""
+    """Check style and likely bugs with ruff, and imports with import-linter."""
     session.install("-c", CONSTRAINTS, "ruff", "import-linter")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -33,19 +33,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def prepare(session: nox.Session) -> None:
-    """The environment that all the parts below share; made once, as it takes longest."""
+    """Make the environment that the sessions below share; once, as it takes longest."""
     session.install("-c", CONSTRAINTS, "-e", ".[dev]")
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Types, by mypy."""
+    """Check types with mypy."""
     run(session, "mypy")
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """All tests but the journey, and the coverage of the core."""
+    """Run all tests but the journey, and check the coverage of the core."""
     parallel = ["-n", "auto", "--dist", "worksteal"]
     cov = ["--cov", "--cov-report="]
     run(session, "pytest", "-m", "not journey", *parallel, *cov, *session.posargs)
@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def journey(session: nox.Session) -> None:
-    """A person's way through the app, in a real browser."""
+    """Run the test of the whole app in a real browser."""
     output = run(session, "python", "tests/support/chromium.py", silent=True)
     path = output.strip().splitlines()[-1]
     session.log(f"Browser: {path}")
@@ -66,7 +66,7 @@ def journey(session: nox.Session) -> None:
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def notebooks(session: nox.Session) -> None:
-    """Every notebook runs from top to bottom, and is kept without its outputs."""
+    """Run every notebook from top to bottom, and check that it has no outputs."""
     kept = sorted((ROOT / "notebooks").glob("*.ipynb"))
     if not kept:
         session.error("There is no notebook in notebooks/.")
@@ -82,7 +82,7 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)
 def bench(session: nox.Session) -> None:
-    """Prints what bench/*.py measure."""
+    """Run the benchmarks in bench/ and print their results."""
     scripts = sorted((ROOT / "bench").glob("*.py"))
     if not scripts:
         session.error("There is no bench in bench/.")
@@ -96,7 +96,7 @@ def run(
     env: dict[str, str | None] | None = None,
     silent: bool = False,
 ) -> str:
-    """Run a command of the shared environment; what it printed, when ``silent``."""
+    """Run a command of the shared environment; if ``silent``, return its output."""
     programs = session.cache_dir.parent / "prepare" / ("Scripts" if os.name == "nt" else "bin")
     path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
     program = shutil.which(command[0], path=str(programs))

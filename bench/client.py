@@ -1,6 +1,6 @@
 """Measure ``Client.get_persona`` against raw httpx: GET, ``.json()`` and the model's validation.
 
-Both call the same sandbox, in a process of its own, in turns. Goal: at most 1.10 times the
+Both call the same sandbox, which runs in another process, in turns. Goal: at most 1.10 times the
 baseline.
 """
 

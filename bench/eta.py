@@ -1,17 +1,17 @@
-"""Back-tests of the arrival ranges, replayed day by day, over accounts with a known truth.
+"""Backtest the arrival ranges on simulated accounts, whose true ends are known.
 
 ``python bench/eta.py`` simulates accounts with and without calendar effects, quicker and slower
-than the vendor claims, and predicts at noon of each day (UTC) every persona that is running, from
-what had been seen by then. It prints, by the number of finished lives that the predictions rest
-on, the coverage of the 80 % range and the mean pinball loss in hours of p10, p50 and p90, of ours
-and of three others, on the same predictions. What had ended already, unseen, counts for all of
-them as ending at the prediction. The hour of the day at which an account is polled differs
-between the accounts of a kind:
+than the vendor claims, and predicts at noon of each day (UTC) the end of every running persona from
+what had been seen by then. By the number of finished lives behind a prediction it prints the
+coverage of the 80 % range, and the mean pinball loss in hours of p10, p50 and p90: of avatarkit
+("ours") and of three simpler models, on the same predictions. A persona that had already ended
+unseen counts as ending at the prediction. Accounts of one kind are polled at different hours of the
+day. The simpler models:
 
 - uniform: from creation to 5 days after, given that it has not ended; those that are older end
   within the next 5 days.
-- total KM: Kaplan and Meier's curve of whole lives, given the age, on the wall clock; where it
-  does not come down far enough, the longest time seen.
+- total KM: the Kaplan-Meier curve of whole lives, given the age, on the wall clock; where it does
+  not fall far enough, the longest time seen.
 - on the clock: the same on a clock of business hours learned from whole lives.
 
 With ``--store FILE_OR_URL`` it replays a history of your own, and changes nothing in it.
@@ -51,11 +51,12 @@ MIN_PREDICTIONS = 100
 
 @dataclass(frozen=True)
 class Account:
-    """How the lives of a simulated account go.
+    """The parameters of a simulated account.
 
-    ``medians`` in hours by stage, those of the review in business hours where ``business_hours``;
-    each stage is log-normal, ``sigma`` its spread, ``correlation`` that of the stages of a life.
-    ``poll_h`` is the gap between polls; None for the tracker's own pacing.
+    ``medians`` are in hours by stage; with ``business_hours`` those of the review are business
+    hours. Each stage is log-normal with the spread ``sigma``; ``correlation`` is that of the stages
+    of one life. ``poll_h`` is the gap between polls, None for the tracker's own plan. ``a_day`` is
+    the mean number of submissions on a working day.
     """
 
     name: str
@@ -91,14 +92,14 @@ SIZES = (
     (140, 5, ((50, 100),)),
     (620, 3, ((500, np.inf),)),
 )
-"""How many lives there are, of how many accounts, and between which numbers of finished ones."""
+"""(lives of an account, number of accounts, bands of finished lives to judge)."""
 OWN_BANDS = ((0, 5), (5, 15), (15, 50), (50, 500), (500, np.inf))
 
 Log = tuple[pd.DataFrame, "pd.Series[float]"]
 
 
 def created(account: Account, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Hours of the submissions: on working days, 8 to 18 o'clock UTC."""
+    """Return the hours of the submissions: on working days, 8 to 18 o'clock UTC."""
     weeks = int(size / account.a_day / 5 * 1.3) + 3
     days = [day for day in range(weeks * 7) if day % 7 < 5]
     hours = [day * 24 + rng.uniform(8, 18, rng.poisson(account.a_day)) for day in days]
@@ -106,7 +107,7 @@ def created(account: Account, size: int, rng: np.random.Generator) -> np.ndarray
 
 
 def lives(account: Account, begins: np.ndarray, rng: np.random.Generator) -> list[list]:
-    """Of each life its statuses with the hour at which each begins; the end is the last."""
+    """Return for each life its statuses with the hour at which each begins; the end is the last."""
     names = [stage.value for stage in STAGES]
     if account is SANDBOX:
         return [sandbox_life(f"{rng.integers(1 << 40):x}", begin) for begin in begins]
@@ -141,7 +142,7 @@ def moment(hours: float) -> datetime:
 
 
 def polls(account: Account, persona: str, life: list[tuple[str, float]], phase: float) -> list:
-    """Return (status, first poll, last poll) of each run that polls of this life make."""
+    """Return (status, first poll, last poll) of each run that polling a life gives."""
     begin, end = life[0][1], life[-1][1]
     changes = np.array([at for _, at in life])
     runs: list = []
@@ -165,7 +166,7 @@ def polls(account: Account, persona: str, life: list[tuple[str, float]], phase: 
 
 
 def simulated(account: Account, size: int, seed: int) -> Log:
-    """Return the log of such an account as ``store.sightings()`` does, and when each life ended."""
+    """Return the log of a simulated account, as from ``store.sightings()``, and its lives' ends."""
     rng = np.random.default_rng(seed)
     begins = created(account, size, rng)
     truth, rows = {}, []
@@ -184,7 +185,7 @@ def simulated(account: Account, size: int, seed: int) -> Log:
     return frame, pd.Series(truth) + start
 
 
-# The other predictions
+# The simpler models
 
 
 def uniform(now: float, began: np.ndarray) -> np.ndarray:
@@ -193,7 +194,7 @@ def uniform(now: float, began: np.ndarray) -> np.ndarray:
 
 
 def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool) -> np.ndarray:
-    """Kaplan and Meier's curve of whole lives, given the age."""
+    """Return the predictions of the Kaplan-Meier curve of whole lives, given the age."""
     sides = ("began_after", "began_before", "ended_after", "ended_before")
     bounds = [work_clock.since_monday(history[side]) for side in sides]
     clock = work_clock.fit(*bounds) if learned else work_clock.WALL
@@ -212,7 +213,7 @@ def total(history: pd.DataFrame, now: float, began: np.ndarray, *, learned: bool
 
 
 def predictions(sightings: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, np.ndarray]:
-    """p10, p50 and p90 in hours, of ours and of the others, for the rows of ``replay``."""
+    """Return p10, p50 and p90 in hours of every model, by its name, for the rows of ``replay``."""
     size = (len(SHARES), len(predicted))
     found = {name: np.empty(size) for name in ("ours", "uniform", "total KM", "on the clock")}
     found["ours"][:] = [work_clock.since_monday(predicted[name]) for name in simulation.SHARES]
@@ -241,7 +242,7 @@ def pinball(predicted: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions by name (3 × n, in hours), the true ends, and on how many lives they rest."""
+    """Predictions by model (3 × n, in hours), the true ends, and the finished lives behind them."""
 
     predicted: dict[str, np.ndarray]
     ends: np.ndarray
@@ -249,14 +250,14 @@ class Judged:
     n: np.ndarray
 
     def between(self, since: int, until: float) -> Judged:
-        """Those that rest on so many finished lives."""
+        """Return the predictions with ``since`` to ``until`` finished lives behind them."""
         rows = (self.n >= since) & (self.n < until)
         predicted = {name: each[:, rows] for name, each in self.predicted.items()}
         return Judged(predicted, self.ends[rows], self.first[rows], self.n[rows])
 
 
 def judged(log: Log, since: int, until: float) -> Judged:
-    """Judge the predictions from ``since`` to ``until`` finished lives."""
+    """Predict and judge while there are ``since`` to ``until`` finished lives."""
     sightings, truth = log
     now = sightings["last_seen_at"].max() + pd.Timedelta(days=60)
     over = sightings.loc[sightings["status"].isin(["done", "failed", "rejected"])]
@@ -275,7 +276,7 @@ def judgement(sightings: pd.DataFrame, predicted: pd.DataFrame, ends: np.ndarray
 
 
 def report(since: int, until: float, parts: Sequence[Judged]) -> bool:
-    """Print how the predictions of several accounts did; False when a goal is missed."""
+    """Print coverage and loss over several accounts; return False when a goal is missed."""
     parts = [part.between(since, until) for part in parts]
     ends, first = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("ends", "first")
@@ -335,7 +336,7 @@ def own_history(place: str) -> bool:
     predicted = backtest.replay(sightings, now=now, personas=personas, days=None)
     print(backtest.sentence(predicted))
     middle = predicted["ended_after"] + (predicted["ended_before"] - predicted["ended_after"]) / 2
-    # Of who still runs is known only that it ends later.
+    # A persona that still runs ends later than its last poll.
     ends = work_clock.since_monday(middle.fillna(predicted["ended_after"]))
     part = judgement(sightings, predicted, ends)
     return min([report(*band, [part]) for band in OWN_BANDS])

@@ -1,9 +1,9 @@
 """Measure how long a preflight takes against a plain decode of the same file.
 
-``python bench/preflight.py`` makes a talking head of 60 s in 1080p and as much of a cup of coffee,
-in which a face is looked for longest (or takes ``--video``). Each is decoded with PyAV, picture and
-sound, all frames, threads on, nothing kept; then checked; in turns, several times. Prints the
-medians and their ratio. The goal is at most 1.5 for each.
+``python bench/preflight.py`` makes two videos of 60 s in 1080p, or takes ``--video``: a talking
+head, and a cup of coffee, on which the search for faces takes longest. Each is decoded with PyAV
+(picture and sound, all frames, with threads, nothing kept) and checked, in turns, several times. It
+prints the medians and their ratio. Goal: at most 1.5 for each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GOAL = 1.5
 
 
 def plain_decode(path: Path) -> int:
-    """Decode all of it with PyAV as its documentation does; return the number of frames."""
+    """Decode a video with PyAV as its documentation does; return the number of frames."""
     import av
 
     with av.open(str(path)) as container:
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def measure(video: Path, runs: int) -> None:
-    """Decode and check it in turns, and print how long both took."""
+    """Decode and check a video in turns, and print how long both took."""
     plain_decode(video)
     first, _ = seconds(lambda: preflight.check(video))
     decodes, checks = [], []

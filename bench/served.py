@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, so that a bench measures only its own side."""
+"""Serve a sandbox in another process, so that a benchmark measures only the client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def sandbox() -> Iterator[tuple[int, dict[str, str]]]:
-    """The process id, and base_url, api_id and api_key of a sandbox on a free port."""
+    """Serve a sandbox; yield its process id, and its base_url, api_id and api_key by name."""
     command = [sys.executable, "-u", "-m", "avatarkit", "sandbox", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -9,11 +9,12 @@ which they were seen. It prints
 - The same with ``stages.visits``. Goal: at most 3.5 times at 100,000 personas. The statement gives
   the rows in the order of the file; a ``fetchall`` by persona and time, which is the frame's order,
   takes longer and is printed beside it.
-- ``durations.summarize`` of it, against pandas' quantiles of the finished visits by stage, which
-  know nothing of polls and of what still runs. Goal: at most 3 s.
+- ``durations.summarize`` of the visits, against pandas' quantiles of the finished ones by stage,
+  which ignore polls and running visits. Goal: at most 3 s.
 - ``durations.summarize(…, interval=True)``, which has no goal.
 
-Exits with 1 when a goal is missed. ``--without-interval`` leaves out the last, which takes longest.
+Exits with 1 when a goal is missed. ``--without-interval`` leaves out the last item, which takes
+longest.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 
 def peak_mib(pid: int | str = "self") -> float:
-    """Return the peak of the resident memory (Linux only)."""
+    """Return the peak resident memory of a process in MiB (Linux only)."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024

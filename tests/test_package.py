@@ -283,7 +283,7 @@ def test_streamlit_knows_every_option() -> None:
 
 
 def test_the_app_is_private_and_calm() -> None:
-    """The app is bound to this machine, reports to nobody, and shows no traceback on a page."""
+    """The app is bound to this machine, sends no telemetry, and shows no traceback on a page."""
     chosen = options(tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8")))
     assert chosen["server.address"] == "127.0.0.1"
     assert chosen["browser.gatherUsageStats"] is False

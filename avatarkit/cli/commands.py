@@ -1,4 +1,4 @@
-"""The command line, for cron, servers and terminals; the same session as app and notebooks."""
+"""Define the commands; they open the same session as the app and the notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes of the commands, and errors as one sentence on standard error."""
+"""Turn errors into exit codes and one sentence on standard error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn errors of avatarkit into one sentence and an exit code."""
+    """Exit with one sentence and an exit code if the block raises an error of avatarkit."""
     try:
         yield
     except ValidationError as error:

@@ -27,8 +27,8 @@ _MOST = 0.5
 _COARSE, _FINE = 1.25, 1.1
 """Factors between the sizes that are searched."""
 _EVERY_PLACE, _QUICK = 1.0, 1.5
-"""Steps between the places that are searched. Of 34 small photographed faces, ``_QUICK`` finds 28 in a
-single frame and ``_EVERY_PLACE`` 31, in three times the time."""
+"""Steps between the places that are searched. Of 34 small photographed faces in single frames,
+``_QUICK`` finds 28 and ``_EVERY_PLACE`` 31, in three times the time."""
 _WORKERS = 2
 """Pictures that are searched together; the detector releases the GIL."""
 FEWEST = 3

@@ -101,8 +101,8 @@ class Footage:
     times: list[float] = field(default_factory=list)
     """Seconds of each decoded frame."""
     changes: list[tuple[float, float]] = field(default_factory=list)
-    """For every second frame (time, change): the mean absolute difference of its luma from the entry
-    before, in percent of full scale; 0 for the first."""
+    """For every second frame its time and its change: the mean absolute difference of its luma from
+    the entry before, in percent of full scale; 0 for the first."""
     samples: list[Sample] = field(default_factory=list)
     levels: Levels | None = None
 

@@ -110,9 +110,8 @@ def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 def times_taken(rows: pd.DataFrame) -> list[str]:
     """Format the bounds of each row's time, from its state, min_h and max_h."""
-    return [
-        format_bounds(*row) for row in rows[["state", "min_h", "max_h"]].itertuples(index=False)
-    ]
+    bounds = rows[["state", "min_h", "max_h"]].itertuples(index=False)
+    return [format_bounds(*row) for row in bounds]
 
 
 def summary(stages: pd.DataFrame) -> pd.DataFrame:

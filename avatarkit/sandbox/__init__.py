@@ -2,14 +2,14 @@
 
 What is **not** emulated:
 
-- No avatar is made. ``done`` means that a persona's script has come to its end. Preview images are
+- No avatar is made. ``done`` means that a persona's script has ended. Preview images are
   stills of the uploaded footage; there are no preview videos, and ``matching_voice_non_null`` is an
   empty string.
 - There is no review. The length and outcome of each stage are drawn at creation from the tables in
   ``personas.lifecycle`` (or requested by label), not from the vendor's data.
 - Videos are checked only as far as ``preflight`` checks them; the person in the footage is not
   compared with the person who consents. Videos given as URLs are neither fetched nor checked.
-- There is one account with keys of the sandbox's own, and there are no credits.
+- There is one account, with the sandbox's own keys, and there are no credits.
 - Rate limits and outages happen only on request.
 - Webhooks are not signed and are sent to loopback addresses only.
 - What the vendor has not published is a guess: a setting of ``Behaviour`` with its likeliest value.

@@ -1,4 +1,4 @@
-"""Settings for what the vendor has not published about the API."""
+"""Define settings for what the vendor has not published about the API."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ ErrorShape = Literal["fields", "list", "detail"]
 """The shape of a 400: ``{"field": ["msg"]}``, ``["msg"]`` or ``{"detail": "msg"}``."""
 
 TruncatedBody = Literal["refused", "taken"]
-"""The result of a multipart body that breaks off."""
+"""What is done with a truncated multipart body."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
     """Settings of the sandbox where the API is not documented; the likeliest is the default.
 
-    Nothing here is a fact of the API, so no client may rely on it. ``Seen`` marks what a caller of
-    the API has noted; the rest is guessed from Django REST framework, which the vendor uses.
+    Nothing here is a fact of the API, so no client may rely on it. ``Seen`` marks what callers of
+    the API have reported; the rest is guessed from Django REST framework, which the vendor uses.
     """
 
     redirect_missing_slash: bool = True
@@ -36,7 +36,7 @@ class Behaviour:
     """Sustained calls per wall second; further calls get a 429. None: no limit."""
 
     burst: int = 20
-    """Calls that are let through at once before ``calls_per_s`` applies."""
+    """Calls that are accepted at once before ``calls_per_s`` applies."""
 
     retry_after: RetryAfter = "seconds"
     """The ``Retry-After`` header of that 429."""
@@ -51,7 +51,7 @@ class Behaviour:
     """False: GET by id and lists leave out ``process_status``; only ``is_active`` is left."""
 
     error_shape: ErrorShape = "fields"
-    """Seen on sibling endpoints, all three: the shape of a 400 to a create."""
+    """The shape of a 400 to a create. Seen: all three, on other endpoints of the API."""
 
     form_labels: Literal["repeated", "commas"] = "repeated"
     """How a form gives several labels: a repeated field, or one field with commas, the last one."""
@@ -69,15 +69,15 @@ class Behaviour:
     """True: ``POST /api/personas_v2/`` accepts the URL of a video in place of a file."""
 
     webhook_body: Literal["summary", "persona"] = "summary"
-    """The body of a webhook: ``id, status, failed_reason, output``, which is what sibling endpoints
-    send, or the whole persona as GET by id answers it."""
+    """The body of a webhook: ``id, status, failed_reason, output``, as other endpoints send it, or
+    the whole persona as GET by id returns it."""
 
     create_carries_gdown_url: bool = False
-    """True: the answer to a create contains ``gdown_url``, as it sometimes does."""
+    """True: the answer to a create contains ``gdown_url``, as on some of the vendor's pages."""
 
     truncated_body: TruncatedBody = "refused"
-    """``refused``: a multipart body without its last boundary makes nothing. ``taken``: a persona
-    is made of the parts that arrived whole, as behind gunicorn."""
+    """``refused``: a multipart body without its last boundary gets a 400. ``taken``: a persona is
+    made from the parts that arrived complete, as behind gunicorn."""
 
     max_text_bytes: int = 2_621_440
     """Largest body in bytes, not counting files; larger ones get a 413. Django's default."""

@@ -1,4 +1,4 @@
-"""Error responses as Django and Django REST framework send them."""
+"""Build error responses as Django and Django REST framework send them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def throttled(wait_s: float, retry_after: RetryAfter) -> ErrorResponse:
     seconds = math.ceil(wait_s)
     headers = {"Retry-After": str(seconds)}
     if retry_after == "date":
-        # A second more, as the date has no fractions and must not lie too early.
+        # A second later, as the date has no fractions and must not be too early.
         at = SystemClock().now() + timedelta(seconds=seconds + 1)
         headers = {"Retry-After": format_datetime(at.replace(microsecond=0), usegmt=True)}
     unit = "second" if seconds == 1 else "seconds"

@@ -48,8 +48,8 @@ def talking_head(
     """Write an MP4 of a person speaking, facing the camera.
 
     H.264 at ``fps`` frames a second and, with ``audio``, AAC in mono at about -20 LUFS. The same
-    arguments give the same bytes. The file appears whole or not at all. ``pictures``, ``voice`` and
-    ``write`` are the three steps.
+    arguments give the same bytes. The file is complete or does not exist. ``pictures``, ``voice``
+    and ``write`` are the three steps.
 
     Args:
         path: The file to write.
@@ -97,7 +97,7 @@ def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Pict
 
 def voice(seconds: float) -> Sound:
     """Return sung syllables like "ah": mono, 48 kHz, -1 to 1, about -20 LUFS."""
-    # Every partial is a whole number of hertz, so one second of it repeats seamlessly.
+    # Every partial is a whole number of hertz, so that one second repeats seamlessly.
     second = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tone = np.zeros(SAMPLE_RATE)
     for partial in range(_PITCH_HZ, 5000, _PITCH_HZ):
@@ -117,7 +117,16 @@ def write(
 ) -> Path:
     """Encode ``frames`` (RGB, all of one even size) and mono ``sound`` at 48 kHz to an MP4.
 
-    The file appears whole or not at all.
+    The file is complete or does not exist.
+
+    Args:
+        path: The file to write.
+        frames: The pictures, in order.
+        fps: Frames per second.
+        sound: The sound track; None for none.
+
+    Returns:
+        The path.
 
     Raises:
         ValueError: There is no frame.

@@ -1,4 +1,4 @@
-"""Assemble the parts of a running sandbox, and take them apart again."""
+"""Assemble the parts of a running sandbox, and stop them again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from avatarkit.sandbox.state.heartbeat import Heartbeat, reading_of
 
 @dataclass(frozen=True)
 class Options:
-    """What a sandbox was given, apart from its folder and clock."""
+    """The arguments of a sandbox, apart from its folder and clock."""
 
     host: str
     port: int
@@ -55,9 +55,18 @@ def serve(
 ) -> Running:
     """Serve the folder ``path`` until ``stack`` is closed.
 
+    Args:
+        options: The arguments of the sandbox.
+        path: The folder, locked by this process.
+        start_clock: Starts the clock, from the folder and its personas.
+        stack: Stops what was started, also after an error.
+
+    Returns:
+        The running sandbox, once it answers.
+
     Raises:
         ConfigError: The address cannot be used.
-        OSError: The folder cannot be used. What was started is undone by ``stack``.
+        OSError: The folder cannot be used.
     """
     # Only the process that serves has to load these.
     from avatarkit.sandbox.personas.status import Statuses
@@ -113,7 +122,7 @@ def _listen(options: Options, folder: Folder) -> socket.socket:
     from avatarkit.sandbox.web.asgi_server import listen
 
     if options.port == 0:
-        with suppress(ConfigError):  # another program may have the port of last time now
+        with suppress(ConfigError):  # another program may use the last port now
             return listen(options.host, folder.port() or 0)
     return listen(options.host, options.port)
 

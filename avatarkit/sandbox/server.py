@@ -37,15 +37,16 @@ class Sandbox:
     """The API on this machine, from ``start()`` to ``stop()`` or as a context manager.
 
     Args:
-        folder: Where personas, keys and the clock are kept for the next start. None: a temporary
-            folder that is deleted at the end.
+        folder: The folder in which personas, keys and the clock are kept. None: a temporary folder
+            that is deleted at the end.
         speed: Seconds of the sandbox's clock per wall second. The clock stands still while the
             sandbox is stopped.
-        clock: A clock to use instead; it is neither stopped nor kept, and ``speed`` is not used.
+        clock: A clock to use instead. It is neither stopped nor written to disk, and ``speed`` is
+            not used.
         host: The address to listen on.
-        port: The port; 0 is the one of the last start if it is free, else any free one.
+        port: The port. 0: the port of the last start if it is free, else any free one.
         max_personas: The number of personas that the plan allows; 100 is a guess.
-        seed: Makes ids, and with them scripts, reproducible.
+        seed: Makes ids, and so scripts, reproducible.
         behaviour: Settings for what the vendor has not published.
 
     Raises:
@@ -90,7 +91,7 @@ class Sandbox:
 
     @classmethod
     def attach(cls, folder: Path | str) -> Attached | None:
-        """Return the sandbox that is served from ``folder`` by any process, or None."""
+        """Return the sandbox that any process serves from ``folder``, or None."""
         return attach(Path(folder).expanduser())
 
     @classmethod
@@ -113,7 +114,7 @@ class Sandbox:
             try:
                 return cls(folder, speed=speed).start()
             except FolderServed:
-                # The other one is starting or stopping right now.
+                # The other process is starting or stopping right now.
                 if wall.monotonic() > deadline:
                     raise
                 wall.sleep(0.05)
@@ -155,7 +156,7 @@ class Sandbox:
         return self._running
 
     def start(self) -> Self:
-        """Start to serve, and return when it answers; do nothing when it is started."""
+        """Start serving, and return when it answers; do nothing if it is started."""
         with self._lock:
             if self._stack is None:
                 with ExitStack() as stack:
@@ -169,7 +170,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """End all connections and write the clock down; do nothing when it is stopped."""
+        """Close all connections and write the clock to disk; do nothing if it is stopped."""
         with self._lock:
             if self._stack is not None:
                 stack, self._stack = self._stack, None
@@ -182,7 +183,7 @@ class Sandbox:
     def advance(
         self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> datetime:
-        """Move the clock ahead, and return its new moment.
+        """Move the clock ahead by the sum of the arguments, and return its new moment.
 
         Raises:
             ConfigError: The step is negative or longer than ten years, or the given clock cannot

@@ -1,1 +1,1 @@
-"""The Streamlit pages. A rerun reads the store and never calls the API."""
+"""Show the Streamlit pages. A rerun reads the store and never calls the API."""

@@ -1,9 +1,9 @@
-"""The estimates of the pages: computed once for all tabs, in threads beside their reruns.
+"""Compute the estimates of the pages once for all tabs, in background threads.
 
 A page reruns every few seconds in every tab, and an estimate may take longer than that. Streamlit's
 ``cache_resource(refresh_mode="background")`` does not fit: its ``ttl`` is fixed, while an estimate
-takes milliseconds or minutes; it computes again though the log is the same; a page waits for a
-value that nobody has asked for during two ttls; and an error of a refresh is only logged.
+takes milliseconds or minutes; it computes again even if the log is the same; a page waits for a
+value that was not read for two ttls; and the error of a refresh is only logged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFRESH_WAIT_S = 0.1
 """Wall seconds that a page waits for a newer estimate before it shows the one before."""
 
 PAUSE = 10
-"""An estimate is computed again after this many times what it took: at most 10 % of the time."""
+"""An estimate that took t seconds is computed again after this many times t at the earliest."""
 
 _KEY_COLUMNS = ["persona_id", "status", "created_at", "last_seen_at", "gone"]
 
@@ -38,7 +38,7 @@ Value = TypeVar("Value")
 
 
 class BackgroundValue(Generic[Value]):
-    """A value that a thread computes again when its key has changed, at most 10 % of the time."""
+    """A value that a thread recomputes when its key has changed, for at most 10 % of the time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -54,7 +54,7 @@ class BackgroundValue(Generic[Value]):
         """Return the value of ``key``, or the one before while that is computed or not due.
 
         Args:
-            key: What the value depends on; the value is computed again when it is another one.
+            key: Identifies the input of ``compute``; the value is recomputed when it changes.
             compute: Called in a thread, by one caller at a time.
             patient: Wait as long as it takes, instead of ``FIRST_WAIT_S`` or ``REFRESH_WAIT_S``
                 wall seconds since the thread began.
@@ -103,7 +103,7 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Log:
-    """The log of an account at one moment, and what can be computed from it."""
+    """The log of an account at one moment, and the estimates computed from it."""
 
     personas: pd.DataFrame
     """The frame of ``store.personas()``."""
@@ -116,7 +116,7 @@ class Log:
     now: datetime
     """When it was read, on the session's clock."""
     key: Hashable
-    """Another one whenever the log has changed."""
+    """Changes whenever the log has changed."""
 
     @cached_property
     def fit(self) -> durations.Fit:
@@ -149,18 +149,18 @@ class Log:
         return flow.cumulative(self.sightings, now=self.now, personas=self.personas)
 
     def coverage(self) -> str:
-        """Return for which share of the lives the stage is certain, in a sentence."""
+        """Return the share of all lives with a certain stage, as a sentence."""
         certainty = coverage.certainty(self.visits, now=self.now, personas=self.personas)
         return coverage.sentence(certainty)
 
     def calibration(self) -> str:
-        """Return how many past arrivals fell in their prediction interval, in a sentence."""
+        """Return how many past arrivals fell in their prediction interval, as a sentence."""
         replay = backtest.replay(self.sightings, now=self.now, personas=self.personas)
         return backtest.sentence(replay)
 
 
 class Estimates:
-    """What the pages of one session estimate, computed in threads."""
+    """The estimates that the pages of one session show, computed in threads."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
@@ -169,14 +169,14 @@ class Estimates:
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
 
     def start(self) -> threading.Thread:
-        """Begin to compute the first estimates, so that the first page may find them."""
-        # A thread of its own: it waits for the workers.
+        """Start to compute the first estimates before a page asks for them; return the thread."""
+        # In its own thread, as it waits for the workers.
         thread = threading.Thread(target=lambda: self.arrivals(self.log()), daemon=True)
         thread.start()
         return thread
 
     def log(self) -> Log:
-        """Return the log as it was a moment ago; waits for it."""
+        """Return a recent state of the log, and wait until it is read."""
         personas = self._store.personas()
         key = int(pd.util.hash_pandas_object(personas[_KEY_COLUMNS], index=False).sum())
 
@@ -189,16 +189,23 @@ class Estimates:
         return cast(Log, self._log.get(key, read, patient=True))
 
     def get(self, compute: Callable[[Log], Value], log: Log) -> Value | None:
-        """Return what a method of ``Log`` computes, such as ``Log.survival``, once per log.
+        """Return what a method of ``Log`` computes, once for each state of the log.
+
+        Args:
+            compute: The method, such as ``Log.survival``.
+            log: The log.
 
         Returns:
-            None until there is a value.
+            The value, possibly of an earlier state; None until there is one.
         """
         value = self._values.setdefault(compute, BackgroundValue(self._clock))
         return value.get(log.key, lambda: compute(log))
 
     def arrivals(self, log: Log) -> pd.DataFrame | None:
-        """Return when each running persona will be ready; none is late without stage times."""
+        """Return the frame of ``eta.arrivals``, None until there is one.
+
+        Until the stage times are computed, no persona in it is late.
+        """
         times, now = self.get(Log.stage_times, log), self._clock.now()
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
         key = (log.key, now.replace(second=0, microsecond=0), times is None)

@@ -1,4 +1,4 @@
-"""The half-filled form, kept in a file so that it survives a reload, a crash and a restart."""
+"""Keep the half-filled form in a file, so that it survives a reload, a crash and a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def load(folder: Path) -> dict[str, str]:
-    """Return the fields as they were typed; none without a draft that can be read."""
+    """Return the fields as they were typed; empty without a readable draft."""
     try:
         fields = dict(json.loads((folder / "draft.json").read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError):
@@ -40,7 +40,7 @@ def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
     """Copy an uploaded file to disk in chunks.
 
     Returns:
-        Its path in a folder of its own, so that the file keeps the name that the person gave it.
+        Its path, in a new folder so that the file keeps its name.
     """
     safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
     folder = uploads / uuid.uuid4().hex[:8]
@@ -53,7 +53,7 @@ def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
 
 
 def delete_upload(uploads: Path, path: Path) -> None:
-    """Delete an upload that is no longer needed; a file that is no upload stays."""
+    """Delete an upload that is no longer needed; files outside ``uploads`` are kept."""
     if path.parent.parent == uploads:
         path.unlink(missing_ok=True)
         with suppress(OSError):

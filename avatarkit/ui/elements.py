@@ -1,4 +1,4 @@
-"""The elements that several pages show."""
+"""Show the elements that several pages share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def csv_download(name: str, read: Callable[[], pd.DataFrame]) -> None:
     """Show a button that downloads a frame as CSV.
 
     Args:
-        name: Of the frame, for people; the file and the button are called after it.
+        name: What the frame holds, such as "stage times"; part of the button and the file name.
         read: Returns the frame; called when the button is clicked.
     """
     with st.container(horizontal=True):

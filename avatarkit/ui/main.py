@@ -1,4 +1,4 @@
-"""The script behind every page: opens what runs, says which account it is, shows the page."""
+"""Show the page that is open, with the name of the account above it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avatarkit.ui.pages import settings, stage_times, submit, tracker
 
 
 def main() -> None:
-    """Run one rerun of the app."""
+    """Show the app; Streamlit calls this at every rerun."""
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
     pages = [
         st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
@@ -21,7 +21,7 @@ def main() -> None:
         ),
         st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
     ]
-    # For the Submit page, which links to it.
+    # The Submit page links to it.
     st.session_state["tracker_page"] = pages[1]
     page = st.navigation(pages, position="top")
     try:

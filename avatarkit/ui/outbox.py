@@ -1,7 +1,7 @@
-"""``Outbox``: submissions in progress, sent by threads of the server and not of a tab.
+"""Send submissions in threads of the server, independent of the tab that submitted them.
 
-A tab may be closed, reloaded or turned to another page during an upload of minutes, and the server
-may be restarted: a submission that was not dismissed is shown again as the log has it.
+During a long upload the tab may be closed, reloaded or show another page, and the server may be
+restarted: submissions that were not dismissed are shown again in the state that the log has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OutboxItem:
     sent_bytes: int
     total_bytes: int
     error: str | None
-    """What went wrong, None where nothing did."""
+    """The error, None without one."""
 
 
 class Outbox:
@@ -39,21 +39,22 @@ class Outbox:
     def __init__(self, tracker: Tracker, folder: Path) -> None:
         self._tracker = tracker
         self.uploads = folder / "uploads"
-        # An empty file per submission that is shown, so that two servers never overwrite a list.
+        # One empty file for each submission that is shown: two servers cannot overwrite each
+        # other's.
         self._shown = folder / "outbox"
         self._progress: dict[str, tuple[int, int]] = {}
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
-        # Two uploads at a time share a line well; more would only slow each other down.
+        # At most two uploads at a time; more would only slow each other down.
         self._slots = threading.Semaphore(2)
 
     def send(self, request: PersonaCreate) -> str:
-        """Record the request and begin to send it; return the id of the submission."""
+        """Log the request and start to send it; return the id of the submission."""
         total = sum(path.stat().st_size for path in request.files.values())
         self._shown.mkdir(exist_ok=True, mode=0o700)
-        # Recorded before it waits for a slot: the form is cleared now.
+        # Logged before it waits for a slot, as the form is cleared now.
         submission_id = self._tracker.prepare(request)
-        with suppress(OSError):  # a full disk: it is sent, and only not shown
+        with suppress(OSError):  # if the disk is full it is sent but not shown
             (self._shown / submission_id).touch()
         self._progress[submission_id] = (0, total)
         thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)
@@ -78,15 +79,15 @@ class Outbox:
         ]
 
     def dismiss(self, submission_id: str) -> None:
-        """Show a submission no more; it stays in the log."""
+        """Hide a submission; it stays in the log."""
         for submission in self._tracker.store.some_submissions([submission_id]):
-            # It may have been found in the account's list, and its videos are still here.
+            # If reconcile accepted it, its uploads still exist.
             if submission.state == "accepted":
                 self._delete_uploads(submission.request)
         (self._shown / submission_id).unlink(missing_ok=True)
 
     def dismiss_persona(self, persona_id: str) -> None:
-        """Show the submission that became this persona no more."""
+        """Hide the submission that became this persona."""
         for item in self.items():
             if item.submission.persona_id == persona_id:
                 self.dismiss(item.submission.submission_id)

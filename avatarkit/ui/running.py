@@ -1,4 +1,4 @@
-"""What all tabs of one server share: the session, its tracker thread, outbox and estimates."""
+"""Open what all tabs of one server share: session, tracker thread, outbox and estimates."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _running: Running | None = None
 
 
 def get(*, clock: Clock | None = None, **settings: Any) -> Running:
-    """Return what runs; open it and start its tracker at the first call.
+    """Return the running session; open it and start its tracker at the first call.
 
-    A failed opening is tried again by the next call, so that a corrected setting needs no restart.
-    A session whose sandbox was served by another process, which has ended, is opened again.
+    If opening fails, the next call tries again, so that a corrected setting needs no restart. A
+    session is opened again if its sandbox was served by another process that has ended.
 
     Args:
         clock: The clock of a session that this call opens, for tests; see ``open_session``.
@@ -56,7 +56,7 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
 
 
 def start() -> None:
-    """Open at the server's start; an error is logged, and shown on every page."""
+    """Open the session when the server starts; an error is logged, and shown on every page."""
     try:
         running = get()
     except AvatarkitError as error:
@@ -67,7 +67,7 @@ def start() -> None:
 
 
 def close() -> None:
-    """Stop the tracker and the sandbox, if something runs."""
+    """Close the session, with its tracker and sandbox, if one is open."""
     global _running
     with _lock:
         if _running is not None:
@@ -76,7 +76,11 @@ def close() -> None:
 
 
 def show_error(error: Exception) -> bool:
-    """Show one sentence on the page; a traceback of an unexpected error goes to the log."""
+    """Show an error as one sentence; log the traceback if it is unexpected.
+
+    Returns:
+        True: Streamlit shows nothing more.
+    """
     import streamlit as st
 
     text = plain(error)

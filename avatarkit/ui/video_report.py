@@ -1,4 +1,4 @@
-"""The findings of a video's checks, on a page."""
+"""Show the findings of a video's checks on a page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from avatarkit.text import plain
 
 @st.cache_data(show_spinner="Looking at the video …", max_entries=20)
 def _check(path: str, field: str, *_version: float) -> Report:
-    # Path, time and size stand for the content: a file that was replaced is checked again.
+    # Path, time and size identify the content: a file that was replaced is checked again.
     report = check_field(path, field)
     _ = report.contact_sheet  # drawn when first asked for; then it is in the cache as well
     return report
 
 
 def check(value: str, field: str) -> Report | None:
-    """Check the video at the path that was typed; return None for a URL, and for nothing."""
+    """Check the video at a path; return None for a URL and for an empty text."""
     if not value or is_url(value):
         return None
     path = Path(value)
@@ -35,7 +35,7 @@ def check(value: str, field: str) -> Report | None:
 
 
 def show(report: Report) -> None:
-    """Show the findings that matter; the others and the contact sheet are folded away."""
+    """Show errors and warnings; the other findings and the contact sheet are in an expander."""
     for finding in report.fatal:
         st.error(plain(finding.message), icon=":material/error:")
     for finding in report.warnings:

@@ -96,7 +96,7 @@ class TestTheWholeStory:
 class TestALockedDatabase:
     @pytest.fixture
     def lock(self, monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[int], None]]:
-        """Lock the database, from another connection, for so many passes of ``track``."""
+        """Lock the database, from another connection, for this many passes of ``track``."""
         monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
         monkeypatch.setattr(tracker, "SHORTEST_PAUSE_S", 0.05)
         sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done")
@@ -154,7 +154,7 @@ class TestBadInput:
     def test_it_is_a_sentence_and_an_exit_code(
         self, arguments: list[str], code: int, sentence: str
     ) -> None:
-        """What a person gets wrong is said in a sentence, with no traceback."""
+        """Wrong usage is reported in a sentence, without a traceback."""
         result = run(*arguments)
         assert result.exit_code == code, result.output
         assert sentence in result.stderr
@@ -231,7 +231,7 @@ class TestBadInput:
             assert isinstance(result.exception, SystemExit)
 
     def test_all_videos_are_checked_before_it_says_no(self, tmp_path: Path) -> None:
-        """What is wrong with the consent is said as well."""
+        """Findings on the consent video are printed as well."""
         for name in ("a.mp4", "b.mp4"):
             (tmp_path / name).write_text("no video")
         files = ("--lipsync-input", tmp_path / "a.mp4", "--consent-video", tmp_path / "b.mp4")

@@ -127,7 +127,7 @@ def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.Monkey
 
 
 def test_only_the_last_days_are_replayed() -> None:
-    """With days the replay begins so many days before now; with None at the first sighting."""
+    """With ``days`` the replay begins that many days before now; with None at the first sighting."""
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 20.0)], "done") for day in range(60)}
     frame = log(lives)
     found = replay(frame, 24.0 * 70, days=30)
@@ -164,13 +164,13 @@ def test_a_prediction_is_judged_when_its_range_has_passed() -> None:
 
 
 def test_what_was_not_looked_at_again_is_not_judged() -> None:
-    """Of who has not been seen since nobody knows whether the range was kept."""
+    """Without a later poll it is not known whether the range held."""
     lives: dict[str, Life] = {"away": (0.0, [("reviewing", 14.0)], None)}
     assert replay(log(lives), 2000).empty
 
 
 def test_an_end_known_to_an_interval_counts_by_its_middle() -> None:
-    """The last look before the end and the first after it may lie on two sides of p90."""
+    """The last poll before the end and the first after it may lie on two sides of p90."""
     start: dict[str, Life] = {"one": (0.0, [("reviewing", 13.0)], None)}
     predicted = eta.arrivals(log(start), now=at(NOON).to_pydatetime()).loc[0, "p90_at"]
     p90 = (predicted - at(0)) / pd.Timedelta(hours=1)
@@ -227,7 +227,7 @@ def test_ranges_keep_their_word_between_looks_once_a_day() -> None:
     ],
 )
 def test_the_sentence_counts_each_arrival_once(frame: pd.DataFrame, expected: str) -> None:
-    """Only first predictions are counted, and one arrival is told in the singular."""
+    """Only first predictions are counted, and one arrival is in the singular."""
     assert backtest.sentence(frame) == expected
 
 

@@ -88,7 +88,7 @@ def test_running_visits_are_not_left_out() -> None:
 
 
 def test_a_length_known_between_bounds_lies_between_them() -> None:
-    """Of visits looked at every 2 h, 20 of 8 to 10 h and 21 longer, the median is about 10 h."""
+    """Of visits polled every 2 h, 20 of 8 to 10 h and 21 longer, the median is about 10 h."""
     rows = [*[("finished", 0, 8, 2)] * 20, *[("finished", 0, 10, 2)] * 20, ("finished", 0, 12, 2)]
     assert row(visits(*rows))["p50_h"] == pytest.approx(10, rel=0.03)
 
@@ -104,7 +104,7 @@ def test_fewer_than_five_finished_give_a_reason_and_no_number() -> None:
 
 
 def test_more_than_half_never_seen_gives_a_reason_and_no_number() -> None:
-    """When most visits fell between two looks, the seen ones are the long ones."""
+    """When most visits fell between two polls, the seen ones are the long ones."""
     seen = [("finished", 1, 20, 1)] * 6
     coarse = row(visits(*seen, *[("never_seen", 0, 0, 1)] * 7))
     assert coarse["note"] == "polls too coarse: 7 of 13 never seen"
@@ -114,7 +114,7 @@ def test_more_than_half_never_seen_gives_a_reason_and_no_number() -> None:
 
 
 def test_a_median_too_short_for_the_looks_is_not_given() -> None:
-    """Below three quarters of the usual gap nothing is measured that could be told apart."""
+    """Below three quarters of the usual gap durations cannot be told apart."""
     coarse = row(visits(*[("finished", 0.5, 0, 3)] * 9, ("finished", 0.5, 9, 3)))
     assert coarse["note"] == "polls too coarse: half took under 2 h 15 min, polled every 3 h"
     assert coarse[HOURS].isna().all()
@@ -176,7 +176,7 @@ def test_the_curves_of_a_stage_come_down_together() -> None:
 
 
 def test_late_is_what_nineteen_in_twenty_are_not() -> None:
-    """The p95 of each stage; not known where nobody was or too many still are in it."""
+    """The p95 of each stage; NaN where there was no visit or too many are still running."""
     late = durations.late_after(exact(*log_normal(20, 0.5, 100)))
     assert late["reviewing"] == pytest.approx(lognorm(0.5, scale=20).ppf(0.95), rel=0.05)
     assert late.drop(["pending", "reviewing"]).isna().all()
@@ -188,7 +188,7 @@ def test_late_is_what_nineteen_in_twenty_are_not() -> None:
 
 
 def test_late_is_said_however_coarse_the_polls() -> None:
-    """Where stages pass between two looks, what is far too long is still known to be."""
+    """Where stages pass between two polls, what is far too long is still known to be."""
     unseen = [("never_seen", 0, 0, 0.7)] * 195
     late = durations.late_after(visits(*unseen, ("running", 0, 480, 0)))
     assert late["reviewing"] == pytest.approx(0.7)
@@ -211,7 +211,7 @@ def test_one_that_is_stuck_does_not_decide_how_late_is_late() -> None:
 
 
 def test_looks_in_step_with_the_creates_give_no_number() -> None:
-    """A batch at nine, a look at every full hour: the hour is known, and for all alike."""
+    """A batch at nine, a poll at every full hour: all ends lie in the same hour."""
     in_step = [("finished", 0, 1, 1)] * 90
     told = row(visits(*in_step, *[("finished", 0, 0, 1)] * 40))
     assert math.isnan(told["p50_h"])
@@ -302,7 +302,7 @@ def test_the_stages_come_in_the_order_of_the_api_and_unknown_ones_after() -> Non
 
 
 def test_another_frame_is_refused_in_a_sentence() -> None:
-    """What is not a frame of visits is told apart by the column that it lacks."""
+    """What is not a frame of visits is refused, with the name of the missing column."""
     with pytest.raises(ValueError, match=r"no column persona_id, .* pass what stages\.visits"):
         durations.summarize(pd.DataFrame({"stage": []}))
 

@@ -1,4 +1,4 @@
-"""Arrivals: when running personas will end, on what that rests, and what is said of it."""
+"""Arrivals: when running personas will end, on which basis, and how it is worded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at(hours: float) -> pd.Timestamp:
 
 
 def log(lives: dict[str, Life], gap: float = 0.0) -> pd.DataFrame:
-    """Sightings of these lives, each change seen ``gap`` hours after the last look before it."""
+    """Sightings of these lives, each change seen ``gap`` hours after the last poll before it."""
     rows = []
     for persona, (begin, spells, end) in lives.items():
         since, source = begin, "create"
@@ -321,7 +321,7 @@ def test_a_stage_that_comes_again_and_again_has_an_end() -> None:
 
 
 def test_who_was_found_midway_is_predicted_from_its_least_age() -> None:
-    """A persona whose beginning nobody knows is as old as it was seen to be, and teaches none."""
+    """A persona of unknown beginning is as old as it was seen to be, and is not learned from."""
     frame = log({"found": (0.0, [("reviewing", 6.0)], None)} | reviews(*np.linspace(9, 11, 30)))
     frame.loc[frame["persona_id"] == "found", "source"] = "list"
     none = pd.Series(dtype="float64")
@@ -344,7 +344,7 @@ def test_what_is_gone_does_not_arrive() -> None:
 
 
 def test_older_than_19_of_20_in_its_stage_is_late() -> None:
-    """Whoever is in a stage for longer than 95 % of all visits is late, and nobody else."""
+    """A persona in a stage for longer than 95 % of all visits is late, and no other is."""
     lives = reviews(*np.linspace(10, 20, 100))
     lives["late"] = (100.0, [("reviewing", 30.0)], None)
     lives["fine"] = (115.0, [("reviewing", 15.0)], None)
@@ -394,7 +394,7 @@ def test_ranges_are_in_order_later_than_now_and_always_the_same(
 
 
 def test_two_seconds_later_the_range_is_nearly_the_same() -> None:
-    """A page that looks again after two seconds shows no jumping range."""
+    """A page that is refreshed after two seconds shows the same range."""
     lives = whole(3, 80)
     lives["new"] = (600.0, [("pending", 2.0), ("processing", 1.0)], None)
     first, second = (arrivals(lives, 603 + later / 1800).loc["new"] for later in (0, 1))

@@ -31,7 +31,7 @@ def lives(*rows: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def exact(*rows: tuple[str, float]) -> pd.DataFrame:
-    """Lives whose end, or last look, is known to the moment."""
+    """Return lives whose end, or last poll, is known exactly."""
     return lives(*((state, hours, hours) for state, hours in rows))
 
 
@@ -129,7 +129,7 @@ def test_without_a_life_there_are_no_chances() -> None:
 
 
 def test_another_frame_is_refused_in_a_sentence() -> None:
-    """What is not a frame of lives is told apart by the column that it lacks."""
+    """What is not a frame of lives is refused, with the name of the missing column."""
     with pytest.raises(ValueError, match=r"no column began_after, .* pass what stages\.lives"):
         outcomes.incidence(pd.DataFrame({"state": []}))
 

@@ -43,7 +43,7 @@ def began(found: semi_markov.StageFit, row: int, left_after: float) -> float:
 
 
 def test_a_visit_begins_where_the_one_before_it_ends() -> None:
-    """Between looks at 0 and 6 h a stage after a pending of two hours began at about two."""
+    """Between polls at 0 and 6 h a stage after a pending of two hours began at about two."""
     visits = two_hours_then(
         [("pending", "finished", 0, 0, 0, 6), ("processing", "finished", 0, 6, 12, 13)]
     )
@@ -104,7 +104,7 @@ def test_few_finished_visits_are_not_fitted() -> None:
 
 
 def test_stages_are_fitted_in_the_order_of_the_api_and_unknown_ones_after() -> None:
-    """A status that nobody has heard of is fitted too."""
+    """An undocumented status is fitted too."""
     these = simulated.lives("log-normal", seed=0, personas=60, stages=["pending", "processing"])
     sightings, now = simulated.sightings(these, 0.5, seed=0)
     renamed = sightings.replace({"status": {"pending": "polishing"}})

@@ -77,7 +77,7 @@ def test_moments_become_hours_since_a_monday_and_back() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_business_hours_are_learned_from_when_things_end(seed: int) -> None:
-    """From 300 ends in business hours nobody named, the closed hours come out slow."""
+    """From 300 ends in unknown business hours, the closed hours are found to be slow."""
     begin, end = spells(300, seed, in_business_hours=True)
     clock = work_clock.fit(begin, begin, end - 0.25, end + 0.25)
     week = clock.rates.reshape(7, 24)

@@ -15,7 +15,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def visits(*runs: tuple[str, str, float, float], now_h: float) -> pd.DataFrame:
-    """Visits of runs (persona, status, first look, last look) in hours; the first is a create."""
+    """Visits of runs (persona, status, first poll, last poll) in hours; the first is a create."""
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     for persona, status, *hours in runs:
@@ -45,7 +45,7 @@ def test_what_lies_between_looks_at_one_stage_is_certain() -> None:
 
 
 def test_what_runs_lives_until_now() -> None:
-    """The hours since the last look are lived, and nobody knows where."""
+    """The hours since the last poll are lived, in an unknown stage."""
     runs = [("a", "pending", 0, 3)]
     row = coverage.certainty(visits(*runs, now_h=4), now=START + timedelta(hours=4)).iloc[0]
     assert (row["lived_h"], row["certain_h"]) == (4, 3)
@@ -68,7 +68,7 @@ def test_stages_never_seen_are_not_certain() -> None:
 
 
 def test_more_looks_are_more_certain() -> None:
-    """Of the same lives, the log is more certain the finer they are looked at; never above 1."""
+    """Of the same lives, the log is more certain the more often they are polled; never above 1."""
     these = simulated.lives("log-normal", seed=1, personas=30)
     shares = []
     for gap_h in (0.1, 2.0, 24.0):

@@ -80,7 +80,7 @@ class TestCumulative:
         }
 
     def test_who_is_gone_is_in_flight_no_more(self) -> None:
-        """After the day of its last look the API knew it no more; what was done stays."""
+        """A gone persona counts until the day of its last poll; what was done stays."""
         sightings = log(("a", "pending", 1), ("b", "pending", 2), ("c", "pending", 3))
         sightings = pd.concat([sightings, log(("c", "done", 30))], ignore_index=True)
         sightings["last_seen_at"] = sightings["first_seen_at"] + pd.Timedelta(hours=30)
@@ -216,7 +216,7 @@ class TestWaitingPercentiles:
         assert (week["p10_h"], week["p50_h"], week["p90_h"]) == (1, 5, 9)
 
     def test_a_total_is_in_the_middle_of_its_bounds(self) -> None:
-        """An end between two looks is taken between them."""
+        """An end between two polls is taken in their middle."""
         frame = flow.waiting_percentiles(totals(*[(0, "failed", 10, 14)] * 5))
         assert frame.loc[0, ["p10_h", "p50_h", "p90_h"]].tolist() == [12, 12, 12]
 

@@ -1,4 +1,4 @@
-"""Visits and lives: what looks at a few moments say about when something began and ended."""
+"""Visits and lives: what a few polls say about when something began and ended."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def life(frame: pd.DataFrame) -> tuple[Any, ...]:
 
 
 def bounds_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Stage, state and the four bounds in hours (None where open), row by row."""
+    """Return stage, state and the four bounds in hours (None where open), row by row."""
     rows = []
     for _, row in frame.iterrows():
         hours = [
@@ -92,8 +92,8 @@ def bounds_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     return rows
 
 
-def test_a_submitted_persona_has_bounds_between_its_looks() -> None:
-    """Each change lies between the last look at the old status and the first at the new."""
+def test_a_submitted_persona_has_bounds_between_its_polls() -> None:
+    """Each change lies between the last poll at the old status and the first at the new."""
     frame = visits(
         ("a", "pending", 0, 1, 0), ("a", "processing", 2, 5), ("a", "voice_creating", 6, 6.5)
     )
@@ -116,7 +116,7 @@ def test_terminal_statuses_end_the_visit_before_and_are_none() -> None:
 
 
 def test_updated_at_lowers_the_upper_bound_only_inside_the_gap() -> None:
-    """reported_at tightens a bound between two looks, and is ignored outside of them."""
+    """reported_at tightens a bound between two polls, and is ignored outside of them."""
     inside = visits(("a", "pending", 0, 1), ("a", "processing", 4, 5, 2))
     assert bounds_of(inside)[0] == ("pending", "finished", 0, 0, 1, 2)
     assert bounds_of(inside)[1] == ("processing", "running", 1, 2, 5, None)
@@ -166,7 +166,7 @@ def test_nothing_is_concluded_across_an_end() -> None:
 
 
 def test_an_unknown_status_is_a_visit_and_proves_nothing() -> None:
-    """A status nobody has heard of is kept; the known ones around it still prove what they do."""
+    """An undocumented status is kept; the known ones around it still prove what they do."""
     frame = visits(("a", "pending", 0, 1), ("a", "polishing", 2, 3), ("a", "voice_creating", 4, 5))
     assert bounds_of(frame) == [
         ("pending", "finished", 0, 0, 1, 2),
@@ -192,7 +192,7 @@ def test_a_stage_seen_again_is_a_further_visit() -> None:
 
 
 def test_a_persona_found_midway_began_after_its_creation() -> None:
-    """Its stage was entered between creation and the first look, the ones before were passed."""
+    """Its stage was entered between creation and the first poll, the ones before were passed."""
     frame = visits(("a", "voice_creating", 5, 6, None, "list"), created={"a": 1, "b": 0})
 
     assert bounds_of(frame) == [
@@ -256,13 +256,13 @@ def test_what_a_create_answers_first_was_not_preceded_by_anything() -> None:
 
 
 def test_neighbouring_rows_of_one_status_are_one_visit() -> None:
-    """Two rows of the same status in a row count as one run from the first to the last look."""
+    """Two rows of the same status in a row count as one run from the first to the last poll."""
     frame = visits(("a", "pending", 0, 1, 0), ("a", "pending", 2, 3, 2), ("a", "processing", 4, 4))
     assert bounds_of(frame)[0] == ("pending", "finished", 0, 0, 3, 4)
 
 
 def test_runs_that_overlap_keep_their_bounds_in_order() -> None:
-    """Two machines that look at once may log overlapping runs; no bound turns around."""
+    """Two machines that poll at once may log overlapping runs; no bound turns around."""
     frame = visits(("a", "pending", 0, 3), ("a", "processing", 2, 4), ("a", "done", 3, 3))
     assert bounds_of(frame)[:2] == [
         ("pending", "finished", 0, 0, 2, 2),
@@ -290,7 +290,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 
 
 def test_a_past_moment_can_be_replayed() -> None:
-    """What was first seen after now is left out, and the last look is cut to it."""
+    """What was first seen after now is left out, and the last poll is cut to it."""
     runs = (("a", "pending", 0, 1), ("a", "processing", 2, 8), ("a", "done", 9, 9))
     assert bounds_of(visits(*runs, now=5)) == [
         ("pending", "finished", 0, 0, 1, 2),
@@ -314,7 +314,7 @@ def test_an_empty_log_gives_the_same_columns_and_dtypes() -> None:
 
 
 def test_estimates_get_the_bounds_of_the_looks_alone() -> None:
-    """What updated_at cut is whole again; what was found in pending begins by its first look."""
+    """What updated_at cut is whole again; what was found in pending begins by its first poll."""
     cut = visits(("a", "pending", 0, 1), ("a", "reviewing", 6, 7, 5), ("a", "done", 9, 9, 8))
     whole = stages.poll_bounds(cut)
     assert bounds_of(cut)[0][2:] == (0, 0, 1, 5)
@@ -344,7 +344,7 @@ class TestLives:
     """One row a persona, from its beginning to its end."""
 
     def test_a_submitted_persona_lives_from_its_creation_to_its_end(self) -> None:
-        """The beginning is exact, the end lies between the last two looks."""
+        """The beginning is exact, the end lies between the last two polls."""
         for end in ("done", "failed", "rejected"):
             frame = lives(
                 ("a", "pending", 0.5, 1, 0.25), ("a", "reviewing", 3, 4), ("a", end, 6, 9)
@@ -353,7 +353,7 @@ class TestLives:
             assert (frame["min_h"][0], frame["max_h"][0]) == (3.75, 5.75)
 
     def test_updated_at_says_nothing_of_the_end(self) -> None:
-        """Lives are for estimates, which need the bounds of the looks alone."""
+        """Lives are for estimates, which need the bounds of the polls alone."""
         frame = lives(("a", "pending", 0, 1), ("a", "done", 6, 9, 5))
         assert life(frame)[-2:] == (1, 6)
 
@@ -369,7 +369,7 @@ class TestLives:
         assert not lives(("a", "pending", 0, 1))["gone"].any()
 
     def test_what_runs_ended_after_its_last_look(self) -> None:
-        """ended_before is NaT and max_h infinite; the last look bounds the age from below."""
+        """ended_before is NaT and max_h infinite; the last poll bounds the age from below."""
         frame = lives(("a", "pending", 0, 1), ("a", "processing", 2, 7))
         assert life(frame) == ("processing", "running", 0, 0, 0, 7, None)
         assert (frame["min_h"][0], frame["max_h"][0]) == (7, np.inf)
@@ -382,13 +382,13 @@ class TestLives:
         assert life(twice) == ("rejected", "rejected", 0, 0, 0, 3, 5)
 
     def test_a_persona_found_midway_began_at_its_creation_and_is_followed_since(self) -> None:
-        """Its creation dates the beginning, the first look says since when anybody knew."""
+        """Its creation dates the beginning, the first poll says since when it is observed."""
         frame = lives(("a", "reviewing", 5, 6, 3, "list"), created={"a": 1})
         assert life(frame) == ("reviewing", "running", 1, 1, 5, 6, None)
         assert frame["min_h"][0] == 5
 
     def test_an_unknown_creation_leaves_the_beginning_open(self) -> None:
-        """began_after is NaT and max_h infinite; it began by its first look."""
+        """began_after is NaT and max_h infinite; it began by its first poll."""
         for reported, begun in ((None, 5), (3, 5), (5.5, 5)):
             for created in (None, {"b": 1}, {"a": None}):
                 runs = ("a", "reviewing", 5, 6, reported, "list"), ("a", "done", 8, 8)
@@ -397,7 +397,7 @@ class TestLives:
                 assert (frame["min_h"][0], frame["max_h"][0]) == (6 - begun, np.inf)
 
     def test_a_creation_after_the_first_look_is_cut_to_it(self) -> None:
-        """Two clocks may disagree; nobody is seen before it began."""
+        """Two clocks may disagree; no persona is seen before it began."""
         frame = lives(("a", "processing", 5, 6, None, "list"), created={"a": 9})
         assert life(frame) == ("processing", "running", 5, 5, 5, 6, None)
 
@@ -416,7 +416,7 @@ class TestLives:
         assert life(lives(("a", "failed", 1, 4, 0.5))) == ("failed", "failed", *[0.5] * 5)
 
     def test_an_unknown_status_is_kept_and_runs(self) -> None:
-        """A status that nobody has heard of is no end."""
+        """An undocumented status is no end."""
         frame = lives(("a", "polishing", 0, 1), ("b", "done", 0, 1), ("a", "later", 2, 3))
         assert frame["status"].tolist() == ["later", "done"]
         assert frame["state"].tolist() == ["running", "done"]
@@ -440,7 +440,7 @@ class TestLives:
         assert lives(*runs, now=-1).empty
 
     def test_an_empty_log_gives_the_same_columns_and_dtypes(self) -> None:
-        """Without sightings nobody lives, and a page can still compute with the frame."""
+        """Without sightings there is no life, and a page can still compute with the frame."""
         full = lives(("a", "pending", 0, 1), ("a", "done", 4, 4))
         untyped = stages.lives(pd.DataFrame(columns=COLUMNS), now=DAY)
         for empty in (lives(), lives(created={"a": 1}), untyped):
@@ -463,14 +463,14 @@ class TestLives:
 
 @dataclass
 class Watched:
-    """A true life in minutes since its creation, and what looks at it found."""
+    """A true life in minutes since its creation, and what polls of it found."""
 
     visits: list[tuple[str, int, int]]
     """(stage, entered, left), one after the other."""
     end: str
     ended: int
     runs: list[list[Any]]
-    """(status, first look, last look, reported_at)"""
+    """(status, first poll, last poll, reported_at)"""
     submitted_here: bool
     creation_known: bool
 
@@ -535,7 +535,7 @@ def holds(low: pd.Timestamp, value: float, high: pd.Timestamp) -> bool:
 @settings(max_examples=250, deadline=None)
 @given(watched(), st.integers(0, 20_000))
 def test_the_bounds_of_visits_contain_the_truth(watched: Watched, now: int) -> None:
-    """Whatever life, looks and moment, each entry, exit and duration lies in its bounds."""
+    """Whatever the life, polls and moment, each entry, exit and duration lies in its bounds."""
     moment = DAY + timedelta(minutes=now)
     frame = stages.visits(watched.frame(), now=moment, personas=watched.personas())
 
@@ -571,7 +571,7 @@ def test_the_bounds_of_visits_contain_the_truth(watched: Watched, now: int) -> N
 @settings(max_examples=250, deadline=None)
 @given(watched(), st.integers(0, 20_000))
 def test_the_bounds_of_lives_contain_the_truth(watched: Watched, now: int) -> None:
-    """Whatever life, looks and moment, beginning, end and length lie within their bounds."""
+    """Whatever the life, polls and moment, beginning, end and length lie within their bounds."""
     moment = DAY + timedelta(minutes=now)
     frame = stages.lives(watched.frame(), now=moment, personas=watched.personas())
 

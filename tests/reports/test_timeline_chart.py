@@ -50,7 +50,7 @@ def test_the_last_date_of_a_timeline_is_not_cut_off() -> None:
 
 
 def test_a_running_visit_is_open_until_now() -> None:
-    """After the last look nothing is known; a faint bar leads to now and ends in an arrow."""
+    """After the last poll nothing is known; a faint bar leads to now and ends in an arrow."""
     frame = visits(("a", "pending", 0, 2))
     now = MONDAY + timedelta(hours=5)
     drawn = parts(charts.timeline(frame, now=now))
@@ -72,7 +72,7 @@ def test_a_beginning_that_nothing_bounds_has_an_arrow() -> None:
 
 
 def test_a_visit_seen_once_is_a_tick_and_a_further_visit_has_a_number() -> None:
-    """A single look has no length and is drawn all the same; rows stay apart by a number."""
+    """A single poll has no length and is drawn all the same; rows stay apart by a number."""
     frame = visits(("a", "reviewing", 0, 0), ("a", "pending", 1, 2), ("a", "reviewing", 3, 4))
     chart = charts.timeline(frame, now=MONDAY + timedelta(hours=4))
     ticks = [layer for layer in layers(chart) if layer["mark"]["type"] == "tick"]

@@ -27,7 +27,7 @@ def test_it_is_an_mp4_with_the_length_size_and_rate_that_were_asked_for(tmp_path
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
-    """A file can be told from another by its content alone."""
+    """Two files can be told apart by their content alone."""
     first, second = (
         footage.talking_head(tmp_path / name, seconds=1, width=128, height=128)
         for name in ("one.mp4", "two.mp4")

@@ -46,7 +46,7 @@ def drawn(
 def test_the_same_id_always_lives_the_same_life(
     persona_id: str, born: datetime, scenario: Scenario | None
 ) -> None:
-    """Drawing is pure, and only the review, which goes on in business hours, heeds the calendar."""
+    """Drawing is pure, and only the review, which pauses outside business hours, depends on the date."""
     first = lifecycle.draw(persona_id, born, scenario=scenario)
     assert first == lifecycle.draw(persona_id, born, scenario=scenario)
     other = lifecycle.draw(persona_id, born + timedelta(days=2, hours=9), scenario=scenario)
@@ -110,7 +110,7 @@ def test_a_stuck_life_never_ends(persona_id: str, born: datetime) -> None:
 
 @given(ids, births)
 def test_an_unknown_status_is_shown_for_a_while(persona_id: str, born: datetime) -> None:
-    """Between two known stages comes one that nobody has heard of; the life takes no longer."""
+    """An undocumented status comes between two known ones; the life takes no longer."""
     life = lifecycle.draw(persona_id, born, scenario=Scenario.UNKNOWN_STATUS)
     names = [status for status, _ in life.stages]
     place = names.index(lifecycle.UNDOCUMENTED_STATUS)

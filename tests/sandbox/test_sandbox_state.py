@@ -72,7 +72,7 @@ class TestKeeping:
     def test_what_cannot_be_read_is_left_aside(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A broken record is said and skipped, not deleted; the others are served."""
+        """A broken record is logged and skipped, not deleted; the others are served."""
         with Sandbox(tmp_path) as sandbox:
             good, *bad = [create(sandbox)["id"] for _ in range(6)]
         records = [tmp_path / "personas" / each / "persona.json" for each in bad]

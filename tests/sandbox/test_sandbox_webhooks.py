@@ -176,12 +176,12 @@ class TestFiring:
 
 
 class TestRetries:
-    """What happens when nobody takes it."""
+    """What happens when no receiver accepts it."""
 
     def test_it_is_tried_a_few_times_and_then_given_up(
         self, manual_clock: ManualClock, receiver: Receiver
     ) -> None:
-        """Each wait is on the sandbox's clock; after the last try nothing comes any more."""
+        """Each wait is on the sandbox's clock; after the last retry nothing is sent."""
         receiver.answers = [500, 404, 301, 503, 204]
         receiver.location = receiver.url
         with Sandbox(clock=manual_clock) as sandbox:
@@ -303,7 +303,7 @@ class TestLoopback:
         ],
     )
     def test_addresses_are_told_apart(self, url: str, is_here: bool) -> None:
-        """Only loopback addresses and localhost are here; other names are not looked up."""
+        """Only loopback addresses and localhost are local; other names are not looked up."""
         assert may_be_called(url) is is_here
 
     def test_a_localhost_that_leads_elsewhere_is_not_trusted(
@@ -334,6 +334,6 @@ class TestLoopback:
 
 @pytest.fixture
 def unused_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which no program listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

@@ -251,7 +251,7 @@ class TestRuns:
         assert rows.iloc[0]["last_seen_at"] == T0 + 9 * MINUTE
 
     def test_a_change_is_a_new_run(self, store: Store) -> None:
-        """A new status is a new row and is told as a change."""
+        """A new status is a new row and is returned as a change."""
         first = see(store, T0)
         assert first is not None
         assert (first.before, first.after) == (None, "pending")
@@ -292,7 +292,7 @@ class TestRuns:
         assert row["first_seen_at"] == T0 + 2 * MINUTE
 
     def test_unknown_statuses_are_kept(self, store: Store) -> None:
-        """A status that nobody has heard of is logged as it came."""
+        """An undocumented status is logged as it came."""
         see(store, T0, "dreaming")
         assert store.personas().iloc[0]["status"] == "dreaming"
 

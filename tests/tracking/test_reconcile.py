@@ -426,7 +426,7 @@ class TestReconcile:
     def test_a_stale_verdict_changes_nothing(
         self, tracker: Tracker, fake: Account_, clock: ManualClock
     ) -> None:
-        """What a person settled while another process was listing stays as they said."""
+        """What the user settled while another process was listing stays so."""
         fake.lose = "after"
         submission = lost(tracker)
         fake.personas[0]["creator_name"] = "renamed"

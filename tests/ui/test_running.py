@@ -53,7 +53,7 @@ def test_the_sandbox_of_another_process_is_taken_over(app: Running) -> None:
 
 
 def test_one_key_alone_is_a_sentence_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong setting is said on the page; corrected, the next rerun works."""
+    """A wrong setting is reported on the page; corrected, the next rerun works."""
     monkeypatch.setenv("AVATARKIT_API_ID", "only-one")
     test = submit_page()
     assert not test.exception

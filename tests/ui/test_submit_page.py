@@ -54,7 +54,7 @@ def test_an_empty_form_is_a_sentence(app: Running) -> None:
 def test_bad_input_is_a_sentence_and_loses_nothing(
     app: Running, field: str, value: str, sentence: str
 ) -> None:
-    """What is wrong is said, and everything typed is still in the form."""
+    """Errors are shown, and everything typed is still in the form."""
     test = fill(submit_page(), **{"creator_name": "Ada", "gender": "f", field: value})
     if test.checkbox:
         test.checkbox[0].check().run()
@@ -90,7 +90,7 @@ def test_an_unusable_video_has_to_be_confirmed(app: Running, tmp_path: Path) -> 
 def test_a_path_that_no_file_can_have_is_a_finding(
     app: Running, restart: Callable[..., Running], path: str
 ) -> None:
-    """It is said beside the form, and nothing that was typed is lost."""
+    """It is shown beside the form, and nothing that was typed is lost."""
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=path)
     assert not test.exception
     assert test.error

@@ -1,1 +1,1 @@
-"""Faults on request: rules, and the middleware that applies them."""
+"""Make calls fail on request: rules, and the middleware that applies them."""

@@ -1,4 +1,4 @@
-"""Apply faults to calls: error answers, spoiled answers and closed connections."""
+"""Apply faults to calls: error responses, corrupted responses and closed connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DRIP_S = 0.05
 _RETRY_AFTER: dict[str, RetryAfter] = {"429": "none", "429-seconds": "seconds", "429-date": "date"}
 # The share of the body that is read before the connection is closed.
 _READ_SHARES = {"closed-before": 0.0, "closed-during": 0.5, "closed-after": 1.0}
-# Source: nginx, where the application behind it does not answer.
+# Source: nginx, when its upstream does not answer.
 _GATEWAY_TITLES = {
     "502": "502 Bad Gateway",
     "503": "503 Service Temporarily Unavailable",
@@ -135,7 +135,7 @@ async def _read(scope: Scope, receive: Receive, *, share: float) -> None:
 
 async def _drip() -> AsyncIterator[bytes]:
     while True:
-        # White space: a parser that reads as it comes waits for a value for ever.
+        # White space: an incremental JSON parser waits for a value for ever.
         yield b" "
         await asyncio.sleep(_DRIP_S)
 
@@ -143,7 +143,7 @@ async def _drip() -> AsyncIterator[bytes]:
 async def _close(scope: Scope, receive: Receive, *, reset: bool) -> None:
     transport: asyncio.Transport = scope[TRANSPORT]
     if reset:
-        # To linger for no time makes the system send a reset instead of an orderly end.
+        # A linger time of 0 makes the system send a reset instead of closing in order.
         linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

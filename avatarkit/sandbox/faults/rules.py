@@ -1,4 +1,4 @@
-"""Rules that say which calls fail, and how."""
+"""Define rules that say which calls fail, and how."""
 
 from __future__ import annotations
 

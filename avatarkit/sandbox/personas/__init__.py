@@ -1,1 +1,1 @@
-"""The sandbox's personas: lifecycle, records, video checks and webhooks."""
+"""Run the sandbox's personas: lifecycle, records, video checks and webhooks."""

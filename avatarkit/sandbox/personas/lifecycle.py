@@ -1,6 +1,6 @@
-"""Draw the script of a persona, and compute its status from it. Pure.
+"""Draw the script of a persona, and compute its status from the script. Pure functions.
 
-The tables are invented, such that a persona that ends as done takes the two to five days that the
+The tables are invented so that a persona that ends as done takes the two to five days that the
 vendor states.
 """
 
@@ -27,7 +27,7 @@ MEDIAN_H: Mapping[ProcessStatus, float] = {
     ProcessStatus.CROP_AND_MATTE: 8.0,
     ProcessStatus.REVIEWING: 12.0,
 }
-"""The median of each stage in hours, of the review in business hours, as drawn.
+"""The median hours of each stage as drawn; those of the review are business hours.
 
 Scripts outside ``SHORTEST_H`` to ``LONGEST_H`` are drawn again.
 """
@@ -36,10 +36,10 @@ SIGMA = 0.4
 """The standard deviation of the logarithm of the hours of every stage."""
 
 REVIEW_HOURS = BusinessHours(opens_h=9, closes_h=18, utc_offset_h=-8.0)
-"""Business hours of reviews: Monday to Friday, 9 to 18 o'clock in the vendor's time zone."""
+"""The business hours of reviewers: Monday to Friday, 9 to 18 o'clock in the vendor's time zone."""
 
 LONGEST_AUTOMATIC_H = 44.0
-"""The longest time of all stages before the review: more might leave it no time on a weekend."""
+"""The longest time of the stages before the review, so that it fits into ``LONGEST_H``."""
 
 SHORTEST_H, LONGEST_H = 48.0, 120.0
 """The limits of a whole script that ends as done, in hours, nights and weekends included.
@@ -92,10 +92,10 @@ UNDOCUMENTED_STATUS = "quality_check"
 """The status that ``sandbox:unknown-status`` shows in the second half of ``crop_and_matte``."""
 
 SKIPPED_STAGES = (ProcessStatus.VOICE_CREATING, ProcessStatus.CROP_AND_MATTE)
-"""The stages that ``sandbox:skips-stages`` never shows; their time counts to the stage before."""
+"""The stages that ``sandbox:skips-stages`` never shows; the stage before lasts longer instead."""
 
 SLOW_REVIEW_H = 45.0
-"""Business hours by which the review of ``sandbox:slow-review`` is longer: one working week."""
+"""Business hours that ``sandbox:slow-review`` adds to the review: one working week."""
 
 _HOUR = timedelta(hours=1)
 _TRIES = 1000

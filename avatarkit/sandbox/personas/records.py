@@ -48,7 +48,7 @@ class Create:
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Create):
-    """A persona as it was created; ``number`` counts them, ``Statuses`` computes the status."""
+    """A persona as it was created; ``number`` is its place in the order of creation."""
 
     id: str
     number: int
@@ -58,17 +58,17 @@ class Record(Create):
 
 
 class Records:
-    """The personas below ``folder``, as they are read from disk.
+    """The personas below ``folder``, read from disk at the start.
 
-    A persona is put together in a folder below ``incoming`` and moved below ``personas`` by one
-    rename, so that after a kill it is there whole or not at all. Only ``add`` and ``remove`` change
-    what is in memory; they are not thread-safe.
+    A persona is assembled in a folder below ``incoming`` and moved below ``personas`` by one
+    rename, so that after a kill it is complete or does not exist. Only ``add`` and ``remove``
+    change what is in memory; they are not thread-safe.
     """
 
     def __init__(self, folder: Path) -> None:
         self._personas = folder / "personas"
         self._incoming = folder / "incoming"
-        # What is left there never became a persona.
+        # What is left in there never became a persona.
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         self._personas.mkdir(mode=0o700, exist_ok=True)
@@ -107,7 +107,7 @@ class Records:
 
     @contextmanager
     def incoming_folder(self) -> Iterator[Path]:
-        """Make a folder for an upload; what is left of it afterwards is deleted."""
+        """Make a folder for an upload; it is deleted at the end unless ``add`` has moved it."""
         folder = self._incoming / secrets.token_hex(8)
         folder.mkdir(mode=0o700)
         try:
@@ -122,7 +122,7 @@ class Records:
         self._by_id[record.id] = record
 
     def remove(self, persona_id: str) -> Path:
-        """Remove that persona; return its folder, which is left to delete."""
+        """Remove that persona; return its folder, which the caller deletes."""
         del self._by_id[persona_id]
         deleted = self._incoming / f"deleted-{secrets.token_hex(8)}"
         self.folder_of(persona_id).rename(deleted)

@@ -1,4 +1,4 @@
-"""Serialize personas as the API does. Pure."""
+"""Serialize personas as the API does. Pure functions."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from avatarkit.sandbox.personas.video_checks import VideoChecks
 logger = logging.getLogger("avatarkit")
 
 PATIENCE_S = 30.0
-"""Wall seconds for which a call waits for a video check that decides its answer."""
+"""Wall seconds that a call waits for a video check on which its answer depends."""
 
 _TICK_S = 0.01
 _INSTANT = timedelta(microseconds=1)
@@ -26,8 +26,9 @@ _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 class Statuses:
     """The states of personas: a pure function of scripts, video checks and the clock.
 
-    A persona cannot leave ``video_validating`` before its videos are checked. A clock can be faster
-    than the check: ``current`` then waits, and after ``PATIENCE_S`` it is still validating.
+    A persona cannot leave ``video_validating`` before its videos are checked. If the clock is
+    faster than the check, ``current`` waits up to ``PATIENCE_S``; then the persona is still
+    validating.
     """
 
     def __init__(self, checks: VideoChecks, clock: Clock) -> None:
@@ -35,7 +36,7 @@ class Statuses:
         self._clock = clock
 
     async def current(self, records: list[Record]) -> dict[str, State]:
-        """Return the current states of ``records`` by id, once they are known."""
+        """Return the current states of ``records`` by id; wait until they are known."""
         wall = SystemClock()
         deadline = wall.monotonic() + PATIENCE_S
         while True:
@@ -65,7 +66,7 @@ class Statuses:
         return result.previews if result else ()
 
     def _known_until(self, record: Record) -> datetime:
-        """Return when the status depends on a check that is not done, or ``_FOR_EVER``."""
+        """Return from when on the status depends on an unfinished check, or ``_FOR_EVER``."""
         if self._checks.get(record.id) is not None:
             return _FOR_EVER
         stage = ProcessStatus.VIDEO_VALIDATING

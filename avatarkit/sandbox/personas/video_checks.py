@@ -23,7 +23,7 @@ RESULT_FILE = "video_check.json"
 """The file in a persona's folder that keeps its ``CheckResult``."""
 
 _FOOTAGE, _CONSENT = "lipsync_input", "consent_video"
-# A check that takes longer than this is left alone when the sandbox stops; it changes nothing then.
+# Wall seconds that stop() waits for a running check; a later result is dropped.
 _PATIENCE_S = 1.0
 
 
@@ -38,8 +38,8 @@ class CheckResult:
 class VideoChecks:
     """The check results of all personas; a thread checks one persona after another.
 
-    A result is written to disk before it is used, and never changes. A check that a kill or a stop
-    has prevented is made at the next start.
+    A result is written to disk before it is used, and never changes. Checks that a kill or a stop
+    prevented are made at the next start.
     """
 
     def __init__(self, records: Records) -> None:
@@ -67,7 +67,7 @@ class VideoChecks:
         self._thread.join(_PATIENCE_S)
 
     def enqueue(self, record: Record) -> None:
-        """Have the videos of ``record`` checked; without files the result is there at once."""
+        """Queue the videos of ``record`` for a check; without files the result is set at once."""
         if _files(record):
             self._queue.put(record)
         else:
@@ -86,7 +86,7 @@ class VideoChecks:
             folder = self._records.folder_of(record.id)
             try:
                 result = check_videos(_files(record), folder)
-            except Exception:  # a defect here must not leave all later personas waiting
+            except Exception:  # a bug must not block the checks of later personas
                 logger.exception("The sandbox cannot check a video; it counts as good.")
                 result = CheckResult(None, ())
             if self._stopped.is_set():
@@ -115,7 +115,7 @@ def check_videos(videos: Mapping[str, str], folder: Path) -> CheckResult:
     flaw = " ".join(filter(None, reasons)) or None
     previews: tuple[str, ...] = ()
     if flaw is None and _FOOTAGE in videos:
-        with suppress(OSError):  # a full disk costs the previews, nothing else
+        with suppress(OSError):  # without previews if the disk is full
             previews = save_previews(folder / videos[_FOOTAGE], folder)
     return CheckResult(flaw, previews)
 

@@ -22,7 +22,7 @@ from avatarkit.settings import is_loopback
 logger = logging.getLogger("avatarkit")
 
 RETRIES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
-"""The waits after failed attempts, on the sandbox's clock; after the last one there are no more.
+"""The waits after failed attempts, on the sandbox's clock; after the last retry it gives up.
 
 Source: none; the vendor has not said whether there are retries.
 """
@@ -52,7 +52,7 @@ class Webhooks:
         self._thread = threading.Thread(target=self._run, name="sandbox-webhooks", daemon=True)
 
     def start(self) -> None:
-        """Start to send what is due."""
+        """Start sending webhooks that are due."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -97,7 +97,7 @@ class Webhooks:
         persona = serializers.serialize(record, end, previews, self.url, self.behaviour)
         if self.behaviour.webhook_body == "persona":
             return persona
-        # Source: what sibling endpoints of the API send.
+        # Source: what other endpoints of the API send.
         return {
             "id": record.id,
             "status": end.status,
@@ -127,7 +127,7 @@ def _post(url: str, body: dict[str, object]) -> tuple[Result, int | None, str | 
         return "not sent", None, "not a loopback address"
     headers = {"User-Agent": "avatarkit-sandbox"}
     try:
-        # Neither a proxy nor a redirect may carry it elsewhere, and no answer is read.
+        # No proxy or redirect may take it to another machine, and the answer's body is not read.
         with (
             httpx.Client(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S) as client,
             client.stream("POST", url, json=body, headers=headers) as answer,

@@ -30,7 +30,7 @@ class Attached:
 
     @property
     def is_served(self) -> bool:
-        """True while the process that serves it lives; asked often, so no request is sent."""
+        """Whether the process that serves it still runs; read often, so no request is sent."""
         serving = read_serving(self.folder / SERVING)
         return serving is not None and serving.url == self.url and psutil.pid_exists(serving.pid)
 
@@ -45,7 +45,7 @@ class Attached:
 
 
 def attach(folder: Path) -> Attached | None:
-    """Return the sandbox that serves ``folder``, or None if none does or it was killed."""
+    """Return the sandbox that is served from ``folder``, or None if none answers."""
     path = folder / SERVING
     serving = read_serving(path)
     if serving is None or instance_at(serving.url) != serving.instance:

@@ -1,4 +1,4 @@
-"""The sandbox's clock, and the clock of a process that is attached to it."""
+"""Define the sandbox's clock, and the clock of a process that is attached to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avatarkit.sandbox.state.files import Reading, read_serving
 
 
 class ServedClock(ScaledClock):
-    """The clock of a running sandbox, with hooks that write a jump down before it is visible."""
+    """The clock of a running sandbox, with hooks that write a jump to disk before it is visible."""
 
     def __init__(self, start: datetime, speed: float) -> None:
         super().__init__(start, speed)

@@ -1,4 +1,4 @@
-"""Keep the files of a sandbox apart from its personas: keys, clock, port and announcement."""
+"""Keep the files of a sandbox that are not of personas: keys, clock, port and announcement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avatarkit.files import replace_file
 T = TypeVar("T")
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
-"""A moment that is read from a file: with an offset there, in UTC here."""
+"""A moment in a file: stored with an offset, converted to UTC when it is read."""
 
 SERVING = "sandbox.json"
 """The file that announces the process that serves the folder."""
@@ -64,7 +64,7 @@ class Serving(Keys):
 
 
 class Folder:
-    """The small files of ``path``; replaced in one step, readable by their owner only."""
+    """The small files in ``path``; replaced in one step, readable by their owner only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,7 +72,7 @@ class Folder:
         self._ceiling: datetime | None = None
 
     def keys(self) -> Keys:
-        """Return the keys of this folder, and make them when there are none.
+        """Return the keys of this folder; make them if there are none.
 
         Raises:
             ConfigError: The file cannot be read.
@@ -87,12 +87,12 @@ class Folder:
         return keys
 
     def clock(self) -> datetime | None:
-        """Return the moment from which the clock goes on, or None."""
+        """Return the moment from which the clock continues, or None."""
         kept = read_json(self.path / _CLOCK, TypeAdapter(dict[str, UtcDatetime])) or {}
         return kept.get("moment")
 
     def keep_clock(self, moment: datetime, *, exact: bool = False) -> None:
-        """Write the moment from which the clock goes on; unless ``exact``, only a later one."""
+        """Write the moment from which the clock continues; unless ``exact``, only a later one."""
         with self._lock:
             if not exact and self._ceiling is not None and moment <= self._ceiling:
                 return
@@ -132,5 +132,5 @@ def read_json(path: Path, adapter: TypeAdapter[T]) -> T | None:
 
 
 def write_private(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON: whole or not at all, readable by its owner only."""
+    """Write ``value`` as JSON in one step, readable by its owner only."""
     replace_file(path, to_json(value), private=True)

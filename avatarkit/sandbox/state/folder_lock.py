@@ -28,7 +28,7 @@ def open_folder(path: Path | None, stack: ExitStack) -> Path:
             prefix="avatarkit-sandbox-", ignore_cleanup_errors=True
         )
         return Path(stack.enter_context(temporary))
-    # Not bound to a thread, as another one may stop the sandbox.
+    # Not bound to a thread, as another thread may stop the sandbox.
     lock = FileLock(path / LOCK, timeout=0, thread_local=False, mode=0o600)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""Write the clock down regularly, so that it never goes back after a kill."""
+"""Write the clock to disk regularly, so that it does not go back after a kill."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ AHEAD_S = 2.0
 
 
 def reading_of(clock: Clock) -> Reading:
-    """Return what another process needs to show the same time."""
+    """Return the reading from which another process can compute the same time."""
     if isinstance(clock, ScaledClock):
         return Reading(*clock.reading())
     return Reading(clock.now(), None, 1.0)
 
 
 class Heartbeat:
-    """A thread that writes the sandbox's own clock down, each second and before each jump.
+    """A thread that writes the sandbox's own clock to disk, each second and before each jump.
 
     ``announce`` is called whenever the reading of ``clock`` has changed, also of a given clock.
     """
@@ -42,7 +42,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="sandbox-clock", daemon=True)
 
     def start(self) -> None:
-        """Write the clock down, and start the thread."""
+        """Write the clock to disk, and start the thread."""
         if isinstance(self._clock, ServedClock):
             self._keep(self._clock.now())
             self._clock.before_jump = self._keep
@@ -57,7 +57,7 @@ class Heartbeat:
         self._thread.join()
 
     def beat(self) -> None:
-        """Write the clock down, and announce a changed reading."""
+        """Write the clock to disk, and announce a changed reading."""
         if isinstance(self._clock, ServedClock):
             self._keep(self._clock.now())
         reading = reading_of(self._clock)

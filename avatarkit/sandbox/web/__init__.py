@@ -1,1 +1,1 @@
-"""The sandbox's HTTP: routes, request bodies, validation, rate limits."""
+"""Serve the sandbox over HTTP: routes, request bodies, validation, rate limits."""

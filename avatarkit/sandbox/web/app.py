@@ -33,7 +33,7 @@ from avatarkit.sandbox.web.control import Control
 from avatarkit.sandbox.web.middleware import Endpoint, Handler, NoRoute, ReadWholeBody, server_error
 from avatarkit.sandbox.web.rate_limit import RateLimiter
 
-# An upload is never declared as anything that a browser would run.
+# Uploads are never served with a type that a browser would run.
 _MEDIA_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".jpg": "image/jpeg"}
 _FILTERS = ("age_range", "gender", "location", "style")
 _MISSING_KEYS = "Authentication credentials were not provided."
@@ -43,7 +43,10 @@ _NOT_FOUND = "No Creator matches the given query."
 
 @dataclass
 class Api:
-    """The seven calls and the media. State changes on the event loop only: no lock is needed."""
+    """The handlers of the seven calls and the media files.
+
+    State changes on the event loop only, so no lock is needed.
+    """
 
     records: Records
     checks: VideoChecks
@@ -219,8 +222,8 @@ class Api:
         return None
 
     def _add(self, create: Create, folder: Path) -> Record:
-        # On the event loop and without a pause, so that memory and disk change together and no
-        # other create takes the last place: it is one small file and a rename.
+        # On the event loop without an await, so that memory and disk change together and no other
+        # create takes the last place: it is one small file and a rename.
         persona_id, created_at = self._new_id(), self.clock.now()
         scenario = lifecycle.scenario_of(create.labels)
         record = Record(

@@ -16,9 +16,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from avatarkit.errors import ConfigError
 from avatarkit.sandbox.faults.injector import TRANSPORT
 
-# Calls in flight get this long to end by themselves once the server stops.
+# Seconds that calls in flight have to end once the server stops.
 _GRACE_S = 0.25
-# Longer than the 5 s after which httpx drops idle connections, so that it never uses a dying one.
+# Longer than the 5 s after which httpx drops idle connections, so that httpx never uses one that
+# the server is closing.
 _KEEP_ALIVE_S = 65
 
 
@@ -26,14 +27,15 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on that address; port 0 is any free one.
 
     Raises:
-        ConfigError: The port is taken, not allowed or none, or ``host`` is not of this machine.
+        ConfigError: The port is taken, not allowed or not a port, or ``host`` is not an address of
+            this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends small answers at once instead of waiting for the
     # client's acknowledgement (TCP_NODELAY), which would cost 40 ms a call.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere it would let two programs share the port
+        if os.name == "posix":  # on Windows it would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(socket.SOMAXCONN)
@@ -74,7 +76,7 @@ class WebServer(uvicorn.Server):
         )
         self._listener = listener
         self._ready = threading.Event()
-        # A daemon, so that a program that forgets to stop it can end.
+        # A daemon, so that a program can end without stopping it.
         self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
 
     def start(self) -> None:
@@ -107,7 +109,7 @@ class WebServer(uvicorn.Server):
             self._ready.set()
 
     def _abort(self) -> None:
-        # To the application this is a client that went away, which it has to handle anyway.
+        # The application sees a client that disconnects, which it handles anyway.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
@@ -115,7 +117,7 @@ class WebServer(uvicorn.Server):
 class _Protocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # uvicorn's own switch empties the access log of every server in the process.
+        # uvicorn's own setting disables the access log of every server in the process.
         self.access_log = False
         app: Any = self.app
 

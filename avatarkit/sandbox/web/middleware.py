@@ -1,4 +1,4 @@
-"""Middleware around the calls: authentication, unknown paths, and reading whole bodies."""
+"""Wrap the handlers of calls: authentication, unknown paths, and reading whole bodies."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class NoRoute:
 class ReadWholeBody:
     """Delays an answer until the whole body has been read, as a proxy does.
 
-    Otherwise a client that is refused in the middle of an upload would see a broken connection
-    instead of the answer.
+    Otherwise a client that is refused during an upload would see a broken connection instead of the
+    answer.
     """
 
     app: ASGIApp

@@ -23,9 +23,9 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
 _MAX_PARTS = 1000
-# Source: Django's default; each of them is an open file until the body has been read.
+# Source: Django's default. Each is an open file until the body has been read.
 _MAX_FILES = 100
-# Pieces are written in another thread, and are so large that the hand-over costs little.
+# Pieces are written in another thread, so they are large enough to switch threads rarely.
 _PIECE_BYTES = 1024 * 1024
 _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".qt": ".mov"}
 
@@ -45,13 +45,13 @@ async def read_body(
 ) -> Body:
     """Read the body of ``request`` and write its videos into ``folder``.
 
-    Memory stays flat however long the files are, and a file is written once.
+    Memory use does not depend on the size of the files, and each file is written once.
 
     Args:
         request: The create.
-        folder: Where files go; other files of the body are removed again.
+        folder: Where the videos are written; other files of the body are deleted.
         accepts: The media types that are read; others are refused.
-        behaviour: Sets the largest text and what becomes of a truncated multipart body.
+        behaviour: Sets the largest text and what is done with a truncated multipart body.
 
     Raises:
         ErrorResponse: 400, 413 or 415.

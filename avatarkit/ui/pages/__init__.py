@@ -1,1 +1,1 @@
-"""The pages of the app."""
+"""Show the pages of the app."""

@@ -1,4 +1,4 @@
-"""The Settings page: what is connected to what, and whether the tracker is alive."""
+"""Show the Settings page: account, database, clock, and whether the tracker runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AVATARKIT_API_ID=…
 AVATARKIT_API_KEY=…
 ```
 
-Live data goes to a database of its own; what the sandbox knows stays with the sandbox.
+Live data goes to a database of its own; the sandbox keeps its data.
 """
 
 
@@ -32,7 +32,7 @@ def show() -> None:
 
 
 def masked(api_id: str) -> str:
-    """Return enough of an id to recognise it, not enough to use it."""
+    """Return a few characters of an id, to recognise it by."""
     return f"{api_id[:4]}…{api_id[-2:]}" if len(api_id) > 8 else "…"
 
 

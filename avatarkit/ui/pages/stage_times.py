@@ -1,4 +1,4 @@
-"""The Stage times page: how long stages take, how avatars end, how many are in flight."""
+"""Show the Stage times page: how long stages take, how avatars end, how many are in flight."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from avatarkit.ui.elements import csv_download, when_ready
 
 REFRESH_S = 5
 HOW_TO_READ = """
-- The API tells a status only when it is asked. A change lies somewhere between two looks, so each
+- The API tells a status only when it is asked. A change lies somewhere between two polls, so each
   stage time is known **to a range**, not to a number.
 - Avatars that are **still running** count too: they have taken at least as long as they have been
   seen. Leaving them out would make every stage look shorter than it is.
-- A stage that passed between two looks was **never seen**: it took no longer than the gap.
+- A stage that passed between two polls was **never seen**: it took no longer than the gap.
 - The bars come from the distribution under which all those ranges are likeliest. The **fit beside
   what was counted** shows whether that can be trusted; where the two part, the note says so.
 - p50 is the time that half of the avatars need at most, p90 the time for nine of ten.
@@ -46,7 +46,7 @@ COLUMNS = {
     "n": NumberColumn("n", help="Visits of this stage that count.", width=60),
     "finished": NumberColumn("Finished", width=80),
     "running": NumberColumn("Running", width=80),
-    "never_seen": NumberColumn("Never seen", help="Passed between looks.", width=90),
+    "never_seen": NumberColumn("Never seen", help="Passed between polls.", width=90),
     "note": TextColumn("Note", width="large"),
 }
 
@@ -107,7 +107,7 @@ def _survival(curves: pd.DataFrame) -> None:
     st.altair_chart(charts.survival(curves), key="stage_times_check_chart")
     if "nonparametric" not in set(curves["curve"]):
         st.caption(
-            "The looks were too far apart to count this stage without a fit: its times are not "
+            "The polls were too far apart to count this stage without a fit: its times are not "
             "known to a fifth."
         )
 

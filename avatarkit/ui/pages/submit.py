@@ -1,4 +1,4 @@
-"""The Submit page: a form that survives reloads, checks of the videos, submissions in progress."""
+"""Show the Submit page: the form, checks of the videos, submissions in progress."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def show() -> None:
         )
         unusable = []
         for field in VIDEOS:
-            # A container of its own: findings must not move, and so close, what follows.
+            # In a container: findings must not move the elements below, which would close them.
             with st.container(key=f"submit_{field}_place"):
                 if _video(field, fields[field].strip(), outbox):
                     unusable.append(fields[field])
@@ -69,7 +69,8 @@ def _key(field: str) -> str:
 
 
 def _restore(folder: Path) -> None:
-    # Widgets lose their state on another page, the whole tab on a reload; the draft does not.
+    # Widgets lose their state when another page is shown or the tab is reloaded; the draft does
+    # not.
     refill = st.session_state.pop("submit_refill", None)
     values = draft.load(folder) if refill is None else refill
     for field in draft.FIELDS:
@@ -131,7 +132,7 @@ def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
     # The upload before it stays on disk: the browser may still have its path in the form.
     path = draft.save_upload(outbox.uploads, uploaded.name, uploaded)
     st.session_state[_key(field)] = str(path)
-    # A new widget: the upload in the server's memory is freed, the copy on disk is what counts.
+    # A new widget frees the upload in the server's memory; the copy on disk is used.
     st.session_state[f"submit_{field}_nonce"] += 1
 
 
@@ -232,8 +233,8 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
         )
     with st.container(horizontal=True, vertical_alignment="center"):
         if submission.state == "accepted":
-            # A link and not st.switch_page: this part reruns by itself, and a rerun of it that is
-            # under way while the server changes the page would leave the browser with a blank one.
+            # A link, not st.switch_page: this fragment reruns by itself, and a rerun while the
+            # server changes the page would leave the browser with a blank page.
             st.page_link(
                 st.session_state["tracker_page"],
                 label="Follow it",

@@ -1,4 +1,4 @@
-"""The Tracker page: where every avatar stands, live, and what happened to one."""
+"""Show the Tracker page: the live status of every avatar, and the history of one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from avatarkit.ui.elements import csv_download
 
 REFRESH_S = 2
 LINKED = "persona"
-"""Of the page's URL: the id of the persona whose details are shown."""
+"""The query parameter with the id of the persona whose details are shown."""
 
 COLORS: dict[str, Literal["green", "red", "violet"]] = {
     "done": "green",
@@ -43,8 +43,8 @@ COLUMNS = {
         "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details.", width=190
     ),
     "age": TextColumn("Age", help="Since the create, to the end."),
-    "last_look": TextColumn("Last look", width=125),
-    "next_look": TextColumn("Next look", width=95),
+    "last_look": TextColumn("Last poll", width=125),
+    "next_look": TextColumn("Next poll", width=95),
     "failed_reason": TextColumn("Reason"),
     "persona_id": TextColumn("Id"),
 }
@@ -97,7 +97,7 @@ def _settle(tracker: Tracker, submission: Uncertain, submitted_ids: set[str]) ->
             try:
                 tracker.settle(submission_id, given_id.strip())
             except AvatarkitError as error:
-                # Kept, as this part reruns by itself.
+                # Kept in the session state, as this fragment reruns by itself.
                 st.session_state[f"{key}_error"] = str(error)
             else:
                 st.rerun()
@@ -148,7 +148,7 @@ def _counts(status: pd.Series) -> None:
 
 
 def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
-    # A chosen status stays an option though no persona is in it just now.
+    # A chosen status stays an option even if no persona is in it now.
     chosen = st.session_state.get("tracker_statuses", [])
     present = {*personas["status"], *chosen}
     known = [status.value for status in ProcessStatus]
@@ -168,7 +168,7 @@ def _details() -> None:
     personas = session.store.personas().set_index("persona_id").fillna({"creator_name": ""})
     if personas.empty:
         return
-    # By hand: a widget bound to the URL writes there what it shows, and names are not unique.
+    # Not bound to the URL by Streamlit, which would write the label there; names are not unique.
     linked = st.query_params.get(LINKED)
     if linked is not None:
         running.get().outbox.dismiss_persona(linked)
@@ -193,7 +193,7 @@ def _link_to_chosen() -> None:
 
 
 def _title(personas: pd.DataFrame, persona_id: str) -> str:
-    # Without the status: a label that changed under an open list would lose the choice.
+    # Without the status: a label that changes while the list is open would lose the choice.
     name = personas["creator_name"].get(persona_id, "")
     return f"{name} · {persona_id[:8]}" if name else persona_id
 
@@ -208,13 +208,13 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         st.warning(
             "The API knows this avatar no more; its history is kept.", icon=":material/help:"
         )
-        if st.button("Look again", key=f"tracker_again_{persona_id}"):
+        if st.button("Poll again", key=f"tracker_again_{persona_id}"):
             session.store.make_due(persona_id, now)
             st.rerun()
     if pd.notna(row["failed_reason"]):
         st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
-        st.warning(f"Last look: {plain(row['last_error'])}", icon=":material/warning:")
+        st.warning(f"Last poll: {plain(row['last_error'])}", icon=":material/warning:")
     _arrival(persona_id, now)
     personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
     visits = stages.visits(session.store.sightings(persona_id), now=now, personas=personas)
@@ -226,7 +226,7 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         column_config=STAGE_COLUMNS,
     )
     persona = session.store.persona(persona_id)
-    with st.expander("Everything the API said at the last look"):
+    with st.expander("The API's last answer"):
         st.json(persona.model_dump_json(exclude_unset=True) if persona else "{}")
 
 
@@ -246,7 +246,7 @@ def _arrival(persona_id: str, now: datetime) -> None:
 
 
 def _expected(arrival: pd.Series, now: datetime) -> str:
-    """Return when it is ready, how sure that is, and on what basis."""
+    """Return as text when a persona is ready, the chance of done, and the basis."""
     n, basis, chance = arrival["n"], arrival["basis"], arrival["chance_done"]
     if basis != eta.CLAIM:
         basis += " (1 finished avatar)" if n == 1 else f" ({n:,} finished avatars)"
