@@ -127,7 +127,7 @@ def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.Monkey
 
 
 def test_only_the_last_days_are_replayed() -> None:
-    """With ``days`` the replay begins that many days before now; with None at the first sighting."""
+    """With ``days`` the replay begins that many days ago; with None at the first sighting."""
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 20.0)], "done") for day in range(60)}
     frame = log(lives)
     found = replay(frame, 24.0 * 70, days=30)

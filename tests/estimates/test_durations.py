@@ -113,7 +113,7 @@ def test_more_than_half_never_seen_gives_a_reason_and_no_number() -> None:
     assert row(visits(*seen, *[("never_seen", 0, 0, 1)] * 4))["p50_h"] > 3
 
 
-def test_a_median_too_short_for_the_looks_is_not_given() -> None:
+def test_a_median_too_short_for_the_polls_is_not_given() -> None:
     """Below three quarters of the usual gap durations cannot be told apart."""
     coarse = row(visits(*[("finished", 0.5, 0, 3)] * 9, ("finished", 0.5, 9, 3)))
     assert coarse["note"] == "polls too coarse: half took under 2 h 15 min, polled every 3 h"
@@ -210,7 +210,7 @@ def test_one_that_is_stuck_does_not_decide_how_late_is_late() -> None:
     assert not many["reviewing"] < 100
 
 
-def test_looks_in_step_with_the_creates_give_no_number() -> None:
+def test_polls_in_step_with_the_creates_give_no_number() -> None:
     """A batch at nine, a poll at every full hour: all ends lie in the same hour."""
     in_step = [("finished", 0, 1, 1)] * 90
     told = row(visits(*in_step, *[("finished", 0, 0, 1)] * 40))

@@ -313,7 +313,7 @@ def test_an_empty_log_gives_the_same_columns_and_dtypes() -> None:
     ]
 
 
-def test_estimates_get_the_bounds_of_the_looks_alone() -> None:
+def test_estimates_get_the_bounds_of_the_polls_alone() -> None:
     """What updated_at cut is whole again; what was found in pending begins by its first poll."""
     cut = visits(("a", "pending", 0, 1), ("a", "reviewing", 6, 7, 5), ("a", "done", 9, 9, 8))
     whole = stages.poll_bounds(cut)

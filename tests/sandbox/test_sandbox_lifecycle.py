@@ -46,7 +46,7 @@ def drawn(
 def test_the_same_id_always_lives_the_same_life(
     persona_id: str, born: datetime, scenario: Scenario | None
 ) -> None:
-    """Drawing is pure, and only the review, which pauses outside business hours, depends on the date."""
+    """Drawing is pure; only the review, which needs business hours, depends on the date."""
     first = lifecycle.draw(persona_id, born, scenario=scenario)
     assert first == lifecycle.draw(persona_id, born, scenario=scenario)
     other = lifecycle.draw(persona_id, born + timedelta(days=2, hours=9), scenario=scenario)
