@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from avatarkit.errors import ConfigError
 from avatarkit.settings import is_loopback
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -48,13 +49,17 @@ class Connections:
         base_url: Scheme and host of the API. The environment's proxy is used if one is set.
         transport: Sends the requests instead, such as ``httpx.MockTransport``. Its sockets are not
             known, so deadlines are checked between the chunks of an answer only.
+
+    Raises:
+        ConfigError: The environment's proxy cannot be used.
     """
 
     def __init__(self, base_url: str, transport: httpx.BaseTransport | None) -> None:
         self._open = _opener(base_url) if transport is None else lambda: transport
         self._is_own = transport is None
-        self._idle: list[_Connection] = []
         self._all: list[_Connection] = []
+        # The first is made now, so that a wrong proxy is no error of a call later on.
+        self._idle = [self._make()]
 
     def exchange(
         self, request: httpx.Request, stop: threading.Event | None
@@ -81,8 +86,7 @@ class Connections:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = _Connection(self._open(), is_own=self._is_own)
-            self._all.append(connection)
+            connection = self._make()
         try:
             return connection.exchange(request, stop)
         finally:
@@ -92,6 +96,18 @@ class Connections:
         """Close all connections."""
         for connection in self._all:
             connection.transport.close()
+
+    def _make(self) -> _Connection:
+        try:
+            connection = _Connection(self._open(), is_own=self._is_own)
+        except (ValueError, ImportError, httpx.InvalidURL):
+            # Not its value, which may hold a password.
+            raise ConfigError(
+                "The proxy that the environment names cannot be used; set HTTPS_PROXY or "
+                "HTTP_PROXY to a URL such as http://host:port, or unset it."
+            ) from None
+        self._all.append(connection)
+        return connection
 
 
 def _opener(base_url: str) -> Callable[[], httpx.BaseTransport]:
@@ -135,6 +151,8 @@ class _Connection:
         _watchdog.add(self)
         try:
             answer = self.transport.handle_request(request)
+            if not self._is_own:  # nothing has told when the request was sent
+                self._end = min(deadline, time.monotonic() + timeout["read"])
             try:
                 return answer, self._body(answer)
             finally:

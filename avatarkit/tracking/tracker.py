@@ -104,6 +104,7 @@ class Tracker:
         Raises:
             StoreError: It could not be logged.
         """
+        self._claim_store()
         return self.store.prepare(request, self.clock.now())
 
     def submit(
@@ -129,11 +130,11 @@ class Tracker:
             StoreError: It was sent before, or could not be logged; nothing was sent.
             AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
         """
-        self._claim_store()
         submission_id = submission_id or self.prepare(request)
         # Before the quota is read: a full plan must not make an uncertain submission refused.
         self.store.reserve(submission_id)
         try:
+            self._claim_store()
             persona = submit.send(
                 self.client,
                 self.store,
@@ -356,4 +357,14 @@ class Tracker:
             StoreError: The log failed.
         """
         self._claim_store()
-        return wait(self._poller, persona_id, timeout=timeout, on_progress=on_progress)
+
+        def keep_error(error: str) -> None:
+            self.last_error = error
+
+        return wait(
+            self._poller,
+            persona_id,
+            timeout=timeout,
+            on_progress=on_progress,
+            on_error=keep_error,
+        )

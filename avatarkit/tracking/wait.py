@@ -18,9 +18,13 @@ def wait(
     persona_id: str,
     *,
     timeout: float,
+    on_error: Callable[[str], None],
     on_progress: Callable[[Persona], None] | None = None,
 ) -> Persona:
-    """Return the persona once it is done; see ``Tracker.wait``."""
+    """Return the persona once it is done; see ``Tracker.wait``.
+
+    ``on_error`` is called with what went wrong in a poll.
+    """
     store, clock = poller.store, poller.clock
     began_s = clock.monotonic()
     persona = store.persona(persona_id)
@@ -43,7 +47,7 @@ def wait(
                 persona_id=persona_id,
                 waited_s=waited_s,
             )
-        _poll_if_due(poller, persona_id, timeout - waited_s)
+        _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
         next_at = store.next_look_at(persona_id)
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
@@ -53,15 +57,19 @@ def wait(
             persona = store.persona(persona_id) or persona
 
 
-def _poll_if_due(poller: Poller, persona_id: str, deadline_s: float) -> None:
+def _poll_if_due(
+    poller: Poller, persona_id: str, deadline_s: float, on_error: Callable[[str], None]
+) -> None:
     now = poller.clock.now()
     next_at = poller.store.next_look_at(persona_id)
     if next_at is not None and next_at > now:
         return
     for due in poller.store.due(now, persona_id):
-        error = poller.poll(due, deadline_s=deadline_s).raised
-        if isinstance(error, NotFound | AuthError):
-            raise error
+        outcome = poller.poll(due, deadline_s=deadline_s)
+        if outcome.error is not None:
+            on_error(outcome.error)
+        if isinstance(outcome.raised, NotFound | AuthError):
+            raise outcome.raised
 
 
 def _done(persona: Persona) -> Persona:

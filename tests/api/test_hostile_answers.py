@@ -116,6 +116,31 @@ def test_an_answer_that_drips_is_a_timeout(serve: Serving, drip: str, call: str)
     assert caught.value.maybe_sent
 
 
+@pytest.mark.parametrize("call", ["get", "create"])
+def test_an_answer_that_drips_from_another_transport_is_a_timeout(call: str) -> None:
+    """Of such a one it is not known when the request was sent: it counts from its headers on."""
+
+    class Dripping(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(400):
+                yield b" "
+                threading.Event().wait(0.05)
+
+    settings = Settings(
+        base_url="https://api.example",
+        api_id="the-id",
+        api_key=KEY,
+        read_timeout_s=0.2,
+        write_timeout_s=0.2,
+    )
+    answers = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
+    with (
+        Client(settings=settings, transport=answers, tries=1) as client,
+        pytest.raises(errors.RequestTimeout),
+    ):
+        CALLS[call](client)
+
+
 @pytest.mark.parametrize("drip", list(DRIPS))
 def test_the_deadline_of_a_call_bounds_its_answer(serve: Serving, drip: str) -> None:
     """A tighter deadline than the read timeout counts, too."""

@@ -134,6 +134,22 @@ def test_a_sandbox_that_starts_later_is_found_before_its_data_is_written(store: 
     assert len(store.submissions()) == 0
 
 
+def test_what_was_prepared_before_a_sandbox_was_found_can_be_settled(store: Store) -> None:
+    """It was not sent, and no thread keeps it reserved."""
+    fake = Fake(httpx.ConnectError("refused"))
+    store.claim("live")
+    with fake.client() as client:
+        tracker, request = Tracker(client, store), PersonaCreate(creator_name="Ada", gender="f")
+        submission_id = tracker.prepare(request)
+        fake.description = httpx.Response(200, json={"instance": "a"})
+        with pytest.raises(errors.StoreError, match="live data"):
+            tracker.submit(request, submission_id=submission_id)
+        with pytest.raises(errors.StoreError, match="live data"):
+            tracker.prepare(request)
+        assert store.settle_abandoned(tracker.clock.now()) == 1
+    assert list(store.submissions()["state"]) == ["refused"]
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:1", "localhost:2", "[::1]:3", "127.0.0.2", "LocalHost."]
 )

@@ -627,6 +627,7 @@ class TestWait:
 
         clock.on_sleep = on_sleep
         assert tracker.wait("p1", timeout=1e6).status_text == "done"
+        assert "503" in str(tracker.last_error)
 
     def test_keys_that_are_refused_end_the_wait(
         self, tracker: Tracker, api: API, clock: LivingClock
