@@ -77,7 +77,13 @@ def test_a_naive_estimate_is_not() -> None:
     assert error["pending", 1.0][1] > 0.15
 
 
-@pytest.mark.parametrize("business_hours", [False, True], ids=["any hour", "business hours"])
+@pytest.mark.parametrize(
+    "business_hours",
+    [
+        pytest.param(False, id="any hour"),
+        pytest.param(True, id="business hours", marks=pytest.mark.long),
+    ],
+)
 def test_the_interval_holds_the_truth(business_hours: bool) -> None:
     """The 95 % interval of the median covers it in at least 85 % of accounts."""
     parts = {
