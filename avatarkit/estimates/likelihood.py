@@ -64,7 +64,9 @@ class Bounds:
 
     def averaged(self) -> Bounds:
         """Return bounds with one moment for each visit, the weighted mean: coarser, and faster."""
-        lower, upper = self.mean(self.lower), self.mean(self.upper)
+        # Without a weight, inf counts for nothing; 0 × inf would be NaN.
+        possible = np.where(self.weight > 0, self.upper, 0.0)
+        lower, upper = self.mean(self.lower), self.mean(possible)
         visit = np.arange(len(self.first))
         return Bounds(lower, upper, np.ones(len(visit)), visit, visit)
 

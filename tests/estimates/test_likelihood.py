@@ -177,3 +177,15 @@ def test_chosen_visits_and_the_mean_of_their_moments() -> None:
     mean = data.averaged()
     assert mean.lower.tolist() == [1.75, 5, 7.5]
     assert mean.upper.tolist() == [3.75, math.inf, 9.5]
+
+
+def test_a_moment_without_weight_counts_for_nothing_in_the_average() -> None:
+    """An endless bound of a moment that cannot be does not make the average NaN."""
+    data = Bounds(
+        np.array([1.0, 2.0]),
+        np.array([3.0, math.inf]),
+        np.array([1.0, 0.0]),
+        np.array([0]),
+        np.array([0, 0]),
+    )
+    assert data.averaged().upper.tolist() == [3.0]
