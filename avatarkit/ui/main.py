@@ -7,7 +7,7 @@ import streamlit as st
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
-from avatarkit.ui.pages import settings, stage_times, submit, tracker
+from avatarkit.ui.views import settings, stage_times, submit, tracker
 
 
 def main() -> None:

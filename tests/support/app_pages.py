@@ -42,19 +42,19 @@ def _isolated(test: AppTest) -> AppTest:
 
 
 def tracker_page() -> None:
-    from avatarkit.ui.pages import tracker
+    from avatarkit.ui.views import tracker
 
     tracker.show()
 
 
 def stage_times_page() -> None:
-    from avatarkit.ui.pages import stage_times
+    from avatarkit.ui.views import stage_times
 
     stage_times.show()
 
 
 def settings_page() -> None:
-    from avatarkit.ui.pages import settings
+    from avatarkit.ui.views import settings
 
     settings.show()
 

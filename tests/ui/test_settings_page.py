@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from avatarkit.ui.pages import settings
 from avatarkit.ui.running import Running
+from avatarkit.ui.views import settings
 from support.app_pages import page, settings_page
 
 

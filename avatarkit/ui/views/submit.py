@@ -16,7 +16,7 @@ from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, OutboxItem
-from avatarkit.ui.pages import tracker
+from avatarkit.ui.views import tracker
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 VIDEOS = {

@@ -1,1 +1,0 @@
-"""Show the pages of the app."""
