@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx
@@ -112,6 +113,9 @@ def read(response: httpx.Response, model: type[Model]) -> Model:
     Raises:
         UnexpectedAnswer: The body is not JSON, or does not fit the model.
     """
+    if b"\\u" not in response.content:  # neither NUL nor half a surrogate: pydantic's own parser
+        with suppress(ValidationError):
+            return model.model_validate_json(response.content)
     value = json_of(response)
     if value is None:
         raise unexpected(response, "is not JSON")
