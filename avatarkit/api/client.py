@@ -146,8 +146,7 @@ class Client:
 
         Args:
             persona: What to create.
-            progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read, in
-                another thread.
+            progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read.
 
         Returns:
             The persona as the API answers.

@@ -151,7 +151,7 @@ class _Connection:
         _watchdog.add(self)
         try:
             answer = self.transport.handle_request(request)
-            if not self._is_own:  # nothing has told when the request was sent
+            if not self._is_own:  # without a trace, from the headers on
                 self._end = min(deadline, time.monotonic() + timeout["read"])
             try:
                 return answer, self._body(answer)

@@ -113,7 +113,7 @@ def read(response: httpx.Response, model: type[Model]) -> Model:
     Raises:
         UnexpectedAnswer: The body is not JSON, or does not fit the model.
     """
-    if b"\\u" not in response.content:  # neither NUL nor half a surrogate: pydantic's own parser
+    if b"\\u" not in response.content:  # no escaped NUL or surrogate to replace
         with suppress(ValidationError):
             return model.model_validate_json(response.content)
     value = json_of(response)
