@@ -281,7 +281,9 @@ class Client:
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
         extensions = {"deadline": time.monotonic() + within_s, "tries": self._tries}
         try:
-            response = self._http.request(method, path, extensions=extensions)
+            # An absolute URL: httpx parses a relative one twice.
+            url = self.base_url + path
+            response = self._http.request(method, url, extensions=extensions)
         except httpx.HTTPError as error:
             raise self._failure(error, method, path) from None
         was_retried = response.extensions["attempts"] > 1

@@ -165,7 +165,7 @@ def log_log_band(share: Floats, variance: Floats) -> tuple[Floats, Floats]:
     safe = np.where(within, share, 0.5)
     spread = _Z * np.sqrt(np.where(within, variance, 0.0)) / (safe * np.abs(np.log(safe)))
     low = np.where(within, safe ** np.exp(spread), np.floor(share + 1e-12))
-    return low, np.where(within, safe ** np.exp(-spread), np.ceil(share))
+    return low, np.where(within, safe ** np.exp(-spread), np.ceil(share - 1e-12))
 
 
 def _band(low: Floats, high: Floats, times: Floats, survival: Floats) -> tuple[Floats, Floats]:

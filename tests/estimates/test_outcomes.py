@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from avatarkit import outcomes
@@ -155,6 +155,7 @@ def test_the_shares_add_up_to_what_has_ended(rows: list[tuple[str, float]]) -> N
 
 
 @given(ENDS)
+@example([("running", 3.0), *(("failed", float(hour)) for hour in (1, 2, 3, 4))])  # sums to 1 + ε
 def test_curves_rise_within_their_bands(rows: list[tuple[str, float]]) -> None:
     """Time and share never fall, and low, share and high stay in order between 0 and 1."""
     frame = outcomes.incidence(exact(*rows))

@@ -30,7 +30,10 @@ def summaries(truth: str, gap: str) -> pd.DataFrame:
     return pd.concat([summary(truth, GAPS_H[gap], seed) for seed in SEEDS])
 
 
-@pytest.mark.parametrize("gap", GAPS_H)
+@pytest.mark.parametrize(
+    "gap",
+    [pytest.param(gap, marks=pytest.mark.long if gap == "24 h" else ()) for gap in GAPS_H],
+)
 @pytest.mark.parametrize("truth", simulated.TRUTHS)
 def test_a_median_that_is_given_is_right(truth: str, gap: str) -> None:
     """Off by at most 5 % on average at gaps up to 6 h, and 15 % at 24 h, whatever the truth."""
@@ -77,12 +80,10 @@ def test_a_naive_estimate_is_not() -> None:
     assert error["pending", 1.0][1] > 0.15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "business_hours",
-    [
-        pytest.param(False, id="any hour"),
-        pytest.param(True, id="business hours", marks=pytest.mark.long),
-    ],
+    [pytest.param(False, id="any hour"), pytest.param(True, id="business hours")],
 )
 def test_the_interval_holds_the_truth(business_hours: bool) -> None:
     """The 95 % interval of the median covers it in at least 85 % of accounts."""

@@ -12,8 +12,6 @@ import pytest
 
 from support.project import ROOT
 
-pytestmark = pytest.mark.notebook
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

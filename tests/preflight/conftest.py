@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable
 
 import pytest
 
-from avatarkit import preflight
+from avatarkit import files, preflight
 from support.footage_cases import CASES, CheckedCase
 
 
@@ -14,14 +16,17 @@ from support.footage_cases import CASES, CheckedCase
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CheckedCase]:
     """A function that returns a case by its name; each is made and checked once."""
     folder = tmp_path_factory.mktemp("calibration")
-    checked: dict[str, CheckedCase] = {}
+    # What another worker of pytest-xdist has checked already is taken from it.
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    reports = folder.parent.parent if is_worker else folder
 
     def get(name: str) -> CheckedCase:
-        if name not in checked:
-            case = CASES[name]
-            path = folder / (name.replace(" ", "_").replace(",", "") + case.suffix)
+        case, file_name = CASES[name], name.replace(" ", "_").replace(",", "")
+        report = reports / f"{file_name}.report"
+        if not report.exists():
+            path = folder / (file_name + case.suffix)
             case.make(path)
-            checked[name] = CheckedCase(case, path, preflight.check(path))
-        return checked[name]
+            files.replace_file(report, pickle.dumps((path, preflight.check(path))))
+        return CheckedCase(case, *pickle.loads(report.read_bytes()))  # noqa: S301 - our own
 
     return get
