@@ -158,7 +158,7 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def _prepare_tables(connection: sa.Connection, shown: str) -> None:
-    """Create the tables that are missing; raise ``StoreError`` if a newer avatarkit made them."""
+    """Create missing tables and columns; raise ``StoreError`` if a newer avatarkit made them."""
     query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
     version = connection.scalar(query) if sa.inspect(connection).has_table("meta") else None
     newest = tables.SCHEMA_VERSION
@@ -171,6 +171,20 @@ def _prepare_tables(connection: sa.Connection, shown: str) -> None:
     if version is None:
         row = {"key": "schema_version", "value": str(newest)}
         connection.execute(tables.meta.insert().values(**row))
+    elif int(version) < newest:
+        _add_missing_columns(connection)
+        key = tables.meta.c.key == "schema_version"
+        connection.execute(tables.meta.update().where(key).values(value=str(newest)))
+
+
+def _add_missing_columns(connection: sa.Connection) -> None:
+    present = sa.inspect(connection)
+    for table in tables.metadata.sorted_tables:
+        names = {column["name"] for column in present.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in names:
+                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:

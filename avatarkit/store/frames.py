@@ -46,6 +46,7 @@ PERSONAS = Frame(
         **dict.fromkeys(("first_seen_at", "last_seen_at", "next_look_at"), TIME),
         "gone": "bool",
         "last_error": "str",
+        "last_error_at": TIME,
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),
 )

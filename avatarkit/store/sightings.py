@@ -135,7 +135,7 @@ class SightingLog(Database):
             is_over = since_us is not None and to_moment(since_us) + GONE_AFTER <= at
             gone = is_over and failures >= GONE_MISSES
             values = {"failures": failures, "missed_since_us": since_us, "gone": gone}
-            connection.execute(table.update().where(key).values(last_error=error, **values))
+            connection.execute(table.update().where(key).values(last_error=error, last_error_us=to_us(at), **values))
         return gone
 
 
@@ -180,6 +180,7 @@ def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]
         "status": persona.status_text,
         "gone": False,
         "last_error": None,
+        "last_error_us": None,
         "failures": 0,
         "missed_since_us": None,
         "is_active": persona.is_active,

@@ -43,7 +43,8 @@ class Store(SubmissionLog, PollPlan):
             - ``first_seen_at``, ``last_seen_at``: datetime64[us, UTC], of all answers about it.
             - ``next_look_at``: datetime64[us, UTC], when it is polled next; NaT for never.
             - ``gone``: bool, the API does not find it any longer.
-            - ``last_error``: text, of the last poll if that failed.
+            - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
+              datetime64[us, UTC], when it failed.
         """
         from avatarkit.store import frames
 

@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised with every column that is added.
+
+Databases of older versions get the missing columns, which are nullable therefore, or have a
+``server_default``.
+"""
 
 metadata = sa.MetaData()
 
@@ -62,6 +67,7 @@ personas = sa.Table(
     sa.Column("next_look_us", sa.BigInteger),
     sa.Column("gone", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
+    sa.Column("last_error_us", sa.BigInteger),
     # Not in the frame: the state of the polls, and the last answer as it came.
     sa.Column("run_id", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),

@@ -19,6 +19,7 @@ from avatarkit.store import database, frames, tables
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
+ADDED_SINCE_1 = {"personas": ["last_error_us"]}
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
@@ -349,10 +350,11 @@ class TestDue:
         see(store, T0)
         store.record_error("p1", "Broke.", at=T0, missing=False)
         store.record_error("p1", "Broke.", at=T0, missing=False)
-        assert store.personas().iloc[0]["last_error"] == "Broke."
+        row = store.personas().iloc[0]
+        assert (row["last_error"], row["last_error_at"]) == ("Broke.", T0)
         assert store.due(T0, "p1")[0].failures == 2
         see(store, T0 + HOUR)
-        assert pd.isna(store.personas().iloc[0]["last_error"])
+        assert store.personas().iloc[0][["last_error", "last_error_at"]].isna().all()
         assert store.due(T0, "p1")[0].failures == 0
         store.record_error("nobody", "Broke.", at=T0, missing=True)
 
@@ -454,6 +456,23 @@ class TestOpening:
             with engine.begin() as connection:
                 connection.execute(tables.meta.update().values(value=str(tables.SCHEMA_VERSION)))
             engine.dispose()
+
+    def test_an_older_schema_is_upgraded(self, url: str) -> None:
+        """A database of an older avatarkit gains the columns it lacks, and loses nothing."""
+        if url == "sqlite://":
+            pytest.skip("nothing stays in memory")
+        with Store(url, account="mine") as store:
+            submitted(store)
+            before = store.personas()
+            with store.transaction() as connection:
+                connection.execute(tables.meta.update().values(value="1"))
+                for table, columns in ADDED_SINCE_1.items():
+                    for column in columns:
+                        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        with Store(url, account="mine") as store:
+            pd.testing.assert_frame_equal(store.personas(), before)
+        with Store(url, account="mine") as store:
+            pd.testing.assert_frame_equal(store.personas(), before)
 
     def test_everything_survives_a_restart(self, url: str) -> None:
         """Closing and opening loses nothing."""
