@@ -134,8 +134,14 @@ class SightingLog(Database):
             failures = row.failures + 1 if same_kind else 1
             is_over = since_us is not None and to_moment(since_us) + GONE_AFTER <= at
             gone = is_over and failures >= GONE_MISSES
-            values = {"failures": failures, "missed_since_us": since_us, "gone": gone}
-            connection.execute(table.update().where(key).values(last_error=error, last_error_us=to_us(at), **values))
+            values = {
+                "failures": failures,
+                "missed_since_us": since_us,
+                "gone": gone,
+                "last_error": error,
+                "last_error_us": to_us(at),
+            }
+            connection.execute(table.update().where(key).values(values))
         return gone
 
 
