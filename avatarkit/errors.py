@@ -8,11 +8,12 @@ Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
     ├ APIError (method, url)
     │ ├ ConnectionFailed (maybe_sent)     no answer arrived
     │ │ └ RequestTimeout                  ... because a timeout passed
-    │ ├ StatusError (status_code, body, messages)
+    │ ├ StatusError (status_code, body, messages, from_api)
     │ │ ├ AuthError                       401, 403
-    │ │ │ └ PlanFull                      the quota is used up; nothing was sent
-    │ │ ├ NotFound                        404
+    │ │ ├ PlanFull                        the plan has no room; no avatar was created
+    │ │ ├ NotFound                        404 of a persona
     │ │ ├ InvalidRequest (fields)         400, 422
+    │ │ ├ TooLarge                        413
     │ │ ├ RateLimited (retry_after_s)     429
     │ │ └ ServerError                     5xx
     │ └ UnexpectedAnswer (body)           a 2xx whose body does not fit the contract
@@ -81,7 +82,9 @@ class RequestTimeout(ConnectionFailed):
 class StatusError(APIError):
     """The API answered with a status that is not a success.
 
-    ``messages`` are the API's own sentences; ``body`` is the beginning of its answer. The other
+    ``messages`` are the API's own sentences; ``body`` is the beginning of its answer. ``from_api``
+    is False if the answer is not JSON, as that of a proxy or firewall in between; a 403 or 404 of
+    such a one is a plain ``StatusError``, which says nothing of keys, plans or personas. The other
     attributes belong to the subclasses that describe them.
     """
 
@@ -94,6 +97,7 @@ class StatusError(APIError):
         status_code: int,
         body: str = "",
         messages: tuple[str, ...] = (),
+        from_api: bool = False,
         fields: dict[str, list[str]] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
@@ -101,6 +105,7 @@ class StatusError(APIError):
         self.status_code = status_code
         self.body = body
         self.messages = messages
+        self.from_api = from_api
         self.fields = fields or {}
         self.retry_after_s = retry_after_s
 
@@ -109,12 +114,19 @@ class AuthError(StatusError):
     """401 or 403: the keys are not accepted, or a create is not allowed. Check keys and plan."""
 
 
-class PlanFull(AuthError):
-    """The plan has no room for another avatar; nothing was sent. Delete an avatar first."""
+class PlanFull(StatusError):
+    """The plan has no room for another avatar, and none was created. Delete one first.
+
+    Said by the quota before anything was sent, or by the API's answer to the create.
+    """
 
 
 class NotFound(StatusError):
     """404: the account has no such persona. Check the id and whose keys are used."""
+
+
+class TooLarge(StatusError):
+    """413: the upload is too large. Shorten the video, or give its public URL instead."""
 
 
 class InvalidRequest(StatusError):

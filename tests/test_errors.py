@@ -14,7 +14,7 @@ from avatarkit.models import Persona
 CLASSES = dict(inspect.getmembers(errors, inspect.isclass))
 DRAWN = re.compile(r"^ {4}([│├└ ]*)(\w+)(?: \(([\w, ]+)\))?", re.MULTILINE)
 CALL = {"method": "GET", "url": "https://api.example/api/personas/1/"}
-STATUS = {**CALL, "status_code": 400, "body": "{}", "messages": ("no",)}
+STATUS = {**CALL, "status_code": 400, "body": "{}", "messages": ("no",), "from_api": True}
 PERSONA = Persona(id="p1", process_status="failed", failed_reason="two faces")
 
 MADE = [
@@ -27,6 +27,7 @@ MADE = [
     (errors.AuthError, {**STATUS, "status_code": 401}),
     (errors.PlanFull, {**STATUS, "status_code": 403}),
     (errors.NotFound, {**STATUS, "status_code": 404}),
+    (errors.TooLarge, {**STATUS, "status_code": 413}),
     (errors.InvalidRequest, {**STATUS, "fields": {"gender": ["no"]}}),
     (errors.RateLimited, {**STATUS, "status_code": 429, "retry_after_s": 2.5}),
     (errors.ServerError, {**STATUS, "status_code": 503}),
@@ -90,6 +91,7 @@ def test_every_error_is_tried() -> None:
 
 def test_what_an_answer_did_not_say_is_empty() -> None:
     """Body, messages, fields and retry_after_s are empty where the API said nothing."""
+    assert not errors.NotFound("No.", **CALL, status_code=404).from_api
     invalid = errors.InvalidRequest("No.", **CALL, status_code=422)
     assert (invalid.body, invalid.messages, invalid.fields) == ("", (), {})
     assert errors.RateLimited("No.", **CALL, status_code=429).retry_after_s is None

@@ -13,11 +13,13 @@ from urllib.parse import quote
 import httpx
 
 from avatarkit.api import responses
+from avatarkit.api.connection_errors import connection_failed
 from avatarkit.api.connections import Connections
 from avatarkit.api.multipart import Progress, open_files
 from avatarkit.api.redaction import Redactor, redact_logs
+from avatarkit.api.status_errors import is_from_api, raise_for_status
 from avatarkit.api.transport import Transport
-from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, RequestTimeout
+from avatarkit.errors import ConfigError, ConnectionFailed, NotFound
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.settings import Settings, is_loopback
 
@@ -26,8 +28,6 @@ MAX_PAGES = 1_000
 
 _MAX_ID_LENGTH = 1_000
 _SANDBOX_DEADLINE_S = 2.0
-# Failures before the first byte of the request can have left.
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class Client:
@@ -237,13 +237,16 @@ class Client:
             url = responses.next_page(response, str(following))
         raise responses.unexpected(response, f"has more than {MAX_PAGES:,} pages")
 
-    def persona_quota(self) -> Quota:
+    def persona_quota(self, *, deadline_s: float | None = None) -> Quota:
         """Return how many custom avatars the account may have, and how many it has.
+
+        Args:
+            deadline_s: Wall seconds for this call with its retries, if less than the client's.
 
         Raises:
             APIError: The quota cannot be read.
         """
-        return responses.read(self._call("GET", "/api/personas_v2/count/"), Quota)
+        return responses.read(self._call("GET", "/api/personas_v2/count/", deadline_s), Quota)
 
     def delete_persona(self, persona_id: str) -> None:
         """Delete one persona.
@@ -280,23 +283,22 @@ class Client:
     def _call(self, method: str, path: str, deadline_s: float | None = None) -> httpx.Response:
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
         extensions = {"deadline": time.monotonic() + within_s, "tries": self._tries}
+        url = self.base_url + path  # absolute: httpx parses a relative one twice
         try:
-            # An absolute URL: httpx parses a relative one twice.
-            url = self.base_url + path
             response = self._http.request(method, url, extensions=extensions)
         except httpx.HTTPError as error:
-            raise self._failure(error, method, path) from None
-        was_retried = response.extensions["attempts"] > 1
-        if method == "DELETE" and response.status_code == 404 and was_retried:
+            raise connection_failed(error, method, url) from None
+        is_missing = response.status_code == 404 and is_from_api(response)
+        if method == "DELETE" and is_missing and response.extensions["attempts"] > 1:
             return response  # an earlier attempt, whose answer was lost, had deleted it
-        responses.raise_for_status(response)
+        raise_for_status(response)
         return response
 
     def _send_create(self, path: str, **body: Any) -> httpx.Response:
         try:
             response = self._http.post(path, timeout=self._create_timeout, **body)
         except httpx.HTTPError as error:
-            raise self._failure(error, "POST", path) from None
+            raise connection_failed(error, "POST", self.base_url + path) from None
         except OSError as error:  # a file that stopped being readable while it was sent
             raise ConnectionFailed(
                 f"A video could not be read to its end ({error.strerror}); check the file.",
@@ -304,20 +306,5 @@ class Client:
                 url=self.base_url + path,
                 maybe_sent=True,
             ) from None
-        responses.raise_for_status(response, creating=True)
+        raise_for_status(response)
         return response
-
-    def _failure(self, error: httpx.HTTPError, method: str, path: str) -> ConnectionFailed:
-        url = self.base_url + path
-        maybe_sent = not isinstance(error, _NEVER_SENT)
-        is_create = maybe_sent and method == "POST"
-        if isinstance(error, httpx.TimeoutException):
-            advice = responses.MAY_HAVE_CREATED if is_create else "try again, or raise the timeouts"
-            message = f"{self.base_url} did not answer in time; {advice}."
-            return RequestTimeout(message, method=method, url=url, maybe_sent=maybe_sent)
-        if maybe_sent:
-            advice = responses.MAY_HAVE_CREATED if is_create else "try again"
-            message = f"The connection to {self.base_url} broke off; {advice}."
-        else:
-            message = f"{self.base_url} cannot be reached; check the network and base_url."
-        return ConnectionFailed(message, method=method, url=url, maybe_sent=maybe_sent)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from avatarkit.api import early_answers
 from avatarkit.errors import ConfigError
 from avatarkit.settings import is_loopback
 
@@ -81,7 +82,8 @@ class Connections:
             Stopped: ``stop`` is set.
             AnswerTooSlow: The answer was not complete at its deadline.
             AnswerTooLarge: It has more than ``MAX_ANSWER_BYTES``.
-            httpx.TransportError: The connection failed.
+            httpx.TransportError: The connection failed. ``request.extensions["peer"]`` is the
+                (host, port) that it went to, None if that is not known.
         """
         try:
             connection = self._idle.pop()
@@ -131,6 +133,7 @@ class _Connection:
         self.transport = transport
         self._is_own = is_own
         self._socket: socket.socket | None = None
+        self._peer: tuple[str, int] | None = None  # the proxy's if there is one
         self._stop: threading.Event | None = None
         self._end = math.inf
         self._error: httpx.TransportError | None = None
@@ -158,6 +161,7 @@ class _Connection:
             finally:
                 answer.close()
         except httpx.TransportError as error:
+            request.extensions["peer"] = self._peer
             raise self._error or error from None
         finally:
             _watchdog.remove(self)
@@ -174,12 +178,14 @@ class _Connection:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _trace(self, deadline: float, read_s: float, event: str, info: dict[str, Any]) -> None:
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._socket = info["return_value"].get_extra_info("socket")
+        if event.endswith("connect_tcp.started"):
+            self._peer = info["host"], info["port"]
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = early_answers.watch(info["return_value"])
             self.check()
         elif event.endswith("send_request_headers.started"):
             self._end = deadline  # the "send" events before may have been of the CONNECT to a proxy
-        elif event.endswith("send_request_body.complete"):
+        elif event.endswith(("send_request_body.complete", "send_request_body.failed")):
             self._end = min(deadline, time.monotonic() + read_s)
 
     def _body(self, answer: httpx.Response) -> bytes:

@@ -1,4 +1,4 @@
-"""Turn an answer of the API into a model or an exception."""
+"""Turn a successful answer of the API into a model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from avatarkit.api.transport import retry_after_s
-from avatarkit.errors import (
-    AuthError,
-    InvalidRequest,
-    NotFound,
-    RateLimited,
-    ServerError,
-    StatusError,
-    UnexpectedAnswer,
-)
+from avatarkit.errors import UnexpectedAnswer
 from avatarkit.models import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,69 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_KEPT_BODY = 2_000
 """Length to which an error cuts the body that it keeps, in characters."""
 
-MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
-"""Said of a failed create in place of "try again", which could make a second avatar."""
-
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
-
-
-_KEYS = "The API did not accept the API id and key{quoted}; check both."
-_REQUEST = "The API found fault with the request{quoted}; correct it and send it again."
-_REFUSED_CREATE = (
-    "The API refused the create{quoted}: either the API key is not allowed to create, or the plan "
-    "has no room for another avatar; check the keys, or delete an avatar."
-)
-_ERRORS: dict[int, tuple[type[StatusError], str]] = {
-    400: (InvalidRequest, _REQUEST),
-    401: (AuthError, _KEYS),
-    403: (AuthError, _KEYS),
-    404: (NotFound, "This account has no such persona{quoted}; check the id and the keys."),
-    422: (InvalidRequest, _REQUEST),
-    429: (RateLimited, "The API takes no more calls for now{quoted}; try again {when}."),
-}
-
-
-def raise_for_status(response: httpx.Response, *, creating: bool = False) -> None:
-    """Raise the ``StatusError`` that fits, unless the answer is a success.
-
-    Args:
-        response: The answer.
-        creating: Whether it answers a create, which must not be sent again.
-
-    Raises:
-        StatusError: The answer is not a success; the subclass depends on its status.
-
-    Source: 401 as seen live; 400 in the three shapes of Django REST framework; 403 on a create is
-    guessed to mean a full plan.
-    """
-    code = response.status_code
-    if response.is_success:
-        return
-    kind, text = _ERRORS.get(code, (StatusError, "The API refused the call ({code}){quoted}."))
-    if code == 403 and creating:
-        text = _REFUSED_CREATE
-    elif code >= 500:
-        kind, text = ServerError, "The API has a problem of its own ({code}); {advice}."
-    elif code < 400:
-        text = "The API redirects ({code}) instead of answering; check base_url."
-    messages, fields = _messages(response)
-    wait_s = retry_after_s(response)
-    message = text.format(
-        code=code,
-        quoted=f" ({'; '.join(messages)[:500]})" if messages else "",
-        when="later" if wait_s is None else f"in {wait_s:.0f} s",
-        advice=MAY_HAVE_CREATED if creating else "try again later",
-    )
-    raise kind(
-        message,
-        method=response.request.method,
-        url=str(response.request.url),
-        status_code=code,
-        body=text_of(response)[:MAX_KEPT_BODY],
-        messages=messages,
-        fields=fields,
-        retry_after_s=wait_s,
-    )
 
 
 def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
@@ -178,28 +107,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(name): _storable(item) for name, item in value.items()}
     return value
-
-
-def _messages(response: httpx.Response) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    """Return all messages of an error's body, and again those of each field by field.
-
-    Source: Django REST framework: {"field": ["msg"]}, ["msg"] or {"detail": "msg"}.
-    """
-    body = json_of(response)
-    if isinstance(body, list):
-        return tuple(_texts(body)), {}
-    if not isinstance(body, dict):
-        return (), {}
-    by_field = {str(name): _texts(value) for name, value in body.items()}
-    general = ("detail", "non_field_errors", "message", "error")
-    messages = tuple(
-        text if name in general else f"{name}: {text}"
-        for name, texts in by_field.items()
-        for text in texts
-    )
-    return messages, {name: texts for name, texts in by_field.items() if name not in general}
-
-
-def _texts(value: Any) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item if isinstance(item, str) else json.dumps(item) for item in items]

@@ -15,6 +15,7 @@ from typing import cast
 import httpx
 from tenacity import Future, RetryCallState, Retrying, wait_exponential, wait_random
 
+from avatarkit.api.connection_errors import is_permanent
 from avatarkit.api.connections import Connections
 from avatarkit.api.redaction import Redactor
 from avatarkit.clock import SystemClock
@@ -45,6 +46,12 @@ def cancel_on(stop: threading.Event | None) -> Iterator[None]:
         yield
     finally:
         _stop.reset(token)
+
+
+def is_cancelled() -> bool:
+    """Return whether the calls that this thread makes are cancelled."""
+    stop = _stop.get()
+    return stop is not None and stop.is_set()
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -155,7 +162,8 @@ def _response(state: RetryCallState) -> httpx.Response | None:
 def _is_retryable(state: RetryCallState) -> bool:
     response = _response(state)
     if response is None:
-        return isinstance(_outcome(state).exception(), RETRIED_ERRORS)
+        error = _outcome(state).exception()
+        return isinstance(error, RETRIED_ERRORS) and not is_permanent(error)
     if response.status_code not in RETRIED_STATUSES:
         return False
     asked_s = retry_after_s(response)

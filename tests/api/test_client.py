@@ -403,9 +403,10 @@ class TestRetries:
 
     def test_a_delete_whose_answer_was_lost_is_done(self) -> None:
         """A 404 to the second try of a delete means that the first one worked."""
-        client_of(Recorder(httpx.ReadError("x"), httpx.Response(404))).delete_persona("a")
+        missing = httpx.Response(404, json={"detail": "Not found."})
+        client_of(Recorder(httpx.ReadError("x"), missing)).delete_persona("a")
         with pytest.raises(errors.NotFound):
-            client_of(answering(404)).delete_persona("a")
+            client_of(Recorder(missing)).delete_persona("a")
 
     def test_the_deadline_ends_the_tries(self) -> None:
         """A call whose deadline has passed is a RequestTimeout."""
