@@ -38,6 +38,9 @@ app = typer.Typer(
     ),
 )
 
+STATUS_DEADLINE_S = 5.0
+"""Wall seconds in which the API has to answer ``status``."""
+
 
 class Table(StrEnum):
     """A table that can be exported."""
@@ -176,8 +179,8 @@ def status(
 ) -> None:
     """Print where every avatar stands.
 
-    As it was last seen: the API is not asked. "ready" is the range in which 8 of 10 end, by what
-    earlier avatars took, or by the vendor's claim while there are none.
+    As it was last seen; the API is only asked whether it takes the keys. "ready" is the range in
+    which 8 of 10 end, by what earlier avatars took, or by the vendor's claim while there are none.
     """
     from avatarkit.estimates import eta
     from avatarkit.reports import tables
@@ -189,6 +192,9 @@ def status(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
         typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
+        if session.tracker.access.error is not None:
+            typer.echo(str(session.tracker.access.error), err=True)
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)

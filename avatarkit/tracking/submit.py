@@ -9,10 +9,14 @@ from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
 from avatarkit.clock import Clock
 from avatarkit.errors import (
+    APIError,
+    AuthError,
     AvatarkitError,
     ConnectionFailed,
+    InvalidRequest,
     PlanFull,
     ServerError,
+    StatusError,
     StoreError,
     SubmissionUncertain,
     UnexpectedAnswer,
@@ -75,9 +79,10 @@ def send(
                 "Do not send it again; reconcile() finds out what became of it.",
                 submission_id=submission_id,
             ) from error
+        error = _plan_full(client, error, ask_quota) if is_sending else error
         with _log_may_fail:
             store.refused(submission_id, clock.now(), str(error))
-        raise
+        raise error
     except BaseException:  # such as Ctrl-C during an upload
         with _log_may_fail:
             if is_sending:
@@ -111,8 +116,22 @@ def _check_room(client: Client, quota: Quota | None) -> None:
         )
 
 
+def _plan_full(
+    client: Client, error: AvatarkitError, ask_quota: Callable[[], Quota | None]
+) -> AvatarkitError:
+    """Return ``PlanFull`` if that is why the API refused a create, by its quota; else the error."""
+    if isinstance(error, AuthError | InvalidRequest) and error.from_api and not error.fields:
+        try:
+            _check_room(client, ask_quota())
+        except APIError as full:
+            return full
+    return error
+
+
 def _may_have_arrived(error: AvatarkitError) -> bool:
     """Return whether a create that ended in this error may have made a persona."""
     if isinstance(error, ConnectionFailed):
         return error.maybe_sent
+    if isinstance(error, StatusError) and error.status_code == 408:
+        return True  # what had arrived of it may have been carried out
     return isinstance(error, ServerError | UnexpectedAnswer)

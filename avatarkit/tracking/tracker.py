@@ -12,13 +12,14 @@ from functools import partial
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
-from avatarkit.api.transport import cancel_on
+from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AvatarkitError, ConfigError
+from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, RateLimited
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
+from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import Verdict
 from avatarkit.tracking.wait import wait
@@ -56,6 +57,8 @@ class Tracker:
 
     Attributes:
         quota: The quota as last read, None when it is unknown.
+        access: Whether the API answered with these keys when the quota was last read; ``run`` reads
+            it when it starts and every hour, after an error every minute.
         last_error: The last error, in one sentence; None if there was none.
         last_pass_at: When the last pass began, on the session's clock.
 
@@ -74,6 +77,7 @@ class Tracker:
         self.clock = clock or SystemClock()
         self._poller = Poller(client, store, self.clock)
         self.quota: Quota | None = None
+        self.access = Access()
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
         self._threads = threads
@@ -141,7 +145,7 @@ class Tracker:
                 self.clock,
                 request,
                 submission_id,
-                ask_quota=self.ask_quota,
+                ask_quota=self._ask_before_sending,
                 progress=progress,
             )
         finally:
@@ -151,17 +155,29 @@ class Tracker:
             self.quota = self.quota.model_copy(update={"current_count": count})
         return persona
 
-    def ask_quota(self) -> Quota | None:
-        """Read the account's quota, and keep it in ``quota``.
+    def ask_quota(self, *, deadline_s: float | None = None) -> Quota | None:
+        """Read the account's quota, and keep it in ``quota`` and what went wrong in ``access``.
+
+        Args:
+            deadline_s: Wall seconds for the call, if less than the client's.
 
         Returns:
             The quota; None if the API does not answer, as a create may work without it.
         """
+        failed: APIError | None = None
         try:
-            self.quota = self.client.persona_quota()
-        except APIError:
-            self.quota = None
+            self.quota = self.client.persona_quota(deadline_s=deadline_s)
+        except APIError as error:
+            self.quota, failed = None, error
+        if not isinstance(failed, RateLimited) and not is_cancelled():
+            self.access = Access(failed, self.clock.now(), self.clock.monotonic())
         return self.quota
+
+    def _ask_before_sending(self) -> Quota | None:
+        quota, error = self.ask_quota(), self.access.error
+        if quota is None and isinstance(error, AuthError) and error.status_code == 401:
+            raise error  # now, and not after the upload
+        return quota
 
     def reconcile(self) -> list[Verdict]:
         """Find out what became of uncertain submissions.
@@ -262,7 +278,8 @@ class Tracker:
                 is_time = self.clock.now() >= reconcile_at
                 if is_time:
                     reconcile_at = self.clock.now() + RECONCILE_EVERY
-                done = self._pass(stop, reconcile=is_time, ask_quota=is_time and not once)
+                ask_quota = self.access.is_due(self.clock.monotonic()) or (is_time and not once)
+                done = self._pass(stop, reconcile=is_time, ask_quota=ask_quota)
                 for change in done.changes:
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                     if on_change is not None:
@@ -287,6 +304,8 @@ class Tracker:
                     done.error = str(error)
             if ask_quota:
                 self.ask_quota()
+            if self.access.error is not None:
+                done.error = str(self.access.error)
             for outcome in self._poll_due(stop):
                 if outcome.change is not None:
                     done.changes.append(outcome.change)

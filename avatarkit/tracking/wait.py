@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from avatarkit.errors import AuthError, NotFound, PersonaFailed, PersonaRejected, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
+from avatarkit.text import format_hours
 from avatarkit.tracking.poll import Poller
 
 SHORTEST_WAIT_S = 0.1
@@ -42,8 +43,8 @@ def wait(
         waited_s = clock.monotonic() - began_s
         if waited_s >= timeout:
             raise WaitTimeout(
-                f"{persona_id} is still {status} after {waited_s:.0f} s; wait for the same id "
-                "again to go on.",
+                f"{persona_id} is still {status} after {format_hours(waited_s / 3600)}; wait for "
+                "the same id again to go on.",
                 persona_id=persona_id,
                 waited_s=waited_s,
             )

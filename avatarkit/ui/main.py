@@ -45,7 +45,19 @@ def main() -> None:
             f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
             f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
+    _access_error()
     page.run()
+
+
+@st.fragment(run_every=5)
+def _access_error() -> None:
+    """Show why the API does not answer, or not with these keys, as the tracker last found out."""
+    access = running.get().session.tracker.access
+    if access.error is not None:
+        st.error(
+            f"{plain(access.error)} Tried at {access.tried_at:%H:%M} UTC, and again every minute.",
+            icon=":material/cloud_off:",
+        )
 
 
 main()

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from avatarkit import PersonaCreate, Settings, Store, errors, open_session
+from avatarkit import PersonaCreate, Sandbox, Settings, Store, errors, open_session
 from avatarkit.cli import commands
 from avatarkit.store import database
 from avatarkit.tracking import tracker
@@ -180,6 +180,18 @@ class TestBadInput:
         assert result.exit_code == 1
         assert result.stderr.count("did not accept the API id and key") == 1
 
+    def test_status_tries_the_keys(self, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+        """A wrong key, or a host that does not answer, is said; the log is printed all the same."""
+        monkeypatch.setenv("AVATARKIT_BASE_URL", sandbox.url)
+        monkeypatch.setenv("AVATARKIT_API_ID", sandbox.api_id)
+        monkeypatch.setenv("AVATARKIT_API_KEY", "wrong")
+        result = run("status")
+        assert (result.exit_code, "submit one" in result.stdout) == (0, True), result.output
+        assert "did not accept the API id and key" in result.stderr
+        assert "wrong" not in result.output
+        sandbox.stop()
+        assert "No server listens at 127.0.0.1" in run("status").stderr
+
     @pytest.mark.parametrize(
         ("raised", "said"),
         [
@@ -210,7 +222,7 @@ class TestBadInput:
     ) -> None:
         """Nothing left, so nothing is uncertain."""
 
-        def interrupt(_: object) -> None:
+        def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("avatarkit.api.client.Client.persona_quota", interrupt)

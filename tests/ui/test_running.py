@@ -11,7 +11,7 @@ import pytest
 
 import app as streamlit_app
 from avatarkit import PersonaCreate, Sandbox
-from avatarkit.errors import ConfigError
+from avatarkit.errors import AuthError, ConfigError
 from avatarkit.ui import cache, running
 from avatarkit.ui.running import Running
 from support.app_pages import page, submit_page, texts
@@ -78,6 +78,25 @@ def test_the_server_begins_with_the_estimates(monkeypatch: pytest.MonkeyPatch) -
             return running.get()
 
     assert begun == [asyncio.run(serve()).estimates]
+
+
+def test_keys_that_are_refused_are_said_on_the_page(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody uploads anything, the page says what the tracker found out, and its end."""
+    client, tracker = app.session.client, app.session.tracker
+    persona_quota = client.persona_quota
+
+    def refuse(**_: object) -> None:
+        raise AuthError("Check [both] keys.", method="GET", url="", status_code=401)
+
+    monkeypatch.setattr(client, "persona_quota", refuse)
+    tracker.ask_quota()
+    test = submit_page()
+    assert "Check [both] keys. Tried at 09:00 UTC" in texts(test)
+    monkeypatch.setattr(client, "persona_quota", persona_quota)
+    tracker.ask_quota()
+    assert not test.run().error
 
 
 def failing_page() -> None:
