@@ -56,10 +56,8 @@ class _Watched:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         waited_since = time.monotonic()
+        self._end_if_refused()
         while buffer:
-            self._read_early()
-            if _REFUSAL.search(self._early):
-                raise httpcore.WriteError("The request was refused before its end.")
             try:
                 self._socket.settimeout(CHECK_EVERY_S)
                 buffer = buffer[self._socket.send(buffer) :]
@@ -67,12 +65,15 @@ class _Watched:
             except TimeoutError as error:
                 if timeout is not None and time.monotonic() - waited_since >= timeout:
                     raise httpcore.WriteTimeout(str(error)) from error
+                self._end_if_refused()
             except OSError as error:
                 raise httpcore.WriteError(str(error)) from error
 
-    def _read_early(self) -> None:
-        # Through TLS, as bytes may have arrived that are no answer but of TLS itself.
+    def _end_if_refused(self) -> None:
+        # Read through TLS, as bytes may have arrived that are no answer but of TLS itself.
         if len(self._early) < _MAX_EARLY_BYTES:
             with suppress(OSError):  # nothing has arrived, or else the write will fail
                 self._socket.settimeout(0)
                 self._early += self._socket.recv(_MAX_EARLY_BYTES)
+        if _REFUSAL.search(self._early):
+            raise httpcore.WriteError("The request was refused before its end.")

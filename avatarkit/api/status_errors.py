@@ -54,9 +54,9 @@ _REFUSED_CREATE = (
 _PLAN_FULL = "The plan has no room for another avatar{quoted}; delete one or extend the plan."
 _NO_SUCH_CALL = "There is no such call at {url} (404){quoted}; check base_url."
 _IN_BETWEEN = (
-    "Something between you and the API, or its web server, refused the call ({code}, {shown}): "
-    "perhaps a firewall, a proxy or a VPN, but not for keys, plan or avatars; check base_url, or "
-    "try another network."
+    "Something between you and the API, or its web server, refused the call ({code}, {shown}), as "
+    "a firewall or a proxy does; keys, plan and avatars are not the cause: check base_url, or try "
+    "another network."
 )
 _GENERAL = ("detail", "non_field_errors", "message", "error")
 _LIMIT = re.compile(r"(?i)\b(limit|quota|max|maximum|plan|upgrade|exceed\w*|reached|too many)\b")
@@ -95,7 +95,7 @@ def raise_for_status(response: httpx.Response) -> None:
         advice=MAY_HAVE_CREATED if request.method == "POST" else "try again later",
     )
     raise error_class(
-        message,
+        "".join(char if char.isprintable() else " " for char in message),
         method=request.method,
         url=str(request.url),
         status_code=code,

@@ -31,7 +31,7 @@ BY_ID, WITHOUT_ID = ("get", "delete"), ("list", "quota", "create")
 EVERY = (*BY_ID, *WITHOUT_ID)
 ONLY_READ = ("get", "delete", "list", "quota")
 
-BETWEEN = r"^Something between you and the API, .* refused the call \({}, {}\): .* not for keys"
+BETWEEN = r"^Something between you and the API, .* refused the call \({}, {}\), .* not the cause"
 PAGE = 'page "Just a moment..."'
 NO_CALL = r"^There is no such call at https://api.example/api/personas[_v2/count]*/ \(404\)"
 MAYBE = r"\); it may have created the avatar nevertheless\.$"
@@ -153,6 +153,12 @@ def test_nothing_is_quoted_twice(body: Any, quoted: str) -> None:
 def test_a_limit_of_something_else_is_not_the_plan(body: Any) -> None:
     """Only words about too many avatars, and not about a field, are taken for a full plan."""
     assert type(error_of("create", answer_of(400, body))) is errors.InvalidRequest
+
+
+def test_no_answer_can_steer_a_terminal() -> None:
+    """What an answer says is quoted without line breaks and control characters."""
+    error = error_of("get", answer_of(401, {"detail": "No\x1b[31m.\nAt all."}))
+    assert "(No [31m. At all.)" in str(error)
 
 
 def test_an_upload_that_is_too_large_has_its_size(tmp_path: Path) -> None:

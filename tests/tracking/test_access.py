@@ -195,4 +195,4 @@ def test_a_firewall_does_not_end_a_wait(
     manual_clock.sleep = blocked_for_an_hour  # type: ignore[method-assign]
     assert tracker.wait("p1", timeout=1e6).status_text == "done"
     assert "Something between you and the API" in str(tracker.last_error)
-    assert "not for keys, plan or avatars" in str(tracker.last_error)
+    assert "keys, plan and avatars are not the cause" in str(tracker.last_error)
