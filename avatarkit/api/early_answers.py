@@ -56,7 +56,8 @@ class _Watched:
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         waited_since = time.monotonic()
-        self._end_if_refused()
+        if buffer:  # what is sent to its end is sent, and its connection can be used again
+            self._end_if_refused()
         while buffer:
             try:
                 self._socket.settimeout(CHECK_EVERY_S)

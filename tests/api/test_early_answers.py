@@ -52,6 +52,8 @@ class Server:
     def _run(self) -> None:
         with contextlib.suppress(OSError):
             connection, _ = self._listener.accept()
+            # As web servers do; else an answer can wait behind TLS's own bytes, and be lost.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
             with connection:
@@ -176,3 +178,21 @@ def test_a_server_that_reads_nothing_is_a_timeout(
     with Client(settings=settings) as client, pytest.raises(errors.RequestTimeout) as caught:
         client.create_persona(PersonaCreate(creator_name="Ada", gender="f", lipsync_input=video))
     assert caught.value.maybe_sent
+
+
+def test_an_answer_right_after_the_last_byte_leaves_the_connection_open(
+    serve: Callable[[Callable[[Server, Any], None]], Server],
+) -> None:
+    """A refusal that is not early is no reason for a new connection."""
+
+    def behave(server: Server, connection: socket.socket) -> None:
+        # Answered before it was asked: it has always arrived when the request has been sent.
+        for _ in range(2):
+            server.read(connection)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+
+    server = serve(behave)
+    with Client(server.url, "i", "k") as client:
+        for _ in range(2):
+            with pytest.raises(errors.NotFound):
+                client.get_persona("a")

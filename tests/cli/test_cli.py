@@ -189,6 +189,8 @@ class TestBadInput:
         assert (result.exit_code, "submit one" in result.stdout) == (0, True), result.output
         assert "did not accept the API id and key" in result.stderr
         assert "wrong" not in result.output
+        tracked = run("track", "--once")
+        assert (tracked.exit_code, tracked.stderr.count("API id and key")) == (1, 1)
         sandbox.stop()
         assert "No server listens at 127.0.0.1" in run("status").stderr
 

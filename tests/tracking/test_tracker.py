@@ -182,7 +182,7 @@ class TestSubmit:
     ) -> None:
         """Ctrl-C while the quota is asked, or as it is written down, leaves no open submission."""
 
-        def interrupt(*_: object) -> None:
+        def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         for owner, name in ((tracker.client, "persona_quota"), (tracker.store, "sending")):
