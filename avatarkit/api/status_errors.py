@@ -35,7 +35,6 @@ _SENTENCES = {
     402: "The API asks for payment (402){quoted}; check the account's credits and billing.",
     403: _KEYS,
     404: "This account has no such persona{quoted}; check the id and the keys.",
-    405: "The API takes no {method} at {url} (405){quoted}; check base_url.",
     407: f"The proxy {PROXY_LOGIN}.",
     408: "The request took too long to arrive (408); {advice}.",
     409: "The API sees a conflict with what the account has (409){quoted}; look there first.",
@@ -44,7 +43,7 @@ _SENTENCES = {
     429: "The API takes no more calls for now{quoted}; try again {when}.",
     451: "The API may not do this for legal reasons (451){quoted}; ask the vendor.",
 }
-_WHOEVER_ANSWERS = (405, 407, 408, 413, 429)
+_FROM_ANY_SERVER = (407, 408, 413, 429)
 """Statuses that mean the same from the API and from something in between."""
 
 _REFUSED_CREATE = (
@@ -52,14 +51,16 @@ _REFUSED_CREATE = (
     "has no room for another avatar; check the keys, or delete an avatar."
 )
 _PLAN_FULL = "The plan has no room for another avatar{quoted}; delete one or extend the plan."
-_NO_SUCH_CALL = "There is no such call at {url} (404){quoted}; check base_url."
+_NO_SUCH_CALL = "There is no such call ({code}), {method} {url}{quoted}; check base_url."
 _IN_BETWEEN = (
     "Something between you and the API, or its web server, refused the call ({code}, {shown}), as "
     "a firewall or a proxy does; keys, plan and avatars are not the cause: check base_url, or try "
     "another network."
 )
 _GENERAL = ("detail", "non_field_errors", "message", "error")
-_LIMIT = re.compile(r"(?i)\b(limit|quota|max|maximum|plan|upgrade|exceed\w*|reached|too many)\b")
+_LIMIT = re.compile(
+    r"(?i)\b(limits?|quota|max|maximum|plans?|upgrade|exceed\w*|reached|too many)\b"
+)
 _AVATARS = re.compile(r"(?i)\b(persona|avatar|creator)s?\b")
 _TITLE = re.compile(r"(?i)<title[^>]*>\s*([^<]{1,100})")
 _PERSONA = re.compile(rb"/api/personas/(?!paginated/)[^/?]+/")
@@ -123,10 +124,10 @@ def _class_and_text(
             errors.StatusError,
             "The API redirects ({code}) instead of answering; check base_url.",
         )
-    if code == 404 and not _PERSONA.fullmatch(request.url.raw_path):
+    if code == 405 or (code == 404 and not _PERSONA.fullmatch(request.url.raw_path)):
         return errors.StatusError, _NO_SUCH_CALL
     is_bare = code == 401 and not response.content  # as status and header may be all there is
-    if not (is_from_api(response) or is_bare or code in _WHOEVER_ANSWERS):
+    if not (is_from_api(response) or is_bare or code in _FROM_ANY_SERVER):
         return errors.StatusError, _IN_BETWEEN
     if request.method == "POST" and code in (400, 403):
         if any(_LIMIT.search(text) and _AVATARS.search(text) for text in general_messages):

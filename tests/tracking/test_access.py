@@ -80,7 +80,7 @@ def run_for(tracker: Tracker, clock: ManualClock, seconds: float) -> list[str]:
     [
         (WRONG_KEY, "did not accept the API id and key"),
         (FIREWALL, "Something between you and the API"),
-        (httpx.Response(404, html="<html>"), "no such call at https://a.example.*base_url"),
+        (httpx.Response(404, html="<html>"), "no such call .*https://a.example.*base_url"),
         (httpx.ConnectError("x"), "check the network and base_url"),
         (httpx.Response(200, html="<html>"), "is not JSON; check base_url"),
     ],
