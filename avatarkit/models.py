@@ -31,6 +31,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import to_json
 
 
 class Gender(StrEnum):
@@ -255,10 +256,15 @@ def _id_as_text(value: Any) -> Any:
     return _not_blank(value) if isinstance(value, str) else value
 
 
+def _without_nan(value: Any) -> Any:
+    """Return a value as JSON, in which NaN and infinity are text."""
+    return json.loads(to_json(value, inf_nan_mode="strings", fallback=str))
+
+
 def _readable(field: str, value: Any) -> Any:
     """Return what can be shown of a value that does not have its documented type, or None."""
     if field == "process_status" or (field == "failed_reason" and value):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if field == "labels":
         items = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
         items = items if isinstance(items, list) else []
@@ -279,7 +285,8 @@ class Persona(BaseModel):
     Source: the contract's response, and the vendor's page of "Get avatar by ID".
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    # NaN and infinity are no JSON: as text every parser and database takes them.
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="strings")
 
     id: Annotated[str, BeforeValidator(_id_as_text)]
     """The persona's id, a UUID; a whole number is kept as text."""
@@ -387,7 +394,7 @@ class Persona(BaseModel):
                 raise
             found = error.errors(include_url=False, include_context=False, include_input=False)
             names = {str(item["loc"][0]) for item in found} - {"id"}
-        odd = {name: value[name] for name in value if name in names}
+        odd = {name: _without_nan(value[name]) for name in value if name in names}
         readable = {name: _readable(name, odd[name]) for name in odd}
         fields = {name: item for name, item in value.items() if name not in odd}
         fields |= {name: item for name, item in readable.items() if item is not None}
@@ -397,7 +404,8 @@ class Persona(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_it_came(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return handler(self) | self.odd_fields
+        fields: dict[str, Any] = handler(self)
+        return fields | self.odd_fields
 
     @property
     def odd_fields(self) -> dict[str, Any]:
@@ -405,7 +413,7 @@ class Persona(BaseModel):
         return self._odd_fields or {}
 
     def answer(self) -> dict[str, Any]:
-        """Return the fields that the API sent, as JSON values; without NaN and infinity."""
+        """Return the fields that the API sent, as JSON values, NaN and infinity as text."""
         fields: dict[str, Any] = json.loads(self.model_dump_json(exclude_unset=True))
         return fields
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -508,6 +509,7 @@ ODD = {
     "a number for a status": ("process_status", 3, "3"),
     "false for a status": ("process_status", False, "false"),
 }
+NOT_NUMBERS = [float("nan"), float("inf"), [[float("-inf")]]]
 
 
 @pytest.mark.parametrize("case", ODD)
@@ -523,6 +525,17 @@ def test_value_of_another_type_is_kept_as_it_came(case: str) -> None:
     again = Persona.model_validate_json(persona.model_dump_json())
     assert again.odd_fields == persona.odd_fields
     assert getattr(again, field) == shown
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
+@pytest.mark.parametrize("field", ["process_status", "failed_reason", "keywords", "style", "x"])
+def test_nan_is_text_in_what_is_stored(field: str, value: Any) -> None:
+    """A number that JSON does not have makes neither an answer nor its copy in the log invalid."""
+    persona = Persona.model_validate({"id": "1", field: value})
+    stored = json.dumps(persona.answer(), allow_nan=False)
+    again = Persona.model_validate_json(stored)
+    assert again.answer() == persona.answer()
+    assert again.status_text == persona.status_text
 
 
 @pytest.mark.parametrize(

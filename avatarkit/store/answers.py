@@ -26,7 +26,8 @@ PREVIEW_VIDEOS = (
 )
 """The fields with URLs of previews, the best one first."""
 
-_KEPT = frozenset((*CREATE_ONLY, *PREVIEW_IMAGES, *PREVIEW_VIDEOS))
+PREVIEWS = PREVIEW_IMAGES + PREVIEW_VIDEOS
+
 _STATE = ("process_status", "is_active", "failed_reason")
 
 
@@ -48,9 +49,10 @@ def union(older: Persona, newer: Persona) -> Persona:
     kept, answer = older.answer(), newer.answer()
     if not newer.process_status or newer.status_text != older.status_text:
         kept = {name: value for name, value in kept.items() if name not in _STATE}
-    blank = {name for name in _KEPT & answer.keys() if not answer[name] and kept.get(name)}
-    new = {name: value for name, value in answer.items() if name not in blank}
-    return Persona.model_validate(kept | new)
+    for name in CREATE_ONLY + PREVIEWS:
+        if name in answer and not answer[name] and kept.get(name):
+            del answer[name]
+    return Persona.model_validate(kept | answer)
 
 
 def previews(persona: Persona) -> dict[str, str | None]:

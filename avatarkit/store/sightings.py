@@ -97,7 +97,7 @@ class SightingLog(Database):
                 seen_us = max(run.last_seen_us, to_us(asked_at))
                 run_id = run.id
                 _extend(connection, run, seen_us, persona)
-            elif run is not None and seen_us <= run.last_seen_us:
+            elif row is not None and run is not None and seen_us <= run.last_seen_us:
                 added = answers.union(persona, Persona.model_validate_json(row.answer))
                 values = _shown_columns(added, submission)
                 connection.execute(tables.personas.update().where(key).values(**values))

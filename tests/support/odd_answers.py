@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -35,12 +36,13 @@ def odd_answers(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def strict(value: Any) -> Any:
-    """Return a JSON value without NaN and infinity, which are no JSON."""
+    """Return a JSON value with NaN and infinity, which are no JSON, as text."""
     if isinstance(value, list):
         return [strict(item) for item in value]
     if isinstance(value, dict):
         return {name: strict(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return json.dumps(value) if is_odd else value
 
 
 def check_kept(persona: Persona, answer: dict[str, Any]) -> None:

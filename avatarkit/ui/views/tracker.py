@@ -211,7 +211,7 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         if st.button("Poll again", key=f"tracker_again_{persona_id}"):
             session.store.make_due(persona_id, now)
             st.rerun()
-    if pd.notna(row["failed_reason"]):
+    if pd.notna(row["failed_reason"]) and row["failed_reason"].strip():
         st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
         st.warning(f"Last poll: {plain(row['last_error'])}", icon=":material/warning:")
