@@ -140,10 +140,12 @@ def test_a_number_that_is_none_stays_out_of_stored_json(value: bytes) -> None:
     assert json.loads(json.dumps(stored, allow_nan=False)) == stored
 
 
+@pytest.mark.parametrize("field", ["style", "keywords", "x"])
 @pytest.mark.parametrize("depth", [40, 60, 150, 300])
-def test_no_depth_of_a_field_hides_a_status(depth: int) -> None:
+def test_no_depth_of_a_field_hides_a_status(depth: int, field: str) -> None:
     """What lies deep is read, and can be stored and read again."""
-    body = '{"id": "p1", "process_status": "done", "style": ' + "[" * depth + "]" * depth + "}"
+    deep = "[" * depth + "]" * depth
+    body = f'{{"id": "p1", "process_status": "done", "{field}": {deep}}}'
     with client_of(body.encode(), 201) as client:
         for persona in (get(body.encode()), client.create_persona(REQUEST)):
             assert persona.is_terminal
@@ -155,6 +157,14 @@ def test_what_has_no_id_is_one_error(body: str) -> None:
     """An answer that is not one object with an id is an UnexpectedAnswer."""
     with pytest.raises(errors.UnexpectedAnswer):
         get(body.encode())
+
+
+def test_an_id_that_is_a_number_is_its_text() -> None:
+    """A persona whose id is a whole number is got by that number's text."""
+    with client_of(b'{"id": 17, "process_status": "done"}') as client:
+        assert client.get_persona("17").id == "17"
+        with pytest.raises(errors.UnexpectedAnswer, match="another persona"):
+            client.get_persona("18")
 
 
 @given(odd_answers())

@@ -173,6 +173,14 @@ def test_fields_of_another_type_are_named(app: Running) -> None:
     assert any("failed\\_reason, gender" in caption.value for caption in test.caption)
 
 
+@pytest.mark.parametrize("reason", [None, "", " "])
+def test_a_blank_reason_is_not_shown(app: Running, reason: str | None) -> None:
+    """The API may send an empty reason where nothing failed: there is no empty box."""
+    persona = Persona(id="a", process_status="reviewing", failed_reason=reason)
+    record(app.session, persona, source="list")
+    assert not page(tracker_page).error
+
+
 def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
     """The API need not tell a name; an id stands for it."""
     record(app.session, Persona(id="lived-1", process_status="done"), source="list")
