@@ -8,12 +8,14 @@ Source: the contract of ``POST /api/personas_v2/`` and the vendor's page of "Get
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,9 +24,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
+    model_serializer,
     model_validator,
 )
+from pydantic_core import to_json
 
 
 class Gender(StrEnum):
@@ -229,22 +236,60 @@ def _utc(value: datetime | None) -> datetime | None:
         raise ValueError("This moment lies outside the years 1 to 9999.") from None
 
 
-Timestamp = Annotated[datetime | None, BlankIsNone, AfterValidator(_utc)]
+def _check_moment(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.strip() or None
+    # A number may be seconds or milliseconds, and 0 stands for no date.
+    is_iso = isinstance(value, str) and value[4:5] == "-"
+    if not (value is None or is_iso or isinstance(value, datetime)):
+        raise ValueError("must be a date and time as in ISO 8601.")
+    return value
+
+
+Timestamp = Annotated[datetime | None, BeforeValidator(_check_moment), AfterValidator(_utc)]
 """Aware UTC, whatever offset came; None where nothing was set."""
+
+
+def _id_as_text(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _not_blank(value) if isinstance(value, str) else value
+
+
+def _without_nan(value: Any) -> Any:
+    """Return a value as JSON, in which NaN and infinity are text."""
+    return json.loads(to_json(value, inf_nan_mode="strings", fallback=str))
+
+
+def _readable(field: str, value: Any) -> Any:
+    """Return what can be shown of a value that does not have its documented type, or None."""
+    if field == "process_status" or (field == "failed_reason" and value):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if field == "labels":
+        items = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else value
+        items = items if isinstance(items, list) else []
+        labels = [item.get("name") if isinstance(item, dict) else item for item in items]
+        return [label for label in labels if isinstance(label, str) and label.strip()] or None
+    return None
 
 
 class Persona(BaseModel):
     """A custom avatar as the API returns it, by create, get or list.
 
-    Only ``id`` is required. Unknown fields are kept (``persona.model_extra``).
+    Only ``id`` is required, and only ``id`` and ``process_status`` decide anything. A value that
+    does not have the documented type makes no answer invalid: the field is None then, and the value
+    is kept in ``odd_fields`` and dumped as it came. Of ``labels`` the texts and names are read, and
+    ``process_status`` and ``failed_reason`` are the value's JSON text. Unknown fields are kept, too
+    (``persona.model_extra``).
 
     Source: the contract's response, and the vendor's page of "Get avatar by ID".
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    # NaN and infinity are no JSON: as text every parser and database takes them.
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="strings")
 
-    id: Annotated[str, Field(min_length=1)]
-    """The persona's id, a UUID."""
+    id: Annotated[str, BeforeValidator(_id_as_text)]
+    """The persona's id, a UUID; a whole number is kept as text."""
 
     gender: str | None = None
     """The person's gender, ``m``, ``f`` or ``nb``."""
@@ -252,8 +297,8 @@ class Persona(BaseModel):
     creator_name: str | None = None
     """Name of the persona, used to identify the real person, not for display."""
 
-    process_status: str | None = None
-    """The status as the API sent it, documented or not; ``status`` reads it."""
+    process_status: Annotated[str | None, StringConstraints(strip_whitespace=True)] = None
+    """The status as the API sent it, documented or not, without white space around it."""
 
     failed_reason: str | None = None
     """Why it failed or was rejected; may be empty where nothing failed."""
@@ -336,6 +381,41 @@ class Persona(BaseModel):
 
     portrait_preview_video: Any = None
     """URL of a portrait preview video."""
+
+    _odd_fields: dict[str, Any] | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_odd_fields(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if not isinstance(value, dict):
+                raise
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            names = {str(item["loc"][0]) for item in found} - {"id"}
+        odd = {name: _without_nan(value[name]) for name in value if name in names}
+        readable = {name: _readable(name, odd[name]) for name in odd}
+        fields = {name: item for name, item in value.items() if name not in odd}
+        fields |= {name: item for name, item in readable.items() if item is not None}
+        persona = handler(fields)
+        persona._odd_fields = odd
+        return persona
+
+    @model_serializer(mode="wrap")
+    def _as_it_came(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return fields | self.odd_fields
+
+    @property
+    def odd_fields(self) -> dict[str, Any]:
+        """The values that do not have their documented type, as they came, by field."""
+        return self._odd_fields or {}
+
+    def answer(self) -> dict[str, Any]:
+        """Return the fields that the API sent, as JSON values, NaN and infinity as text."""
+        fields: dict[str, Any] = json.loads(self.model_dump_json(exclude_unset=True))
+        return fields
 
     @property
     def status_text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -407,7 +408,9 @@ def test_only_an_id_is_needed() -> None:
     assert (persona.status_text, persona.status, persona.is_terminal) == (UNKNOWN, None, False)
 
 
-@pytest.mark.parametrize("values", [{}, {"id": ""}, {"id": None}])
+@pytest.mark.parametrize(
+    "values", [{}, *({"id": value} for value in ("", " \n", None, True, 1.5, ["a"], {"a": 1}))]
+)
 def test_without_an_id_it_is_no_persona(values: dict[str, Any]) -> None:
     """What has no id cannot be followed."""
     with pytest.raises(ValidationError):
@@ -480,14 +483,89 @@ def test_what_nothing_depends_on_spoils_nothing() -> None:
     assert persona.updated_at is None
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
-def test_timestamp_beyond_the_calendar_is_a_validation_error(moment: str) -> None:
-    """A moment that UTC cannot express is refused like any other value that does not fit."""
-    with pytest.raises(ValidationError) as caught:
-        Persona.model_validate({"id": "1", "created_at": moment})
-    assert (
-        error_sentence(caught.value) == "created_at: This moment lies outside the years 1 to 9999."
-    )
+ODD = {
+    "an object for a reason": ("failed_reason", {"code": 40123}, '{"code": 40123}'),
+    "a list for a reason": ("failed_reason", ["李"], '["李"]'),
+    "an empty object for a reason": ("failed_reason", {}, None),
+    "objects for labels": ("labels", [{"id": 3, "name": "a"}, {"id": 4}, None, "b"], ["a", "b"]),
+    "one text for labels": ("labels", "a, b", ["a", "b"]),
+    "a null among labels": ("labels", ["a", None], ["a"]),
+    "a number for labels": ("labels", 3, None),
+    "a number for a name": ("creator_name", 42, None),
+    "an object for a gender": ("gender", {"value": "f"}, None),
+    "a word for a flag": ("is_active", "pending", None),
+    "a list for keywords": ("keywords", ["a", "b"], None),
+    "a list for a URL": ("gdown_url", [], None),
+    "an object for a URL": ("lipsync_input", {"url": "https://x/y"}, None),
+    "a date in words": ("created_at", "Nov 25, 2026, 10:00 a.m.", None),
+    "no date of MySQL": ("updated_at", "0000-00-00 00:00:00", None),
+    "false for a date": ("updated_at", False, None),
+    "seconds for a date": ("created_at", 1764064800, None),
+    "seconds as text for a date": ("created_at", "1764064800", None),
+    "a date with its zone's name": ("created_at", "2026-11-25T10:00:00+00:00[UTC]", None),
+    "a date before the calendar": ("created_at", "0001-01-01T00:00:00+14:00", None),
+    "a date after the calendar": ("created_at", "9999-12-31T23:59:59-12:00", None),
+    "an object for a status": ("process_status", {"state": "failed"}, '{"state": "failed"}'),
+    "a number for a status": ("process_status", 3, "3"),
+    "false for a status": ("process_status", False, "false"),
+}
+NOT_NUMBERS = [float("nan"), float("inf"), [[float("-inf")]]]
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_value_of_another_type_is_kept_as_it_came(case: str) -> None:
+    """A value that does not have its documented type is kept, named and dumped as it came."""
+    field, value, shown = ODD[case]
+    answer = {"id": "1", "process_status": "failed", field: value}
+    persona = Persona.model_validate(answer)
+    assert persona.odd_fields == {field: value}
+    assert getattr(persona, field) == shown
+    assert persona.answer() == answer
+    assert persona.is_terminal is (field != "process_status")
+    again = Persona.model_validate_json(persona.model_dump_json())
+    assert again.odd_fields == persona.odd_fields
+    assert getattr(again, field) == shown
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=str)
+@pytest.mark.parametrize("field", ["process_status", "failed_reason", "keywords", "style", "x"])
+def test_nan_is_text_in_what_is_stored(field: str, value: Any) -> None:
+    """A number that JSON does not have makes neither an answer nor its copy in the log invalid."""
+    persona = Persona.model_validate({"id": "1", field: value})
+    stored = json.dumps(persona.answer(), allow_nan=False)
+    again = Persona.model_validate_json(stored)
+    assert again.answer() == persona.answer()
+    assert again.status_text == persona.status_text
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-11-25T10:00:00.123456Z",
+        "2026-11-25T02:00:00.123456-08:00",
+        "2026-11-25T02:00:00.123456-0800",
+        "2026-11-25 10:00:00.123456",
+        "2026-11-25T10:00:00.1234567Z",
+    ],
+)
+def test_timestamp_as_servers_write_it(moment: str) -> None:
+    """The forms of ISO 8601 that Django, pydantic and .NET write are read."""
+    persona = Persona.model_validate({"id": "1", "created_at": moment})
+    assert persona.created_at == datetime(2026, 11, 25, 10, 0, 0, 123456, tzinfo=UTC)
+    assert persona.odd_fields == {}
+
+
+@pytest.mark.parametrize(("value", "expected"), [("a", "a"), (1, "1"), (10**30, "1" + "0" * 30)])
+def test_id_is_text_or_a_whole_number(value: object, expected: str) -> None:
+    """A whole number is kept as text."""
+    assert Persona.model_validate({"id": value}).id == expected
+
+
+def test_status_is_stripped_and_compared_as_it_came() -> None:
+    """White space around a status says nothing, another case is another status."""
+    assert Persona(id="1", process_status=" failed\n").status is ProcessStatus.FAILED
+    assert Persona(id="1", process_status="Failed").status is None
+    assert Persona(id="1", process_status=" \n").status_text == UNKNOWN
 
 
 @given(
@@ -512,14 +590,17 @@ names = st.sampled_from(sorted(Persona.model_fields)) | st.text()
 
 
 @given(st.dictionaries(names, json_values, max_size=8))
-def test_any_answer_is_a_persona_or_a_validation_error(answer: dict[str, Any]) -> None:
-    """Whatever an answer holds, it is read or refused, and no other exception comes out."""
+def test_any_object_is_a_persona_if_it_has_an_id(answer: dict[str, Any]) -> None:
+    """Whatever else an answer holds, it is read if its id is text or a whole number."""
+    given_id = answer.get("id")
     try:
         persona = Persona.model_validate(answer)
     except ValidationError as error:
         assert error_sentence(error)
+        assert not (isinstance(given_id, str) and given_id.strip())
+        assert type(given_id) is not int
         return
-    assert persona.id == answer["id"]
+    assert persona.id == str(given_id)
     assert persona.status_text
     assert set(answer) <= set(persona.model_dump())
 

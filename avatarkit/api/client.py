@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,9 +20,11 @@ from avatarkit.api.multipart import Progress, open_files
 from avatarkit.api.redaction import Redactor, redact_logs
 from avatarkit.api.status_errors import is_from_api, raise_for_status
 from avatarkit.api.transport import Transport
-from avatarkit.errors import ConfigError, ConnectionFailed, NotFound
+from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, UnexpectedAnswer
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.settings import Settings, is_loopback
+
+logger = logging.getLogger("avatarkit")
 
 MAX_PAGES = 1_000
 """A list with more pages is taken for one without an end."""
@@ -192,11 +195,13 @@ class Client:
         location: str | None = None,
         style: str | None = None,
         deadline_s: float | None = None,
+        on_skipped: Callable[[object], None] | None = None,
     ) -> Iterator[Persona]:
         """Iterate over the account's custom avatars, each once, in the API's order.
 
         Reads a bare array as well as pages. A page is requested when the one before has been used
-        up.
+        up. An entry that is not a persona, such as one without an id, is skipped with a warning in
+        the log.
 
         Args:
             gender: One value or several, comma separated, as for the next three.
@@ -204,9 +209,10 @@ class Client:
             location: Such as ``indoor``.
             style: Such as ``presenter``.
             deadline_s: Wall seconds for all pages together.
+            on_skipped: Called with each entry that is skipped.
 
         Raises:
-            APIError: A page cannot be read.
+            APIError: A page cannot be read, or nothing on the first one is a persona.
 
         Source: ``GET /api/personas_v2/`` and ``GET /api/personas/paginated/``.
         """
@@ -222,17 +228,26 @@ class Client:
             items = page.get("results") if isinstance(page, dict) else page
             if not isinstance(items, list):
                 raise responses.unexpected(response, "is not a list of personas")
-            seen_before = len(seen)
+            seen_before, skipped = len(seen), 0
             for item in items:
-                persona = responses.validate(response, Persona, item)
+                try:
+                    persona = responses.validate(response, Persona, item)
+                except UnexpectedAnswer as error:
+                    skipped += 1
+                    logger.warning("An entry of the list of avatars was skipped: %s", error)
+                    if on_skipped is not None:
+                        on_skipped(item)
+                    continue
                 # Pages shift while they are read if another persona is created meanwhile.
                 if persona.id not in seen:
                     seen.add(persona.id)
                     yield persona
+            if skipped and not seen:
+                raise responses.unexpected(response, "is not a list of personas")
             following = page.get("next") if isinstance(page, dict) else None
             if not following:
                 return
-            if len(seen) == seen_before:
+            if len(seen) + skipped == seen_before:
                 raise responses.unexpected(response, "has a next page but nothing new on this one")
             url = responses.next_page(response, str(following))
         raise responses.unexpected(response, f"has more than {MAX_PAGES:,} pages")

@@ -18,6 +18,9 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_KEPT_BODY = 2_000
 """Length to which an error cuts the body that it keeps, in characters."""
 
+MAX_DEPTH = 50
+"""What lies deeper in an answer is kept as JSON text, as databases and parsers have limits."""
+
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -91,19 +94,31 @@ def text_of(response: httpx.Response) -> str:
 def json_of(response: httpx.Response) -> Any:
     """Return the JSON value of the body; None if it is not JSON.
 
-    NUL and lone surrogates, which databases cannot store as text, become U+FFFD.
+    The encoding is that of the byte order mark, else UTF-8. Bytes that are not text become U+FFFD,
+    as do NUL and lone surrogates, which databases cannot store as text.
     """
+    body = response.content
     try:
-        return _storable(json.loads(response.content))
+        text = body.decode(json.detect_encoding(body), "replace")
+        return _storable(json.loads(text, strict=False, parse_int=_whole_number))
     except (ValueError, RecursionError):
         return None
 
 
-def _storable(value: Any) -> Any:
+def _whole_number(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        return digits
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, list | dict) and depth == MAX_DEPTH:
+        value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, str):
         return _NOT_TEXT.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_storable(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
+        return {_storable(name): _storable(item, depth + 1) for name, item in value.items()}
     return value

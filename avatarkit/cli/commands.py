@@ -187,7 +187,8 @@ def status(
 
     with _session() as session:
         now = session.clock.now()
-        if persona_id is not None and session.store.persona(persona_id) is None:
+        persona = None if persona_id is None else session.store.persona(persona_id)
+        if persona_id is not None and persona is None:
             raise AvatarkitError(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
@@ -206,6 +207,9 @@ def status(
                 )
         else:
             typer.echo(tables.history(session.store.sightings(persona_id)))
+            if persona is not None and persona.odd_fields:
+                names = ", ".join(persona.odd_fields)
+                typer.echo(f"not of the documented type, kept as they came: {names}")
 
 
 @app.command("export")

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from avatarkit.errors import StoreError
-from avatarkit.store import tables
+from avatarkit.models import Persona
+from avatarkit.store import answers, tables
 
 BUSY_TIMEOUT_MS = 15_000
 
@@ -173,6 +174,7 @@ def _prepare_tables(connection: sa.Connection, shown: str) -> None:
         connection.execute(tables.meta.insert().values(**row))
     elif int(version) < newest:
         _add_missing_columns(connection)
+        _fill_previews(connection)
         key = tables.meta.c.key == "schema_version"
         connection.execute(tables.meta.update().where(key).values(value=str(newest)))
 
@@ -185,6 +187,17 @@ def _add_missing_columns(connection: sa.Connection) -> None:
             if column.name not in names:
                 definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+
+
+def _fill_previews(connection: sa.Connection) -> None:
+    # A finished persona is not polled again, which would fill them.
+    columns = tables.personas.c
+    for row in connection.execute(
+        sa.select(columns.account, columns.persona_id, columns.answer)
+    ).all():
+        values = answers.previews(Persona.model_validate_json(row.answer))
+        key = tables.is_persona(row.account, row.persona_id)
+        connection.execute(tables.personas.update().where(key).values(**values))
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:

@@ -30,6 +30,8 @@ class Frame:
     order_by: tuple[sa.ColumnElement[Any], ...]
     sort_by: tuple[str, ...] = ()
     """Columns to sort by after reading, as databases differ in how they sort text."""
+    sent: tuple[str, ...] = ()
+    """Columns that are read from the JSON of the column ``request``: the fields of a create."""
 
 
 _P, _R, _S = tables.personas.c, tables.sightings.c, tables.submissions.c
@@ -47,6 +49,7 @@ PERSONAS = Frame(
         "gone": "bool",
         "last_error": "str",
         "last_error_at": TIME,
+        **dict.fromkeys(("preview_image", "preview_video"), "str"),
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),
 )
@@ -72,8 +75,15 @@ SUBMISSIONS = Frame(
         **dict.fromkeys(("submission_id", "state", "persona_id", "creator_name"), "str"),
         **dict.fromkeys(("prepared_at", "sent_at", "ended_at"), TIME),
         "error": "str",
+        **dict.fromkeys(("gender", "video_scene", "keywords"), "str"),
+        "labels": "object",
+        **dict.fromkeys(("lipsync_input", "consent_video", "gdown_url", "webhook_url"), "str"),
     },
     (_S.prepared_us, _S.submission_id),
+    sent=(
+        *("gender", "video_scene", "keywords", "labels"),
+        *("lipsync_input", "consent_video", "gdown_url", "webhook_url"),
+    ),
 )
 
 
@@ -92,13 +102,15 @@ def read(
         The rows, with the columns, dtypes and order of ``frame``.
     """
     columns = frame.table.c
+    stored = [name for name in frame.dtypes if name not in frame.sent]
     query = sa.select(
         *(
             sa.func.coalesce(columns[name.removesuffix("_at") + "_us"], _NOT_A_TIME).label(name)
-            if dtype == TIME
+            if frame.dtypes[name] == TIME
             else columns[name]
-            for name, dtype in frame.dtypes.items()
-        )
+            for name in stored
+        ),
+        *([columns.request] if frame.sent else []),
     ).order_by(*frame.order_by)
     if account is not None:
         # ``|| ''`` keeps SQLite from using an index, which would read the file in random order.
@@ -107,18 +119,28 @@ def read(
         query = query.where((columns.account.concat("") if scan else columns.account) == account)
     if persona_id is not None:
         query = query.where(columns.persona_id == persona_id)
-    values = _fetch(connection, query)
+    fetched = _fetch(connection, query)
+    values = dict(zip(stored, fetched, strict=False))
+    if frame.sent:
+        requests = [json.loads(request) for request in fetched[-1]]
+        values |= {name: [request.get(name) for request in requests] for name in frame.sent}
+    if "labels" in values:
+        values["labels"] = [_as_list(labels) for labels in values["labels"]]
     rows = pd.DataFrame(
         {
-            name: pd.Series(column, dtype="int64" if dtype == TIME else dtype)
-            for (name, dtype), column in zip(frame.dtypes.items(), values, strict=True)
+            name: pd.Series(values[name], dtype="int64" if dtype == TIME else dtype)
+            for name, dtype in frame.dtypes.items()
         }
     ).astype({name: TIME for name, dtype in frame.dtypes.items() if dtype == TIME})
-    if "labels" in rows:
-        rows["labels"] = rows["labels"].fillna("[]").map(json.loads)
     for name in reversed(frame.sort_by):
         rows = rows.sort_values(name, kind="stable", ignore_index=True)
     return rows
+
+
+def _as_list(labels: list[str] | str | None) -> list[str]:
+    """Return labels as a list, from a list, from its JSON, or from nothing."""
+    value = json.loads(labels) if isinstance(labels, str) else labels
+    return value or []
 
 
 def _fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from avatarkit.models import Persona
-from avatarkit.store import tables
+from avatarkit.store import answers, tables
 from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
 
@@ -43,10 +43,14 @@ class Recorded:
 
 
 class SightingLog(Database):
-    """The runs of each persona's status, and the last answer about each persona."""
+    """The runs of each persona's status, and what the answers about each persona said."""
 
     def persona(self, persona_id: str) -> Persona | None:
-        """Return the last answer about a persona, None for an unknown one."""
+        """Return the union of all answers about a persona, None for an unknown one.
+
+        The newest value of each field, so that what only the answer to the create carries is still
+        there; see ``answers.union``.
+        """
         key = tables.is_persona(self._own(), persona_id)
         with self.transaction(reading=True) as connection:
             answer = connection.scalar(sa.select(tables.personas.c.answer).where(key))
@@ -75,7 +79,8 @@ class SightingLog(Database):
                 fields that the answer does not have.
 
         Returns:
-            What was logged; None if the log holds a newer answer, and then nothing is changed.
+            What was logged; None if the log holds a newer answer, to which this one then only adds
+            the fields that it lacks.
         """
         account, status = self._own(), persona.status_text
         key = tables.is_persona(account, persona.id)
@@ -92,11 +97,17 @@ class SightingLog(Database):
                 seen_us = max(run.last_seen_us, to_us(asked_at))
                 run_id = run.id
                 _extend(connection, run, seen_us, persona)
-            elif run is not None and seen_us <= run.last_seen_us:
+            elif row is not None and run is not None and seen_us <= run.last_seen_us:
+                added = answers.union(persona, Persona.model_validate_json(row.answer))
+                values = _shown_columns(added, submission)
+                connection.execute(tables.personas.update().where(key).values(**values))
                 return None
             else:
                 run_id = _begin(connection, account, persona, seen_us, source)
-            values = _columns(persona, submission) | {"last_seen_us": seen_us, "run_id": run_id}
+            known = persona
+            if row is not None:
+                known = answers.union(Persona.model_validate_json(row.answer), persona)
+            values = _columns(known, submission) | {"last_seen_us": seen_us, "run_id": run_id}
             if row is None:
                 new = {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
                 connection.execute(tables.personas.insert().values(**values, **new))
@@ -180,9 +191,8 @@ def _begin(
 
 
 def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
-    """Return the columns of ``personas`` from the answer, or else from the create's request."""
-    request = {} if submission is None else json.loads(submission.request)
-    values: dict[str, Any] = {
+    """Return the columns of ``personas`` from the union of all answers, the newest included."""
+    return _shown_columns(persona, submission) | {
         "status": persona.status_text,
         "gone": False,
         "last_error": None,
@@ -191,11 +201,20 @@ def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]
         "missed_since_us": None,
         "is_active": persona.is_active,
         "failed_reason": persona.failed_reason,
-        "answer": persona.model_dump_json(exclude_unset=True),
+    }
+
+
+def _shown_columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
+    """Return the columns that do not depend on the status, from answers or the create's request."""
+    request = {} if submission is None else json.loads(submission.request)
+    values: dict[str, Any] = {
+        "answer": json.dumps(persona.answer(), ensure_ascii=False),
+        **answers.previews(persona),
     }
     for name in _KEPT:
         value = getattr(persona, name)
-        value = request.get(name) if value is None else value
+        if value is None or name in persona.odd_fields:
+            value = request.get(name, value)
         if value is not None:
             values[name] = json.dumps(value) if name == "labels" else value
     for column, moment in (("created_us", persona.created_at), ("updated_us", persona.updated_at)):

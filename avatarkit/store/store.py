@@ -45,6 +45,8 @@ class Store(SubmissionLog, PollPlan):
             - ``gone``: bool, the API does not find it any longer.
             - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
               datetime64[us, UTC], when it failed.
+            - ``preview_image``, ``preview_video``: text, URLs of the best previews that the API
+              has, landscape first; usually of a finished one only.
         """
         from avatarkit.store import frames
 
@@ -86,6 +88,9 @@ class Store(SubmissionLog, PollPlan):
             - ``persona_id``: text, of an accepted one; ``creator_name``: text.
             - ``prepared_at``, ``sent_at``, ``ended_at``: datetime64[us, UTC].
             - ``error``: text, why it was refused or is uncertain.
+            - ``gender``, ``video_scene``, ``keywords``, ``gdown_url``, ``webhook_url``: text, as
+              they were sent; ``labels``: lists of text.
+            - ``lipsync_input``, ``consent_video``: text, the path or URL that was given.
         """
         from avatarkit.store import frames
 

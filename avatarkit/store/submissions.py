@@ -177,7 +177,7 @@ class SubmissionLog(SightingLog):
         self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
     ) -> None:
         """Log why an uncertain submission is not settled, and the personas it may have become."""
-        kept = [candidate.model_dump(mode="json", exclude_unset=True) for candidate in candidates]
+        kept = [candidate.answer() for candidate in candidates]
         self._update(submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
 
     def may_become(self, submission_id: str, persona_id: str) -> bool:

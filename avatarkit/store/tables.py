@@ -68,7 +68,9 @@ personas = sa.Table(
     sa.Column("gone", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
     sa.Column("last_error_us", sa.BigInteger),
-    # Not in the frame: the state of the polls, and the last answer as it came.
+    sa.Column("preview_image", sa.Text),
+    sa.Column("preview_video", sa.Text),
+    # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).
     sa.Column("run_id", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),

@@ -56,7 +56,7 @@ class Account:
     ``listed`` are the personas in its list, ``taken`` the ids that other submissions became,
     ``sending`` the submissions that are being sent, ``unlisted`` the ids that are not listed but
     were found by id. ``count`` is the quota's ``current_count``; None when it is unknown or changed
-    while the account was read.
+    while the account was read. ``skipped`` is the number of listed entries that could not be read.
     """
 
     listed: tuple[Persona, ...]
@@ -64,6 +64,7 @@ class Account:
     sending: Sequence[Uncertain]
     unlisted: frozenset[str]
     count: int | None
+    skipped: int = 0
 
 
 def decide(open_submissions: list[Uncertain], account: Account, now: datetime) -> list[Verdict]:
@@ -83,7 +84,7 @@ def decide(open_submissions: list[Uncertain], account: Account, now: datetime) -
         persona.id
         for submission in (*open_submissions, *account.sending)
         for persona in free
-        if _fits(persona, submission, SKEW)
+        if _fits(persona, submission)
     )
     return [_decide(submission, free, wanted, account, now) for submission in open_submissions]
 
@@ -95,14 +96,17 @@ def _decide(
     account: Account,
     now: datetime,
 ) -> Verdict:
-    fitting = [persona for persona in free if _fits(persona, submission, SKEW)]
+    fitting = [persona for persona in free if _fits(persona, submission)]
     if len(fitting) == 1 and wanted[fitting[0].id] == 1:
         return Verdict(submission.submission_id, "accepted", persona=fitting[0])
-    candidates = tuple(persona for persona in free if _fits(persona, submission, STRAY))
+    candidates = tuple(persona for persona in free if _may_be(persona, submission, STRAY))
     if fitting:
         reason = "Several avatars fit, or several submissions fit one; choose which it is."
     elif candidates:
-        reason = "Only avatars of another time are like it; choose whether it is one of them."
+        reason = (
+            "Only avatars of another time, or without a name, are like it; choose whether it is "
+            "one of them."
+        )
     elif now - submission.broke_at < SETTLING:
         reason = "It does not show yet; the account is looked at again."
     elif _is_absent(account):
@@ -113,10 +117,16 @@ def _decide(
     return Verdict(submission.submission_id, "uncertain", candidates=candidates, reason=reason)
 
 
-def _fits(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
-    # A gender or scene that the answer leaves out is neither a match nor a mismatch.
+def _fits(persona: Persona, submission: Uncertain) -> bool:
+    is_named = persona.creator_name == submission.creator_name
+    return is_named and _may_be(persona, submission, SKEW)
+
+
+def _may_be(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
+    # What the answer leaves out, or has in a shape that cannot be read, is neither a match nor a
+    # mismatch.
     if (
-        persona.creator_name != submission.creator_name
+        persona.creator_name not in (None, submission.creator_name)
         or persona.gender not in (None, submission.gender)
         or (persona.video_scene or submission.video_scene)
         != (submission.video_scene or persona.video_scene)
@@ -136,6 +146,8 @@ def _is_absent(account: Account) -> bool:
     persona, so that it would show the missing one too, and the quota does not contradict that. It
     is not known whether the quota counts failed and rejected personas.
     """
+    if account.skipped:
+        return False
     known = {persona.id for persona in account.listed} | account.unlisted
     alive = known - {persona.id for persona in account.listed if persona.status in _BAD}
     if account.count is not None and account.count == len(alive):
@@ -159,7 +171,8 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
     """
     # The quota is read before and after the list: if it is the same, both are of one moment.
     before = ask_quota()
-    listed = tuple(client.list_personas(deadline_s=LISTING_S))
+    skipped: list[object] = []
+    listed = tuple(client.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append))
     # What is not listed was polled up to an hour ago and may be deleted by now.
     missing = store.in_flight() - {persona.id for persona in listed}
     unlisted = _existing(client, missing) if before is not None else None
@@ -174,6 +187,7 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
         sending=sending,
         unlisted=unlisted or frozenset(),
         count=after.current_count if after is not None and of_one_moment else None,
+        skipped=len(skipped),
     )
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from avatarkit import PersonaCreate, Sandbox, Settings, Store, errors, open_session
+from avatarkit import Persona, PersonaCreate, Sandbox, Settings, Store, errors, open_session
 from avatarkit.cli import commands
 from avatarkit.store import database
 from avatarkit.tracking import tracker
@@ -65,6 +65,16 @@ class TestTheWholeStory:
             path = tmp_path / f"{table}.csv"
             assert run("export", table, "--output", path).exit_code == 0
             assert len(pd.read_csv(path)) >= 1
+
+    def test_fields_of_another_type_are_named(self) -> None:
+        """The status of one avatar names the fields of its answers that are not as documented."""
+        answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}}
+        with open_session() as session:
+            now = session.clock.now()
+            persona = Persona.model_validate(answer)
+            session.store.record(persona, asked_at=now, answered_at=now, source="list")
+        assert '{"code": 7}' in run("status").stdout
+        assert "kept as they came: failed_reason" in run("status", "a").stdout
 
     def test_when_each_is_ready(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """The table has a range for what runs, and the CSV says what it rests on."""

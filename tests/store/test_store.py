@@ -19,7 +19,7 @@ from avatarkit.store import database, frames, tables
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
-ADDED_SINCE_1 = {"personas": ["last_error_us"]}
+ADDED_SINCE_1 = {"personas": ["last_error_us", "preview_image", "preview_video"]}
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
@@ -304,8 +304,8 @@ class TestRuns:
         see(store, T0 + HOUR, None, is_active=True)
         assert store.personas().iloc[0]["status"] == "done"
 
-    def test_the_last_answer_is_kept_whole(self, store: Store) -> None:
-        """Unknown fields of the last answer come back with the persona."""
+    def test_an_answer_is_kept_whole(self, store: Store) -> None:
+        """Unknown fields of an answer come back with the persona."""
         see(store, T0, novel={"x": [1]})
         kept = store.persona("p1")
         assert kept is not None
@@ -462,7 +462,7 @@ class TestOpening:
         if url == "sqlite://":
             pytest.skip("nothing stays in memory")
         with Store(url, account="mine") as store:
-            submitted(store)
+            submitted(store, preview_video_1_1="https://example.com/1.mp4")
             before = store.personas()
             with store.transaction() as connection:
                 connection.execute(tables.meta.update().values(value="1"))

@@ -164,6 +164,23 @@ def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
     assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
 
 
+def test_fields_of_another_type_are_named(app: Running) -> None:
+    """The answers say which fields are not as documented, and a reason is shown as its JSON."""
+    answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}, "gender": [1]}
+    record(app.session, Persona.model_validate(answer), source="list")
+    test = page(tracker_page)
+    assert text.plain('{"code": 7}') in test.error[0].value
+    assert any("failed\\_reason, gender" in caption.value for caption in test.caption)
+
+
+@pytest.mark.parametrize("reason", [None, "", " "])
+def test_a_blank_reason_is_not_shown(app: Running, reason: str | None) -> None:
+    """The API may send an empty reason where nothing failed: there is no empty box."""
+    persona = Persona(id="a", process_status="reviewing", failed_reason=reason)
+    record(app.session, persona, source="list")
+    assert not page(tracker_page).error
+
+
 def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
     """The API need not tell a name; an id stands for it."""
     record(app.session, Persona(id="lived-1", process_status="done"), source="list")

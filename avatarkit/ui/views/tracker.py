@@ -211,7 +211,7 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         if st.button("Poll again", key=f"tracker_again_{persona_id}"):
             session.store.make_due(persona_id, now)
             st.rerun()
-    if pd.notna(row["failed_reason"]):
+    if pd.notna(row["failed_reason"]) and row["failed_reason"].strip():
         st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
         st.warning(f"Last poll: {plain(row['last_error'])}", icon=":material/warning:")
@@ -226,7 +226,10 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         column_config=STAGE_COLUMNS,
     )
     persona = session.store.persona(persona_id)
-    with st.expander("The API's last answer"):
+    with st.expander("The API's answers, the newest value of each field"):
+        if persona is not None and persona.odd_fields:
+            names = ", ".join(persona.odd_fields)
+            st.caption(f"Not of the documented type, kept as it came: {plain(names)}.")
         st.json(persona.model_dump_json(exclude_unset=True) if persona else "{}")
 
 
