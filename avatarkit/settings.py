@@ -2,58 +2,36 @@
 
 from __future__ import annotations
 
-import tomllib
+import difflib
+import os
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from avatarkit.env_files import PREFIX, EnvFiles, read_env_files
 from avatarkit.errors import ConfigError
 from avatarkit.models import field_errors
+from avatarkit.paths import pasted_path, unquote
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
-SECRETS_FILE = Path(".streamlit") / "secrets.toml"
-ENV_FILE = Path(".env")
-# Editors on Windows begin a file with a byte order mark, which is no part of the first name.
-_ENCODING = "utf-8-sig"
+# What else begins with AVATARKIT_ and is no setting.
+_OTHER_NAMES = ("env_file", "chromium")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-
-
-class _SecretsToml(PydanticBaseSettingsSource):
-    """Reads ``[avatarkit]`` of the secrets file, or ``AVATARKIT_…`` at its top level."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # pragma: no cover - __call__ gives all at once
-
-    def __call__(self) -> dict[str, Any]:
-        try:
-            content = tomllib.loads(SECRETS_FILE.read_text(encoding=_ENCODING))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"{SECRETS_FILE} cannot be read; check its permissions, and save it as UTF-8."
-            ) from None
-        except tomllib.TOMLDecodeError:
-            # The parser's own message could quote the line with the key in it.
-            raise ConfigError(
-                f"{SECRETS_FILE} is not valid TOML; compare it with secrets.example.toml."
-            ) from None
-        prefix = "avatarkit_"
-        top = {
-            key.lower().removeprefix(prefix): value
-            for key, value in content.items()
-            if key.lower().startswith(prefix)
-        }
-        table = content.get("avatarkit", {})
-        named = table.items() if isinstance(table, dict) else ()
-        return {**top, **{key.lower(): value for key, value in named}}
 
 
 class Settings(BaseSettings):
@@ -64,9 +42,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="AVATARKIT_",
-        env_file=ENV_FILE,
-        env_file_encoding=_ENCODING,
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -100,31 +76,35 @@ class Settings(BaseSettings):
     write_timeout_s: Seconds = 300.0
     """Wall seconds to send one part of an upload, and to wait for the answer to a create."""
 
+    _files: EnvFiles = PrivateAttr()
+    _notices: tuple[str, ...] = PrivateAttr()
+
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
         if unknown:
             raise ConfigError(f"There is no setting {unknown[0]!r}; check its spelling.")
+        files = read_env_files()
+        environment = {
+            name.lower().removeprefix(PREFIX): name
+            for name, value in os.environ.items()
+            if name.lower().startswith(PREFIX) and value
+        }
+        origins = {
+            name: path
+            for path, given in reversed(files.values.items())
+            for name in given
+            if name in type(self).model_fields and name not in {*values, *environment}
+        }
+        values |= {name: files.values[path][name] for name, path in origins.items()}
+        notices = (*_not_read(files), *_misspelt("the environment", environment))
+        for path, given in files.values.items():
+            notices += tuple(_misspelt(str(path), given))
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_sentence(error)) from None
-        except (OSError, UnicodeDecodeError):
-            # The decoder's own message holds the bytes, the key among them.
-            raise ConfigError(
-                f"{ENV_FILE} cannot be read; check its permissions, and save it as UTF-8."
-            ) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of values, the highest priority first."""
-        return init_settings, env_settings, dotenv_settings, _SecretsToml(settings_cls)
+            raise ConfigError(" ".join([_sentence(error), *notices])) from None
+        self._files, self._notices = files, notices
+        self._check_origin(origins)
 
     @field_validator("api_id", "api_key", mode="before")
     @classmethod
@@ -133,7 +113,7 @@ class Settings(BaseSettings):
             value = value.get_secret_value()
         if not isinstance(value, str):
             return value
-        value = value.strip()
+        value = unquote(value)
         if not (value.isascii() and value.isprintable()) or " " in value:
             raise ValueError("has characters that no key has; copy it again")
         return value or None
@@ -143,13 +123,21 @@ class Settings(BaseSettings):
     def _check_base_url(cls, value: str) -> str:
         return check_base_url(value)
 
-    @field_validator("data_dir")
+    @field_validator("*", mode="before")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        try:
-            return value.expanduser()
-        except RuntimeError:
-            raise ValueError("data_dir begins with ~ but not with the home of a user") from None
+    def _unquote(cls, value: Any, info: ValidationInfo) -> Any:
+        is_text = isinstance(value, str) and info.field_name != "data_dir"
+        return unquote(value) if is_text else value
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _read_path(cls, value: Any) -> Any:
+        if not isinstance(value, (str, Path)):
+            return value
+        path = pasted_path(str(value))
+        if str(path).startswith("~"):
+            raise ValueError("data_dir begins with ~ but not with the home of a user")
+        return path
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
@@ -160,6 +148,33 @@ class Settings(BaseSettings):
                 f"or unset AVATARKIT_{other.upper()} to use the sandbox"
             )
         return self
+
+    def _check_origin(self, origins: dict[str, Path]) -> None:
+        """Refuse a base URL from a file that does not hold the keys: it says where they are sent.
+
+        Raises:
+            ConfigError: It is such a one.
+        """
+        path = origins.get("base_url")
+        if path is None or self.is_sandbox or self.base_url == DEFAULT_BASE_URL:
+            return
+        if {origins.get("api_id"), origins.get("api_key")} != {path}:
+            raise ConfigError(
+                f"base_url is set in {path}, but the keys are not; set AVATARKIT_BASE_URL where "
+                "both keys are set, so that they are sent to no other server by mistake."
+            )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """A sentence for each misspelt name and each file that was not read."""
+        return self._notices
+
+    @property
+    def found(self) -> str:
+        """Which files settings were read from, or where none was found, as a sentence."""
+        if self._files.values:
+            return f"Settings were read from {' and '.join(map(str, self._files.values))}."
+        return f"No file with settings was found; looked {self._files.looked}."
 
     @property
     def is_sandbox(self) -> bool:
@@ -185,6 +200,23 @@ def _sentence(error: ValidationError) -> str:
         return f"{message}."
     message = message[0].lower() + message[1:]
     return f"{field} {message}; set AVATARKIT_{field.upper()} to another value."
+
+
+def _misspelt(place: str, names: Iterable[str]) -> Iterator[str]:
+    known = (*Settings.model_fields, *_OTHER_NAMES)
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean AVATARKIT_{nearest[0].upper()}?" if nearest else "it is not used."
+            yield f"AVATARKIT_{name.upper()} in {place} is no setting; {hint}"
+
+
+def _not_read(files: EnvFiles) -> list[str]:
+    return [
+        f"{path} belongs to another user and was not read; take it over, or name it in "
+        "AVATARKIT_ENV_FILE."
+        for path in files.not_owned
+    ]
 
 
 def check_base_url(value: str) -> str:
