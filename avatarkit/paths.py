@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from os.path import lexists  # False, not an error, for a name that is too long
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 # Byte order mark, zero-width and direction marks, which Windows' dialogs copy along with a path.
@@ -32,25 +32,15 @@ def pasted_path(text: str) -> Path:
     Raises:
         ValueError: It is the ``file:`` URL of another machine.
     """
-    if _exists(Path(text)):
+    if lexists(text):
         return Path(text)
     text = unquote(text)
-    if text.lower().startswith("file:"):
-        url = urlsplit(text)
-        if url.netloc not in ("", "localhost"):
+    if text[:5].lower() == "file:":
+        # Not by urlsplit: a name may hold an unescaped # or ?, which would end the path.
+        host, slash, path = text[5:].removeprefix("//").partition("/")
+        if host not in ("", "localhost"):
             raise ValueError("This file: URL names another machine; give the path of a file here.")
-        # A name may hold an unescaped # or ?, which would end the path of a URL.
-        text = url2pathname(text[len("file:") :].removeprefix(f"//{url.netloc}"))
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - keeps the ~ of an unknown user
-    if os.name == "posix" and not _exists(path):
-        unescaped = Path(re.sub(r"\\(.)", r"\1", str(path)))
-        if _exists(unescaped):
-            return unescaped
-    return path
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name longer than the file system allows, for one
-        return False
+        text = url2pathname(slash + path)
+    text = os.path.expanduser(text)  # noqa: PTH111 - keeps the ~ of an unknown user
+    unescaped = re.sub(r"\\(.)", r"\1", text)
+    return Path(unescaped if not lexists(text) and lexists(unescaped) else text)

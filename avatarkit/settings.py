@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import os
-from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 import platformdirs
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from avatarkit.env_files import PREFIX, EnvFiles, read_env_files
+from avatarkit.env_files import Found, find_settings
 from avatarkit.errors import ConfigError
 from avatarkit.models import field_errors
 from avatarkit.paths import pasted_path, unquote
@@ -34,20 +23,14 @@ _OTHER_NAMES = ("env_file", "chromium")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of avatarkit; without keys the sandbox is used.
 
     Raises:
         ConfigError: A setting does not fit. The message is one sentence without any key.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        frozen=True,
-    )
+    model_config = {"extra": "ignore", "hide_input_in_errors": True, "frozen": True}
 
     api_id: str | None = None
     """The API id, from the account's settings page; set together with ``api_key``, or neither."""
@@ -76,35 +59,32 @@ class Settings(BaseSettings):
     write_timeout_s: Seconds = 300.0
     """Wall seconds to send one part of an upload, and to wait for the answer to a create."""
 
-    _files: EnvFiles = PrivateAttr()
-    _notices: tuple[str, ...] = PrivateAttr()
+    _found: Found
+    """What the environment and files set."""
 
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
         if unknown:
             raise ConfigError(f"There is no setting {unknown[0]!r}; check its spelling.")
-        files = read_env_files()
-        environment = {
-            name.lower().removeprefix(PREFIX): name
-            for name, value in os.environ.items()
-            if name.lower().startswith(PREFIX) and value
-        }
-        origins = {
-            name: path
-            for path, given in reversed(files.values.items())
-            for name in given
-            if name in type(self).model_fields and name not in {*values, *environment}
-        }
-        values |= {name: files.values[path][name] for name, path in origins.items()}
-        notices = (*_not_read(files), *_misspelt("the environment", environment))
-        for path, given in files.values.items():
-            notices += tuple(_misspelt(str(path), given))
+        found = find_settings()
+        origins = {name: place for place in reversed(found.values) for name in found.values[place]}
+        given = {name: found.values[place][name] for name, place in origins.items()} | values
+        # Docker's --env-file and cmd.exe keep quotes as part of a value.
+        texts = {name: unquote(value) for name, value in given.items() if isinstance(value, str)}
         try:
-            super().__init__(**values)
+            super().__init__(**given | texts)
         except ValidationError as error:
-            raise ConfigError(" ".join([_sentence(error), *notices])) from None
-        self._files, self._notices = files, notices
-        self._check_origin(origins)
+            raise ConfigError(" ".join([_sentence(error), *_notices(found)])) from None
+        self._found = found
+        origins |= dict.fromkeys(values, "the arguments")
+        place = origins.get("base_url")
+        keys_at = {origins.get("api_id"), origins.get("api_key")}
+        is_apart = place in found.files and keys_at != {place}
+        if is_apart and self.api_key and self.base_url != DEFAULT_BASE_URL:
+            raise ConfigError(
+                f"base_url is set in {place}, but the keys are not; set AVATARKIT_BASE_URL where "
+                "both keys are set, so that they are sent to no other server by mistake."
+            )
 
     @field_validator("api_id", "api_key", mode="before")
     @classmethod
@@ -123,18 +103,10 @@ class Settings(BaseSettings):
     def _check_base_url(cls, value: str) -> str:
         return check_base_url(value)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _unquote(cls, value: Any, info: ValidationInfo) -> Any:
-        is_text = isinstance(value, str) and info.field_name != "data_dir"
-        return unquote(value) if is_text else value
-
     @field_validator("data_dir", mode="before")
     @classmethod
-    def _read_path(cls, value: Any) -> Any:
-        if not isinstance(value, (str, Path)):
-            return value
-        path = pasted_path(str(value))
+    def _expand(cls, value: Any) -> Any:
+        path = pasted_path(str(value)) if isinstance(value, (str, Path)) else value
         if str(path).startswith("~"):
             raise ValueError("data_dir begins with ~ but not with the home of a user")
         return path
@@ -149,32 +121,17 @@ class Settings(BaseSettings):
             )
         return self
 
-    def _check_origin(self, origins: dict[str, Path]) -> None:
-        """Refuse a base URL from a file that does not hold the keys: it says where they are sent.
-
-        Raises:
-            ConfigError: It is such a one.
-        """
-        path = origins.get("base_url")
-        if path is None or self.is_sandbox or self.base_url == DEFAULT_BASE_URL:
-            return
-        if {origins.get("api_id"), origins.get("api_key")} != {path}:
-            raise ConfigError(
-                f"base_url is set in {path}, but the keys are not; set AVATARKIT_BASE_URL where "
-                "both keys are set, so that they are sent to no other server by mistake."
-            )
-
     @property
-    def notices(self) -> tuple[str, ...]:
+    def notices(self) -> list[str]:
         """A sentence for each misspelt name and each file that was not read."""
-        return self._notices
+        return _notices(self._found)
 
     @property
     def found(self) -> str:
         """Which files settings were read from, or where none was found, as a sentence."""
-        if self._files.values:
-            return f"Settings were read from {' and '.join(map(str, self._files.values))}."
-        return f"No file with settings was found; looked {self._files.looked}."
+        if self._found.files:
+            return f"Settings were read from {' and '.join(self._found.files)}."
+        return f"No file with settings was found; looked {self._found.looked}."
 
     @property
     def is_sandbox(self) -> bool:
@@ -202,21 +159,19 @@ def _sentence(error: ValidationError) -> str:
     return f"{field} {message}; set AVATARKIT_{field.upper()} to another value."
 
 
-def _misspelt(place: str, names: Iterable[str]) -> Iterator[str]:
-    known = (*Settings.model_fields, *_OTHER_NAMES)
-    for name in names:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean AVATARKIT_{nearest[0].upper()}?" if nearest else "it is not used."
-            yield f"AVATARKIT_{name.upper()} in {place} is no setting; {hint}"
-
-
-def _not_read(files: EnvFiles) -> list[str]:
-    return [
+def _notices(found: Found) -> list[str]:
+    known = {*Settings.model_fields, *_OTHER_NAMES}
+    notices = [
         f"{path} belongs to another user and was not read; take it over, or name it in "
         "AVATARKIT_ENV_FILE."
-        for path in files.not_owned
+        for path in found.not_owned
     ]
+    for place, given in found.values.items():
+        for name in sorted(given.keys() - known):
+            nearest = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean AVATARKIT_{nearest[0].upper()}?" if nearest else "it is not used."
+            notices.append(f"AVATARKIT_{name.upper()} in {place} is no setting; {hint}")
+    return notices
 
 
 def check_base_url(value: str) -> str:

@@ -202,7 +202,7 @@ class TestMisspeltNames:
         """A name that is no setting is pointed out, without its value."""
         monkeypatch.setenv(name, KEY)
         expected = f"{name.upper()} in the environment is no setting; {hint}"
-        assert Settings().notices == (expected,)
+        assert Settings().notices == [expected]
 
     @pytest.mark.parametrize(
         ("file", "text"),
@@ -215,9 +215,9 @@ class TestMisspeltNames:
     def test_the_file_is_named(self, home: Path, file: str, text: str) -> None:
         """It is said in which file the misspelt name stands."""
         path = write(home / file, text)
-        assert Settings().notices == (
-            f"AVATARKIT_APIKEY in {path} is no setting; did you mean AVATARKIT_API_KEY?",
-        )
+        assert Settings().notices == [
+            f"AVATARKIT_APIKEY in {path} is no setting; did you mean AVATARKIT_API_KEY?"
+        ]
 
     def test_it_is_said_beside_the_key_that_is_missing(self, home: Path) -> None:
         """One misspelt key leaves the other alone, which is refused with the reason."""
@@ -239,7 +239,7 @@ class TestMisspeltNames:
         """All settings, this search's own variable and the tests' browser are known."""
         monkeypatch.setenv("AVATARKIT_ENV_FILE", "")
         monkeypatch.setenv("AVATARKIT_CHROMIUM", "/usr/bin/chromium")
-        assert Settings().notices == ()
+        assert Settings().notices == []
 
 
 @pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d"])

@@ -36,8 +36,6 @@ CHECK_EVERY_S = 0.1
 IDLE_CHECKS = 100
 """The thread ends after this many checks without a call; the next call starts a new one."""
 
-_TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-
 
 class AnswerTooLarge(httpx.TransportError):
     """The answer is larger than ``MAX_ANSWER_BYTES``, or is compressed in an unexpected way."""
@@ -130,19 +128,18 @@ def _tls_context() -> ssl.SSLContext:
     Raises:
         ConfigError: What the environment names cannot be used.
     """
-    names = [name for name in _TLS_VARIABLES if os.environ.get(name)]
-    if names[:2] == ["SSL_CERT_FILE", "SSL_CERT_DIR"]:
-        del names[1]  # httpx takes the first
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # in httpx's order
+    name = next((name for name in names if os.environ.get(name)), "The file of certifi")
     try:
-        if names[:1] == ["SSL_CERT_DIR"]:
+        if name == "SSL_CERT_DIR":
             # OpenSSL takes a folder without certificates, and then no server is trusted.
-            folders = os.environ["SSL_CERT_DIR"].split(os.pathsep)
+            folders = os.environ[name].split(os.pathsep)
             if not any(path for folder in folders for path in Path(folder).glob("*.[0-9]")):
                 raise FileNotFoundError(errno.ENOENT, "no certificate named by its hash in it")
         return httpx.create_ssl_context()
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # ssl.SSLError is one; only that of the log of keys names its file
         raise ConfigError(
-            f"{' or '.join(names) or 'The file of certifi'} names no usable file for TLS "
+            f"{'SSLKEYLOGFILE' if error.filename else name} names no usable file for TLS "
             f"({error.strerror or error}); correct it, or unset it to trust the usual authorities."
         ) from None
 

@@ -43,7 +43,7 @@ class TestAConsoleWithoutSomeLetters:
     def test_every_command_prints(
         self, monkeypatch: pytest.MonkeyPatch, encoding: str, command: str
     ) -> None:
-        """Letters that it lacks become question marks (click takes ASCII for UTF-8); exit code 0."""
+        """Letters that it lacks become question marks (click takes ASCII for UTF-8)."""
         code, printed = run(monkeypatch, encoding, *command.split())
         assert code == 0
         if command == "status":
