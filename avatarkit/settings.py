@@ -128,10 +128,9 @@ class Settings(BaseModel):
 
     @property
     def found(self) -> str:
-        """Which files settings were read from, or where none was found, as a sentence."""
-        if self._found.files:
-            return f"Settings were read from {' and '.join(self._found.files)}."
-        return f"No file with settings was found; looked {self._found.looked}."
+        """Where settings were found, and where files of settings were looked for."""
+        places = " and ".join(self._found.values) or "no place"
+        return f"Settings from {places}; looked {self._found.looked}."
 
     @property
     def is_sandbox(self) -> bool:

@@ -43,7 +43,7 @@ class TestWhereTheyAreLookedFor:
         path = write(home / folder / ".env", KEYS)
         settings = Settings()
         assert settings.api_key == SecretStr(KEY)
-        assert settings.found == f"Settings were read from {path}."
+        assert settings.found.startswith(f"Settings from the environment and {path}; looked for ")
 
     def test_no_further_than_the_home(self, home: Path) -> None:
         """What lies above the home folder is not read, and it is said where was looked."""
@@ -52,7 +52,7 @@ class TestWhereTheyAreLookedFor:
         assert settings.is_sandbox
         folders = ", ".join(map(str, [Path.cwd(), home / "jobs", home]))
         assert settings.found == (
-            "No file with settings was found; looked for .env and "
+            "Settings from the environment; looked for .env and "
             f"{Path('.streamlit') / 'secrets.toml'} in {folders}."
         )
 
@@ -74,7 +74,8 @@ class TestWhereTheyAreLookedFor:
         """A cron job that runs in another folder than the clone finds the clone's keys."""
         path = write(tmp_path / "clone" / ".env", KEYS)
         monkeypatch.setattr(env_files, "clone_folder", lambda: path.parent)
-        assert Settings().found == f"Settings were read from {path}."
+        assert f"and {path}; looked" in Settings().found
+        assert Settings().found.endswith(f", {path.parent}.")
 
     def test_the_clone_is_the_folder_of_the_app(self) -> None:
         """Tests run from the clone, so that folder is found."""
@@ -130,7 +131,10 @@ class TestTheVariable:
         monkeypatch.setenv("AVATARKIT_ENV_FILE", str(path))
         settings = Settings()
         assert (settings.api_id, settings.sandbox_speed) == ("id-1", 2400)
-        assert settings.found == f"Settings were read from {path}."
+        assert settings.found == (
+            f"Settings from the environment and {path}; "
+            f"looked in {path} alone, as AVATARKIT_ENV_FILE says."
+        )
 
     @pytest.mark.parametrize("name", ["missing.env", "missing.toml", "."])
     def test_a_file_that_is_not_there(

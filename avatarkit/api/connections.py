@@ -137,10 +137,11 @@ def _tls_context() -> ssl.SSLContext:
             if not any(path for folder in folders for path in Path(folder).glob("*.[0-9]")):
                 raise FileNotFoundError(errno.ENOENT, "no certificate named by its hash in it")
         return httpx.create_ssl_context()
-    except OSError as error:  # ssl.SSLError is one; only that of the log of keys names its file
+    except OSError as error:  # only that of SSLKEYLOGFILE names its file
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(
             f"{'SSLKEYLOGFILE' if error.filename else name} names no usable file for TLS "
-            f"({error.strerror or error}); correct it, or unset it to trust the usual authorities."
+            f"({reason}); correct it, or unset it to trust the usual authorities."
         ) from None
 
 

@@ -126,6 +126,8 @@ def track(
         typer.echo(error, err=True)
 
     with _session() as session, suppress(KeyboardInterrupt):
+        if session.sandbox is None:
+            typer.echo(session.settings.found, err=True)
         session.tracker.run(
             threading.Event(),
             on_change=_print_change,

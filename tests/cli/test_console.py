@@ -93,17 +93,24 @@ class TestAFolderWithoutKeys:
         assert f"No keys found: this is the sandbox. {found}" in capsys.readouterr().err
         assert b"No keys found" not in printed
 
+    @pytest.mark.parametrize("command", ["status", "track --once"])
     def test_where_keys_were_found_is_said(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        command: str,
     ) -> None:
         """On the live account status and track name the file of the keys, and no value of it."""
         path = tmp_path / "live.env"
-        path.write_text("AVATARKIT_API_ID=id-canary\nAVATARKIT_API_KEY=key-canary-1\n")
+        path.write_text(
+            "AVATARKIT_API_ID=id-canary\nAVATARKIT_API_KEY=key-canary-1\n"
+            "AVATARKIT_BASE_URL=http://127.0.0.1:9\n"
+        )
         monkeypatch.setenv("AVATARKIT_ENV_FILE", str(path))
-        code, printed = run(monkeypatch, "utf-8", "status")
+        code, printed = run(monkeypatch, "utf-8", *command.split())
+        output = printed.decode() + capsys.readouterr().err
         assert code == 0
-        assert printed.startswith(b"live account, ")
-        assert f"Settings were read from {path}.\n" in printed.decode()
-        errors = capsys.readouterr().err
-        assert "canary" not in printed.decode() + errors
-        assert "No keys found" not in errors
+        assert f"Settings from the environment and {path}; looked in" in output
+        assert "canary" not in output
+        assert "No keys found" not in output
