@@ -26,8 +26,11 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 class Settings(BaseModel):
     """All settings of avatarkit; without keys the sandbox is used.
 
+    What is not given is read from the environment and from files; see ``find_settings``.
+
     Raises:
-        ConfigError: A setting does not fit. The message is one sentence without any key.
+        ConfigError: A setting does not fit, or a base URL comes from another file than the keys.
+            The message is one sentence without any key.
     """
 
     model_config = {"extra": "ignore", "hide_input_in_errors": True, "frozen": True}

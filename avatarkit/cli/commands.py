@@ -192,7 +192,8 @@ def status(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
         typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
-        typer.echo(session.settings.found)
+        if session.sandbox is None:
+            typer.echo(session.settings.found)
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
