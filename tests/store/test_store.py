@@ -30,14 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'log.db'}"
     if request.param == "memory":
         return "sqlite://"
-    import sqlalchemy as sa
-
     postgres: str = request.getfixturevalue("postgres")
-    engine = sa.create_engine(postgres)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
     return postgres
 
 
