@@ -1,6 +1,6 @@
 """``python -m avatarkit``: the command line."""
 
-from avatarkit.cli.commands import app
+from avatarkit.cli.commands import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m avatarkit")
+    main("python -m avatarkit")

@@ -33,6 +33,8 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
+from avatarkit.paths import pasted_path, unquote
+
 
 class Gender(StrEnum):
     """The three genders that the API takes."""
@@ -124,15 +126,15 @@ def _check_http_url(value: str, what: str) -> str:
 
 def _video(value: Any) -> Any:
     """Return a URL as a string, anything else as a checked ``Path``, None for blank text."""
-    if _blank_is_none(value) is None:
+    pasted = unquote(value) if isinstance(value, str) else value
+    if _blank_is_none(pasted) is None:
         return None
-    if isinstance(value, str) and is_url(value.strip()):
-        return _check_http_url(value.strip(), "A video's URL")
-    if not isinstance(value, (str, os.PathLike)) or (isinstance(value, str) and "://" in value):
+    if is_url(pasted):
+        return _check_http_url(pasted, "A video's URL")
+    is_path = isinstance(pasted, (str, os.PathLike))
+    if not is_path or re.match(r"(?!(?i:file))\w+://", str(pasted)):
         raise ValueError("A video must be the path of a file or an http(s) URL.")
-    path = Path(value)
-    with suppress(RuntimeError):  # ~ with the name of a user that does not exist
-        path = path.expanduser()
+    path = pasted_path(os.fspath(value))
     try:
         check_file(path)
     except OSError as error:  # a name longer than the file system allows, for one

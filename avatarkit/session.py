@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,8 @@ from avatarkit.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from avatarkit.sandbox import Attached, Sandbox
 
+logger = logging.getLogger("avatarkit")
+
 
 class Session:
     """Client, store, tracker and clock of one account, opened and closed together.
@@ -28,6 +31,8 @@ class Session:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.sandbox: Sandbox | Attached | None = None
+        for notice in settings.notices:
+            logger.warning("%s", notice)
         with ExitStack() as stack:
             try:
                 settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,76 +2,38 @@
 
 from __future__ import annotations
 
-import tomllib
+import difflib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from avatarkit.env_files import Found, find_settings
 from avatarkit.errors import ConfigError
 from avatarkit.models import field_errors
+from avatarkit.paths import pasted_path, unquote
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
-SECRETS_FILE = Path(".streamlit") / "secrets.toml"
-ENV_FILE = Path(".env")
-# Editors on Windows begin a file with a byte order mark, which is no part of the first name.
-_ENCODING = "utf-8-sig"
+# What else begins with AVATARKIT_ and is no setting.
+_OTHER_NAMES = ("env_file", "chromium")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
-class _SecretsToml(PydanticBaseSettingsSource):
-    """Reads ``[avatarkit]`` of the secrets file, or ``AVATARKIT_…`` at its top level."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # pragma: no cover - __call__ gives all at once
-
-    def __call__(self) -> dict[str, Any]:
-        try:
-            content = tomllib.loads(SECRETS_FILE.read_text(encoding=_ENCODING))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"{SECRETS_FILE} cannot be read; check its permissions, and save it as UTF-8."
-            ) from None
-        except tomllib.TOMLDecodeError:
-            # The parser's own message could quote the line with the key in it.
-            raise ConfigError(
-                f"{SECRETS_FILE} is not valid TOML; compare it with secrets.example.toml."
-            ) from None
-        prefix = "avatarkit_"
-        top = {
-            key.lower().removeprefix(prefix): value
-            for key, value in content.items()
-            if key.lower().startswith(prefix)
-        }
-        table = content.get("avatarkit", {})
-        named = table.items() if isinstance(table, dict) else ()
-        return {**top, **{key.lower(): value for key, value in named}}
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of avatarkit; without keys the sandbox is used.
 
+    What is not given is read from the environment and from files; see ``find_settings``.
+
     Raises:
-        ConfigError: A setting does not fit. The message is one sentence without any key.
+        ConfigError: A setting does not fit, or a base URL comes from another file than the keys.
+            The message is one sentence without any key.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="AVATARKIT_",
-        env_file=ENV_FILE,
-        env_file_encoding=_ENCODING,
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,
-        frozen=True,
-    )
+    model_config = {"extra": "ignore", "hide_input_in_errors": True, "frozen": True}
 
     api_id: str | None = None
     """The API id, from the account's settings page; set together with ``api_key``, or neither."""
@@ -100,31 +62,32 @@ class Settings(BaseSettings):
     write_timeout_s: Seconds = 300.0
     """Wall seconds to send one part of an upload, and to wait for the answer to a create."""
 
+    _found: Found
+    """What the environment and files set."""
+
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(type(self).model_fields))
         if unknown:
             raise ConfigError(f"There is no setting {unknown[0]!r}; check its spelling.")
+        found = find_settings()
+        origins = {name: place for place in reversed(found.values) for name in found.values[place]}
+        given = {name: found.values[place][name] for name, place in origins.items()} | values
+        # Docker's --env-file and cmd.exe keep quotes as part of a value.
+        texts = {name: unquote(value) for name, value in given.items() if isinstance(value, str)}
         try:
-            super().__init__(**values)
+            super().__init__(**given | texts)
         except ValidationError as error:
-            raise ConfigError(_sentence(error)) from None
-        except (OSError, UnicodeDecodeError):
-            # The decoder's own message holds the bytes, the key among them.
+            raise ConfigError(" ".join([_sentence(error), *_notices(found)])) from None
+        self._found = found
+        origins |= dict.fromkeys(values, "the arguments")
+        place = origins.get("base_url")
+        keys_at = {origins.get("api_id"), origins.get("api_key")}
+        is_apart = place in found.files and keys_at != {place}
+        if is_apart and self.api_key and self.base_url != DEFAULT_BASE_URL:
             raise ConfigError(
-                f"{ENV_FILE} cannot be read; check its permissions, and save it as UTF-8."
-            ) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of values, the highest priority first."""
-        return init_settings, env_settings, dotenv_settings, _SecretsToml(settings_cls)
+                f"base_url is set in {place}, but the keys are not; set AVATARKIT_BASE_URL where "
+                "both keys are set, so that they are sent to no other server by mistake."
+            )
 
     @field_validator("api_id", "api_key", mode="before")
     @classmethod
@@ -133,7 +96,7 @@ class Settings(BaseSettings):
             value = value.get_secret_value()
         if not isinstance(value, str):
             return value
-        value = value.strip()
+        value = unquote(value)
         if not (value.isascii() and value.isprintable()) or " " in value:
             raise ValueError("has characters that no key has; copy it again")
         return value or None
@@ -143,13 +106,13 @@ class Settings(BaseSettings):
     def _check_base_url(cls, value: str) -> str:
         return check_base_url(value)
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", mode="before")
     @classmethod
-    def _expand(cls, value: Path) -> Path:
-        try:
-            return value.expanduser()
-        except RuntimeError:
-            raise ValueError("data_dir begins with ~ but not with the home of a user") from None
+    def _expand(cls, value: Any) -> Any:
+        path = pasted_path(str(value)) if isinstance(value, (str, Path)) else value
+        if str(path).startswith("~"):
+            raise ValueError("data_dir begins with ~ but not with the home of a user")
+        return path
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
@@ -160,6 +123,17 @@ class Settings(BaseSettings):
                 f"or unset AVATARKIT_{other.upper()} to use the sandbox"
             )
         return self
+
+    @property
+    def notices(self) -> list[str]:
+        """A sentence for each misspelt name and each file that was not read."""
+        return _notices(self._found)
+
+    @property
+    def found(self) -> str:
+        """Where settings were found, and where files of settings were looked for."""
+        places = " and ".join(self._found.values) or "no place"
+        return f"Settings from {places}; looked {self._found.looked}."
 
     @property
     def is_sandbox(self) -> bool:
@@ -185,6 +159,21 @@ def _sentence(error: ValidationError) -> str:
         return f"{message}."
     message = message[0].lower() + message[1:]
     return f"{field} {message}; set AVATARKIT_{field.upper()} to another value."
+
+
+def _notices(found: Found) -> list[str]:
+    known = {*Settings.model_fields, *_OTHER_NAMES}
+    notices = [
+        f"{path} belongs to another user and was not read; take it over, or name it in "
+        "AVATARKIT_ENV_FILE."
+        for path in found.not_owned
+    ]
+    for place, given in found.values.items():
+        for name in sorted(given.keys() - known):
+            nearest = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean AVATARKIT_{nearest[0].upper()}?" if nearest else "it is not used."
+            notices.append(f"AVATARKIT_{name.upper()} in {place} is no setting; {hint}")
+    return notices
 
 
 def check_base_url(value: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Else the keys of a developer could reach the live account.
+os.environ["AVATARKIT_ENV_FILE"] = ""
 
 
 @contextmanager

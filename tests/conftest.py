@@ -29,6 +29,12 @@ hypothesis.settings.register_profile("local", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+OF_THE_NETWORK = {
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile",
+}  # fmt: skip
+"""Variables, in lower case, that a machine may set and no test should depend on."""
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the lines of code of each folder, which ``tests/test_package.py`` holds to limits."""
@@ -79,12 +85,13 @@ def app(restart: Callable[..., Running]) -> Running:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave no keys, proxy, ``.env`` or secrets file, and give the test its own data folder."""
+    """Leave no keys, proxy, certificates, ``.env`` or secrets file, and give it a data folder."""
     for name in list(os.environ):
         is_ours = name.upper().startswith("AVATARKIT_") and name.upper() != browsers.OVERRIDE
-        if is_ours or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+        if is_ours or name.lower() in OF_THE_NETWORK:
             monkeypatch.delenv(name)
-    # Settings reads .env and .streamlit/secrets.toml where it stands.
+    # Else the keys of a developer could reach the live account.
+    monkeypatch.setenv("AVATARKIT_ENV_FILE", "")
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     # For processes that a test starts, and for a test that unsets it.

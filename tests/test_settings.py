@@ -13,11 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from avatarkit import env_files
 from avatarkit.errors import ConfigError
 from avatarkit.settings import DEFAULT_BASE_URL, Settings, check_base_url, is_loopback
 
 CANARY = "kanarienvogel-7f3a9c51"
 KEYS = {"api_id": "id-1", "api_key": CANARY}
+
+
+@pytest.fixture(autouse=True)
+def _files_of_this_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of settings are read, from the test's own folder alone."""
+    monkeypatch.delenv("AVATARKIT_ENV_FILE")
+    monkeypatch.setattr(env_files, "clone_folder", lambda: None)
+    Path(".git").mkdir()
 
 
 def refusal(**values: Any) -> str:
@@ -248,7 +257,7 @@ def test_broken_secrets_file(text: bytes, reason: str) -> None:
     """A secrets file that cannot be read is named, and not quoted."""
     write(".streamlit/secrets.toml", text)
     text = refusal()
-    assert text.startswith(str(Path(".streamlit") / "secrets.toml"))
+    assert text.startswith(str(Path.cwd() / ".streamlit" / "secrets.toml"))
     assert reason in text
 
 
@@ -261,7 +270,8 @@ def test_secrets_file_that_is_a_folder() -> None:
 def test_broken_dotenv() -> None:
     """A .env that is not UTF-8 is named, and not quoted."""
     write(".env", f"AVATARKIT_API_KEY={CANARY}".encode() + b"\xff")
-    assert refusal() == ".env cannot be read; check its permissions, and save it as UTF-8."
+    path = Path.cwd() / ".env"
+    assert refusal() == f"{path} cannot be read; check its permissions, and save it as UTF-8."
 
 
 def test_dotenv_value_that_does_not_fit() -> None:

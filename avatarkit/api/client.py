@@ -78,7 +78,7 @@ class Client:
         if settings.api_id is None or settings.api_key is None:
             raise ConfigError(
                 "There are no API keys: set AVATARKIT_API_ID and AVATARKIT_API_KEY, or work with "
-                "the sandbox (avatarkit.Sandbox, or avatarkit.open_session())."
+                f"the sandbox (avatarkit.Sandbox, or avatarkit.open_session()). {settings.found}"
             )
         self.base_url = settings.base_url
         self.api_id = settings.api_id

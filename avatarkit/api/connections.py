@@ -8,21 +8,28 @@ when the request has been sent.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import socket
+import ssl
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote as decode_percent
 from urllib.parse import urlsplit
 
 import httpx
 
 from avatarkit.api import early_answers
 from avatarkit.errors import ConfigError
+from avatarkit.paths import unquote
 from avatarkit.settings import is_loopback
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -52,15 +59,14 @@ class Connections:
             known, so deadlines are checked between the chunks of an answer only.
 
     Raises:
-        ConfigError: The environment's proxy cannot be used.
+        ConfigError: The environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, base_url: str, transport: httpx.BaseTransport | None) -> None:
         self._open = _opener(base_url) if transport is None else lambda: transport
         self._is_own = transport is None
         self._all: list[_Connection] = []
-        # The first is made now, so that a wrong proxy is no error of a call later on.
-        self._idle = [self._make()]
+        self._idle: list[_Connection] = []
 
     def exchange(
         self, request: httpx.Request, stop: threading.Event | None
@@ -100,30 +106,79 @@ class Connections:
             connection.transport.close()
 
     def _make(self) -> _Connection:
-        try:
-            connection = _Connection(self._open(), is_own=self._is_own)
-        except (ValueError, ImportError, httpx.InvalidURL):
-            # Not its value, which may hold a password.
-            raise ConfigError(
-                "The proxy that the environment names cannot be used; set HTTPS_PROXY or "
-                "HTTP_PROXY to a URL such as http://host:port, or unset it."
-            ) from None
+        connection = _Connection(self._open(), is_own=self._is_own)
         self._all.append(connection)
         return connection
 
 
 def _opener(base_url: str) -> Callable[[], httpx.BaseTransport]:
     # httpx itself looks at the environment only when it is given no transport.
-    url = urlsplit(base_url)
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if is_loopback(base_url) or (proxy and urllib.request.proxy_bypass(url.hostname or "")):
-        proxy = None
+    is_https = urlsplit(base_url).scheme == "https"
+    # Made once, as it is slow. Plain HTTP needs no certificates; this context trusts none.
+    context = _tls_context() if is_https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return partial(
         httpx.HTTPTransport,
-        verify=httpx.create_ssl_context(),  # slow, so it is made once
-        proxy=proxy or None,
+        verify=context,
+        proxy=_proxy(base_url, context if is_https else None),
         limits=httpx.Limits(max_connections=1),
     )
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Return a context that trusts ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` or certifi's authorities.
+
+    Raises:
+        ConfigError: What the environment names cannot be used.
+    """
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # in httpx's order
+    name = next((name for name in names if os.environ.get(name)), "The file of certifi")
+    try:
+        if name == "SSL_CERT_DIR":
+            # OpenSSL takes a folder without certificates, and then no server is trusted.
+            folders = os.environ[name].split(os.pathsep)
+            if not any(path for folder in folders for path in Path(folder).glob("*.[0-9]")):
+                raise FileNotFoundError(errno.ENOENT, "no certificate named by its hash in it")
+        return httpx.create_ssl_context()
+    except OSError as error:  # only that of SSLKEYLOGFILE names its file
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(
+            f"{'SSLKEYLOGFILE' if error.filename else name} names no usable file for TLS "
+            f"({reason}); correct it, or unset it to trust the usual authorities."
+        ) from None
+
+
+def _proxy(base_url: str, context: ssl.SSLContext | None) -> httpx.Proxy | None:
+    """Return the proxy that the environment or the system names for a URL, None for none.
+
+    A proxy without a scheme is taken for ``http://``, as curl does.
+
+    Raises:
+        ConfigError: It cannot be used. The text names the variable and not its value, which may
+            hold a password.
+    """
+    url, proxies = urlsplit(base_url), urllib.request.getproxies()
+    kind = url.scheme if proxies.get(url.scheme) else "all"
+    value = unquote(proxies.get(kind, ""))
+    if not value or is_loopback(base_url) or urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    names = (f"{kind}_proxy", f"{kind}_proxy".upper())
+    variable = next((name for name in names if os.environ.get(name)), "The system's proxy")
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        if parts.scheme.startswith("socks5") and find_spec("socksio") is None:
+            raise ConfigError(f'{variable} names a SOCKS proxy; pip install "httpx[socks]" first.')
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("no host")
+        parts.hostname.encode("idna")  # as the lookup will, whose error would be none of httpx
+        _, _, address = parts.netloc.rpartition("@")  # a password may hold an @ itself
+        user, password = (decode_percent(text or "") for text in (parts.username, parts.password))
+        auth = (user, password) if user or password else None
+        return httpx.Proxy(f"{parts.scheme}://{address}", auth=auth, ssl_context=context)
+    except (ValueError, httpx.InvalidURL):
+        raise ConfigError(
+            f"{variable} is not the URL of a proxy; set it to one such as http://host:port or "
+            "socks5://host:port, signs such as / and # in its password as %2F and %23, or unset it."
+        ) from None
 
 
 class _Connection:

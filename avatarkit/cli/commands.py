@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -128,6 +129,8 @@ def track(
         typer.echo(error, err=True)
 
     with _session() as session, suppress(KeyboardInterrupt):
+        if session.sandbox is None:
+            typer.echo(session.settings.found, err=True)
         session.tracker.run(
             threading.Event(),
             on_change=_print_change,
@@ -193,6 +196,8 @@ def status(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
         typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        if session.sandbox is None:
+            typer.echo(session.settings.found)
         session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
         if session.tracker.access.error is not None:
             typer.echo(str(session.tracker.access.error), err=True)
@@ -243,7 +248,8 @@ def export_table(
         frame = frames[table]()
         text = export.to_csv(frame, output)
         if output is None:
-            typer.echo(text, nl=False)
+            # A file or a pipe gets the bytes that -o would write, whatever the console's encoding.
+            typer.echo(text if sys.stdout.isatty() else text.encode(), nl=False)
         else:
             typer.echo(f"{len(frame)} rows written to {output}.", err=True)
 
@@ -318,4 +324,18 @@ def _session() -> Iterator[Session]:
     from avatarkit.session import open_session
 
     with exit_on_error(), open_session() as session:
+        if session.sandbox is not None:
+            found = session.settings.found
+            typer.echo(f"No keys found: this is the sandbox. {found}", err=True)
         yield session
+
+
+def main(prog_name: str = "avatarkit") -> None:
+    """Run the command line; letters that the console does not have are printed as ``?``.
+
+    Args:
+        prog_name: How the command was called, for its help.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    app(prog_name=prog_name)

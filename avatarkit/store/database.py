@@ -134,6 +134,10 @@ def open_engine(url: str) -> sa.Engine:
     options: dict[str, Any] = {"pool_pre_ping": True}
     if in_memory:
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    if parsed.drivername == "postgresql+psycopg":
+        # A pooler such as PgBouncer may run each transaction on another connection to the server,
+        # which does not know the statements that were prepared on the one before.
+        options["connect_args"] = {"prepare_threshold": None}
     try:
         engine = sa.create_engine(parsed, **options)
     except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:

@@ -157,17 +157,6 @@ def test_writes_and_creates_have_longer_timeouts() -> None:
     assert sent == {"connect": 1, "read": 300, "write": 300, "pool": 1}
 
 
-@pytest.mark.parametrize("proxy", ["proxy.local:8080", "socks5://proxy.local"])
-def test_a_proxy_that_cannot_be_used_is_said_before_any_call(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
-    """Else it would look as if an answer could not be kept, or a create were uncertain."""
-    monkeypatch.setenv("https_proxy", proxy)
-    with pytest.raises(errors.ConfigError, match="proxy") as caught:
-        Client(BASE, "the-id", KEY)
-    assert "proxy.local" not in str(caught.value)
-
-
 class TestHeadersAndPaths:
     def test_every_call_carries_both_keys(self) -> None:
         """Both headers go with every call, and every path ends in a slash."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -238,4 +239,17 @@ def test_a_sandbox_does_not_need_the_main_thread() -> None:
         thread.join()
     assert multiprocessing.active_children() == []
     with pytest.raises(httpx.ConnectError):
+        create(sandbox)
+
+
+def test_a_replaced_asyncio_run_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nest_asyncio and debuggers replace it by one without ``loop_factory``."""
+
+    def run(main: object, *, debug: bool = False) -> None:
+        raise AssertionError("The sandbox's server has a loop of its own.")
+
+    monkeypatch.setattr(asyncio, "run", run)
+    # On Python 3.12 and newer it is asyncio.run as it was when uvicorn was imported.
+    monkeypatch.setattr("uvicorn.server.asyncio_run", run)
+    with Sandbox() as sandbox:
         create(sandbox)

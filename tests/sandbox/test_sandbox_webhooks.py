@@ -90,6 +90,17 @@ def after_a_pass(sandbox: Sandbox, receiver: Receiver, clock: ManualClock) -> No
 class TestFiring:
     """What is sent, and when."""
 
+    def test_plain_http_needs_no_certificates(
+        self, manual_clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A stale file that the environment names for TLS keeps no webhook back."""
+        with Sandbox(clock=manual_clock) as sandbox:
+            create(sandbox, receiver.url, "sandbox:done")
+            monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys.log")
+            manual_clock.advance(timedelta(days=5))
+            until(sandbox.deliveries)
+        assert len(receiver.bodies) == 1
+
     @pytest.mark.parametrize("outcome", ["done", "failed", "rejected"])
     def test_the_end_of_a_life_is_told_once(
         self, manual_clock: ManualClock, receiver: Receiver, outcome: str

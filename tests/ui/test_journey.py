@@ -49,7 +49,9 @@ def app_url(tmp_path: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
     command += ["--server.port", str(port), "--server.headless", "true"]
-    environment = {**os.environ, "AVATARKIT_SANDBOX_SPEED": "20000"}
+    # Streamlit itself copies the secrets of the home folder into the environment.
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    environment = {**os.environ, **home, "AVATARKIT_SANDBOX_SPEED": "20000"}
     log = tmp_path / "app.log"
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

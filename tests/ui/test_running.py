@@ -68,6 +68,27 @@ def test_a_database_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "cannot be opened" in submit_page().error[0].value
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SSL_CERT_FILE", "/nowhere/cacert.pem"), ("https_proxy", "socks://ada:s3cret@127.0.0.1:1")],
+)
+def test_an_environment_that_does_not_fit_is_a_sentence_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """The app starts, names the variable on its pages, and works once it is corrected."""
+    monkeypatch.setenv("AVATARKIT_API_ID", "an-id")
+    monkeypatch.setenv("AVATARKIT_API_KEY", "a-key-of-the-account")
+    monkeypatch.setenv(variable, value)
+    running.start()
+    test = submit_page()
+    assert not test.exception
+    assert f"{variable} " in texts(test)
+    assert "s3cret" not in texts(test)
+    monkeypatch.delenv("AVATARKIT_API_ID")
+    monkeypatch.delenv("AVATARKIT_API_KEY")
+    assert not test.run().error, "the sandbox needs neither proxy nor certificates"
+
+
 def test_the_server_begins_with_the_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a page is opened the server has opened the session and begun to fit."""
     begun: list[cache.Estimates] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
-from support.app_pages import page, settings_page
+from support.app_pages import page, settings_page, texts
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -23,6 +24,19 @@ def test_it_says_what_is_connected(app: Running) -> None:
     assert session.client.api_id not in shown
     assert session.sandbox is not None
     assert session.sandbox.api_key not in shown
+
+
+def test_it_says_where_settings_were_found(
+    monkeypatch: pytest.MonkeyPatch, restart: Callable[..., Running]
+) -> None:
+    """It names the files of settings, or that none was read, and names that are misspelt."""
+    monkeypatch.setenv("AVATARKIT_APIKEY", "canary")
+    restart()
+    test = page(settings_page)
+    rows = test.table[0].value
+    assert "AVATARKIT_ENV_FILE is empty" in json.dumps(rows.to_dict(), default=str)
+    assert "did you mean AVATARKIT_API_KEY?" in texts(test)
+    assert "canary" not in texts(test)
 
 
 @pytest.mark.parametrize(("api_id", "shown"), [("abc", "…"), ("abcd-1234-xy", "abcd…xy")])

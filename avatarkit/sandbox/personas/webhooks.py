@@ -128,8 +128,14 @@ def _post(url: str, body: dict[str, object]) -> tuple[Result, int | None, str | 
     headers = {"User-Agent": "avatarkit-sandbox"}
     try:
         # No proxy or redirect may take it to another machine, and the answer's body is not read.
+        # Plain HTTP needs no certificates, which the environment may have spoilt.
         with (
-            httpx.Client(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S) as client,
+            httpx.Client(
+                verify=url.lower().startswith("https"),
+                trust_env=False,
+                follow_redirects=False,
+                timeout=_TIMEOUT_S,
+            ) as client,
             client.stream("POST", url, json=body, headers=headers) as answer,
         ):
             return "delivered" if answer.is_success else "failed", answer.status_code, None

@@ -104,7 +104,9 @@ class WebServer(uvicorn.Server):
 
     def _run(self) -> None:
         try:
-            self.run(sockets=[self._listener])
+            # Not by Server.run: debuggers and nest_asyncio replace asyncio.run, on which it rests.
+            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+                runner.run(self.serve(sockets=[self._listener]))
         finally:
             self._ready.set()
 

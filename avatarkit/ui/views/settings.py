@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import streamlit as st
 
-from avatarkit.text import format_hours
+from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
 
 HOUR = timedelta(hours=1)
 HOW_TO_GO_LIVE = """
 Set both keys and restart the app. They are read, in this order, from the environment, a file
-`.env`, or `.streamlit/secrets.toml` (an example lies beside it):
+`.env`, or `.streamlit/secrets.toml`, beside `app.py`, in the working folder or above it:
 
 ```
 AVATARKIT_API_ID=…
@@ -25,6 +25,8 @@ Live data goes to a database of its own; the sandbox keeps its data.
 
 def show() -> None:
     """Show the page."""
+    for notice in running.get().session.settings.notices:
+        st.warning(plain(notice), icon=":material/warning:")
     _connections()
     if running.get().session.sandbox is not None:
         with st.expander("Use the live account", icon=":material/cloud:"):
@@ -46,6 +48,7 @@ def _connections() -> None:
         "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
         "Base URL": session.client.base_url,
         "API id": masked(session.client.api_id),
+        "Settings": session.settings.found,
         "Database": session.store.url,
         "Data folder": str(session.settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
