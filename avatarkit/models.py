@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
