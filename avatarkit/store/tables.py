@@ -42,6 +42,7 @@ submissions = sa.Table(
     # Not in the frame: needed to settle an uncertain submission.
     sa.Column("sender", sa.Text),
     sa.Column("broke_us", sa.BigInteger),
+    sa.Column("upload_broke", sa.Text),
     sa.Column("candidates", sa.Text),
     sa.Index("submissions_by_account", "account", "prepared_us"),
 )
@@ -68,7 +69,9 @@ personas = sa.Table(
     sa.Column("gone", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
     sa.Column("last_error_us", sa.BigInteger),
+    sa.Column("footage_missing", sa.Boolean),
     # Not in the frame: the state of the polls, and the last answer as it came.
+    sa.Column("footage_note", sa.Text),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),

@@ -14,7 +14,7 @@ from avatarkit.sandbox import FAULTS
 
 RETRIED = {
     "429", "429-seconds", "429-date", "500-html", "502", "503", "504-made", "closed-before",
-    "closed-during", "closed-after", "closed-after-made", "closed-in-answer",
+    "closed-during", "closed-during-made", "closed-after", "closed-after-made", "closed-in-answer",
 }  # fmt: skip
 MISFITS = {"broken-json", "other-json"}
 REFUSED = {"429", "429-seconds", "429-date", "301"}

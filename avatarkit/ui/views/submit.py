@@ -13,6 +13,8 @@ import streamlit as st
 from pydantic import ValidationError
 
 from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
+from avatarkit.preflight import Severity, check_request
+from avatarkit.settings import is_loopback
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, OutboxItem
@@ -27,6 +29,7 @@ VIDEOS = {
     "consent_video": ("Consent", "The same person, saying that they agree. Optional."),
 }
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
+HELP_DRIVE = "In place of an upload, a path or a URL. Share it with everybody who has the link."
 HELP_SCENE = "A word for the background, such as office."
 HELP_LABELS = (
     "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
@@ -55,6 +58,7 @@ def show() -> None:
             with st.container(key=f"submit_{field}_place"):
                 if _video(field, fields[field].strip(), outbox):
                     unusable.append(fields[field])
+        st.text_input("Footage: or a Google Drive link", key=_key("gdown_url"), help=HELP_DRIVE)
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
             left, right = st.columns(2)
             left.text_input("Video scene", key=_key("video_scene"), help=HELP_SCENE)
@@ -156,21 +160,44 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         st.warning(text, icon=":material/content_copy:")
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
+    request = _request(fields)
+    if isinstance(request, PersonaCreate):
+        confirmed = _confirm(request) and confirmed
     if st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     ):
-        _submit(fields, outbox)
+        _submit(request, outbox)
 
 
-def _submit(fields: dict[str, str], outbox: Outbox) -> None:
+def _request(fields: dict[str, str]) -> PersonaCreate | str:
+    """Return the create that the form describes, or what is wrong with it."""
     labels = fields["labels"].split(",") if fields["labels"].strip() else []
     if not fields["gender"]:
-        st.error("gender: choose one.", icon=":material/error:")
-        return
+        return "gender: choose one."
     try:
-        request = PersonaCreate.model_validate({**fields, "labels": labels})
+        return PersonaCreate.model_validate({**fields, "labels": labels})
     except ValidationError as error:
-        st.error(plain(error_sentence(error)), icon=":material/error:")
+        return error_sentence(error)
+
+
+def _confirm(request: PersonaCreate) -> bool:
+    """Show the findings on a create; return whether one without footage is to be sent."""
+    live = not is_loopback(running.get().session.client.base_url)
+    findings = check_request(request, live=live)
+    for finding in findings:
+        if finding.severity is Severity.FATAL:
+            # The key names the person: a create of another one has to be confirmed again.
+            key = f"submit_without_footage_{request.creator_name}"
+            st.caption(plain(finding.message))
+            return st.checkbox("Send it without footage", key=key)
+    for finding in findings:
+        st.warning(plain(finding.message), icon=":material/warning:")
+    return True
+
+
+def _submit(request: PersonaCreate | str, outbox: Outbox) -> None:
+    if isinstance(request, str):
+        st.error(plain(request), icon=":material/error:")
         return
     # A small create is answered before the page is drawn again.
     outbox.wait(outbox.send(request), 0.5)
