@@ -292,7 +292,7 @@ def test_extra_fields_are_kept_as_they_are() -> None:
     [
         ({"gender": "f"}, "extra: gender is a field of its own; give it as gender=."),
         ({"gdown_url": URL}, "extra: gdown_url is a field of its own; give it as gdown_url=."),
-        ({" ": "x"}, "extra: ' ' is not the name of a field."),
+        ({" ": "x"}, "extra: '' is not the name of a field."),
         ({"a\nb": "x"}, "extra: 'a\\nb' is not the name of a field."),
         ({"x": {}}, "extra: x must be a text, a number, a boolean or a list of these."),
         ({"x": [[]]}, "extra: x must be a text, a number, a boolean or a list of these."),

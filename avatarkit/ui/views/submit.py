@@ -161,8 +161,10 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
     request = _request(fields)
-    if isinstance(request, PersonaCreate):
-        confirmed = _confirm(request) and confirmed
+    # In a container: what comes and goes must not move the button while it is clicked.
+    with st.container(key="submit_findings"):
+        if isinstance(request, PersonaCreate):
+            confirmed = _confirm(request) and confirmed
     if st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     ):
