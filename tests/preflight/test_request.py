@@ -53,12 +53,12 @@ def test_good_footage_has_no_finding(field: str, url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("https://drive.google.com/file/d/1/view", "give footage as gdown_url"),
-        ("https://drive.google.com/open?id=1", "give footage as gdown_url"),
+        ("https://drive.google.com/file/d/1/view", "footage goes as gdown_url"),
+        ("https://drive.google.com/open?id=1", "footage goes as gdown_url"),
         ("https://www.youtube.com/watch?v=1", "page of YouTube"),
         ("https://youtu.be/1", "page of YouTube"),
         ("https://www.dropbox.com/s/1/a.mp4?dl=0", "end the URL with dl=1"),
-        ("https://www.dropbox.com/scl/fi/1/a.mp4?rlkey=2", "end the URL with dl=1"),
+        ("https://www.dropbox.com/s/1/a.mp4", "end the URL with dl=1"),
         (f"https://example.com/{'x' * 181}", "longer than 200 characters"),
     ],
 )
