@@ -68,11 +68,12 @@ def send(
         raise  # nothing was sent, and the log has its state
     except AvatarkitError as error:
         if _may_have_arrived(error):
-            broke = (
-                upload.broke("the connection broke")
-                if isinstance(error, ConnectionFailed)
-                else None
+            answered = not isinstance(error, ConnectionFailed)  # perhaps to a part only
+            broke: str | None = upload.broke(
+                "the upload ended" if answered else "the connection broke"
             )
+            if answered and upload.is_whole:
+                broke = None
             with _log_may_fail:
                 store.uncertain(submission_id, clock.now(), str(error), upload_broke=broke)
             raise SubmissionUncertain(
@@ -117,6 +118,11 @@ class _Upload:
         self._sent, self._total = sent, total
         if self._progress is not None:
             self._progress(sent, total)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the files were read to their end."""
+        return self._sent == self._total
 
     def broke(self, cause: str) -> str:
         """Return how far it came, as a clause."""

@@ -154,52 +154,49 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         confirmed = st.checkbox(
             "Send it although a video looks unusable", key=f"submit_anyway_{unusable}"
         )
+    # In a container: what comes and goes must not move the button while it is clicked.
+    with st.container(key="submit_findings"):
+        confirmed = _confirm(fields) and confirmed
     duplicate = _duplicate(fields["creator_name"].strip())
     if duplicate:
         text = f"{plain(duplicate)} Plans allow only a few avatars."
         st.warning(text, icon=":material/content_copy:")
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
-    request = _request(fields)
-    # In a container: what comes and goes must not move the button while it is clicked.
-    with st.container(key="submit_findings"):
-        if isinstance(request, PersonaCreate):
-            confirmed = _confirm(request) and confirmed
     if st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     ):
-        _submit(request, outbox)
+        _submit(fields, outbox)
 
 
-def _request(fields: dict[str, str]) -> PersonaCreate | str:
-    """Return the create that the form describes, or what is wrong with it."""
-    labels = fields["labels"].split(",") if fields["labels"].strip() else []
-    if not fields["gender"]:
-        return "gender: choose one."
-    try:
-        return PersonaCreate.model_validate({**fields, "labels": labels})
-    except ValidationError as error:
-        return error_sentence(error)
-
-
-def _confirm(request: PersonaCreate) -> bool:
+def _confirm(fields: dict[str, str]) -> bool:
     """Show the findings on a create; return whether one without footage is to be sent."""
+    try:
+        request = PersonaCreate.model_validate({**fields, "labels": []})
+    except ValidationError:
+        return True  # not complete yet, or said when it is submitted
     live = not is_loopback(running.get().session.client.base_url)
     findings = check_request(request, live=live)
     for finding in findings:
         if finding.severity is Severity.FATAL:
+            st.caption(plain(finding.message))
             # The key names the person: a create of another one has to be confirmed again.
             key = f"submit_without_footage_{request.creator_name}"
-            st.caption(plain(finding.message))
             return st.checkbox("Send it without footage", key=key)
     for finding in findings:
         st.warning(plain(finding.message), icon=":material/warning:")
     return True
 
 
-def _submit(request: PersonaCreate | str, outbox: Outbox) -> None:
-    if isinstance(request, str):
-        st.error(plain(request), icon=":material/error:")
+def _submit(fields: dict[str, str], outbox: Outbox) -> None:
+    labels = fields["labels"].split(",") if fields["labels"].strip() else []
+    if not fields["gender"]:
+        st.error("gender: choose one.", icon=":material/error:")
+        return
+    try:
+        request = PersonaCreate.model_validate({**fields, "labels": labels})
+    except ValidationError as error:
+        st.error(plain(error_sentence(error)), icon=":material/error:")
         return
     # A small create is answered before the page is drawn again.
     outbox.wait(outbox.send(request), 0.5)
