@@ -9,21 +9,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from avatarkit.models import Persona, ProcessStatus
+from avatarkit.models import Persona
 from avatarkit.store import tables
 from avatarkit.store.database import Database
+from avatarkit.store.footage import AFTER_VALIDATION
 from avatarkit.store.tables import to_moment, to_us
 
 GONE_AFTER = timedelta(hours=6)
 GONE_MISSES = 3
 """A persona is gone after this many 404s in a row, over at least ``GONE_AFTER``."""
-
-_AFTER_VALIDATION = (
-    ProcessStatus.CROP_AND_MATTE,
-    ProcessStatus.REVIEWING,
-    ProcessStatus.DONE,
-)
-"""The statuses that a persona without footage does not reach."""
 
 _KEPT = ("creator_name", "gender", "video_scene", "keywords", "labels")
 
@@ -116,26 +110,6 @@ class SightingLog(Database):
             change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
         return Recorded(status, since, change)
 
-    def keep_footage(self, persona_id: str, missing: bool | None, note: str | None) -> None:
-        """Log whether a persona's footage may be missing, and in a sentence why.
-
-        What the log knows already is kept, as a status may have proved that the footage is there.
-        """
-        table = tables.personas
-        key = tables.is_persona(self._own(), persona_id) & table.c.footage_missing.is_(None)
-        values = {"footage_missing": missing, "footage_note": note}
-        with self.transaction() as connection:
-            connection.execute(table.update().where(key).values(values))
-
-    def footage_note(self, persona_id: str) -> str | None:
-        """Return in a sentence why a persona's footage may be missing; None if it is not."""
-        columns = tables.personas.c
-        query = sa.select(columns.footage_note).where(
-            tables.is_persona(self._own(), persona_id), columns.footage_missing
-        )
-        with self.transaction(reading=True) as connection:
-            return connection.scalar(query)
-
     def record_error(self, persona_id: str, error: str, *, at: datetime, missing: bool) -> bool:
         """Log a poll that failed; the persona's history stays.
 
@@ -220,7 +194,7 @@ def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]
         "failed_reason": persona.failed_reason,
         "answer": persona.model_dump_json(exclude_unset=True),
     }
-    if persona.status in _AFTER_VALIDATION:
+    if persona.status in AFTER_VALIDATION:
         values["footage_missing"] = False
     for name in _KEPT:
         value = getattr(persona, name)

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.store import tables
-from avatarkit.store.footage import judge
+from avatarkit.store.footage import FootageLog
 from avatarkit.store.sightings import Recorded, SightingLog
 from avatarkit.store.tables import to_moment, to_us
 
@@ -67,7 +67,7 @@ class Uncertain:
     reason: str
 
 
-class SubmissionLog(SightingLog):
+class SubmissionLog(SightingLog, FootageLog):
     """The submissions of an account."""
 
     def prepare(self, request: PersonaCreate, at: datetime) -> str:
@@ -141,7 +141,7 @@ class SubmissionLog(SightingLog):
             recorded = self.record(
                 persona, asked_at=at, answered_at=at, source=source, submission=submission
             )
-            self.keep_footage(persona.id, *judge(submission, persona, source))
+            self.compare_footage(submission, persona, source)
             self._update(
                 submission_id,
                 state="accepted",

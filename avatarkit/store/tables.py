@@ -59,6 +59,8 @@ personas = sa.Table(
     sa.Column("labels", sa.Text),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("is_active", sa.Boolean),
+    sa.Column("footage_missing", sa.Boolean),
+    sa.Column("footage_note", sa.Text),
     sa.Column("failed_reason", sa.Text),
     sa.Column("created_us", sa.BigInteger),
     sa.Column("updated_us", sa.BigInteger),
@@ -69,9 +71,7 @@ personas = sa.Table(
     sa.Column("gone", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
     sa.Column("last_error_us", sa.BigInteger),
-    sa.Column("footage_missing", sa.Boolean),
     # Not in the frame: the state of the polls, and the last answer as it came.
-    sa.Column("footage_note", sa.Text),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),

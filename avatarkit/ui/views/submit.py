@@ -169,25 +169,6 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         _submit(fields, outbox)
 
 
-def _confirm(fields: dict[str, str]) -> bool:
-    """Show the findings on a create; return whether one without footage is to be sent."""
-    try:
-        request = PersonaCreate.model_validate({**fields, "labels": []})
-    except ValidationError:
-        return True  # not complete yet, or said when it is submitted
-    live = not is_loopback(running.get().session.client.base_url)
-    findings = check_request(request, live=live)
-    for finding in findings:
-        if finding.severity is Severity.FATAL:
-            st.caption(plain(finding.message))
-            # The key names the person: a create of another one has to be confirmed again.
-            key = f"submit_without_footage_{request.creator_name}"
-            return st.checkbox("Send it without footage", key=key)
-    for finding in findings:
-        st.warning(plain(finding.message), icon=":material/warning:")
-    return True
-
-
 def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     labels = fields["labels"].split(",") if fields["labels"].strip() else []
     if not fields["gender"]:
@@ -220,6 +201,25 @@ def _duplicate(creator_name: str) -> str | None:
     created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
     age = format_hours((session.clock.now() - created_at) / timedelta(hours=1))
     return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
+
+
+def _confirm(fields: dict[str, str]) -> bool:
+    """Show the findings on a create; return whether one without footage is to be sent."""
+    try:
+        request = PersonaCreate.model_validate({**fields, "labels": []})
+    except ValidationError:
+        return True  # not complete yet, or said when it is submitted
+    live = not is_loopback(running.get().session.client.base_url)
+    findings = check_request(request, live=live)
+    for finding in findings:
+        if finding.severity is Severity.FATAL:
+            st.caption(plain(finding.message))
+            # The key names the person: a create of another one has to be confirmed again.
+            key = f"submit_without_footage_{request.creator_name}"
+            return st.checkbox("Send it without footage", key=key)
+    for finding in findings:
+        st.warning(plain(finding.message), icon=":material/warning:")
+    return True
 
 
 @st.fragment(run_every=1)
