@@ -100,8 +100,9 @@ def test_a_create_without_footage_has_to_be_confirmed(app: Running) -> None:
     fill(test, gdown_url=DRIVE)
     assert not test.button(key="submit_send").disabled
     test.button(key="submit_send").click().run()
-    [item] = app.outbox.items()
-    assert item.submission.request["gdown_url"] == DRIVE
+    store = app.session.store
+    [submission] = store.some_submissions(store.submissions()["submission_id"])
+    assert submission.request["gdown_url"] == DRIVE
 
 
 def test_a_url_that_may_not_be_fetched_is_a_warning(app: Running) -> None:
