@@ -4,7 +4,7 @@ Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
 
     AvatarkitError
     ├ ConfigError                         a setting is missing or wrong
-    ├ VideoUnreadable (path)              a video file is gone, empty or not readable
+    ├ VideoUnreadable (path)              a video file is gone, empty, not readable or changing
     ├ APIError (method, url)
     │ ├ ConnectionFailed (maybe_sent)     no answer arrived
     │ │ └ RequestTimeout                  ... because a timeout passed
@@ -47,7 +47,10 @@ class ConfigError(AvatarkitError):
 
 
 class VideoUnreadable(AvatarkitError):
-    """A video file cannot be read, so nothing was sent. Correct ``path`` or the file."""
+    """A video file cannot be read, or changed while it was sent. Nothing was created.
+
+    Correct ``path`` or the file, and send it again.
+    """
 
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)

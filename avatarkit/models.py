@@ -9,6 +9,7 @@ Source: the contract of ``POST /api/personas_v2/`` and the vendor's page of "Get
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from datetime import UTC, datetime
@@ -155,6 +156,17 @@ def _label(value: str) -> str:
     return value
 
 
+def _extra(fields: dict[str, Any]) -> dict[str, Any]:
+    for name, value in fields.items():
+        if not name.strip() or not name.isprintable():
+            raise ValueError(f"{name!r} is not the name of a field.")
+        for item in value if isinstance(value, list) else [value]:
+            is_json = item is None or isinstance(item, str | int | float)
+            if not is_json or (isinstance(item, float) and not math.isfinite(item)):
+                raise ValueError(f"{name} must be a text, a number, a boolean or a list of these.")
+    return fields
+
+
 BlankIsNone = BeforeValidator(_blank_is_none)
 """Reads blank text, as a form sends it, as None."""
 
@@ -198,10 +210,21 @@ class PersonaCreate(BaseModel):
     consent_video: Video = None
     """The recorded consent of the person: a file's path, or a public URL."""
 
+    gdown_url: Annotated[str | None, BlankIsNone] = None
+    """A Google Drive link to the footage, in place of ``lipsync_input``."""
+
+    extra: Annotated[dict[str, Any], AfterValidator(_extra)] = Field(default_factory=dict)
+    """Fields of the API that this model does not have: texts, numbers, booleans or lists."""
+
     @model_validator(mode="after")
     def _consistent(self) -> PersonaCreate:
-        if self.webhook_url is not None:
-            _check_http_url(self.webhook_url, "webhook_url")
+        for name in ("webhook_url", "gdown_url"):
+            if getattr(self, name) is not None:
+                _check_http_url(getattr(self, name), name)
+        if self.gdown_url and self.lipsync_input:
+            raise ValueError("Give the footage as lipsync_input or as gdown_url, not as both.")
+        for name in self.extra.keys() & type(self).model_fields.keys():
+            raise ValueError(f"extra: {name} is a field of its own; give it as {name}=.")
         if self.files and self.urls:
             raise ValueError(
                 "lipsync_input and consent_video must both be files or both be URLs; "
@@ -223,7 +246,10 @@ class PersonaCreate(BaseModel):
         return {name: v for name, v in self._videos().items() if isinstance(v, str)}
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields that are set, without the videos, as JSON values."""
+        """Return the fields that are set, without the videos, as JSON values.
+
+        Those of ``extra`` are under that name.
+        """
         return self.model_dump(mode="json", exclude_defaults=True, exclude=set(VIDEO_FIELDS))
 
 

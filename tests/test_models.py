@@ -267,6 +267,44 @@ def test_path_beside_url_is_refused(video: Path) -> None:
     )
 
 
+def test_a_drive_link_is_footage(video: Path) -> None:
+    """gdown_url is a URL in place of lipsync_input, never beside it."""
+    request = create(gdown_url=f" {URL}\n")
+    assert (request.gdown_url, request.urls, request.fields()["gdown_url"]) == (URL, {}, URL)
+    assert create(gdown_url=" ").gdown_url is None
+    assert refusal(gdown_url="1AbC") == (
+        "gdown_url must be a URL such as https://example.com/…; this one is not."
+    )
+    assert refusal(gdown_url=URL, lipsync_input=video) == (
+        "Give the footage as lipsync_input or as gdown_url, not as both."
+    )
+
+
+def test_extra_fields_are_kept_as_they_are() -> None:
+    """Fields that the model does not have are sent on purpose: texts, numbers, booleans, lists."""
+    extra = {"original_voice_provider": " x ", "n": 1, "share": 0.5, "on": True, "tags": ["a", 1]}
+    request = create(extra=extra)
+    assert request.fields()["extra"] == extra
+    assert PersonaCreate(**request.fields()) == request
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({"gender": "f"}, "extra: gender is a field of its own; give it as gender=."),
+        ({"gdown_url": URL}, "extra: gdown_url is a field of its own; give it as gdown_url=."),
+        ({" ": "x"}, "extra: '' is not the name of a field."),
+        ({"a\nb": "x"}, "extra: 'a\\nb' is not the name of a field."),
+        ({"x": {}}, "extra: x must be a text, a number, a boolean or a list of these."),
+        ({"x": [[]]}, "extra: x must be a text, a number, a boolean or a list of these."),
+        ({"x": float("nan")}, "extra: x must be a text, a number, a boolean or a list of these."),
+    ],
+)
+def test_extra_fields_that_cannot_be_sent(extra: dict[str, Any], sentence: str) -> None:
+    """A known field is not overridden, and what is no JSON value is refused with its name."""
+    assert refusal(extra=extra) == sentence
+
+
 def test_missing_file(tmp_path: Path) -> None:
     """A path that leads nowhere is named."""
     path = tmp_path / "gone.mp4"

@@ -16,11 +16,11 @@ import httpx
 from avatarkit.api import responses
 from avatarkit.api.connection_errors import connection_failed
 from avatarkit.api.connections import Connections
-from avatarkit.api.multipart import Progress, open_files
+from avatarkit.api.multipart import Progress, open_parts
 from avatarkit.api.redaction import Redactor, redact_logs
 from avatarkit.api.status_errors import is_from_api, raise_for_status
 from avatarkit.api.transport import Transport
-from avatarkit.errors import ConfigError, ConnectionFailed, NotFound, UnexpectedAnswer
+from avatarkit.errors import ConfigError, NotFound, UnexpectedAnswer
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.settings import Settings, is_loopback
 
@@ -144,8 +144,8 @@ class Client:
     ) -> Persona:
         """Send a create, once.
 
-        Files go as multipart to ``/api/personas_v2/``, streamed from disk; URLs as JSON to
-        ``/api/personas/``; without videos as JSON to ``/api/personas_v2/``.
+        Files go as multipart to ``/api/personas_v2/``, streamed from disk, the required fields
+        last; URLs as JSON to ``/api/personas/``; without videos as JSON to ``/api/personas_v2/``.
 
         Args:
             persona: What to create.
@@ -155,19 +155,23 @@ class Client:
             The persona as the API answers.
 
         Raises:
-            VideoUnreadable: A file cannot be read; nothing was sent.
+            VideoUnreadable: A file cannot be read, or changed while it was sent. The API has not
+                had the whole request, so nothing was created.
             ConnectionFailed: With ``maybe_sent`` if the API may have read the create.
             APIError: For any other answer.
 
         Source: the contract; the vendor's page of ``POST /api/personas/``.
         """
-        path = "/api/personas/" if persona.urls else "/api/personas_v2/"
+        fields = persona.fields()
+        fields |= fields.pop("extra", {})
+        by_url = persona.urls or (persona.gdown_url and not persona.files)
+        path = "/api/personas/" if by_url else "/api/personas_v2/"
         with ExitStack() as stack:
             if persona.files:
-                files = open_files(persona.files, stack, progress)
-                response = self._send_create(path, data=persona.fields(), files=files)
+                parts = open_parts(fields, persona.files, stack, progress)
+                response = self._send_create(path, files=parts)
             else:
-                response = self._send_create(path, json={**persona.fields(), **persona.urls})
+                response = self._send_create(path, json=fields | persona.urls)
         return responses.read(response, Persona)
 
     def get_persona(self, persona_id: str, *, deadline_s: float | None = None) -> Persona:
@@ -314,12 +318,5 @@ class Client:
             response = self._http.post(path, timeout=self._create_timeout, **body)
         except httpx.HTTPError as error:
             raise connection_failed(error, "POST", self.base_url + path) from None
-        except OSError as error:  # a file that stopped being readable while it was sent
-            raise ConnectionFailed(
-                f"A video could not be read to its end ({error.strerror}); check the file.",
-                method="POST",
-                url=self.base_url + path,
-                maybe_sent=True,
-            ) from None
         raise_for_status(response)
         return response

@@ -66,14 +66,21 @@ def submit(
     consent_video: Annotated[
         str | None, typer.Option(help="The recorded consent: path of a file, or its public URL.")
     ] = None,
+    gdown_url: Annotated[
+        str | None, typer.Option(help="A Google Drive link, in place of --lipsync-input.")
+    ] = None,
     video_scene: Annotated[str | None, typer.Option(help="A word for the background.")] = None,
     keywords: Annotated[str | None, typer.Option(help="Keywords, comma separated.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="A label; may be repeated.")] = None,
     webhook_url: Annotated[
         str | None, typer.Option(help="Called when the avatar is ready.")
     ] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another field of the API; may be repeated."),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Send although a video looks bad.")
+        bool, typer.Option("--force", help="Send without footage, or although a video looks bad.")
     ] = False,
     wait: Annotated[
         float, typer.Option(help="Wait up to this many seconds until it is ready.")
@@ -90,8 +97,10 @@ def submit(
             keywords=keywords,
             labels=label or [],
             webhook_url=webhook_url,
+            gdown_url=gdown_url,
+            extra=_extra(extra or []),
         )
-        _check_videos(request, force=force)
+        _check(request, force=force)
     with _session() as session:
         try:
             persona = _submit(session.tracker, request)
@@ -205,6 +214,8 @@ def status(
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
             typer.echo(tables.statuses(personas, sightings, now, arrivals))
+            for missing_id in personas.query("footage_missing == True")["persona_id"]:
+                typer.echo(f"{missing_id}: {session.store.footage_note(missing_id)}")
             for submission in session.store.open_submissions():
                 typer.echo(
                     f"uncertain: {submission.submission_id}, sent as {submission.creator_name}; "
@@ -215,6 +226,8 @@ def status(
             if persona is not None and persona.odd_fields:
                 names = ", ".join(persona.odd_fields)
                 typer.echo(f"not of the documented type, kept as they came: {names}")
+            if note := session.store.footage_note(persona_id):
+                typer.echo(note)
 
 
 @app.command("export")
@@ -299,19 +312,35 @@ def _print_change(change: Change) -> None:
     )
 
 
-def _check_videos(request: PersonaCreate, *, force: bool) -> None:
-    from avatarkit import preflight
+def _extra(given: list[str]) -> dict[str, str | list[str]]:
+    values: dict[str, list[str]] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{text!r} has no value; write --extra NAME=VALUE.")
+        values.setdefault(name.strip(), []).append(value)
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
-    unusable = []
+
+def _check(request: PersonaCreate, *, force: bool) -> None:
+    from avatarkit import preflight
+    from avatarkit.settings import Settings, is_loopback
+
+    settings, unusable = Settings(), []
+    live = not (settings.is_sandbox or is_loopback(settings.base_url))
+    for finding in preflight.check_request(request, live=live):
+        typer.echo(f"{finding.severity}: {finding.message}", err=True)
+        if finding.severity is preflight.Severity.FATAL:
+            unusable.append("add the footage")
     for field, path in request.files.items():
         report = preflight.check_field(path, field)
         for finding in (*report.fatal, *report.warnings):
             typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
         if report.fatal:
-            unusable.append(str(path))
+            unusable.append(f"mend {path}")
     if unusable and not force:
         raise AvatarkitError(
-            f"Nothing was sent; mend {' and '.join(unusable)}, or send it with --force."
+            f"Nothing was sent; {' and '.join(unusable)}, or send it with --force."
         )
 
 

@@ -17,7 +17,8 @@ What is **not** emulated:
 
 What is emulated: the seven calls for custom avatars as ``web/openapi.json`` describes them, with
 authentication, validation and error shapes; uploads streamed to disk; the quota; videos that fail
-validation; webhooks; and processing that takes two to five days on the sandbox's own clock.
+validation, and avatars without footage, which fail there unless a label requests their outcome;
+webhooks; and processing that takes two to five days on the sandbox's own clock.
 
 What can be requested: outcomes by label (``personas.lifecycle.LABELS``), faults
 (``Sandbox.fail_next``, ``fail_share``, ``heal``; their names are ``FAULTS``) and jumps in time

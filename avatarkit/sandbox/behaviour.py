@@ -77,7 +77,8 @@ class Behaviour:
 
     truncated_body: TruncatedBody = "refused"
     """``refused``: a multipart body without its last boundary gets a 400. ``taken``: a persona is
-    made from the parts that arrived complete, as behind gunicorn."""
+    made from what arrived, as by Django behind gunicorn: of a text also a part, of a file nothing
+    unless it is complete."""
 
     max_text_bytes: int = 2_621_440
     """Largest body in bytes, not counting files; larger ones get a 413. Django's default."""

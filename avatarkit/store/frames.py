@@ -49,6 +49,7 @@ PERSONAS = Frame(
         "gone": "bool",
         "last_error": "str",
         "last_error_at": TIME,
+        "footage_missing": "boolean",
         **dict.fromkeys(("preview_image", "preview_video"), "str"),
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),

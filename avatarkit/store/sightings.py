@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from avatarkit.models import Persona
 from avatarkit.store import answers, tables
 from avatarkit.store.database import Database
+from avatarkit.store.footage import AFTER_VALIDATION
 from avatarkit.store.tables import to_moment, to_us
 
 GONE_AFTER = timedelta(hours=6)
@@ -211,6 +212,8 @@ def _shown_columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str
         "answer": json.dumps(persona.answer(), ensure_ascii=False),
         **answers.previews(persona),
     }
+    if persona.status in AFTER_VALIDATION:
+        values["footage_missing"] = False
     for name in _KEPT:
         value = getattr(persona, name)
         if value is None or name in persona.odd_fields:

@@ -45,6 +45,8 @@ class Store(SubmissionLog, PollPlan):
             - ``gone``: bool, the API does not find it any longer.
             - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
               datetime64[us, UTC], when it failed.
+            - ``footage_missing``: boolean, True if footage was sent and may not have arrived
+              (``footage_note`` says why), False if it arrived, NA where neither is known.
             - ``preview_image``, ``preview_video``: text, URLs of the best previews that the API
               has, landscape first; usually of a finished one only.
         """

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
 from avatarkit.store import tables
+from avatarkit.store.footage import FootageLog
 from avatarkit.store.sightings import Recorded, SightingLog
 from avatarkit.store.tables import to_moment, to_us
 
@@ -66,7 +67,7 @@ class Uncertain:
     reason: str
 
 
-class SubmissionLog(SightingLog):
+class SubmissionLog(SightingLog, FootageLog):
     """The submissions of an account."""
 
     def prepare(self, request: PersonaCreate, at: datetime) -> str:
@@ -140,6 +141,7 @@ class SubmissionLog(SightingLog):
             recorded = self.record(
                 persona, asked_at=at, answered_at=at, source=source, submission=submission
             )
+            self.compare_footage(submission, persona, source)
             self._update(
                 submission_id,
                 state="accepted",
@@ -162,15 +164,20 @@ class SubmissionLog(SightingLog):
         ended = {"state": "refused", "ended_us": to_us(at), "error": error, "candidates": None}
         self._update(submission_id, states, **ended)
 
-    def uncertain(self, submission_id: str, at: datetime, error: str) -> None:
+    def uncertain(
+        self, submission_id: str, at: datetime, error: str, *, upload_broke: str | None = None
+    ) -> None:
         """Mark a submission as uncertain: a persona may have been created.
 
         Args:
             submission_id: The submission, prepared or sending.
             at: When the connection broke.
             error: What broke, in one sentence.
+            upload_broke: How the upload of its files ended without an answer, as a clause such as
+                "the connection broke after 512 of 1,024 MB"; None if there was an answer.
         """
         values = {"state": "uncertain", "broke_us": to_us(at), "error": error}
+        values["upload_broke"] = upload_broke
         self._update(submission_id, ("prepared", "sending"), **values)
 
     def keep_uncertain(
@@ -220,7 +227,8 @@ class SubmissionLog(SightingLog):
             for row in abandoned:
                 if row.state == "sending":
                     error = "The program ended while it was sending."
-                    self.uncertain(row.submission_id, at, error)
+                    broke = "the program ended while it was sending"
+                    self.uncertain(row.submission_id, at, error, upload_broke=broke)
                 else:
                     error = "The program ended before it was sent; it is safe to send it again."
                     self.refused(row.submission_id, at, error)

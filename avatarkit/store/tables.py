@@ -42,6 +42,7 @@ submissions = sa.Table(
     # Not in the frame: needed to settle an uncertain submission.
     sa.Column("sender", sa.Text),
     sa.Column("broke_us", sa.BigInteger),
+    sa.Column("upload_broke", sa.Text),
     sa.Column("candidates", sa.Text),
     sa.Index("submissions_by_account", "account", "prepared_us"),
 )
@@ -58,6 +59,8 @@ personas = sa.Table(
     sa.Column("labels", sa.Text),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("is_active", sa.Boolean),
+    sa.Column("footage_missing", sa.Boolean),
+    sa.Column("footage_note", sa.Text),
     sa.Column("failed_reason", sa.Text),
     sa.Column("created_us", sa.BigInteger),
     sa.Column("updated_us", sa.BigInteger),

@@ -62,18 +62,24 @@ def send(
         StoreError: It was sent before, or could not be logged; nothing was sent.
         AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
     """
-    is_sending = False
+    is_sending, upload = False, _Upload(progress)
     try:
         _check_room(client, ask_quota())
         store.sending(submission_id, clock.now())
         is_sending = True
-        persona = client.create_persona(request, progress=progress)
+        persona = client.create_persona(request, progress=upload)
     except StoreError:
         raise  # nothing was sent, and the log has its state
     except AvatarkitError as error:
         if _may_have_arrived(error):
+            answered = not isinstance(error, ConnectionFailed)  # perhaps to a part only
+            broke: str | None = upload.broke(
+                "the upload ended" if answered else "the connection broke"
+            )
+            if answered and upload.is_whole:
+                broke = None
             with _log_may_fail:
-                store.uncertain(submission_id, clock.now(), str(error))
+                store.uncertain(submission_id, clock.now(), str(error), upload_broke=broke)
             raise SubmissionUncertain(
                 f"It is not known whether {request.creator_name!r} was created: {error} "
                 "Do not send it again; reconcile() finds out what became of it.",
@@ -87,7 +93,8 @@ def send(
         with _log_may_fail:
             if is_sending:
                 message = "The program was interrupted while it was sending."
-                store.uncertain(submission_id, clock.now(), message)
+                broke = upload.broke("the program was interrupted")
+                store.uncertain(submission_id, clock.now(), message, upload_broke=broke)
             else:
                 message = "The program was interrupted before it was sent; send it again."
                 store.refused(submission_id, clock.now(), message)
@@ -103,6 +110,28 @@ def send(
             submission_id=submission_id,
         ) from error
     return persona
+
+
+class _Upload:
+    """Remembers how far an upload has come, and passes it on."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._sent = self._total = 0
+
+    def __call__(self, sent: int, total: int) -> None:
+        self._sent, self._total = sent, total
+        if self._progress is not None:
+            self._progress(sent, total)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the files were read to their end."""
+        return self._sent == self._total
+
+    def broke(self, cause: str) -> str:
+        """Return how far it came, as a clause."""
+        return f"{cause} after {self._sent / 1e6:,.1f} of {self._total / 1e6:,.1f} MB"
 
 
 def _check_room(client: Client, quota: Quota | None) -> None:

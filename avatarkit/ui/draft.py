@@ -13,7 +13,7 @@ from typing import BinaryIO
 from avatarkit.files import replace_file, replacing_file
 from avatarkit.models import PersonaCreate
 
-FIELDS = tuple(PersonaCreate.model_fields)
+FIELDS = tuple(name for name in PersonaCreate.model_fields if name != "extra")
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -228,7 +228,7 @@ class TestCreate:
         assert request.headers["Content-Type"].startswith("multipart/form-data")
         assert body.count(b'name="labels"') == 2
         assert "Żółć 😀".encode() in body
-        assert b'filename="james.mp4"' in body
+        assert b'filename="footage.mp4"' in body
         assert b"Content-Type: video/mp4" in body
         assert str(video.parent).encode() not in body
         size = video.stat().st_size

@@ -79,7 +79,7 @@ class TestTheWholeStory:
     def test_when_each_is_ready(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """The table has a range for what runs, and the CSV says what it rests on."""
         monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "1")
-        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+        assert run("submit", "Ada", "--gender", "f", "--force").exit_code == 0
         listed = run("status")
         assert "ready" in listed.stdout
         assert " to " in listed.stdout
@@ -89,17 +89,18 @@ class TestTheWholeStory:
 
     def test_submit_and_wait(self) -> None:
         """--wait ends with the persona; the exit code tells how."""
-        done = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", "--wait", "60")
+        options = ("--force", "--wait", "60")
+        done = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", *options)
         assert done.exit_code == commands.Exit.FINE, done.output
-        failed = run("submit", "Bo", "--gender", "m", "--label", "sandbox:failed", "--wait", "60")
+        failed = run("submit", "Bo", "--gender", "m", "--label", "sandbox:failed", *options)
         assert failed.exit_code == commands.Exit.ENDED_BADLY
         assert "failed: " in failed.stderr
-        slow = run("submit", "Cy", "--gender", "nb", "--wait", "0.01")
+        slow = run("submit", "Cy", "--gender", "nb", "--wait", "0.01", "--force")
         assert slow.exit_code == commands.Exit.TIMED_OUT
 
     def test_track_once_polls_once(self) -> None:
         """--once is one pass, for cron."""
-        run("submit", "Ada", "--gender", "f")
+        run("submit", "Ada", "--gender", "f", "--force")
         assert run("track", "--once").exit_code == 0
 
 
@@ -109,7 +110,7 @@ class TestALockedDatabase:
         """Lock the database, from another connection, for this many passes of ``track``."""
         monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
         monkeypatch.setattr(tracker, "SHORTEST_PAUSE_S", 0.05)
-        sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done")
+        sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", "--force")
         assert sent.exit_code == 0, sent.output
         path, reconcile = Settings().folder / "avatarkit.db", tracker.Tracker.reconcile
         with closing(sqlite3.connect(path, check_same_thread=False)) as holder:
@@ -175,7 +176,7 @@ class TestBadInput:
     ) -> None:
         """For cron: wrong keys are a sentence and exit code 1, not silence."""
         monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "100000")
-        assert run("submit", "Ada", "--gender", "f").exit_code == 0
+        assert run("submit", "Ada", "--gender", "f", "--force").exit_code == 0
 
         def refuse(*_: object, **__: object) -> None:
             raise errors.AuthError(
@@ -223,7 +224,7 @@ class TestBadInput:
             raise raised
 
         monkeypatch.setattr("avatarkit.api.client.Client.create_persona", fail)
-        result = run("submit", "Ada", "--gender", "f")
+        result = run("submit", "Ada", "--gender", "f", "--force")
         assert result.exit_code == 5
         assert said in result.stderr
         assert "reconcile()" not in result.stderr
@@ -238,7 +239,7 @@ class TestBadInput:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("avatarkit.api.client.Client.persona_quota", interrupt)
-        result = run("submit", "Ada", "--gender", "f")
+        result = run("submit", "Ada", "--gender", "f", "--force")
         assert (result.exit_code, "before it was sent" in result.stderr) == (1, True)
 
     def test_names_that_are_no_text_are_a_sentence(self, tmp_path: Path) -> None:
@@ -279,6 +280,56 @@ class TestBadInput:
         assert run("status").stdout.strip().endswith("submit one with 'submit'.")
         forced = run("submit", "Ada", "--gender", "f", "--lipsync-input", path, "--force")
         assert forced.exit_code == 0, forced.output
+
+    def test_no_footage_is_not_sent(self) -> None:
+        """A create without footage is stopped before it is sent; --force sends it."""
+        result = run("submit", "Ada", "--gender", "f")
+        assert result.exit_code == 1
+        assert "fatal: There is no footage" in result.stderr
+        assert "Nothing was sent; add the footage, or send it with --force." in result.stderr
+        assert run("status").stdout.strip().endswith("submit one with 'submit'.")
+        forced = run("submit", "Ada", "--gender", "f", "--force")
+        assert forced.exit_code == 0, forced.output
+
+    def test_urls_are_warned_about_and_sent(self) -> None:
+        """What the API may not be able to fetch is a warning; hosts only on the live account."""
+        page, nas = "https://youtu.be/1", "http://nas.local/a.mp4"
+        result = run(
+            "submit", "Ada", "--gender", "f", "--lipsync-input", page, "--consent-video", nas
+        )
+        assert result.exit_code == 0, result.output
+        assert "warning: lipsync_input: this is a page of YouTube" in result.stderr
+        assert "nas.local" not in result.stderr
+
+    def test_a_drive_link_and_fields_of_the_api_are_sent(self) -> None:
+        """--gdown-url is footage; --extra sends what has no option, a repeated one as a list."""
+        link = "https://drive.google.com/file/d/1/view"
+        result = run(
+            "submit", "Ada", "--gender", "f", "--gdown-url", link,
+            "--extra", "voice=x=y", "--extra", "tag=a", "--extra", "tag=b",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        with open_session() as session:
+            submission_id = session.store.submissions()["submission_id"][0]
+            [submission] = session.store.some_submissions([submission_id])
+        assert submission.request["gdown_url"] == link
+        assert submission.request["extra"] == {"voice": "x=y", "tag": ["a", "b"]}
+        for given in ("voice", "gender=m"):
+            assert run("submit", "Ada", "--gender", "f", "--extra", given).exit_code == 2
+
+    def test_footage_that_may_be_missing_is_said(self, tmp_path: Path) -> None:
+        """Status says which avatar may have none, and what to do."""
+        path = tmp_path / "a.mp4"
+        path.write_text("not a video " * 100)
+        with open_session() as session:
+            session.sandbox.fail_next("closed-during-made", method="POST")
+            request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=path)
+            with pytest.raises(errors.SubmissionUncertain):
+                session.tracker.submit(request)
+            [verdict] = session.tracker.reconcile()
+        persona_id = verdict.persona.id
+        for listed in (run("status"), run("status", persona_id)):
+            assert "Its footage may be missing, as the connection broke after" in listed.stdout
 
     def test_one_key_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One key without the other is a sentence that names the missing one."""

@@ -116,9 +116,13 @@ class TestCreate:
     def test_gdown_url_can_be_switched_on(self, serve: Serve) -> None:
         """A setting adds the field that sometimes comes."""
         api = serve(behaviour=Behaviour(create_carries_gdown_url=True))
-        url = "https://example.com/a.mp4"
-        body = api.post(URLS, json={**ADA, "lipsync_input": url}).json()
-        assert body["gdown_url"] == url
+        assert api.post(URLS, json=ADA).json()["gdown_url"] is None
+
+    def test_gdown_url_comes_back(self, api: httpx.Client) -> None:
+        """A link of Google Drive is accepted by both creates, and answered."""
+        link = "https://drive.google.com/file/d/1/view"
+        for path in (URLS, FILES):
+            assert api.post(path, json={**ADA, "gdown_url": link}).json()["gdown_url"] == link
 
     def test_file_creates_can_take_urls(self, serve: Serve) -> None:
         """A setting lets ``personas_v2`` take the URL of a video."""

@@ -19,7 +19,16 @@ from avatarkit.store import database, frames, tables
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
-ADDED_SINCE_1 = {"personas": ["last_error_us", "preview_image", "preview_video"]}
+ADDED_SINCE_1 = {
+    "personas": [
+        "last_error_us",
+        "preview_image",
+        "preview_video",
+        "footage_missing",
+        "footage_note",
+    ],
+    "submissions": ["upload_broke"],
+}
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 

@@ -16,6 +16,8 @@ from avatarkit.ui.running import Running
 from support.app_pages import fill, submit_page, texts
 
 ADA = PersonaCreate(creator_name="Ada", gender="f")
+DRIVE = "https://drive.google.com/file/d/1/view"
+URL = "https://cdn.example.com/a.mp4"
 SENT_S = 300.0
 
 
@@ -66,7 +68,7 @@ def test_bad_input_is_a_sentence_and_loses_nothing(
 
 def test_255_emoji_are_a_name(app: Running) -> None:
     """Characters are counted, as the API counts them, and not their halves."""
-    test = fill(submit_page(), creator_name="🎬" * 255, gender="f")
+    test = fill(submit_page(), creator_name="🎬" * 255, gender="f", lipsync_input=URL)
     test.button(key="submit_send").click().run()
     assert not test.error
     assert app.session.store.submissions()["creator_name"].tolist() == ["🎬" * 255]
@@ -84,6 +86,31 @@ def test_an_unusable_video_has_to_be_confirmed(app: Running, tmp_path: Path) -> 
     assert not test.button(key="submit_send").disabled
     fill(test, lipsync_input=second)
     assert test.button(key="submit_send").disabled
+
+
+def test_a_create_without_footage_has_to_be_confirmed(app: Running) -> None:
+    """A plan has few places, so an avatar that cannot be made of anything needs a tick."""
+    test = fill(submit_page(), creator_name="Ada", gender="f")
+    assert "There is no footage" in texts(test)
+    assert test.button(key="submit_send").disabled
+    test.checkbox[0].check().run()
+    assert not test.button(key="submit_send").disabled
+    fill(test, creator_name="Bo")
+    assert test.button(key="submit_send").disabled
+    fill(test, gdown_url=DRIVE)
+    assert not test.button(key="submit_send").disabled
+    test.button(key="submit_send").click().run()
+    store = app.session.store
+    [submission] = store.some_submissions(store.submissions()["submission_id"])
+    assert submission.request["gdown_url"] == DRIVE
+
+
+def test_a_url_that_may_not_be_fetched_is_a_warning(app: Running) -> None:
+    """It is shown before the create is sent, and does not keep anybody from sending it."""
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input="https://youtu.be/1")
+    assert "this is a page of YouTube" in texts(test)
+    assert "There is no consent video" in texts(test)
+    assert not test.button(key="submit_send").disabled
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser/a.mp4", "x" * 400, "a\0b.mp4"])
@@ -200,7 +227,7 @@ def test_a_sample_video_is_made(app: Running) -> None:
 def test_a_second_avatar_of_a_name_has_to_be_confirmed(app: Running) -> None:
     """Another avatar of the same name needs a tick, as plans allow only a few."""
     app.session.tracker.submit(ADA)
-    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
     assert "Ada was submitted" in texts(test)
     assert test.button(key="submit_send").disabled
     test.checkbox[0].check().run()
@@ -222,7 +249,7 @@ def test_a_refused_submission_goes_back_into_the_form(
     app: Running, restart: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a refusal everything that was typed can be put back, after a restart too."""
-    test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b")
+    test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b", gdown_url=DRIVE)
 
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("The plan is full.")
@@ -238,6 +265,7 @@ def test_a_refused_submission_goes_back_into_the_form(
     test.button(key=f"submit_again_{item.submission.submission_id}").click().run()
     assert test.text_input(key="submit_creator_name").value == "Ada"
     assert test.text_input(key="submit_labels").value == "a, b"
+    assert test.text_input(key="submit_gdown_url").value == DRIVE
     assert test.button_group(key="submit_gender").value == "nb"
 
 

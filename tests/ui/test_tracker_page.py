@@ -236,3 +236,14 @@ def test_without_history_it_is_the_vendors_claim(
     test = page(tracker_page)
     assert "Basis: the vendor's claim, not your data." in texts(test)
     assert "Chance of done" not in texts(test)
+
+
+def test_footage_that_may_be_missing_is_said(app: Running) -> None:
+    """The details of an avatar say that its footage may not have arrived, and what to do."""
+    session = app.session
+    submission_id = session.tracker.prepare(
+        PersonaCreate(creator_name="Ada", gender="f", lipsync_input="https://x.example/a.mp4")
+    )
+    session.store.sending(submission_id, session.clock.now())
+    session.store.accepted(submission_id, Persona(id="p1"), session.clock.now())
+    assert "names no footage" in texts(page(tracker_page))

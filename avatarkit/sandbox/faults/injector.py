@@ -24,6 +24,9 @@ logger = logging.getLogger("avatarkit")
 TRANSPORT = "avatarkit.api.transport"
 """The key of the ASGI scope under which the web server passes the connection's transport."""
 
+WITHOUT_VIDEOS = "avatarkit.sandbox.without_videos"
+"""The key of the ASGI scope that is set if the videos of a create are lost."""
+
 _API = "/api/"
 _JSON = "application/json"
 _DRIP_S = 0.05
@@ -61,7 +64,8 @@ class FaultInjector:
         async def collect(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope, receive, collect)
+        is_cut = rule.fault == "closed-during-made"
+        await self.app({**scope, WITHOUT_VIDEOS: is_cut}, receive, collect)
         await _spoil(rule.fault, messages, scope, receive, send)
 
 
@@ -104,7 +108,7 @@ async def _spoil(
                 headers = Response(content, media_type=_JSON).raw_headers
                 await send({"type": messages[0]["type"], "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": half, "more_body": True})
-            await _close(scope, receive, reset=False)
+            await _close(scope, receive, reset=fault == "closed-during-made")
             return
     await response(scope, receive, send)
 

@@ -26,6 +26,7 @@ NOT_CARRIED_OUT = (
 
 CARRIED_OUT = (
     "504-made",
+    "closed-during-made",
     "closed-after-made",
     "closed-in-answer",
     "endless",
@@ -43,6 +44,8 @@ FAULTS: tuple[str, ...] = NOT_CARRIED_OUT + CARRIED_OUT
 - ``500-html``, ``502``, ``503``, ``504-made``: an error with an HTML page.
 - ``301``: a redirect to the same address.
 - ``closed-before``, ``closed-during``: a reset before, or in the middle of, reading the body.
+- ``closed-during-made``: a reset in place of an answer; a create makes its persona of the texts
+  alone, without the videos.
 - ``closed-after``, ``closed-after-made``, ``closed-in-answer``: the connection ends without an
   answer, or in the middle of it.
 - ``endless``: an answer that never ends.

@@ -85,6 +85,9 @@ REJECTIONS = (
 )
 """The reasons of rejections."""
 
+NO_FOOTAGE = "No footage was given."
+"""The reason of a persona that was created without footage, unless a label requests an outcome."""
+
 STUCK_STAGE = ProcessStatus.PROCESSING
 """The stage that ``sandbox:stuck`` never leaves."""
 

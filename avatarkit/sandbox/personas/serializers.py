@@ -24,17 +24,18 @@ def serialize_created(
     Source:
         The contract's response; the vendor's pages sometimes show ``gdown_url`` too.
     """
+    gdown_url = record.gdown_url
     videos = {name: _video_url(record, name, url) for name in VIDEO_FIELDS}
     answer: dict[str, Any] = {
         **_common_fields(record, state, behaviour),
-        "lipsync_input_url": videos["lipsync_input"] or "",
+        "lipsync_input_url": videos["lipsync_input"] or gdown_url or "",
         "matching_voice_non_null": "",
         **videos,
         "labels": list(record.labels),
         "webhook_url": record.webhook_url,
     }
-    if behaviour.create_carries_gdown_url:
-        answer["gdown_url"] = videos["lipsync_input"]
+    if gdown_url is not None or behaviour.create_carries_gdown_url:
+        answer["gdown_url"] = gdown_url
     return answer
 
 

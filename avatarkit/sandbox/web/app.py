@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ from avatarkit.clock import Clock
 from avatarkit.models import ProcessStatus
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.error_responses import ErrorResponse, detail, not_found_page, throttled
-from avatarkit.sandbox.faults.injector import FaultInjector
+from avatarkit.sandbox.faults.injector import WITHOUT_VIDEOS, FaultInjector
 from avatarkit.sandbox.personas import lifecycle, serializers
 from avatarkit.sandbox.personas.records import Create, Record, Records
 from avatarkit.sandbox.personas.status import Statuses
@@ -200,6 +200,10 @@ class Api:
                 request, folder, accepts=accepts, behaviour=self.behaviour
             )
             create = validation.validate(body, self.behaviour, urls=urls)
+            if request.scope.get(WITHOUT_VIDEOS):
+                create = replace(create, videos={})
+                for path in body.files.values():
+                    path.unlink()
             record = self._equal(create)
             if record is None:
                 self._check_room()  # another create may have taken the last place meanwhile
@@ -226,12 +230,15 @@ class Api:
         # create takes the last place: it is one small file and a rename.
         persona_id, created_at = self._new_id(), self.clock.now()
         scenario = lifecycle.scenario_of(create.labels)
+        script = lifecycle.draw(persona_id, created_at, scenario=scenario)
+        if scenario is None and not ("lipsync_input" in create.videos or create.gdown_url):
+            script = script.failing(lifecycle.NO_FOOTAGE)
         record = Record(
             **vars(create),
             id=persona_id,
             number=self.records.next_number(),
             created_at=created_at,
-            script=lifecycle.draw(persona_id, created_at, scenario=scenario),
+            script=script,
         )
         self.records.add(record, folder)
         self.checks.enqueue(record)

@@ -118,7 +118,7 @@ async def _read_multipart(request: Request, folder: Path, behaviour: Behaviour) 
             upload.file.close()
     if not (parser.is_complete or takes_truncated):
         raise detail(400, "Multipart form parse error - The body ends before its last boundary")
-    for name, value in form.multi_items():
+    for name, value in [*form.multi_items(), *parser.truncated_text()]:
         if isinstance(value, str):
             body.values.setdefault(name, []).append(value)
         # A file without a name is an input that was left empty; browsers send it.
@@ -158,6 +158,7 @@ class _Parser(MultiPartParser):
         self._parts_left = _MAX_PARTS
         self.paths: dict[UploadFile, Path] = {}
         self.is_complete = False
+        self._in_part = False
 
     def on_part_begin(self) -> None:
         super().on_part_begin()
@@ -167,6 +168,7 @@ class _Parser(MultiPartParser):
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
+        self._in_part = True
         upload = self._current_part.file
         if upload is not None:
             path = self._folder / f"upload-{len(self.paths)}"
@@ -181,8 +183,23 @@ class _Parser(MultiPartParser):
                 raise _too_large()
         super().on_part_data(data, start, end)
 
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        self._in_part = False
+
     def on_end(self) -> None:
         self.is_complete = True
+
+    def truncated_text(self) -> list[tuple[str, str]]:
+        """Return the name and the text of the part in which the body ended, if it is a text.
+
+        Source:
+            Django takes what arrived of a text, and drops a file.
+        """
+        part = self._current_part
+        if not self._in_part or part.file is not None:
+            return []
+        return [(part.field_name, part.data.decode("utf-8", "replace"))]
 
 
 def _too_large() -> ErrorResponse:

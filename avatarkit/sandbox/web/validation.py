@@ -55,6 +55,7 @@ def validate(body: Body, behaviour: Behaviour, *, urls: bool) -> Create:
         keywords=fields.text("keywords"),
         labels=fields.labels(),
         webhook_url=fields.text("webhook_url", url=True),
+        gdown_url=fields.text("gdown_url", url=True) or None,
         videos=fields.videos(urls=urls),
     )
     if fields.errors:

@@ -13,6 +13,8 @@ import streamlit as st
 from pydantic import ValidationError
 
 from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
+from avatarkit.preflight import Severity, check_request
+from avatarkit.settings import is_loopback
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.outbox import Outbox, OutboxItem
@@ -27,6 +29,7 @@ VIDEOS = {
     "consent_video": ("Consent", "The same person, saying that they agree. Optional."),
 }
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
+HELP_DRIVE = "In place of an upload, a path or a URL. Share it with everybody who has the link."
 HELP_SCENE = "A word for the background, such as office."
 HELP_LABELS = (
     "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
@@ -55,6 +58,7 @@ def show() -> None:
             with st.container(key=f"submit_{field}_place"):
                 if _video(field, fields[field].strip(), outbox):
                     unusable.append(fields[field])
+        st.text_input("Footage: or a Google Drive link", key=_key("gdown_url"), help=HELP_DRIVE)
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
             left, right = st.columns(2)
             left.text_input("Video scene", key=_key("video_scene"), help=HELP_SCENE)
@@ -150,6 +154,9 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         confirmed = st.checkbox(
             "Send it although a video looks unusable", key=f"submit_anyway_{unusable}"
         )
+    # In a container: what comes and goes must not move the button while it is clicked.
+    with st.container(key="submit_findings"):
+        confirmed = _confirm(fields) and confirmed
     duplicate = _duplicate(fields["creator_name"].strip())
     if duplicate:
         text = f"{plain(duplicate)} Plans allow only a few avatars."
@@ -194,6 +201,25 @@ def _duplicate(creator_name: str) -> str | None:
     created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
     age = format_hours((session.clock.now() - created_at) / timedelta(hours=1))
     return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
+
+
+def _confirm(fields: dict[str, str]) -> bool:
+    """Show the findings on a create; return whether one without footage is to be sent."""
+    try:
+        request = PersonaCreate.model_validate({**fields, "labels": []})
+    except ValidationError:
+        return True  # not complete yet, or said when it is submitted
+    live = not is_loopback(running.get().session.client.base_url)
+    findings = check_request(request, live=live)
+    for finding in findings:
+        if finding.severity is Severity.FATAL:
+            st.caption(plain(finding.message))
+            # The key names the person: a create of another one has to be confirmed again.
+            key = f"submit_without_footage_{request.creator_name}"
+            return st.checkbox("Send it without footage", key=key)
+    for finding in findings:
+        st.warning(plain(finding.message), icon=":material/warning:")
+    return True
 
 
 @st.fragment(run_every=1)

@@ -211,6 +211,8 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         if st.button("Poll again", key=f"tracker_again_{persona_id}"):
             session.store.make_due(persona_id, now)
             st.rerun()
+    if note := session.store.footage_note(persona_id):
+        st.warning(plain(note), icon=":material/videocam_off:")
     if pd.notna(row["failed_reason"]) and row["failed_reason"].strip():
         st.error(plain(row["failed_reason"]), icon=":material/error:")
     if pd.notna(row["last_error"]):
