@@ -47,6 +47,7 @@ PERSONAS = Frame(
         "gone": "bool",
         "last_error": "str",
         "last_error_at": TIME,
+        "deleted_at": TIME,
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from avatarkit.store.account import AccountState
 from avatarkit.store.plan import PollPlan
 from avatarkit.store.submissions import SubmissionLog
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, PollPlan):
+class Store(SubmissionLog, PollPlan, AccountState):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when
@@ -42,9 +43,12 @@ class Store(SubmissionLog, PollPlan):
             - ``submitted_at``: datetime64[us, UTC], NaT if it was not submitted here.
             - ``first_seen_at``, ``last_seen_at``: datetime64[us, UTC], of all answers about it.
             - ``next_look_at``: datetime64[us, UTC], when it is polled next; NaT for never.
-            - ``gone``: bool, the API does not find it any longer.
+            - ``gone``: bool, the API does not find it any longer; it is still polled daily, unless
+              it had ended.
             - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
               datetime64[us, UTC], when it failed.
+            - ``deleted_at``: datetime64[us, UTC], when the API said of a persona that had ended
+              that it has no such persona; NaT otherwise.
         """
         from avatarkit.store import frames
 

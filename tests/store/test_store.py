@@ -19,7 +19,7 @@ from avatarkit.store import database, frames, tables
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
-ADDED_SINCE_1 = {"personas": ["last_error_us"]}
+ADDED_SINCE_1 = {"personas": ["last_error_us", "deleted_us", "unlisted_us", "asked_no", "asked_us"]}
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
