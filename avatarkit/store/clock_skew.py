@@ -19,9 +19,6 @@ from avatarkit.text import format_hours
 TOLERANCE_US = 5_000_000
 """A clock that is set back by less is not worth a word: clocks are corrected all the time."""
 
-_RUNS = tables.sightings
-_COLUMNS = _RUNS.c
-
 
 @dataclass(frozen=True)
 class Stamps:
@@ -38,8 +35,7 @@ def correct(
     """Cut the times in the log that lie after a newer answer, or mend the answer's own.
 
     Which clock is wrong is told by the API's own times in the answer: those of the right clock are
-    nearer to them. Without such times it is the clock of the log. Of a run whose times are cut it
-    stays known that its status was seen by then, and not how long it lasted.
+    nearer to them. Without such times it is the clock of the log.
 
     Args:
         connection: A connection with an open transaction.
@@ -66,10 +62,26 @@ def correct(
         # This machine's clock is behind: the answer arrived at some time after the log's last.
         latest_us = max(logged_us, row.last_seen_us, reported_us)
         return Stamps(logged_us, latest_us, notice)
-    first = sa.case(
-        (_COLUMNS.first_seen_us > answered_us, answered_us), else_=_COLUMNS.first_seen_us
-    )
-    is_later = (_COLUMNS.last_seen_us > asked_us) | (_COLUMNS.first_seen_us > answered_us)
-    cut = _RUNS.update().where(tables.is_persona(row.account, row.persona_id, _RUNS), is_later)
-    connection.execute(cut.values(first_seen_us=first, last_seen_us=first))
+    _cut(connection, row, stamps)
     return Stamps(asked_us, answered_us, notice)
+
+
+def _cut(connection: sa.Connection, row: sa.Row[Any], stamps: Stamps) -> None:
+    """Cut the runs of a persona whose times lie after an answer.
+
+    Of such a run it is known that its status was seen by then. It is not known how long it lasted:
+    longer than the run before, and at least until it was first seen, if that time is not cut.
+    """
+    begun = [us for us in (row.created_us, row.submitted_us) if us is not None]
+    latest_us = max((us for us in begun if us <= stamps.answered_us), default=stamps.answered_us)
+    runs = tables.sightings
+    query = sa.select(runs).where(tables.is_persona(row.account, row.persona_id, runs))
+    for run in connection.execute(query.order_by(runs.c.id)).all():
+        if max(run.last_seen_us - stamps.asked_us, run.first_seen_us - stamps.answered_us) > 0:
+            if run.first_seen_us <= stamps.answered_us:
+                latest_us = min(run.first_seen_us, run.last_seen_us)
+            first_us = min(run.first_seen_us, stamps.answered_us)
+            values = {"first_seen_us": first_us, "last_seen_us": latest_us}
+            connection.execute(runs.update().where(runs.c.id == run.id).values(values))
+        else:
+            latest_us = run.last_seen_us

@@ -122,7 +122,7 @@ class PollPlan(Database):
                     row.status in TERMINAL
                     and row.next_look_us is None
                     and row.deleted_us is None
-                    and row.unlisted_us not in recently
+                    and (row.unlisted_us or 0) not in recently
                 ):
                     self._plan(row.persona_id, now_us, unlisted_us=now_us)
 

@@ -68,10 +68,12 @@ class Store(SubmissionLog, PollPlan, AccountState):
             - ``persona_id``, ``status``, ``failed_reason``: text.
             - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived.
             - ``last_seen_at``: datetime64[us, UTC], when the last answer with it was requested, and
-              not before ``first_seen_at``.
+              not before ``first_seen_at``, unless a clock was wrong: then a moment from which on
+              it is not known how long the status lasted.
             - ``times_seen``: int64, the answers with it.
             - ``reported_at``: datetime64[us, UTC], the API's ``created_at`` in the answer to a
-              create, else its ``updated_at`` in the first answer; NaT if it did not say.
+              create, or when that was sent if it is later; else its ``updated_at`` in the first
+              answer; NaT if it did not say.
             - ``source``: text, of the first answer: ``create``, ``poll`` or ``list``.
         """
         from avatarkit.store import frames

@@ -7,6 +7,7 @@ import streamlit as st
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
+from avatarkit.ui.elements import pause_notice
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
 
@@ -45,6 +46,7 @@ def main() -> None:
             f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
             f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
+    pause_notice()
     page.run()
 
 

@@ -285,11 +285,11 @@ class TestRuns:
         assert rows.iloc[0]["last_seen_at"] == T0 + HOUR
 
     def test_the_create_is_the_first_sighting(self, store: Store) -> None:
-        """The answer to the create begins the first run, and reports the creation."""
+        """The answer to the create begins the first run, not before the create was sent."""
         submitted(store)
         row = store.sightings().iloc[0]
         assert row["source"] == "create"
-        assert row["reported_at"] == T0
+        assert row["reported_at"] == T0 + MINUTE
         assert row["first_seen_at"] == T0 + 2 * MINUTE
 
     def test_unknown_statuses_are_kept(self, store: Store) -> None:
