@@ -50,7 +50,8 @@ def wait(
                 waited_s=waited_s,
             )
         _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
-        next_at = store.next_look_at(persona_id)
+        pause = poller.api.pause()
+        next_at = store.next_look_at(persona_id) if pause is None else pause.until
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
         persona = store.persona(persona_id) or persona
