@@ -114,10 +114,10 @@ class PollPlan(Database):
         with self.transaction() as connection:
             for row in connection.execute(query).all():
                 if row.persona_id in listed:
-                    if row.gone or row.deleted_us is not None:
-                        self.make_due(row.persona_id, at)
                     if row.unlisted_us is not None:
                         self._plan(row.persona_id, row.next_look_us, unlisted_us=None)
+                    if row.gone or row.deleted_us is not None:
+                        self.make_due(row.persona_id, at)
                 elif (
                     row.status in TERMINAL
                     and row.next_look_us is None
