@@ -123,7 +123,8 @@ def test_who_failed_in_the_answer_to_the_create_counts() -> None:
     for number, (first, end) in enumerate(
         [("pending", "done"), ("pending", "done"), ("pending", None), *[("failed", None)] * 3]
     ):
-        rows.append((f"p{number}", first, START, START, START, "create"))
+        last = START + (60 * hours if (first, end) == ("pending", None) else 0 * hours)
+        rows.append((f"p{number}", first, START, last, START, "create"))
         if end is not None:
             rows.append((f"p{number}", end, START + 50 * hours, START + 50 * hours, pd.NaT, "poll"))
     # One that was found when it had failed already says nothing of when.

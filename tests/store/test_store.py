@@ -417,8 +417,7 @@ class TestCalls:
         numbers: list[list[int]] = [[] for _ in range(6)]
 
         def ask(store: Store, own: list[int]) -> None:
-            for _ in range(20):
-                own.append(store.ask())
+            own.extend(store.ask() for _ in range(20))
 
         threads = [
             threading.Thread(target=ask, args=(stores[place % len(stores)], own))
