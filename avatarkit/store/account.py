@@ -73,9 +73,10 @@ class AccountState(Database):
             update = values | {"paused_no": _COLUMNS.asked_no}
             connection.execute(self._upsert(connection, values, update))
 
-    def forget_refusals(self) -> None:
-        """Store that the API takes calls again."""
-        update = _TABLE.update().where(_COLUMNS.account == self._own()).values(refusals=0)
+    def forget_refusals(self, asked_no: int) -> None:
+        """Store that the API answered a call, unless the last pause began after it was sent."""
+        is_later = (_COLUMNS.account == self._own()) & (_COLUMNS.paused_no < asked_no)
+        update = _TABLE.update().where(is_later).values(refusals=0)
         with self.transaction() as connection:
             connection.execute(update)
 

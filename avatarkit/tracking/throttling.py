@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from typing import TypeGuard, TypeVar
 
 from avatarkit.api.client import Client
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, RateLimited, ServerError, StatusError
+from avatarkit.errors import APIError, RateLimited, ServerError, StatusError, StoreError
 from avatarkit.models import Persona, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.store import Store
@@ -43,15 +44,22 @@ _CENTURY_S = 36_525 * 86_400.0
 
 Answer = TypeVar("Answer")
 
+# What the API answered matters more than an error of the log.
+_log_may_fail = suppress(StoreError)
+
 _random = random.Random()  # noqa: S311 - jitter is no secret
 
 
 @dataclass(frozen=True)
 class Asking:
-    """A call that is about to be sent: its number in the account, and when it was asked."""
+    """A call that is about to be sent: its number in the account, and when it was asked.
+
+    ``after_refusal`` is True for the first calls after the API took none.
+    """
 
     no: int
     at: datetime
+    after_refusal: bool = False
 
 
 class ThrottledClient:
@@ -88,8 +96,8 @@ class ThrottledClient:
             RateLimited: The API asked to wait; nothing was sent.
         """
         with self._store.transaction():
-            pause = None if by_person else self.pause()
-            if pause is not None:
+            pause = self._store.last_pause()
+            if pause is not None and self._holds(pause) and not by_person:
                 raise RateLimited(
                     pause.reason,
                     method="GET",
@@ -98,7 +106,8 @@ class ThrottledClient:
                     retry_after_s=self._clock.wall_seconds_until(pause.until),
                 )
             # In the same transaction, so that of two calls the later one has the later time.
-            return Asking(self._store.ask(), self._clock.now())
+            after_refusal = pause is not None and pause.refusals > 0
+            return Asking(self._store.ask(), self._clock.now(), after_refusal)
 
     def call(self, asking: Asking, send: Callable[[], Answer]) -> Answer:
         """Send a call; start a pause if the API asks to wait.
@@ -114,11 +123,12 @@ class ThrottledClient:
             answer = send()
         except APIError as error:
             if is_throttling(error):
-                self._begin_pause(error, asking)
+                with _log_may_fail:
+                    self._begin_pause(error, asking)
             raise
-        pause = self._store.last_pause()
-        if pause is not None and pause.refusals and asking.no > pause.asked_no:
-            self._store.forget_refusals()
+        if asking.after_refusal:
+            with _log_may_fail:
+                self._store.forget_refusals(asking.no)
         return answer
 
     def get_persona(

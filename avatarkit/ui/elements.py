@@ -9,10 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from avatarkit.reports import export
-from avatarkit.text import plain
-from avatarkit.ui import running
-
-PAUSE_REFRESH_S = 10
 
 Value = TypeVar("Value")
 
@@ -41,11 +37,3 @@ def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
         st.caption("Still working it out …")
     else:
         show(value)
-
-
-@st.fragment(run_every=PAUSE_REFRESH_S)
-def pause_notice() -> None:
-    """Show until when the API asked to wait, if it did."""
-    pause = running.get().session.tracker.pause
-    if pause is not None:
-        st.info(plain(pause.reason), icon=":material/schedule:")

@@ -7,8 +7,17 @@ import streamlit as st
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
-from avatarkit.ui.elements import pause_notice
 from avatarkit.ui.views import settings, stage_times, submit, tracker
+
+PAUSE_REFRESH_S = 10
+
+
+@st.fragment(run_every=PAUSE_REFRESH_S)
+def _pause() -> None:
+    """Show until when the API asked to wait, if it did."""
+    pause = running.get().session.tracker.pause
+    if pause is not None:
+        st.info(plain(pause.reason), icon=":material/schedule:")
 
 
 def main() -> None:
@@ -46,7 +55,7 @@ def main() -> None:
             f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
             f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
-    pause_notice()
+    _pause()
     page.run()
 
 

@@ -440,7 +440,9 @@ class TestCalls:
         pause = Pause(T0, T0 + HOUR, "Wait.", refusals=3, asked_no=2)
         assert store.last_pause() == pause
         assert store.ask() == 3
-        store.forget_refusals()
+        store.forget_refusals(2)
+        assert store.last_pause() == pause
+        store.forget_refusals(3)
         pause = dataclasses.replace(pause, refusals=0)
         assert store.last_pause() == pause
         store.begin_pause(T0 + HOUR, T0 + 2 * HOUR, "Again.", 1)

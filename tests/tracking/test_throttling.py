@@ -343,3 +343,18 @@ def test_calls_that_were_out_together_are_one_refusal(
     assert pause is not None
     assert pause.refusals == 1
     assert pd.Timedelta(pause.until - clock.now()) < MINUTE
+
+
+def test_a_log_that_fails_hides_no_answer(
+    tracker: Tracker, server: Server, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A create that was answered is accepted though the end of a pause cannot be written down."""
+    tracker.look()
+    clock.advance(HOUR)
+
+    def fail(*_: object) -> None:
+        raise errors.StoreError("Disk full.")
+
+    monkeypatch.setattr(tracker.store, "forget_refusals", fail)
+    assert tracker.submit(PersonaCreate(creator_name="Ada", gender="f")).id == "new"
+    assert tracker.store.submissions()["state"].tolist() == ["accepted"]
