@@ -389,6 +389,9 @@ class Tracker:
     ) -> Persona:
         """Wait until a persona is done; poll it whenever it is due.
 
+        While the API has asked to wait (``pause``) no call is made but the first one of a persona
+        that the log does not have.
+
         Args:
             persona_id: The persona; if the log does not have it, it is requested and logged.
             timeout: Wall seconds.
@@ -401,7 +404,7 @@ class Tracker:
             PersonaFailed: The persona failed.
             PersonaRejected: The persona was rejected.
             WaitTimeout: The time is over; call it again with the same id to go on.
-            NotFound: The API does not know the persona.
+            NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.
             StoreError: The log failed.
