@@ -38,8 +38,9 @@ class Client:
 
     Use it as a context manager, or ``close()`` it. Threads may share it. A failed call raises an
     ``APIError``: ``ConnectionFailed``, the ``StatusError`` of the answer's status, or
-    ``UnexpectedAnswer``. Idempotent calls are retried on connection errors and on 429,
-    500, 502, 503 and 504; a create never is. Redirects are not followed.
+    ``UnexpectedAnswer``. Idempotent calls are retried on connection errors and on 500, 502,
+    503 and 504; a create never is, nor is a 429 or a 503 with Retry-After. Redirects are not
+    followed.
 
     Args:
         base_url: Scheme and host of the API. What is left out is read from ``Settings()``.

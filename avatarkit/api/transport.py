@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -22,15 +23,17 @@ from avatarkit.clock import SystemClock
 
 logger = logging.getLogger("avatarkit")
 
-MAX_RETRY_AFTER_S = 30.0
-"""A longer Retry-After is left to the caller, which has other personas to poll meanwhile."""
+MAX_BACKOFF_S = 30.0
+"""Wall seconds of the longest pause between two attempts, without the part at random."""
 
 RETRIED_METHODS = ("GET", "DELETE")
-RETRIED_STATUSES = (429, 500, 502, 503, 504)
+RETRIED_STATUSES = (500, 502, 503, 504)
 RETRIED_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProtocolError)
 
 # The first three describe the body on the wire, not the decoded one; this API needs no cookies.
 _DROPPED_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie")
+
+_IN_WORDS = re.compile(rb"available in (\d{1,9}(?:\.\d+)?) second")
 
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
@@ -55,11 +58,15 @@ def is_cancelled() -> bool:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """Return the wall seconds that ``Retry-After`` asks to wait; None if it is missing or invalid.
+    """Return the wall seconds that an answer asks to wait; None if it does not say.
 
-    Source: RFC 9110, 10.2.3: seconds or an HTTP date.
+    Source: RFC 9110, 10.2.3: Retry-After is seconds or an HTTP date. Without it, the sentence of
+    Django REST framework in a 429: "Expected available in 30 seconds."
     """
     value = response.headers.get("Retry-After", "").strip()
+    if not value and response.status_code in (429, 503):
+        in_words = _IN_WORDS.search(response.content)
+        return None if in_words is None else float(in_words[1])
     if value.isascii() and value.isdigit():
         return float(value)
     try:
@@ -86,7 +93,7 @@ class Transport(httpx.BaseTransport):
     def __init__(self, connections: Connections, *, redact: Redactor, backoff_s: float) -> None:
         self._connections = connections
         self._redact = redact
-        self._backoff = wait_exponential(backoff_s, MAX_RETRY_AFTER_S) + wait_random(0, backoff_s)
+        self._backoff = wait_exponential(backoff_s, MAX_BACKOFF_S) + wait_random(0, backoff_s)
         self._retrying = Retrying(
             retry=_is_retryable,
             stop=_is_over,
@@ -127,9 +134,7 @@ class Transport(httpx.BaseTransport):
         )
 
     def _pause_s(self, state: RetryCallState) -> float:
-        response = _response(state)
-        asked_s = None if response is None else retry_after_s(response)
-        return min(asked_s or self._backoff(state), _left_s(state.args[0]))
+        return min(self._backoff(state), _left_s(state.args[0]))
 
 
 def _left_s(request: httpx.Request) -> float:
@@ -166,5 +171,5 @@ def _is_retryable(state: RetryCallState) -> bool:
         return isinstance(error, RETRIED_ERRORS) and not is_permanent(error)
     if response.status_code not in RETRIED_STATUSES:
         return False
-    asked_s = retry_after_s(response)
-    return asked_s is None or asked_s <= min(MAX_RETRY_AFTER_S, _left_s(state.args[0]))
+    # With Retry-After it is about the whole account, and left to the caller.
+    return response.status_code != 503 or retry_after_s(response) is None

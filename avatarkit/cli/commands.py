@@ -152,6 +152,23 @@ def track(
 
 
 @app.command()
+def poll(
+    persona_id: Annotated[str, typer.Argument(help="The avatar to poll.")],
+) -> None:
+    """Poll one avatar now.
+
+    Also one that is gone or has ended, and also while the API has asked to wait.
+    """
+    with _session() as session:
+        change = session.tracker.poll(persona_id)
+        if change is not None:
+            _print_change(change)
+        else:
+            persona = session.store.persona(persona_id)
+            typer.echo(f"{persona_id}  {persona.status_text if persona else ''}, as before")
+
+
+@app.command()
 def reconcile(
     submission_id: Annotated[
         str | None, typer.Argument(help="The submission to settle yourself.")
@@ -210,6 +227,8 @@ def status(
         session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
         if session.tracker.access.error is not None:
             typer.echo(str(session.tracker.access.error), err=True)
+        if session.tracker.pause is not None:
+            typer.echo(session.tracker.pause.reason)
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)

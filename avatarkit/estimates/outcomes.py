@@ -17,6 +17,8 @@ from avatarkit.history.frames import Flags, Floats, hours, require_columns
 
 OUTCOMES = ("done", "failed", "rejected")
 
+_SHORTEST_H = 1e-6
+
 _COLUMNS = ("state", "began_after", "began_before", "seen_from", "ended_after", "ended_before")
 
 
@@ -25,9 +27,9 @@ def incidence(lives: pd.DataFrame) -> pd.DataFrame:
 
     An end is taken to be in the middle of the two polls between which it lies: off by at most half
     of that gap. An avatar that was found midway counts from its first poll on (left truncation);
-    one that was found ended does not count, nor does one whose creation is not known. If all that
-    are at risk end while others are found only later, these ends are left out: the curve would
-    otherwise reach 1 there.
+    one that was found ended does not count, nor does one whose creation is not known; one whose
+    create was answered with its end does. If all that are at risk end while others are found only
+    later, these ends are left out: the curve would otherwise reach 1 there.
 
     Args:
         lives: The frame of ``stages.lives``.
@@ -96,6 +98,9 @@ def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Flags]:
     """Return end (or last poll) and entry in hours, state and gone of the avatars that count."""
     require_columns(lives, _COLUMNS, "lives", "what stages.lives() returned")
     found_ended = lives["ended_before"] <= lives["seen_from"]
+    # One that failed in the answer to its create was followed from the beginning.
+    not_followed = lives["seen_from"] > lives["began_before"]
+    found_ended &= lives.get("found_ended", not_followed)
     counted = lives.loc[lives["began_after"].notna() & ~found_ended]
     after, before, entry = (
         hours(counted[name] - counted["began_before"])
@@ -104,7 +109,8 @@ def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Flags]:
     times = np.where(np.isnan(before), after, (after + before) / 2)
     gone = counted["gone"] if "gone" in counted else np.zeros(len(counted))
     state = counted["state"].to_numpy()
-    return np.maximum(times, 0.0), entry, state, np.asarray(gone, dtype=bool)
+    # After the creation: all that were created are at risk of an end in the answer to the create.
+    return np.maximum(times, _SHORTEST_H), entry, state, np.asarray(gone, dtype=bool)
 
 
 def _curve(outcome: str, times: Floats, entries: Floats, state: Any) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def cumulative(
     days = np.arange(begin, today + 1)
     first, last = (
         (moments.astype("datetime64[D]") - begin).astype(np.int64)
-        for moments in (runs.first_seen, runs.last_seen)
+        for moments in (runs.first_seen, np.maximum(runs.first_seen, runs.last_seen))
     )
     gone = gone_now(runs.persona_ids, personas)[runs.persona] & runs.is_last & ~runs.is_end
     gone &= last + 1 < days.size

@@ -41,7 +41,8 @@ class Runs:
         starts = np.ones(len(frame), dtype=bool)
         starts[1:] = (persona[1:] != persona[:-1]) | (status[1:] != status[:-1])
         stops = np.append(starts[1:], True)[: len(frame)]
-        last = np.minimum(np.maximum(frames.utc_moments(frame["last_seen_at"]), first), now)
+        # Not raised to ``first``: that would say that the status lasted until then.
+        last = np.minimum(frames.utc_moments(frame["last_seen_at"]), now)
 
         self.size = int(starts.sum())
         self.persona: Integers = persona[starts].astype(np.int64)
@@ -82,15 +83,30 @@ def created_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Mom
 
     Args:
         persona_ids: The personas.
-        personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``.
+        personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``; its
+            ``submitted_at`` is used if it exists.
 
     Returns:
-        A moment in UTC for each id; NaT where unknown.
+        A moment in UTC for each id, never before its create was sent; NaT where unknown.
     """
+    created = _moments(persona_ids, personas, "created_at")
+    submitted = submitted_at(persona_ids, personas)
+    # An API that writes local times without an offset may name an earlier moment.
+    return np.where(created < submitted, submitted, created)
+
+
+def submitted_at(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Moments:
+    """Return when the create of each persona was sent from here; NaT where it was not."""
+    if personas is None or "submitted_at" not in personas.columns:
+        return np.full(len(persona_ids), NAT)
+    return _moments(persona_ids, personas, "submitted_at")
+
+
+def _moments(persona_ids: pd.Index[str], personas: pd.DataFrame | None, name: str) -> Moments:
     if personas is None:
         return np.full(len(persona_ids), NAT)
-    frames.require_columns(personas, ("persona_id", "created_at"), "personas", "store.personas()")
-    known = personas["created_at"].set_axis(pd.Index(personas["persona_id"].astype("str")))
+    frames.require_columns(personas, ("persona_id", name), "personas", "store.personas()")
+    known = personas[name].set_axis(pd.Index(personas["persona_id"].astype("str")))
     known = known.loc[~known.index.duplicated()]
     return frames.utc_moments(known.reindex(persona_ids))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.history.frames import Floats, Integers, Moments, utc_series
-from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until
+from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until, submitted_at
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -36,7 +36,8 @@ def visits(
         now: The moment, aware. Runs first seen after it are left out and ``last_seen_at`` is cut to
             it, so that a past moment can be replayed.
         personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``, for the
-            creation times of personas that were not submitted here.
+            creation times of personas that were not submitted here; ``submitted_at`` is used if it
+            exists, as no persona was created before its create was sent.
 
     Returns:
         A row a persona and visit, ordered by ``persona_id`` and ``visit_no``, index 0…n-1; an empty
@@ -62,7 +63,8 @@ def visits(
           have been modified after the change.
         - A persona submitted here entered its first status exactly at its ``created_at``, which is
           ``reported_at`` of the sighting from the ``create``; or when it was first seen, if that is
-          earlier (the clocks disagree) or the API did not send it.
+          earlier (the clocks disagree) or the API did not send it. It was not created before its
+          create was sent, whatever the API says.
         - A persona found midway entered its first status between its creation and the first poll,
           and exactly at its creation if that status is ``pending``.
         - Stages that no poll saw are ``never_seen`` visits of 0 to the whole gap when a later stage
@@ -177,6 +179,8 @@ def lives(
         - ``min_h``, ``max_h``: float64 hours of the whole life; ``max_h`` is inf where a side is
           open.
         - ``gone``: bool; the API no longer finds it (by ``personas``) and no end was seen.
+        - ``found_ended``: bool; it had ended already when it was first seen, and that was not in
+          the answer to its create.
 
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
@@ -208,6 +212,7 @@ def lives(
             "min_h": _lower_h(ended_after - began_before),
             "max_h": _upper_h(ended_before - began_after),
             "gone": gone_now(runs.persona_ids, personas) & ~end,
+            "found_ended": runs.is_end[first] & ~runs.submitted_here[first],
         }
     )
 
@@ -231,7 +236,9 @@ def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moment
     before = np.where(tighter, runs.reported, runs.first_seen)
 
     submitted = runs.is_first & runs.submitted_here
-    before[submitted] = np.fmin(runs.reported, runs.first_seen)[submitted]
+    sent = submitted_at(runs.persona_ids, personas)[runs.persona]
+    begun = np.where(runs.reported < sent, sent, runs.reported)
+    before[submitted] = np.fmin(begun, runs.first_seen)[submitted]
     after[submitted] = before[submitted]
     seen = np.where(submitted, before, runs.first_seen)
     found = runs.is_first & ~submitted & (runs.rank == 0) & ~np.isnat(after)

@@ -51,6 +51,7 @@ PERSONAS = Frame(
         "last_error_at": TIME,
         "footage_missing": "boolean",
         **dict.fromkeys(("preview_image", "preview_video"), "str"),
+        "deleted_at": TIME,
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),
 )

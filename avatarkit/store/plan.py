@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from avatarkit.models import TERMINAL
 from avatarkit.store import tables
 from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
+
+LONGEST_GAP = timedelta(hours=2)
+"""The longest time to the next poll of a persona, give or take the jitter."""
+
+LONGEST_GAP_GONE = timedelta(days=1)
+"""The same for one that is gone."""
+
+_JITTER = 1.2
+"""A plan that lies further ahead than this many longest gaps was made by a wrong clock."""
 
 _COLUMNS = tables.personas.c
 
 
 @dataclass(frozen=True)
 class DuePersona:
-    """A persona to poll, and how many polls in a row have failed."""
+    """A persona to poll, how many polls in a row have failed, and its last status."""
 
     persona_id: str
     failures: int
+    status: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last status is a terminal one."""
+        return self.status in TERMINAL
 
 
 class PollPlan(Database):
@@ -45,6 +62,9 @@ class PollPlan(Database):
     def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
         """Return the personas that are due.
 
+        A plan that lies further ahead than the longest gap was made when a clock was wrong, and
+        counts as due.
+
         Args:
             at: The moment, on the session's clock.
             persona_id: Return this persona instead, due or not.
@@ -52,13 +72,18 @@ class PollPlan(Database):
         Returns:
             The personas, the longest overdue first; none for an unknown ``persona_id``.
         """
-        query = sa.select(_COLUMNS.persona_id, _COLUMNS.failures).order_by(_COLUMNS.next_look_us)
+        names = (_COLUMNS.persona_id, _COLUMNS.failures, _COLUMNS.status)
+        query = sa.select(*names).order_by(_COLUMNS.next_look_us)
         if persona_id is None:
-            query = query.where(_COLUMNS.account == self._own(), _COLUMNS.next_look_us <= to_us(at))
+            planned = _COLUMNS.next_look_us
+            is_due = planned <= to_us(at)
+            is_due |= ~_COLUMNS.gone & (planned > to_us(at + LONGEST_GAP * _JITTER))
+            is_due |= planned > to_us(at + LONGEST_GAP_GONE * _JITTER)
+            query = query.where(_COLUMNS.account == self._own(), is_due)
         else:
             query = query.where(tables.is_persona(self._own(), persona_id))
         with self.transaction(reading=True) as connection:
-            return [DuePersona(row.persona_id, row.failures) for row in connection.execute(query)]
+            return [DuePersona(*row) for row in connection.execute(query)]
 
     def in_flight(self) -> frozenset[str]:
         """Return the ids of the personas that are still polled and whose last poll succeeded."""
@@ -66,9 +91,40 @@ class PollPlan(Database):
             _COLUMNS.account == self._own(),
             _COLUMNS.next_look_us.is_not(None),
             _COLUMNS.failures == 0,
+            _COLUMNS.status.not_in([status.value for status in TERMINAL]),
         )
         with self.transaction(reading=True) as connection:
             return frozenset(connection.scalars(query))
+
+    def compare_with_list(self, listed: Set[str], at: datetime) -> None:
+        """Make due what a whole list of the account shows to have changed.
+
+        These are the personas that are gone or deleted and are listed, and, at most daily, those
+        that have ended and are not listed: absence from a list alone proves nothing.
+
+        Args:
+            listed: The ids in the list.
+            at: The moment, on the session's clock.
+        """
+        names = ("persona_id", "gone", "status", "next_look_us", "unlisted_us", "deleted_us")
+        query = sa.select(*(_COLUMNS[name] for name in names))
+        query = query.where(_COLUMNS.account == self._own())
+        now_us = to_us(at)
+        recently = range(to_us(at - LONGEST_GAP_GONE) + 1, now_us + 1)
+        with self.transaction() as connection:
+            for row in connection.execute(query).all():
+                if row.persona_id in listed:
+                    if row.unlisted_us is not None:
+                        self._plan(row.persona_id, row.next_look_us, unlisted_us=None)
+                    if row.gone or row.deleted_us is not None:
+                        self.make_due(row.persona_id, at)
+                elif (
+                    row.status in TERMINAL
+                    and row.next_look_us is None
+                    and row.deleted_us is None
+                    and (row.unlisted_us or 0) not in recently
+                ):
+                    self._plan(row.persona_id, now_us, unlisted_us=now_us)
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
         """Return when the next poll is due.

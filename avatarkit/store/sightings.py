@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from avatarkit.models import Persona
-from avatarkit.store import answers, tables
+from avatarkit.models import TERMINAL, Persona
+from avatarkit.store import answers, clock_skew, tables
 from avatarkit.store.database import Database
 from avatarkit.store.footage import AFTER_VALIDATION
 from avatarkit.store.tables import to_moment, to_us
@@ -36,11 +36,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An answer as it was logged: the status, when it was first seen, and the change, if any."""
+    """An answer as it was logged: the status, when it was first seen, and the change, if any.
+
+    ``notice`` is a sentence if a clock was found to be wrong.
+    """
 
     status: str
     since: datetime
     change: Change | None
+    notice: str | None = None
 
 
 class SightingLog(Database):
@@ -65,7 +69,8 @@ class SightingLog(Database):
         answered_at: datetime,
         source: str,
         submission: sa.Row[Any] | None = None,
-    ) -> Recorded | None:
+        asked_no: int | None = None,
+    ) -> Recorded:
         """Log one answer.
 
         The caller plans the next poll (``plan``) in the same transaction.
@@ -78,50 +83,76 @@ class SightingLog(Database):
             source: ``create``, ``poll`` or ``list``.
             submission: The submission that this answer completes, if any; its request fills the
                 fields that the answer does not have.
+            asked_no: The number of the call, from ``ask``. If the log holds an answer to a later
+                call, this one is not logged. Without a number the times tell which is later.
 
         Returns:
-            What was logged; None if the log holds a newer answer, to which this one then only adds
-            the fields that it lacks.
+            What was logged. If the log holds a newer answer, that one without a change; this one
+            then only adds the fields that it lacks.
         """
         account, status = self._own(), persona.status_text
         key = tables.is_persona(account, persona.id)
         query = sa.select(tables.personas).where(key)
         with self.transaction() as connection:
             row = connection.execute(query.with_for_update()).one_or_none()
-            run = None
+            run, runs = None, tables.sightings
             if row is not None:
-                runs = tables.sightings
                 run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
-            since, seen_us = answered_at, to_us(answered_at)
-            if run is not None and run.status == status:
-                since = to_moment(run.first_seen_us)
-                seen_us = max(run.last_seen_us, to_us(asked_at))
-                run_id = run.id
-                _extend(connection, run, seen_us, persona)
-            elif row is not None and run is not None and seen_us <= run.last_seen_us:
+            if (
+                row is not None
+                and run is not None
+                and _is_older(row, run, persona, asked_no, to_us(answered_at))
+            ):
                 added = answers.union(persona, Persona.model_validate_json(row.answer))
                 values = _shown_columns(added, submission)
                 connection.execute(tables.personas.update().where(key).values(**values))
-                return None
+                return Recorded(run.status, to_moment(run.first_seen_us), None)
+            stamps = clock_skew.Stamps(to_us(asked_at), to_us(answered_at))
+            if row is not None and asked_no is not None:
+                stamps = clock_skew.correct(connection, row, persona, stamps)
+                if stamps.notice is not None:
+                    run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
+            seen_us = stamps.answered_us
+            since = to_moment(seen_us)
+            if run is not None and run.status == status:
+                since = to_moment(run.first_seen_us)
+                seen_us = max(run.last_seen_us, stamps.asked_us)
+                run_id = run.id
+                _extend(connection, run, seen_us, persona)
             else:
-                run_id = _begin(connection, account, persona, seen_us, source)
+                if run is not None and run.last_seen_us > seen_us:
+                    _end(connection, run, seen_us)
+                reported_us = _reported_us(persona, submission, source)
+                run_id = _begin(connection, account, persona, seen_us, source, reported_us)
             known = persona
             if row is not None:
                 known = answers.union(Persona.model_validate_json(row.answer), persona)
             values = _columns(known, submission) | {"last_seen_us": seen_us, "run_id": run_id}
+            if asked_no is not None:
+                values |= {"asked_no": asked_no, "asked_us": stamps.asked_us}
             if row is None:
                 new = {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
                 connection.execute(tables.personas.insert().values(**values, **new))
             else:
+                if stamps.notice is not None:
+                    values["first_seen_us"] = min(row.first_seen_us, stamps.answered_us)
                 connection.execute(tables.personas.update().where(key).values(**values))
         change = None
         if run is None or run.status != status:
             name = values.get("creator_name") or (row.creator_name if row is not None else None)
             before = None if run is None else run.status
             change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
-        return Recorded(status, since, change)
+        return Recorded(status, since, change, stamps.notice)
 
-    def record_error(self, persona_id: str, error: str, *, at: datetime, missing: bool) -> bool:
+    def record_error(
+        self,
+        persona_id: str,
+        error: str,
+        *,
+        at: datetime,
+        missing: bool,
+        asked_no: int | None = None,
+    ) -> bool:
         """Log a poll that failed; the persona's history stays.
 
         Args:
@@ -129,23 +160,33 @@ class SightingLog(Database):
             error: One sentence, kept as ``last_error`` until the next answer.
             at: When it failed.
             missing: The API answered that it has no such persona.
+            asked_no: The number of the call; if the log holds an answer to a later one, nothing is
+                changed.
 
         Returns:
-            True when the persona is gone: missing three times in a row, over six hours or more.
+            True when the persona is gone: missing three times in a row, over six hours or more; or
+            once after it had ended, and then it was deleted.
         """
         table = tables.personas
         key = tables.is_persona(self._own(), persona_id)
-        query = sa.select(table.c.failures, table.c.missed_since_us).where(key)
+        names = ("failures", "missed_since_us", "asked_no", "gone", "status", "deleted_us")
+        query = sa.select(*(table.c[name] for name in names)).where(key)
         with self.transaction() as connection:
             row = connection.execute(query.with_for_update()).one_or_none()
             if row is None:
                 return False
-            since_us = (row.missed_since_us or to_us(at)) if missing else None
+            if asked_no is not None and asked_no < (row.asked_no or 0):
+                return bool(row.gone)
+            # A clock that was ahead must not put it off.
+            since_us = min(row.missed_since_us or to_us(at), to_us(at)) if missing else None
             # Failures in a row are of one kind: 404s, or other errors.
             same_kind = missing == (row.missed_since_us is not None)
             failures = row.failures + 1 if same_kind else 1
             is_over = since_us is not None and to_moment(since_us) + GONE_AFTER <= at
-            gone = is_over and failures >= GONE_MISSES
+            is_deleted = missing and row.status in TERMINAL
+            gone = is_deleted or (is_over and failures >= GONE_MISSES)
+            if is_deleted and row.deleted_us is None:
+                connection.execute(table.update().where(key).values(deleted_us=to_us(at)))
             values = {
                 "failures": failures,
                 "missed_since_us": since_us,
@@ -155,6 +196,22 @@ class SightingLog(Database):
             }
             connection.execute(table.update().where(key).values(values))
         return gone
+
+
+def _is_older(
+    row: sa.Row[Any], run: sa.Row[Any], persona: Persona, asked_no: int | None, answered_us: int
+) -> bool:
+    """Return whether the log holds a newer answer."""
+    if asked_no is not None:
+        return asked_no < (row.asked_no or 0)
+    return bool(run.status != persona.status_text and answered_us <= run.last_seen_us)
+
+
+def _end(connection: sa.Connection, run: sa.Row[Any], at_us: int) -> None:
+    """Cut a run to the moment at which the next one was seen."""
+    runs = tables.sightings
+    values = {"first_seen_us": min(run.first_seen_us, at_us), "last_seen_us": at_us}
+    connection.execute(runs.update().where(runs.c.id == run.id).values(values))
 
 
 def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: Persona) -> None:
@@ -170,11 +227,25 @@ def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: 
     )
 
 
-def _begin(
-    connection: sa.Connection, account: str, persona: Persona, seen_us: int, source: str
-) -> int:
-    # When the status began according to the API: the creation, or else the last update.
+def _reported_us(persona: Persona, submission: sa.Row[Any] | None, source: str) -> int | None:
+    """Return when the status began according to the API: the creation, or else the last update."""
     reported_at = persona.created_at if source == "create" else persona.updated_at
+    if reported_at is None:
+        return None
+    # An API that writes local times without an offset, or whose clock is behind, names a creation
+    # before the create was sent.
+    sent_us = submission.sent_us if source == "create" and submission is not None else None
+    return max(to_us(reported_at), sent_us or 0)
+
+
+def _begin(
+    connection: sa.Connection,
+    account: str,
+    persona: Persona,
+    seen_us: int,
+    source: str,
+    reported_us: int | None,
+) -> int:
     result = connection.execute(
         tables.sightings.insert().values(
             account=account,
@@ -183,7 +254,7 @@ def _begin(
             first_seen_us=seen_us,
             last_seen_us=seen_us,
             times_seen=1,
-            reported_us=to_us(reported_at) if reported_at else None,
+            reported_us=reported_us,
             failed_reason=persona.failed_reason,
             source=source,
         )
@@ -200,6 +271,7 @@ def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]
         "last_error_us": None,
         "failures": 0,
         "missed_since_us": None,
+        "deleted_us": None,
         "is_active": persona.is_active,
         "failed_reason": persona.failed_reason,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from avatarkit.store.account import AccountState
 from avatarkit.store.plan import PollPlan
 from avatarkit.store.submissions import SubmissionLog
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, PollPlan):
+class Store(SubmissionLog, PollPlan, AccountState):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when
@@ -42,13 +43,16 @@ class Store(SubmissionLog, PollPlan):
             - ``submitted_at``: datetime64[us, UTC], NaT if it was not submitted here.
             - ``first_seen_at``, ``last_seen_at``: datetime64[us, UTC], of all answers about it.
             - ``next_look_at``: datetime64[us, UTC], when it is polled next; NaT for never.
-            - ``gone``: bool, the API does not find it any longer.
+            - ``gone``: bool, the API does not find it any longer; it is still polled daily, unless
+              it had ended.
             - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
               datetime64[us, UTC], when it failed.
             - ``footage_missing``: boolean, True if footage was sent and may not have arrived
               (``footage_note`` says why), False if it arrived, NA where neither is known.
             - ``preview_image``, ``preview_video``: text, URLs of the best previews that the API
               has, landscape first; usually of a finished one only.
+            - ``deleted_at``: datetime64[us, UTC], when the API said of a persona that had ended
+              that it has no such persona; NaT otherwise.
         """
         from avatarkit.store import frames
 
@@ -68,10 +72,12 @@ class Store(SubmissionLog, PollPlan):
             - ``persona_id``, ``status``, ``failed_reason``: text.
             - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived.
             - ``last_seen_at``: datetime64[us, UTC], when the last answer with it was requested, and
-              not before ``first_seen_at``.
+              not before ``first_seen_at``, unless a clock was wrong: then a moment from which on
+              it is not known how long the status lasted.
             - ``times_seen``: int64, the answers with it.
             - ``reported_at``: datetime64[us, UTC], the API's ``created_at`` in the answer to a
-              create, else its ``updated_at`` in the first answer; NaT if it did not say.
+              create, or when that was sent if it is later; else its ``updated_at`` in the first
+              answer; NaT if it did not say.
             - ``source``: text, of the first answer: ``create``, ``poll`` or ``list``.
         """
         from avatarkit.store import frames

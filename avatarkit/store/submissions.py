@@ -123,8 +123,14 @@ class SubmissionLog(SightingLog, FootageLog):
             raise _sent_before(submission_id)
 
     def accepted(
-        self, submission_id: str, persona: Persona, at: datetime, *, source: str = "create"
-    ) -> Recorded | None:
+        self,
+        submission_id: str,
+        persona: Persona,
+        at: datetime,
+        *,
+        source: str = "create",
+        asked_no: int | None = None,
+    ) -> Recorded:
         """Mark a submission as accepted, and log the first sighting of its persona.
 
         Args:
@@ -132,6 +138,7 @@ class SubmissionLog(SightingLog, FootageLog):
             persona: The answer to the create, or the persona as it was listed.
             at: When the answer arrived.
             source: ``create`` or ``list``.
+            asked_no: The number of the call.
 
         Returns:
             As ``record``; the caller plans the next poll in the same transaction.
@@ -139,7 +146,12 @@ class SubmissionLog(SightingLog, FootageLog):
         with self.transaction():
             submission = self._submission(submission_id)
             recorded = self.record(
-                persona, asked_at=at, answered_at=at, source=source, submission=submission
+                persona,
+                asked_at=at,
+                answered_at=at,
+                source=source,
+                submission=submission,
+                asked_no=asked_no,
             )
             self.compare_footage(submission, persona, source)
             self._update(
@@ -212,7 +224,7 @@ class SubmissionLog(SightingLog, FootageLog):
         query = sa.select(_TABLE).where(
             _COLUMNS.account == self._own(), _COLUMNS.state.in_(["prepared", "sending"])
         )
-        long_ago = to_us(at - LONGEST_SENDING)
+        now_us, longest = to_us(at), LONGEST_SENDING // timedelta(microseconds=1)
         ours = _this_process()
         with self.transaction() as connection:
             abandoned = [
@@ -221,7 +233,7 @@ class SubmissionLog(SightingLog, FootageLog):
                 if row.submission_id not in _owned
                 and (
                     row.sender == ours
-                    or not _is_alive(row.sender, elsewhere=row.prepared_us > long_ago)
+                    or not _is_alive(row.sender, elsewhere=abs(row.prepared_us - now_us) < longest)
                 )
             ]
             for row in abandoned:

@@ -26,6 +26,19 @@ meta = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("account", sa.String(32), primary_key=True),
+    # The number of the last call, by which answers are ordered.
+    sa.Column("asked_no", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("paused_us", sa.BigInteger),
+    sa.Column("paused_until_us", sa.BigInteger),
+    sa.Column("paused_no", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("pause_reason", sa.Text),
+    sa.Column("refusals", sa.Integer, nullable=False, server_default="0"),
+)
+
 submissions = sa.Table(
     "submissions",
     metadata,
@@ -73,10 +86,15 @@ personas = sa.Table(
     sa.Column("last_error_us", sa.BigInteger),
     sa.Column("preview_image", sa.Text),
     sa.Column("preview_video", sa.Text),
+    sa.Column("deleted_us", sa.BigInteger),
     # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).
     sa.Column("run_id", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),
+    sa.Column("unlisted_us", sa.BigInteger),
+    # Number and moment of the newest call whose answer is logged.
+    sa.Column("asked_no", sa.BigInteger),
+    sa.Column("asked_us", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),
 )
@@ -115,6 +133,6 @@ def to_moment(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
-def is_persona(account: str, persona_id: str) -> sa.ColumnElement[bool]:
-    """Return the condition that a row of ``personas`` is this persona's."""
-    return (personas.c.account == account) & (personas.c.persona_id == persona_id)
+def is_persona(account: str, persona_id: str, table: sa.Table = personas) -> sa.ColumnElement[bool]:
+    """Return the condition that a row of ``personas``, or of another table, is this persona's."""
+    return (table.c.account == account) & (table.c.persona_id == persona_id)

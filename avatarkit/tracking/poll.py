@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TypeGuard
 
-from avatarkit.api.client import Client
 from avatarkit.api.transport import cancel_on
 from avatarkit.clock import Clock
-from avatarkit.errors import APIError, NotFound, StoreError
+from avatarkit.errors import APIError, NotFound, RateLimited, StoreError
 from avatarkit.models import Persona
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
 from avatarkit.tracking import polling
+from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 
 logger = logging.getLogger("avatarkit")
 
@@ -34,9 +37,9 @@ class Poll:
 
 @dataclass(frozen=True)
 class Poller:
-    """Polls personas through ``client`` and logs the answers in ``store``."""
+    """Polls personas through ``api`` and logs the answers in ``store``."""
 
-    client: Client
+    api: ThrottledClient
     store: Store
     clock: Clock
 
@@ -46,13 +49,17 @@ class Poller:
         *,
         deadline_s: float | None = None,
         stop: threading.Event | None = None,
+        by_person: bool = False,
     ) -> Poll:
         """Request a persona from the API, and log the answer or the error.
+
+        An answer that is about the pace of the account is no error of the persona, which stays due.
 
         Args:
             due: The persona, with its number of failed polls.
             deadline_s: Wall seconds for the call, retries included.
             stop: Once it is set, the call is cancelled and nothing is logged.
+            by_person: A person asks for this poll now; a pause of the account does not hold it up.
 
         Returns:
             The change or the error; errors of the API are not raised.
@@ -60,15 +67,22 @@ class Poller:
         Raises:
             StoreError: The answer or the error cannot be logged.
         """
-        asked_at = self.clock.now()
+        try:
+            asking = self.api.ask(by_person=by_person)
+        except RateLimited as error:
+            return Poll(error=str(error), raised=error)
         try:
             with cancel_on(stop):
-                persona = self.client.get_persona(due.persona_id, deadline_s=deadline_s)
-            return Poll(self.log_answer(persona, asked_at))
+                persona = self.request(due.persona_id, asking, deadline_s)
+            recorded = self.log_answer(persona, asking)
+            return Poll(recorded.change, recorded.notice)
         except APIError as error:
             if stop is not None and stop.is_set():
                 return Poll()
-            self._log_error(due, str(error), missing=isinstance(error, NotFound))
+            if is_throttling(error):
+                pause = self.api.pause()
+                return Poll(error=str(error) if pause is None else pause.reason, raised=error)
+            self._log_error(due, str(error), asking, missing=is_missing(error))
             return Poll(error=str(error), raised=error)
         except StoreError:
             raise
@@ -76,42 +90,79 @@ class Poller:
             # A bug that one answer triggers must not stop the polls of other personas.
             logger.exception("The poll of %s failed.", due.persona_id)
             message = f"The answer could not be kept ({type(error).__name__})."
-            self._log_error(due, message, missing=False)
+            self._log_error(due, message, asking, missing=False)
             return Poll(error=message)
 
-    def log_answer(self, persona: Persona, asked_at: datetime) -> Change | None:
+    def request(self, persona_id: str, asking: Asking, deadline_s: float | None = None) -> Persona:
+        """Request a persona from the API.
+
+        Args:
+            persona_id: The persona.
+            asking: The number of the call, from ``api.ask``.
+            deadline_s: Wall seconds for the call, retries included.
+
+        Raises:
+            APIError: The call failed.
+        """
+        get = partial(self.api.client.get_persona, persona_id, deadline_s=deadline_s)
+        return self.api.call(asking, get)
+
+    def log_answer(self, persona: Persona, asking: Asking) -> Recorded:
         """Log an answer and plan the next poll, in one transaction.
 
         Args:
             persona: The answer.
-            asked_at: When the request was sent.
+            asking: The number of the call, and when the request was sent.
 
         Returns:
-            The change of status, None if there is none.
+            What was logged.
         """
         at = self.clock.now()
         with self.store.transaction():
-            recorded = self.store.record(persona, asked_at=asked_at, answered_at=at, source="poll")
+            recorded = self.store.record(
+                persona, asked_at=asking.at, answered_at=at, source="poll", asked_no=asking.no
+            )
             plan_next(self.store, persona.id, recorded, at)
-        return None if recorded is None else recorded.change
+        if recorded.notice is not None:
+            logger.warning("%s", recorded.notice)
+        return recorded
 
-    def _log_error(self, due: DuePersona, error: str, *, missing: bool) -> None:
+    def _log_error(self, due: DuePersona, error: str, asking: Asking, *, missing: bool) -> None:
         at = self.clock.now()
         with self.store.transaction():
-            gone = self.store.record_error(due.persona_id, error, at=at, missing=missing)
-            next_at = None if gone else polling.next_retry_at(due.failures, at, due.persona_id)
+            gone = self.store.record_error(
+                due.persona_id, error, at=at, missing=missing, asked_no=asking.no
+            )
+            next_at: datetime | None = polling.next_retry_at(due.failures, at, due.persona_id)
+            if gone:
+                next_at = None if due.has_ended else polling.next_poll_of_gone(at, due.persona_id)
             self.store.plan(due.persona_id, next_at)
 
 
-def plan_next(store: Store, persona_id: str, recorded: Recorded | None, at: datetime) -> None:
+def is_missing(error: APIError | None) -> TypeGuard[NotFound]:
+    """Return whether the API itself says that it has no such persona.
+
+    A 404 that is not its JSON comes from something in between, and says nothing about personas.
+
+    Source: Django REST framework answers ``{"detail": "..."}``.
+    """
+    if not isinstance(error, NotFound):
+        return False
+    try:
+        body = json.loads(error.body)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and "detail" in body
+
+
+def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -> None:
     """Plan the poll that follows an answer.
 
     Args:
         store: The log.
         persona_id: The persona.
-        recorded: What ``store.record`` returned; None changes nothing.
+        recorded: What ``store.record`` returned.
         at: When the answer arrived.
     """
-    if recorded is not None:
-        next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
-        store.plan(persona_id, next_at)
+    next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
+    store.plan(persona_id, next_at)

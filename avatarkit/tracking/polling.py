@@ -10,6 +10,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 from avatarkit.models import TERMINAL, ProcessStatus, as_status
+from avatarkit.store.plan import LONGEST_GAP, LONGEST_GAP_GONE
 
 FRACTION = 0.05
 """The gap as a share of the time already spent in the status."""
@@ -26,7 +27,7 @@ JITTER = 0.1
 """Gaps vary by up to this share, so that a batch is not polled all at once."""
 
 ERROR_GAP = timedelta(minutes=5)
-LONGEST_ERROR_GAP = timedelta(hours=2)
+LONGEST_ERROR_GAP = LONGEST_GAP
 
 
 def next_poll_at(status: str, since: datetime, now: datetime, persona_id: str) -> datetime | None:
@@ -62,6 +63,16 @@ def next_retry_at(failures: int, now: datetime, persona_id: str) -> datetime:
     """
     gap: timedelta = min(ERROR_GAP * float(2 ** min(failures, 10)), LONGEST_ERROR_GAP)
     return now + gap * _jitter(persona_id, now)
+
+
+def next_poll_of_gone(now: datetime, persona_id: str) -> datetime:
+    """Return when to poll a persona again that the API does not find: about a day later.
+
+    Args:
+        now: The moment.
+        persona_id: The persona; it seeds the jitter.
+    """
+    return now + LONGEST_GAP_GONE * _jitter(persona_id, now)
 
 
 def _jitter(persona_id: str, now: datetime) -> float:

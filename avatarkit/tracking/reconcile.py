@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from avatarkit.api.client import Client
-from avatarkit.errors import APIError, ConfigError, NotFound
+from avatarkit.errors import APIError, ConfigError
 from avatarkit.models import Persona, ProcessStatus, Quota
 from avatarkit.store.store import Store
 from avatarkit.store.submissions import Uncertain
-from avatarkit.tracking.poll import plan_next
+from avatarkit.tracking.poll import is_missing, plan_next
+from avatarkit.tracking.throttling import Asking, ThrottledClient
 
 SETTLING = timedelta(hours=1)
 """How long the API may take to list a persona after its create."""
@@ -158,11 +158,13 @@ def _is_absent(account: Account) -> bool:
     )
 
 
-def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | None]) -> Account:
+def read_account(
+    api: ThrottledClient, store: Store, ask_quota: Callable[[], Quota | None]
+) -> Account:
     """Read list and quota of the account, and request each running persona that is not listed.
 
     Args:
-        client: The API.
+        api: The API.
         store: The log.
         ask_quota: Returns the quota, None if it cannot be read.
 
@@ -172,10 +174,10 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
     # The quota is read before and after the list: if it is the same, both are of one moment.
     before = ask_quota()
     skipped: list[object] = []
-    listed = tuple(client.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append))
+    listed = api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
     # What is not listed was polled up to an hour ago and may be deleted by now.
     missing = store.in_flight() - {persona.id for persona in listed}
-    unlisted = _existing(client, missing) if before is not None else None
+    unlisted = _existing(api, missing) if before is not None else None
     after = ask_quota()
     of_one_moment = after == before and unlisted is not None
     # Read last: a create that is being sent may have made a listed persona.
@@ -191,15 +193,15 @@ def read_account(client: Client, store: Store, ask_quota: Callable[[], Quota | N
     )
 
 
-def _existing(client: Client, ids: frozenset[str]) -> frozenset[str] | None:
+def _existing(api: ThrottledClient, ids: frozenset[str]) -> frozenset[str] | None:
     """Return the ids that the API finds; None if the quota may not count all of them."""
     existing = set()
     for persona_id in sorted(ids):
         try:
-            persona = client.get_persona(persona_id, deadline_s=FETCHING_S)
-        except NotFound:
-            continue
-        except APIError:
+            persona = api.get_persona(persona_id, deadline_s=FETCHING_S)
+        except APIError as error:
+            if is_missing(error):
+                continue
             return None
         if persona.status in _BAD:
             return None
@@ -207,11 +209,13 @@ def _existing(client: Client, ids: frozenset[str]) -> frozenset[str] | None:
     return frozenset(existing)
 
 
-def by_hand(client: Client, store: Store, submission_id: str, persona_id: str | None) -> Verdict:
+def by_hand(
+    api: ThrottledClient, store: Store, submission_id: str, persona_id: str | None
+) -> Verdict:
     """Return the verdict that the user gives.
 
     Args:
-        client: The API.
+        api: The API.
         store: The log.
         submission_id: The uncertain submission.
         persona_id: The persona that it became; None if it never arrived.
@@ -230,27 +234,29 @@ def by_hand(client: Client, store: Store, submission_id: str, persona_id: str | 
     candidates = {each.id: each for each in uncertain[submission_id].candidates}
     persona = candidates.get(persona_id)
     if persona is None:
-        persona = client.get_persona(persona_id, deadline_s=FETCHING_S)
+        persona = api.get_persona(persona_id, deadline_s=FETCHING_S, by_person=True)
     return Verdict(submission_id, "accepted", persona=persona)
 
 
-def apply(store: Store, verdict: Verdict, now: datetime) -> bool:
+def apply(store: Store, verdict: Verdict, asking: Asking) -> bool:
     """Log a verdict.
 
     Args:
         store: The log.
         verdict: The verdict.
-        now: The moment, on the session's clock.
+        asking: The number of the call before its persona was read, and its moment.
 
     Returns:
         False if the submission was settled in another way meanwhile.
     """
-    submission_id, persona = verdict.submission_id, verdict.persona
+    submission_id, persona, now = verdict.submission_id, verdict.persona, asking.at
     if persona is not None:
         with store.transaction():
             if not store.may_become(submission_id, persona.id):
                 return False
-            recorded = store.accepted(submission_id, persona, now, source="list")
+            recorded = store.accepted(
+                submission_id, persona, now, source="list", asked_no=asking.no
+            )
             plan_next(store, persona.id, recorded, now)
     elif verdict.state == "refused":
         store.refused(submission_id, now, verdict.reason)

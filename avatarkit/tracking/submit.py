@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
@@ -24,6 +25,7 @@ from avatarkit.errors import (
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.store import Store
 from avatarkit.tracking.poll import plan_next
+from avatarkit.tracking.throttling import ThrottledClient
 
 # The error of the create matters more than an error of the log: a submission that stays ``sending``
 # is settled later (Store.settle_abandoned).
@@ -31,7 +33,7 @@ _log_may_fail = suppress(StoreError)
 
 
 def send(
-    client: Client,
+    api: ThrottledClient,
     store: Store,
     clock: Clock,
     request: PersonaCreate,
@@ -46,7 +48,7 @@ def send(
     created, ``refused`` if none was.
 
     Args:
-        client: The API.
+        api: The API; a pause of the account does not hold up the create, which a person sends.
         store: The log.
         clock: The session's clock.
         request: The create.
@@ -64,10 +66,12 @@ def send(
     """
     is_sending, upload = False, _Upload(progress)
     try:
-        _check_room(client, ask_quota())
+        _check_room(api.client, ask_quota())
+        asking = api.ask(by_person=True)
         store.sending(submission_id, clock.now())
         is_sending = True
-        persona = client.create_persona(request, progress=upload)
+        create = partial(api.client.create_persona, request, progress=upload)
+        persona = api.call(asking, create)
     except StoreError:
         raise  # nothing was sent, and the log has its state
     except AvatarkitError as error:
@@ -85,7 +89,7 @@ def send(
                 "Do not send it again; reconcile() finds out what became of it.",
                 submission_id=submission_id,
             ) from error
-        error = _plan_full(client, error, ask_quota) if is_sending else error
+        error = _plan_full(api.client, error, ask_quota) if is_sending else error
         with _log_may_fail:
             store.refused(submission_id, clock.now(), str(error))
         raise error
@@ -102,7 +106,8 @@ def send(
     try:
         at = clock.now()
         with store.transaction():
-            plan_next(store, persona.id, store.accepted(submission_id, persona, at), at)
+            recorded = store.accepted(submission_id, persona, at, asked_no=asking.no)
+            plan_next(store, persona.id, recorded, at)
     except StoreError as error:
         raise SubmissionUncertain(
             f"The API created {persona.id}, but that could not be written down: {error} "

@@ -16,12 +16,14 @@ from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, RateLimited
 from avatarkit.models import Persona, PersonaCreate, Quota
+from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import Verdict
+from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import wait
 
 __all__ = ["Change", "Tracker"]
@@ -75,7 +77,8 @@ class Tracker:
         self._is_claimed = False
         self._claim_store()
         self.clock = clock or SystemClock()
-        self._poller = Poller(client, store, self.clock)
+        self._api = ThrottledClient(client, store, self.clock)
+        self._poller = Poller(self._api, store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.last_error: str | None = None
@@ -140,7 +143,7 @@ class Tracker:
         try:
             self._claim_store()
             persona = submit.send(
-                self.client,
+                self._api,
                 self.store,
                 self.clock,
                 request,
@@ -162,14 +165,17 @@ class Tracker:
             deadline_s: Wall seconds for the call, if less than the client's.
 
         Returns:
-            The quota; None if the API does not answer, as a create may work without it.
+            The quota; None if the API does not answer, as a create may work without it, or asked to
+            wait.
         """
         failed: APIError | None = None
         try:
-            self.quota = self.client.persona_quota(deadline_s=deadline_s)
+            self.quota = self._api.persona_quota(deadline_s=deadline_s)
+        except RateLimited:
+            return None
         except APIError as error:
             self.quota, failed = None, error
-        if not isinstance(failed, RateLimited) and not is_cancelled():
+        if not is_cancelled():
             self.access = Access(failed, self.clock.now(), self.clock.monotonic())
         return self.quota
 
@@ -184,25 +190,28 @@ class Tracker:
 
         Lists the account's personas. A submission becomes accepted if one of them fits, and refused
         (safe to send again) only if its absence is proof; otherwise it stays uncertain until
-        ``settle``. Nothing is sent again.
+        ``settle``. Nothing is sent again. The list also makes avatars due: those that are gone and
+        are listed, and those that have ended and are not.
 
         Returns:
             A verdict for each uncertain submission, oldest first.
 
         Raises:
-            APIError: The account cannot be listed.
+            APIError: The account cannot be listed, or the API asked to wait.
             StoreError: The log failed.
         """
-        now = self.clock.now()
-        self.store.settle_abandoned(now)
+        self.store.settle_abandoned(self.clock.now())
         uncertain = self.store.open_submissions()
         if not uncertain:
             return []
         self._claim_store()
-        account = reconcile.read_account(self.client, self.store, self.ask_quota)
-        verdicts = reconcile.decide(uncertain, account, now)
+        asking = self._api.ask()
+        account = reconcile.read_account(self._api, self.store, self.ask_quota)
+        verdicts = reconcile.decide(uncertain, account, asking.at)
         for verdict in verdicts:
-            reconcile.apply(self.store, verdict, now)
+            reconcile.apply(self.store, verdict, asking)
+        listed = frozenset(persona.id for persona in account.listed)
+        self.store.compare_with_list(listed, asking.at)
         return verdicts
 
     def settle(self, submission_id: str, persona_id: str | None) -> None:
@@ -217,14 +226,48 @@ class Tracker:
             APIError: The persona cannot be read.
             StoreError: The log failed.
         """
-        verdict = reconcile.by_hand(self.client, self.store, submission_id, persona_id)
-        if not reconcile.apply(self.store, verdict, self.clock.now()):
+        verdict = reconcile.by_hand(self._api, self.store, submission_id, persona_id)
+        # The persona may have been listed long ago: 0 is older than every answer in the log.
+        if not reconcile.apply(self.store, verdict, Asking(0, self.clock.now())):
             raise ConfigError("Somebody else has settled it meanwhile; look again.")
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that the API asked for, with a sentence as its ``reason``; None without one.
+
+        Until it is over nothing is polled, listed or counted, by any process that tracks into this
+        store. It is kept in the store. A submission is sent all the same, and so is ``poll``.
+        """
+        return self._api.pause()
+
+    def poll(self, persona_id: str) -> Change | None:
+        """Poll one avatar now, whatever its plan; also one that is gone or has ended.
+
+        Args:
+            persona_id: An avatar in the log.
+
+        Returns:
+            The change of its status, None if there is none.
+
+        Raises:
+            ConfigError: The log has no such avatar.
+            APIError: The API did not answer with the avatar; that is logged.
+            StoreError: The log failed.
+        """
+        self._claim_store()
+        for due in self.store.due(self.clock.now(), persona_id):
+            outcome = self._poller.poll(due, by_person=True)
+            self.last_error = outcome.error or self.last_error
+            if outcome.raised is not None:
+                raise outcome.raised
+            return outcome.change
+        raise ConfigError(f"The log has no avatar {persona_id}; check the id with 'status' alone.")
 
     def look(self, stop: threading.Event | None = None) -> list[Change]:
         """Poll the personas that are due, once.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
+        If the API asks to wait, no more are polled until then; see ``pause``.
 
         Args:
             stop: Once it is set, no more are polled, and calls in progress are cancelled.
@@ -245,9 +288,14 @@ class Tracker:
     def _poll_due(self, stop: threading.Event | None) -> Iterator[Poll]:
         self._claim_store()
         self.last_pass_at = self.clock.now()
-        due = self.store.due(self.last_pass_at)
         poll_one = partial(self._poller.poll, stop=stop)
-        if len(due) <= 1:
+        due = self.store.due(self.last_pass_at)
+        if due and self._api.is_probing() and self.pause is None:
+            # One call finds out whether the API takes calls again.
+            yield poll_one(due.pop(0))
+        if (pause := self.pause) is not None:
+            yield Poll(error=pause.reason)
+        elif len(due) <= 1:
             yield from map(poll_one, due)
         else:
             with ThreadPoolExecutor(min(self._threads, len(due)), "avatarkit-poll") as pool:
@@ -275,9 +323,11 @@ class Tracker:
         reconcile_at, last_reported = self.clock.now(), None
         with cancel_on(stop):
             while not stop.is_set():
-                is_time = self.clock.now() >= reconcile_at
+                now = self.clock.now()
+                # A time further ahead was set while the clock was wrong.
+                is_time = not now < reconcile_at <= now + RECONCILE_EVERY
                 if is_time:
-                    reconcile_at = self.clock.now() + RECONCILE_EVERY
+                    reconcile_at = now + RECONCILE_EVERY
                 ask_quota = self.access.is_due(self.clock.monotonic()) or (is_time and not once)
                 done = self._pass(stop, reconcile=is_time, ask_quota=ask_quota)
                 for change in done.changes:
@@ -358,6 +408,9 @@ class Tracker:
     ) -> Persona:
         """Wait until a persona is done; poll it whenever it is due.
 
+        While the API has asked to wait (``pause``) no call is made but the first one of a persona
+        that the log does not have.
+
         Args:
             persona_id: The persona; if the log does not have it, it is requested and logged.
             timeout: Wall seconds.
@@ -370,7 +423,7 @@ class Tracker:
             PersonaFailed: The persona failed.
             PersonaRejected: The persona was rejected.
             WaitTimeout: The time is over; call it again with the same id to go on.
-            NotFound: The API does not know the persona.
+            NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.
             StoreError: The log failed.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avatarkit.errors import AuthError, NotFound, PersonaFailed, PersonaRejected, WaitTimeout
+from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
+from avatarkit.store.plan import LONGEST_GAP
 from avatarkit.text import format_hours
-from avatarkit.tracking.poll import Poller
+from avatarkit.tracking.poll import Poller, is_missing
 
 SHORTEST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
@@ -30,9 +31,10 @@ def wait(
     began_s = clock.monotonic()
     persona = store.persona(persona_id)
     if persona is None:
-        asked_at = clock.now()
-        persona = poller.client.get_persona(persona_id, deadline_s=timeout)
-        poller.log_answer(persona, asked_at)
+        # A person's own call, which a pause of the account does not hold up.
+        asking = poller.api.ask(by_person=True)
+        persona = poller.request(persona_id, asking, timeout)
+        poller.log_answer(persona, asking)
     status: str | None = None
     while True:
         if on_progress is not None and persona.status_text != status:
@@ -49,7 +51,8 @@ def wait(
                 waited_s=waited_s,
             )
         _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
-        next_at = store.next_look_at(persona_id)
+        pause = poller.api.pause()
+        next_at = store.next_look_at(persona_id) if pause is None else pause.until
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
         persona = store.persona(persona_id) or persona
@@ -63,14 +66,16 @@ def _poll_if_due(
 ) -> None:
     now = poller.clock.now()
     next_at = poller.store.next_look_at(persona_id)
-    if next_at is not None and next_at > now:
+    # A plan that lies further ahead was made while a clock was wrong.
+    if next_at is not None and now < next_at <= now + LONGEST_GAP:
         return
     for due in poller.store.due(now, persona_id):
         outcome = poller.poll(due, deadline_s=deadline_s)
         if outcome.error is not None:
             on_error(outcome.error)
-        if isinstance(outcome.raised, NotFound | AuthError):
-            raise outcome.raised
+        error = outcome.raised
+        if isinstance(error, AuthError) or is_missing(error):
+            raise error
 
 
 def _done(persona: Persona) -> Persona:

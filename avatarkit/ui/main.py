@@ -9,6 +9,16 @@ from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
+PAUSE_REFRESH_S = 10
+
+
+@st.fragment(run_every=PAUSE_REFRESH_S)
+def _pause() -> None:
+    """Show until when the API asked to wait, if it did."""
+    pause = running.get().session.tracker.pause
+    if pause is not None:
+        st.info(plain(pause.reason), icon=":material/schedule:")
+
 
 def main() -> None:
     """Show the app; Streamlit calls this at every rerun."""
@@ -46,6 +56,7 @@ def main() -> None:
             f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
     _access_error()
+    _pause()
     page.run()
 
 

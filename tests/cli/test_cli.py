@@ -104,6 +104,31 @@ class TestTheWholeStory:
         assert run("track", "--once").exit_code == 0
 
 
+class TestPause:
+    def test_status_and_track_say_until_when_and_a_person_may_poll(self) -> None:
+        """While the API has asked to wait, both say so in a sentence; 'poll' is sent all the same.
+
+        It was asked by an earlier run: the pause lies in the database.
+        """
+        persona_id = run("submit", "Ada", "--gender", "f").stdout.strip()
+        with open_session() as session:
+            assert session.sandbox is not None
+            session.store.make_due(persona_id, session.clock.now())
+            session.sandbox.fail_next("429-seconds", retry_after_s=3600)
+            session.tracker.look()
+            pause = session.tracker.pause
+        assert pause is not None
+        said = f"The API asked to wait until {pause.until:%Y-%m-%d %H:%M} UTC"
+        assert said in run("status").stdout
+        tracked = run("track", "--once")
+        assert tracked.exit_code == 1
+        assert tracked.stderr.count(said) == 1
+        polled = run("poll", persona_id)
+        assert polled.exit_code == 0, polled.output
+        assert persona_id in polled.stdout
+        assert run("poll", "nobody").exit_code == 1
+
+
 class TestALockedDatabase:
     @pytest.fixture
     def lock(self, monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[int], None]]:

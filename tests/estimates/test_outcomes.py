@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from avatarkit import outcomes
+from avatarkit import outcomes, stages
 from avatarkit.estimates import survival
 
 START = pd.Timestamp("2026-03-02", tz="UTC")
@@ -114,6 +114,36 @@ def test_what_nobody_followed_does_not_count() -> None:
     result = outcomes.chances(pd.concat([frame, unknown], ignore_index=True)).set_index("outcome")
     assert (result["n"] == 1).all()
     assert result["share"].tolist() == [1, 0, 0]
+
+
+def test_who_failed_in_the_answer_to_the_create_counts() -> None:
+    """Of six that were submitted three failed at once, two are done and one runs: 3 of 6 failed."""
+    hours = pd.Timedelta(hours=1)
+    rows = []
+    for number, (first, end) in enumerate(
+        [("pending", "done"), ("pending", "done"), ("pending", None), *[("failed", None)] * 3]
+    ):
+        last = START + (60 * hours if (first, end) == ("pending", None) else 0 * hours)
+        rows.append((f"p{number}", first, START, last, START, "create"))
+        if end is not None:
+            rows.append((f"p{number}", end, START + 50 * hours, START + 50 * hours, pd.NaT, "poll"))
+    # One that was found when it had failed already says nothing of when.
+    rows.append(("found", "failed", START, START, pd.NaT, "poll"))
+    names = ["persona_id", "status", "first_seen_at", "last_seen_at", "reported_at", "source"]
+    sightings = pd.DataFrame(rows, columns=names)
+    created = pd.DataFrame({"persona_id": ["found"], "created_at": [START + 9 * hours]})
+    frame = stages.lives(sightings, now=START + 60 * hours, personas=created)
+    result = outcomes.chances(frame).set_index("outcome")
+    assert (result["n"] == 6).all()
+    assert result["ended"].to_dict() == {"done": 2, "failed": 3, "rejected": 0}
+    assert result.loc["failed", "share"] == pytest.approx(0.5)
+    assert result.loc["done", "share"] == pytest.approx(0.5 * 2 / 3)
+    failed = at(outcomes.incidence(frame), "failed")
+    assert failed["at_risk"].tolist()[:2] == [6, 6]
+    assert failed["time_h"].iloc[1] == pytest.approx(0, abs=1e-3)
+    # The same of a frame that somebody has made.
+    by_hand = outcomes.chances(lives(("failed", 0, 0), ("running", 9, 9))).set_index("outcome")
+    assert by_hand.loc["failed", "share"] == 0.5
 
 
 def test_without_a_life_there_are_no_chances() -> None:

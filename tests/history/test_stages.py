@@ -447,7 +447,7 @@ class TestLives:
             assert empty.empty
             pd.testing.assert_series_equal(empty.dtypes, full.dtypes)
         assert list(full.columns) == [
-            *("persona_id", "status", "state", *LIFE, "min_h", "max_h", "gone")
+            *("persona_id", "status", "state", *LIFE, "min_h", "max_h", "gone", "found_ended")
         ]
         assert {str(full[name].dtype) for name in LIFE} == {"datetime64[us, UTC]"}
 

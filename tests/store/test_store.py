@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from avatarkit import PersonaCreate, Store, errors
 from avatarkit.models import Persona
 from avatarkit.store import database, frames, tables
+from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
@@ -26,6 +28,10 @@ ADDED_SINCE_1 = {
         "preview_video",
         "footage_missing",
         "footage_note",
+        "deleted_us",
+        "unlisted_us",
+        "asked_no",
+        "asked_us",
     ],
     "submissions": ["upload_broke"],
 }
@@ -272,11 +278,11 @@ class TestRuns:
         assert rows.iloc[0]["last_seen_at"] == T0 + HOUR
 
     def test_the_create_is_the_first_sighting(self, store: Store) -> None:
-        """The answer to the create begins the first run, and reports the creation."""
+        """The answer to the create begins the first run, not before the create was sent."""
         submitted(store)
         row = store.sightings().iloc[0]
         assert row["source"] == "create"
-        assert row["reported_at"] == T0
+        assert row["reported_at"] == T0 + MINUTE
         assert row["first_seen_at"] == T0 + 2 * MINUTE
 
     def test_unknown_statuses_are_kept(self, store: Store) -> None:
@@ -371,6 +377,71 @@ class TestDue:
         for hours, missing in ((1, True), (3, True), (8, False), (9, True), (10, True)):
             store.record_error("p1", "x", at=T0 + hours * HOUR, missing=missing)
         assert not store.personas().iloc[0]["gone"]
+
+    def test_a_plan_that_no_gap_explains_is_due(self, store: Store) -> None:
+        """A plan was made while a clock was wrong if it lies further ahead than the longest gap."""
+        for name, hours in (("soon", 1), ("longest", 2), ("far", 3), ("year", 9_000)):
+            see(store, T0, id=name)
+            store.plan(name, T0 + hours * HOUR)
+        assert {each.persona_id for each in store.due(T0)} == {"far", "year"}
+        # One that is gone is polled daily.
+        for hours in (0, 3, 7):
+            store.record_error("far", "404", at=T0 + hours * HOUR, missing=True)
+        store.plan("far", T0 + 25 * HOUR)
+        assert {each.persona_id for each in store.due(T0)} == {"year"}
+        store.plan("far", T0 + 30 * HOUR)
+        assert {each.persona_id for each in store.due(T0)} == {"far", "year"}
+
+    def test_misses_count_after_a_clock_was_ahead(self, store: Store) -> None:
+        """A first miss that was logged in the future does not keep an avatar from being gone."""
+        see(store, T0)
+        store.record_error("p1", "404", at=T0 + 9_000 * HOUR, missing=True)
+        for hours in (1, 3, 8):
+            store.record_error("p1", "404", at=T0 + hours * HOUR, missing=True)
+        assert store.personas().iloc[0]["gone"]
+
+
+class TestCalls:
+    def test_every_call_has_a_number_of_its_own(self, url: str) -> None:
+        """Threads and stores that ask at once get different numbers, each higher than before."""
+        stores = [Store(url, account="mine") for _ in range(1 if url == "sqlite://" else 3)]
+        numbers: list[list[int]] = [[] for _ in range(6)]
+
+        def ask(store: Store, own: list[int]) -> None:
+            own.extend(store.ask() for _ in range(20))
+
+        threads = [
+            threading.Thread(target=ask, args=(stores[place % len(stores)], own))
+            for place, own in enumerate(numbers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(own == sorted(own) for own in numbers)
+        assert sorted(number for own in numbers for number in own) == list(range(1, 121))
+        for store in stores:
+            store.close()
+
+    def test_a_pause_is_kept_for_the_account(self, url: str, store: Store) -> None:
+        """It comes back as it was stored, in another process too, and not for another account."""
+        assert store.last_pause() is None
+        assert [store.ask(), store.ask()] == [1, 2]
+        store.begin_pause(T0, T0 + HOUR, "Wait.", 3)
+        pause = Pause(T0, T0 + HOUR, "Wait.", refusals=3, asked_no=2)
+        assert store.last_pause() == pause
+        assert store.ask() == 3
+        store.forget_refusals(2)
+        assert store.last_pause() == pause
+        store.forget_refusals(3)
+        pause = dataclasses.replace(pause, refusals=0)
+        assert store.last_pause() == pause
+        store.begin_pause(T0 + HOUR, T0 + 2 * HOUR, "Again.", 1)
+        if url != "sqlite://":
+            with Store(url, account="mine") as again, Store(url, account="other") as other:
+                assert again.last_pause() == Pause(T0 + HOUR, T0 + 2 * HOUR, "Again.", 1, 3)
+                assert other.last_pause() is None
+                assert other.ask() == 1
 
 
 class TestAccounts:

@@ -221,7 +221,7 @@ class TestSubmit:
     ) -> None:
         """When the answer cannot be written down, the sentence has the id; it is found later."""
 
-        def fail(*_: Any) -> None:
+        def fail(*_: Any, **__: Any) -> None:
             raise errors.StoreError("The disk is full.")
 
         with monkeypatch.context() as patch:

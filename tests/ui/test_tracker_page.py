@@ -145,11 +145,34 @@ def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock
         at = app_clock.now() + hours * HOUR
         store.record_error(persona_id, "404", at=at, missing=True)
     test = page(tracker_page)
-    assert "knows this avatar no more" in texts(test)
+    assert "does not find this avatar" in texts(test)
     test.button(key=f"tracker_again_{persona_id}").click().run()
     assert not test.exception
     assert not store.personas().iloc[0]["gone"]
     assert store.next_look_at(persona_id) is not None
+
+
+def test_a_deleted_avatar_is_said_to_be_deleted(app: Running, app_clock: ManualClock) -> None:
+    """The page tells one that the API has deleted from one that it only does not find."""
+    [persona_id, *_] = record_lives(app.session, 1)
+    app.session.store.record_error(persona_id, "404", at=app_clock.now(), missing=True)
+    assert "The API has deleted this avatar" in texts(page(tracker_page, persona=persona_id))
+
+
+def test_every_page_says_until_when_the_api_asked_to_wait(
+    app: Running, app_clock: ManualClock
+) -> None:
+    """The pause is a calm line above the page, and goes when it is over."""
+    tracker = app.session.tracker
+    tracker.submit(ADA)
+    app_clock.advance(HOUR)
+    assert app.session.sandbox is not None
+    app.session.sandbox.fail_next("429-seconds", retry_after_s=3600)
+    tracker.look()
+    said = f"The API asked to wait until {app_clock.now() + HOUR:%H:%M} UTC"
+    assert said in texts(submit_page())
+    app_clock.advance(HOUR)
+    assert said not in texts(submit_page())
 
 
 def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:

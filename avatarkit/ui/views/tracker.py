@@ -103,7 +103,8 @@ def _settle(tracker: Tracker, submission: Uncertain, submitted_ids: set[str]) ->
                 st.rerun()
         if f"{key}_error" in st.session_state:
             st.error(plain(st.session_state[f"{key}_error"]), icon=":material/error:")
-    if tracker.clock.now() - submission.broke_at >= SETTLING:
+    # A time that lies ahead was logged while the clock was wrong.
+    if abs(tracker.clock.now() - submission.broke_at) >= SETTLING:
         with st.popover("It was never created", icon=":material/block:"):
             st.caption(NEVER_CREATED)
             if st.button("I have looked: it is not there", key=f"{key}_never"):
@@ -205,9 +206,11 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
     if row["gone"]:
-        st.warning(
-            "The API knows this avatar no more; its history is kept.", icon=":material/help:"
-        )
+        text = "The API does not find this avatar; it is polled daily, and its history is kept."
+        if pd.notna(row["deleted_at"]):
+            deleted = f"{row['deleted_at']:%Y-%m-%d %H:%M} UTC"
+            text = f"The API has deleted this avatar, as seen {deleted}; its history is kept."
+        st.warning(text, icon=":material/help:")
         if st.button("Poll again", key=f"tracker_again_{persona_id}"):
             session.store.make_due(persona_id, now)
             st.rerun()
@@ -218,7 +221,7 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
     if pd.notna(row["last_error"]):
         st.warning(f"Last poll: {plain(row['last_error'])}", icon=":material/warning:")
     _arrival(persona_id, now)
-    personas = pd.DataFrame({"persona_id": [persona_id], "created_at": [row["created_at"]]})
+    personas = row[["created_at", "submitted_at"]].to_frame().T.assign(persona_id=persona_id)
     visits = stages.visits(session.store.sightings(persona_id), now=now, personas=personas)
     st.altair_chart(charts.timeline(visits, now=now), key="tracker_timeline")
     st.dataframe(

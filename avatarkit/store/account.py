@@ -1,0 +1,88 @@
+"""Store what holds for a whole account: the number of its last call, and the API's pause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from avatarkit.store import tables
+from avatarkit.store.database import Database
+from avatarkit.store.tables import to_moment, to_us
+
+_TABLE = tables.accounts
+_COLUMNS = _TABLE.c
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A pause that the API asked for, on the session's clock.
+
+    ``reason`` is a sentence. ``refusals`` counts the times in a row that the API took no calls; it
+    is 0 again after the first call that was answered. ``asked_no`` is the number of the last call
+    that was sent before the pause began.
+    """
+
+    began_at: datetime
+    until: datetime
+    reason: str
+    refusals: int
+    asked_no: int
+
+
+class AccountState(Database):
+    """The state of the account, shared by all processes that use the database."""
+
+    def ask(self) -> int:
+        """Return the number of a call that is about to be sent, one higher for each.
+
+        It tells which of two answers was asked for later, whatever the clocks show.
+        """
+        with self.transaction() as connection:
+            number = _COLUMNS.asked_no + 1
+            query = self._upsert(connection, {"asked_no": 1}, {"asked_no": number})
+            return int(connection.execute(query.returning(_COLUMNS.asked_no)).scalar_one())
+
+    def last_pause(self) -> Pause | None:
+        """Return the last pause that the API asked for, also one that is over."""
+        query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
+        with self.transaction(reading=True) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or row.paused_until_us is None:
+            return None
+        return Pause(
+            began_at=to_moment(row.paused_us),
+            until=to_moment(row.paused_until_us),
+            reason=row.pause_reason,
+            refusals=row.refusals,
+            asked_no=row.paused_no,
+        )
+
+    def begin_pause(self, began_at: datetime, until: datetime, reason: str, refusals: int) -> None:
+        """Store a pause in place of the last one; the calls that are out already are known."""
+        values = {
+            "paused_us": to_us(began_at),
+            "paused_until_us": to_us(until),
+            "pause_reason": reason,
+            "refusals": refusals,
+        }
+        with self.transaction() as connection:
+            update = values | {"paused_no": _COLUMNS.asked_no}
+            connection.execute(self._upsert(connection, values, update))
+
+    def forget_refusals(self, asked_no: int) -> None:
+        """Store that the API answered a call, unless the last pause began after it was sent."""
+        is_later = (_COLUMNS.account == self._own()) & (_COLUMNS.paused_no < asked_no)
+        update = _TABLE.update().where(is_later).values(refusals=0)
+        with self.transaction() as connection:
+            connection.execute(update)
+
+    def _upsert(
+        self, connection: sa.Connection, new: dict[str, Any], update: dict[str, Any]
+    ) -> Any:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        insert = dialect.insert(_TABLE).values(account=self._own(), **new)
+        return insert.on_conflict_do_update(index_elements=["account"], set_=update)
