@@ -44,6 +44,7 @@ class Create:
     labels: tuple[str, ...]
     webhook_url: str | None
     videos: Mapping[str, str]
+    gdown_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.personas.lifecycle import State
 from avatarkit.sandbox.personas.previews import PREVIEW_SIZES
 from avatarkit.sandbox.personas.records import Record
+from avatarkit.sandbox.personas.stock import STOCK
 
 MEDIA = "/media"
 """The path below which videos and previews are served."""
@@ -24,17 +25,18 @@ def serialize_created(
     Source:
         The contract's response; the vendor's pages sometimes show ``gdown_url`` too.
     """
+    gdown_url = record.gdown_url
     videos = {name: _video_url(record, name, url) for name in VIDEO_FIELDS}
     answer: dict[str, Any] = {
         **_common_fields(record, state, behaviour),
-        "lipsync_input_url": videos["lipsync_input"] or "",
+        "lipsync_input_url": videos["lipsync_input"] or gdown_url or "",
         "matching_voice_non_null": "",
         **videos,
         "labels": list(record.labels),
         "webhook_url": record.webhook_url,
     }
-    if behaviour.create_carries_gdown_url:
-        answer["gdown_url"] = videos["lipsync_input"]
+    if gdown_url is not None or behaviour.create_carries_gdown_url:
+        answer["gdown_url"] = gdown_url
     return answer
 
 
@@ -63,7 +65,7 @@ def serialize(
         "squared_preview_video": None,
         "portrait_preview_video": None,
         "is_active": is_done and behaviour.active_when_done,
-        "type": None,
+        "type": "stock" if record.id in STOCK else "custom",
         "age_range": "adult" if is_done else None,
         "location": "indoor" if is_done else None,
         "style": "presenter" if is_done else None,
