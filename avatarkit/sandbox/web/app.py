@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +107,7 @@ class Api:
 
     async def get(self, request: Request) -> Response:
         """Answer ``GET /api/personas/{id}/``."""
-        record = self._record(request, STOCK)
+        record = self._record(request, stock=True)
         return JSONResponse((await self._serialized([record]))[0])
 
     async def delete(self, request: Request) -> Response:
@@ -129,7 +128,7 @@ class Api:
 
     async def list_usable(self, request: Request) -> Response:
         """Answer ``GET /api/personas/``: a bare array of what is done, and the stock avatars."""
-        return JSONResponse(await self._selected(request, STOCK))
+        return JSONResponse(await self._selected(request, usable=True))
 
     async def list_page(self, request: Request) -> Response:
         """Answer ``GET /api/personas/paginated/``."""
@@ -169,9 +168,9 @@ class Api:
             headers={"X-Content-Type-Options": "nosniff"},
         )
 
-    def _record(self, request: Request, stock: Mapping[str, Record] = {}) -> Record:
+    def _record(self, request: Request, *, stock: bool = False) -> Record:
         persona_id = request.path_params["id"]
-        record = self.records.get(persona_id) or stock.get(persona_id)
+        record = self.records.get(persona_id) or (STOCK.get(persona_id) if stock else None)
         if record is None:
             raise detail(404, _NOT_FOUND)
         return record
@@ -185,19 +184,18 @@ class Api:
             for record in records
         ]
 
-    async def _selected(
-        self, request: Request, stock: Mapping[str, Record] = {}
-    ) -> list[dict[str, object]]:
+    async def _selected(self, request: Request, *, usable: bool = False) -> list[dict[str, object]]:
         filters = {
             name: set(request.query_params[name].split(","))
             for name in _FILTERS
             if request.query_params.get(name)
         }
         records = self.records.newest_first()
-        if stock or not self.behaviour.list_shows_unfinished:
+        if usable or not self.behaviour.list_shows_unfinished:
             states = await self.statuses.current(records)
             records = [each for each in records if states[each.id].status == ProcessStatus.DONE]
-        records += stock.values()
+        if usable:
+            records += STOCK.values()
         return [
             persona
             for persona in await self._serialized(records)
