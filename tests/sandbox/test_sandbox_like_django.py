@@ -60,9 +60,14 @@ def compared(answer: httpx.Response) -> tuple[int, Any]:
 
 
 def check_alike(pair: tuple[httpx.Client, httpx.Client], method: str, url: str, **more: Any) -> int:
-    ours, theirs = (compared(client.request(method, url, **more)) for client in pair)
-    assert ours == theirs
-    return ours[0]
+    """Compare the answers of both to one call; return the status of the sandbox's."""
+    ours, theirs = (client.request(method, url, **more) for client in pair)
+    if theirs.status_code == 500:
+        # The framework fails on a choice that UTF-8 cannot express; the sandbox refuses it.
+        assert ours.status_code == 400
+    else:
+        assert compared(ours) == compared(theirs)
+    return ours.status_code
 
 
 def bodies(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -71,10 +76,12 @@ def bodies(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return changed.map(lambda fields: {**ADA, **fields})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies(VALUES), path=st.sampled_from([FILES, URLS]))
 @example(body={}, path=FILES)
 @example(body={**ADA, "creator_name": None, "gender": ""}, path=URLS)
+@example(body={**ADA, "gender": "\ud800"}, path=URLS)
+@example(body={**ADA, "labels": {"a": 1}, "webhook_url": True}, path=FILES)
 def test_json_is_judged_alike(
     pair: tuple[httpx.Client, httpx.Client], body: dict[str, Any], path: str
 ) -> None:
