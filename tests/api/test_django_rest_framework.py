@@ -13,7 +13,9 @@ import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import Gender, Quota
-from support.django_server import API_ID, API_KEY, CuttingProxy, DjangoServer, serving
+from avatarkit.store.frames import PERSONAS
+from support.cutting_proxy import CuttingProxy
+from support.django_server import API_ID, API_KEY, DjangoServer, serving
 from support.sandbox_client import ADA, COUNT, FILES, PAGES, URLS
 
 if TYPE_CHECKING:
@@ -199,6 +201,14 @@ def test_a_tracker_follows_one_to_its_end(
         assert tracker.look() == []
 
 
+LAST_BOUNDARY = len("--") + 32 + len("--\r\n")
+CUTS = {
+    "half": lambda length: length // 2,
+    "99 %": lambda length: length * 99 // 100,
+    "all but the last boundary": lambda length: length - LAST_BOUNDARY,
+}
+
+
 @pytest.mark.parametrize("files_first", [True, False])
 def test_what_gunicorn_makes_of_a_cut_body(django: DjangoServer, *, files_first: bool) -> None:
     """With files first and required fields last a cut body makes nothing; else it makes an avatar.
@@ -208,15 +218,42 @@ def test_what_gunicorn_makes_of_a_cut_body(django: DjangoServer, *, files_first:
     part = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
     texts = part.format("creator_name", "", "cut") + part.format("gender", "", "f")
     video = part.format("lipsync_input", '; filename="a.mp4"', "x" * 100_000)
-    body = (video + texts if files_first else texts + video).encode()
-    proxy = CuttingProxy(django.port)
-    with django.client() as api:
+    body = (video + texts if files_first else texts + video).encode() + b"--b--\r\n"
+    with django.client() as api, CuttingProxy(django.url, CUTS["half"]) as proxy:
         before = api.get(COUNT).json()["current_count"]
         headers = {**api.headers, "Content-Type": "multipart/form-data; boundary=b"}
-        head_length = 1_000  # more than the head has, so that the cut lies within the body
-        proxy.limit = len(body) // 2 + head_length
         with pytest.raises(httpx.TransportError):
-            httpx.post(f"{proxy.url}{FILES}", content=body + b"--b--\r\n", headers=headers)
+            httpx.post(f"{proxy.url}{FILES}", content=body, headers=headers, trust_env=False)
         made = api.get(COUNT).json()["current_count"] - before
-    proxy.close()
     assert made == (0 if files_first else 1)
+
+
+@pytest.mark.xfail(
+    "footage_missing" not in PERSONAS.dtypes,
+    reason="the client sends files last, and the log does not tell of missing footage",
+)
+@pytest.mark.parametrize("kept", CUTS)
+def test_a_create_that_is_cut_makes_nothing_or_is_told(
+    django: DjangoServer, client: Client, tmp_path: Path, videos: dict[str, Path], kept: str
+) -> None:
+    """After an upload that broke off there is no avatar, or one whose missing footage is said."""
+    request = PersonaCreate(creator_name=f"cut: {kept}", gender="f", **videos)
+    with Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
+        with (
+            CuttingProxy(django.url, CUTS[kept]) as proxy,
+            Client(proxy.url, API_ID, API_KEY) as cut,
+            pytest.raises(errors.SubmissionUncertain),
+        ):
+            Tracker(cut, store).submit(request)
+        made = [
+            persona.id
+            for persona in client.list_personas()
+            if persona.creator_name == request.creator_name
+        ]
+        verdicts = Tracker(client, store).reconcile()
+        personas = store.personas()
+    if made:
+        assert [verdict.persona and verdict.persona.id for verdict in verdicts] == made
+        assert personas["footage_missing"].tolist() == [True]
+    else:
+        assert personas.empty

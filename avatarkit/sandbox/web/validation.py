@@ -26,7 +26,6 @@ _TEXT_LENGTH = 255
 _URL_LENGTH = 200
 _FILE_NAME_LENGTH = 100
 _LONGEST_URL = 2048
-_LONGEST_HOST = 253
 _LETTER = "a-z\u00a1-\uffff"
 _LABEL = rf"(?!-)[{_LETTER}0-9-]{{1,63}}(?<!-)"
 _TOP_LABEL = rf"(?!-)(?:[{_LETTER}-]{{2,63}}|xn--[a-z0-9]{{1,59}})(?<!-)"
@@ -97,7 +96,7 @@ def is_valid_url(value: str) -> bool:
     try:
         if address := match["v4"] or match["v6"]:
             ip_address(address)
-        return len(urlsplit(value).hostname or "") <= _LONGEST_HOST
+        return len(urlsplit(value).hostname or "") <= 253  # the longest domain name
     except ValueError:
         return False
 
