@@ -115,6 +115,7 @@ def open_session(
 def _sandbox(settings: Settings, clock: Clock | None) -> Sandbox | Attached:
     from avatarkit.sandbox import Sandbox
 
+    folder, plan = settings.folder / "api", settings.sandbox_plan
     if clock is not None:
-        return Sandbox(settings.folder / "api", clock=clock).start()
-    return Sandbox.attach_or_start(settings.folder / "api", speed=settings.sandbox_speed)
+        return Sandbox(folder, clock=clock, max_personas=plan).start()
+    return Sandbox.attach_or_start(folder, speed=settings.sandbox_speed, max_personas=plan)

@@ -53,6 +53,9 @@ class Settings(BaseModel):
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
     """Seconds of the sandbox's clock for each wall second."""
 
+    sandbox_plan: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """Custom avatars that the plan of the sandbox allows."""
+
     connect_timeout_s: Seconds = 10.0
     """Wall seconds to connect to the API."""
 

@@ -219,6 +219,8 @@ def test_misspelt_argument_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("sandbox_plan", "-1"),
+        ("sandbox_plan", "3.5"),
         ("sandbox_speed", "0"),
         ("sandbox_speed", "-1"),
         ("sandbox_speed", "nan"),

@@ -295,17 +295,38 @@ def sandbox(
     speed: Annotated[
         float, typer.Option(max=1_000_000, help="Its seconds for each of yours.")
     ] = 2400.0,
+    plan: Annotated[int, typer.Option(min=0, help="Custom avatars that the plan allows.")] = 100,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:SHARE[:METHOD]]",
+            help="Make calls fail: 429:0.1 one in ten; may be repeated.",
+        ),
+    ] = None,
+    behaviour: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Set what is not known of the API, such as quota_status=402; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the sandbox of the API alone.
 
     For tests and other programs; Ctrl-C ends it.
     """
     from avatarkit.sandbox import Sandbox
+    from avatarkit.sandbox.behaviour import parse_behaviour
+    from avatarkit.sandbox.faults.rules import parse_fault
 
     with exit_on_error():
         if speed <= 0:
             raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
-        with Sandbox(folder, speed=speed, port=port) as served:
+        settings = parse_behaviour(behaviour or [])
+        served = Sandbox(folder, speed=speed, port=port, max_personas=plan, behaviour=settings)
+        for text in fault or []:
+            served.fail_share(**parse_fault(text))
+        with served:
             typer.echo(f"AVATARKIT_BASE_URL={served.url}")
             typer.echo(f"AVATARKIT_API_ID={served.api_id}")
             # The sandbox's own key opens nothing but the sandbox on this machine.

@@ -13,9 +13,10 @@ What is **not** emulated:
 - Rate limits and outages happen only on request.
 - Webhooks are not signed and are sent to loopback addresses only.
 - What the vendor has not published is a guess: a setting of ``Behaviour`` with its likeliest value.
-- The rest of the vendor's API (videos, links, voices, stock avatars) answers 404.
+- There are three stock avatars, which are invented. The rest of the vendor's API (videos, links,
+  voices) answers 404.
 
-What is emulated: the seven calls for custom avatars as ``web/openapi.json`` describes them, with
+What is emulated: the eight calls for avatars as ``web/openapi.json`` describes them, with
 authentication, validation and error shapes; uploads streamed to disk; the quota; videos that fail
 validation, and avatars without footage, which fail there unless a label requests their outcome;
 webhooks; and processing that takes two to five days on the sandbox's own clock.

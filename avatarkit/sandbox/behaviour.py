@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal
+
+from pydantic import AllowInfNan, Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+
+from avatarkit.errors import ConfigError
+from avatarkit.models import error_sentence
 
 RetryAfter = Literal["seconds", "date", "none"]
 """``Retry-After`` of a 429: whole seconds, an HTTP date, or no header."""
@@ -26,13 +32,13 @@ class Behaviour:
     redirect_missing_slash: bool = True
     """Seen: a path without its last slash gets a 301. False: a 404."""
 
-    quota_status: int = 403
+    quota_status: Annotated[int, Field(ge=400, le=599)] = 403
     """The status of a create when the plan is full."""
 
     quota_detail: str = "You have reached the maximum number of custom avatars for your plan."
     """The message of that answer."""
 
-    calls_per_s: float | None = None
+    calls_per_s: Annotated[PositiveFloat, AllowInfNan(False)] | None = None
     """Sustained calls per wall second; further calls get a 429. None: no limit."""
 
     burst: int = 20
@@ -41,11 +47,11 @@ class Behaviour:
     retry_after: RetryAfter = "seconds"
     """The ``Retry-After`` header of that 429."""
 
-    utc_offset_h: float = -8.0
+    utc_offset_h: Annotated[float, Field(gt=-24, lt=24)] = -8.0
     """Seen: timestamps carry the UTC offset of the vendor's time zone."""
 
-    page_size: int = 20
-    """Results on a page of ``GET /api/personas/paginated/``."""
+    page_size: PositiveInt = 10
+    """Results on a page of ``GET /api/personas/paginated/`` without ``page_size``."""
 
     get_carries_process_status: bool = True
     """False: GET by id and lists leave out ``process_status``; only ``is_active`` is left."""
@@ -55,6 +61,10 @@ class Behaviour:
 
     form_labels: Literal["repeated", "commas"] = "repeated"
     """How a form gives several labels: a repeated field, or one field with commas, the last one."""
+
+    accepts_blank: bool = False
+    """True: optional texts may be blank. False: the framework's default, a 400; in a form, where
+    nothing else says null, an empty field is null."""
 
     equal_creates_make_two: bool = True
     """False: a create that equals an earlier one is answered with the earlier persona."""
@@ -73,7 +83,7 @@ class Behaviour:
     the whole persona as GET by id returns it."""
 
     create_carries_gdown_url: bool = False
-    """True: the answer to a create contains ``gdown_url``, as on some of the vendor's pages."""
+    """True: the answer to every create contains ``gdown_url``, as on some of the vendor's pages."""
 
     truncated_body: TruncatedBody = "refused"
     """``refused``: a multipart body without its last boundary gets a 400. ``taken``: a persona is
@@ -82,3 +92,24 @@ class Behaviour:
 
     max_text_bytes: int = 2_621_440
     """Largest body in bytes, not counting files; larger ones get a 413. Django's default."""
+
+
+def parse_behaviour(texts: Iterable[str]) -> Behaviour:
+    """Return the ``Behaviour`` that texts such as ``quota_status=402`` describe.
+
+    Raises:
+        ConfigError: There is no such setting, or its value does not fit.
+    """
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        names = [field.name for field in fields(Behaviour)]
+        if not equals or name not in names:
+            raise ConfigError(
+                f"{text!r} sets nothing; write NAME=VALUE with one of {', '.join(names)}."
+            )
+        values[name] = value
+    try:
+        return TypeAdapter(Behaviour).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(error_sentence(error)) from None

@@ -96,10 +96,11 @@ class Sandbox:
 
     @classmethod
     def attach_or_start(
-        cls, folder: Path | str, *, speed: float = DEFAULT_SPEED
+        cls, folder: Path | str, *, speed: float = DEFAULT_SPEED, max_personas: int = 100
     ) -> Sandbox | Attached:
         """Attach to the sandbox that is served from ``folder``, or start one there.
 
+        ``speed`` and ``max_personas`` are those of a sandbox that is started.
         Of several callers at the same moment one starts it and the others attach.
 
         Raises:
@@ -112,7 +113,7 @@ class Sandbox:
             if attached is not None:
                 return attached
             try:
-                return cls(folder, speed=speed).start()
+                return cls(folder, speed=speed, max_personas=max_personas).start()
             except FolderServed:
                 # The other process is starting or stopping right now.
                 if wall.monotonic() > deadline:

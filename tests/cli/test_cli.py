@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from avatarkit import Persona, PersonaCreate, Sandbox, Settings, Store, errors, open_session
 from avatarkit.cli import commands
+from avatarkit.clock import SystemClock
 from avatarkit.store import database
 from avatarkit.tracking import tracker
 
@@ -184,6 +185,12 @@ class TestBadInput:
             (["submit", "A", "--gender", "m", "--lipsync-input", "."], 2, "is a directory"),
             (["status", "nobody"], 1, "nobody"),
             (["sandbox", "--speed", "0"], 1, "speed must be positive"),
+            (["sandbox", "--fault", "430"], 1, "There is no fault '430'"),
+            (["sandbox", "--fault", "429:often"], 1, "write NAME:SHARE, such as 429:0.1"),
+            (["sandbox", "--fault", "429:1.5"], 1, "share must be above 0 and at most 1"),
+            (["sandbox", "--behaviour", "page_size"], 1, "write NAME=VALUE"),
+            (["sandbox", "--behaviour", "pages=2"], 1, "write NAME=VALUE"),
+            (["sandbox", "--behaviour", "page_size=0"], 1, "page_size: Input should be greater"),
             (["export", "nonsense"], 2, "nonsense"),
         ],
     )
@@ -438,11 +445,12 @@ def test_help_reads_well() -> None:
 
 
 def test_the_module_serves_the_sandbox_alone() -> None:
-    """python -m avatarkit sandbox serves until it is interrupted, and prints how to reach it."""
+    """python -m avatarkit sandbox serves as its options say, and prints how to reach it."""
     import httpx
 
+    options = ["--plan", "1", "--fault", "503:1:DELETE", "--behaviour", "quota_status=402"]
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "avatarkit", "sandbox", "--port", "0"],
+        [sys.executable, "-W", "error", "-m", "avatarkit", "sandbox", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -455,15 +463,26 @@ def test_the_module_serves_the_sandbox_alone() -> None:
     assert process.stdout is not None
     lines = [process.stdout.readline().strip() for _ in range(3)]
     given = dict(line.split("=", 1) for line in lines)
-    answer = httpx.get(
-        given["AVATARKIT_BASE_URL"] + "/api/personas_v2/count/",
-        headers={"X-API-ID": given["AVATARKIT_API_ID"], "X-API-KEY": given["AVATARKIT_API_KEY"]},
-    )
-    assert answer.json() == {"max_count": 100, "current_count": 0}
+    keys = {"X-API-ID": given["AVATARKIT_API_ID"], "X-API-KEY": given["AVATARKIT_API_KEY"]}
+    with httpx.Client(base_url=given["AVATARKIT_BASE_URL"], headers=keys) as api:
+        create = {"gender": "f", "creator_name": "Ada"}
+        made = [api.post("/api/personas_v2/", json=create).status_code for _ in range(2)]
+        assert made == [201, 402]
+        counted = api.get("/api/personas_v2/count/").json()
+        assert counted == {"max_count": 1, "current_count": 1}
+        assert api.delete("/api/personas/x/").status_code == 503
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
+
+
+def test_the_plan_of_the_sandbox_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AVATARKIT_SANDBOX_PLAN is how many avatars fit, with a clock of one's own too."""
+    monkeypatch.setenv("AVATARKIT_SANDBOX_PLAN", "3")
+    for clock in (None, SystemClock()):
+        with open_session(clock=clock) as session:
+            assert session.client.persona_quota().max_count == 3
 
 
 def test_nothing_is_kept_of_a_refused_submission() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,31 +30,6 @@ DOCUMENT = json.loads(OPENAPI.read_text("utf-8"))
 SHOWN = set(DOCUMENT["components"]["schemas"]["Persona"]["properties"])
 
 Serve = Callable[..., httpx.Client]
-
-
-@pytest.fixture
-def serve(manual_clock: ManualClock) -> Iterator[Serve]:
-    """Make a sandbox on the manual clock, and return a bare client of that sandbox."""
-    with ExitStack() as stack:
-
-        def start(**options: Any) -> httpx.Client:
-            sandbox = stack.enter_context(Sandbox(clock=manual_clock, **options))
-            return stack.enter_context(client_of(sandbox))
-
-        yield start
-
-
-@pytest.fixture
-def api(serve: Serve) -> httpx.Client:
-    """Return a bare client of a sandbox on the manual clock."""
-    return serve()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[httpx.Client]:
-    """Yield a bare client of a sandbox for tests that create nothing."""
-    with Sandbox(max_personas=10_000) as sandbox, client_of(sandbox) as client:
-        yield client
 
 
 class TestKeys:
@@ -94,7 +68,7 @@ class TestPaths:
         ("method", "path", "allowed"),
         [
             ("PUT", FILES, "GET, POST, HEAD"),
-            ("GET", URLS, "POST"),
+            ("PUT", URLS, "GET, POST, HEAD"),
             ("PATCH", "/api/personas/x/", "GET, DELETE, HEAD"),
             ("POST", COUNT, "GET, HEAD"),
         ],
@@ -220,6 +194,25 @@ class TestReading:
         assert names(gender="?") == names(style="presenter") == []
         manual_clock.advance(timedelta(days=5))
         assert names(age_range="senior,adult", location="indoor", style="presenter") == ["f"]
+
+    def test_what_may_be_used_is_listed(self, api: httpx.Client, manual_clock: ManualClock) -> None:
+        """``GET /api/personas/`` has what is done and the stock avatars, each found by its id."""
+        made = [
+            api.post(FILES, json={**ADA, "labels": [f"sandbox:{end}"]}).json()["id"]
+            for end in ("done", "failed")
+        ]
+        stock = api.get(URLS).json()
+        assert len(stock) >= 2
+        manual_clock.advance(timedelta(days=5))
+        listed = api.get(URLS).json()
+        assert [item["id"] for item in listed] == [made[0], *(item["id"] for item in stock)]
+        assert [item["type"] for item in listed] == ["custom", *(["stock"] * len(stock))]
+        for item in listed:
+            assert item["is_active"]
+            assert api.get(f"{URLS}{item['id']}/").json() == item
+        assert api.delete(f"{URLS}{stock[0]['id']}/").status_code == 404
+        assert api.get(COUNT).json()["current_count"] == len(api.get(FILES).json()) == 2
+        assert {item["gender"] for item in api.get(URLS, params={"gender": "m"}).json()} == {"m"}
 
     def test_the_list_comes_in_pages_too(self, serve: Serve) -> None:
         """Following next from the first page reads all, newest first; previous leads back."""

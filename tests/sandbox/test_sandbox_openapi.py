@@ -30,6 +30,9 @@ DOCUMENT = Path(control.__file__).with_name("openapi.json")
 TYPES = {"string", "string | null", "string[]", "enum<string>"}
 SECTIONS = {"Authorizations": "headers", "Body": "body", "Response": "response"}
 
+# What the document says beyond the contract: of each field, and a field of the vendor's pages.
+BEYOND_CONTRACT = ("description", "format", "minLength", "gdown_url")
+
 Fields = dict[str, dict[str, Any]]
 
 document = json.loads(DOCUMENT.read_text("utf-8"))
@@ -78,13 +81,23 @@ def as_schema(field: dict[str, Any]) -> dict[str, Any]:
     return schema | {key: field[key] for key in ("enum", "maxLength") if key in field}
 
 
+def within_contract(value: Any) -> Any:
+    """Return a part of a schema without what the contract does not say."""
+    if not isinstance(value, dict):
+        return value
+    return {k: within_contract(v) for k, v in value.items() if k not in BEYOND_CONTRACT}
+
+
 def described(name: str) -> tuple[dict[str, Any], set[str]]:
     """Return the properties of that schema without their descriptions, and which are required."""
     schemas = document["components"]["schemas"]
     bare = {}
     for field, each in schemas[name]["properties"].items():
-        resolved = schemas[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
-        bare[field] = {k: v for k, v in resolved.items() if k not in ("description", "format")}
+        if field in BEYOND_CONTRACT:
+            continue
+        bare[field] = within_contract(
+            schemas[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        )
     return bare, set(schemas[name]["required"])
 
 

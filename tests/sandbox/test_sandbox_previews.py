@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -15,36 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarkit.sandbox import Sandbox
-from avatarkit.sandbox.footage import talking_head
 from avatarkit.sandbox.personas.previews import PREVIEW_SIZES, save_previews
-from support.sandbox_client import ADA, FILES, client_of
+from support.sandbox_client import ADA, FILES
 
 if TYPE_CHECKING:
     from support.manual_clock import ManualClock
 
 BOUNDARY = "multipart/form-data; boundary=b"
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a second of a talking head, small."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    return talking_head(path, seconds=1, width=128, height=192, fps=10)
-
-
-@pytest.fixture
-def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
-    """Yield a sandbox on the manual clock."""
-    with Sandbox(clock=manual_clock) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def api(served: Sandbox) -> Iterator[httpx.Client]:
-    """Yield a bare client of that sandbox."""
-    with client_of(served) as client:
-        yield client
 
 
 def upload(api: httpx.Client, **files: Any) -> dict[str, Any]:

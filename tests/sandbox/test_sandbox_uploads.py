@@ -19,7 +19,6 @@ import pytest
 from avatarkit import Client, PersonaCreate
 from avatarkit.sandbox import Behaviour, Sandbox
 from avatarkit.sandbox.behaviour import TruncatedBody
-from avatarkit.sandbox.footage import talking_head
 from avatarkit.sandbox.web import request_body
 from support.sandbox_client import ADA, COUNT, FILES, client_of, stop, until
 
@@ -27,27 +26,6 @@ if TYPE_CHECKING:
     from support.manual_clock import ManualClock
 
 BOUNDARY = "multipart/form-data; boundary=b"
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a second of a talking head, small."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    return talking_head(path, seconds=1, width=128, height=192, fps=10)
-
-
-@pytest.fixture
-def served(manual_clock: ManualClock) -> Iterator[Sandbox]:
-    """Yield a sandbox on the manual clock."""
-    with Sandbox(clock=manual_clock) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def api(served: Sandbox) -> Iterator[httpx.Client]:
-    """Yield a bare client of that sandbox."""
-    with client_of(served) as client:
-        yield client
 
 
 def multipart(fields: dict[str, str], *, file: bool = False) -> bytes:

@@ -30,13 +30,6 @@ TEXT = ("a.mp4", b"just a text", "video/mp4")
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a second of a talking head, small."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    return talking_head(path, seconds=1, width=128, height=192, fps=10)
-
-
-@pytest.fixture(scope="module")
 def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the same without sound."""
     path = tmp_path_factory.mktemp("clip") / "mute.mp4"

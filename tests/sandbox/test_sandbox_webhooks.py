@@ -71,7 +71,7 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-def create(sandbox: Sandbox, url: str, *labels: str, **fields: Any) -> str:
+def create(sandbox: Sandbox, url: str | None, *labels: str, **fields: Any) -> str:
     """Return the id of a new persona with that webhook."""
     with client_of(sandbox) as api:
         body = {**ADA, "webhook_url": url, "labels": list(labels), **fields}
@@ -150,7 +150,7 @@ class TestFiring:
         """Neither a stuck one, nor a deleted one, nor one without an address."""
         with Sandbox(clock=manual_clock) as sandbox:
             create(sandbox, receiver.url, "sandbox:stuck")
-            create(sandbox, "", "sandbox:done")
+            create(sandbox, None, "sandbox:done")
             deleted = create(sandbox, receiver.url, "sandbox:done")
             with client_of(sandbox) as api:
                 api.delete(f"/api/personas/{deleted}/")

@@ -113,6 +113,22 @@ class Faults:
         return None
 
 
+def parse_fault(text: str) -> dict[str, Any]:
+    """Return the arguments of ``Sandbox.fail_share`` from ``NAME[:SHARE[:METHOD]]``.
+
+    Without a share all calls fail.
+
+    Raises:
+        ConfigError: The share is no number.
+    """
+    fault, _, more = text.partition(":")
+    share, _, method = more.partition(":")
+    try:
+        return {"fault": fault, "share": float(share or 1), "method": method or None}
+    except ValueError:
+        raise ConfigError(f"{text!r} is no fault; write NAME:SHARE, such as 429:0.1.") from None
+
+
 def _applies(rule: Rule, method: str, path: str) -> bool:
     return rule.method in (None, method) and (rule.path is None or fnmatchcase(path, rule.path))
 

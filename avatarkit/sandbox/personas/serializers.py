@@ -11,6 +11,7 @@ from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.personas.lifecycle import State
 from avatarkit.sandbox.personas.previews import PREVIEW_SIZES
 from avatarkit.sandbox.personas.records import Record
+from avatarkit.sandbox.personas.stock import STOCK
 
 MEDIA = "/media"
 """The path below which videos and previews are served."""
@@ -64,7 +65,7 @@ def serialize(
         "squared_preview_video": None,
         "portrait_preview_video": None,
         "is_active": is_done and behaviour.active_when_done,
-        "type": None,
+        "type": "stock" if record.id in STOCK else "custom",
         "age_range": "adult" if is_done else None,
         "location": "indoor" if is_done else None,
         "style": "presenter" if is_done else None,

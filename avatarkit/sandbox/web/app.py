@@ -26,6 +26,7 @@ from avatarkit.sandbox.faults.injector import WITHOUT_VIDEOS, FaultInjector
 from avatarkit.sandbox.personas import lifecycle, serializers
 from avatarkit.sandbox.personas.records import Create, Record, Records
 from avatarkit.sandbox.personas.status import Statuses
+from avatarkit.sandbox.personas.stock import STOCK
 from avatarkit.sandbox.personas.video_checks import VideoChecks
 from avatarkit.sandbox.state.files import Keys
 from avatarkit.sandbox.web import request_body, validation
@@ -43,7 +44,7 @@ _NOT_FOUND = "No Creator matches the given query."
 
 @dataclass
 class Api:
-    """The handlers of the seven calls and the media files.
+    """The handlers of the eight calls and the media files.
 
     State changes on the event loop only, so no lock is needed.
     """
@@ -65,7 +66,7 @@ class Api:
         routes = [
             self._route("/api/personas_v2/", GET=self.list_all, POST=self.create_from_files),
             self._route("/api/personas_v2/count/", GET=self.count),
-            self._route("/api/personas/", POST=self.create_from_urls),
+            self._route("/api/personas/", GET=self.list_usable, POST=self.create_from_urls),
             self._route("/api/personas/paginated/", GET=self.list_page),
             self._route("/api/personas/{id}/", GET=self.get, DELETE=self.delete),
             Route(f"{serializers.MEDIA}/{{id}}/{{name}}", self.media),
@@ -106,7 +107,7 @@ class Api:
 
     async def get(self, request: Request) -> Response:
         """Answer ``GET /api/personas/{id}/``."""
-        record = self._record(request)
+        record = self._record(request, stock=True)
         return JSONResponse((await self._serialized([record]))[0])
 
     async def delete(self, request: Request) -> Response:
@@ -125,12 +126,17 @@ class Api:
         """Answer ``GET /api/personas_v2/``: a bare array, newest first."""
         return JSONResponse(await self._selected(request))
 
+    async def list_usable(self, request: Request) -> Response:
+        """Answer ``GET /api/personas/``: a bare array of what is done, and the stock avatars."""
+        return JSONResponse(await self._selected(request, usable=True))
+
     async def list_page(self, request: Request) -> Response:
         """Answer ``GET /api/personas/paginated/``."""
-        personas, size = await self._selected(request), self.behaviour.page_size
+        personas = await self._selected(request)
+        size = _whole(request.query_params.get("page_size", "")) or self.behaviour.page_size
         pages = max(1, -(-len(personas) // size))
         asked = request.query_params.get("page", "1")
-        page = pages if asked == "last" else int(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0
+        page = pages if asked == "last" else _whole(asked)
         if not 1 <= page <= pages:
             raise detail(404, "Invalid page.")
         url = URL(f"{self.url}{request.url.path}?{request.url.query}")
@@ -162,8 +168,9 @@ class Api:
             headers={"X-Content-Type-Options": "nosniff"},
         )
 
-    def _record(self, request: Request) -> Record:
-        record = self.records.get(request.path_params["id"])
+    def _record(self, request: Request, *, stock: bool = False) -> Record:
+        persona_id = request.path_params["id"]
+        record = self.records.get(persona_id) or (STOCK.get(persona_id) if stock else None)
         if record is None:
             raise detail(404, _NOT_FOUND)
         return record
@@ -177,16 +184,18 @@ class Api:
             for record in records
         ]
 
-    async def _selected(self, request: Request) -> list[dict[str, object]]:
+    async def _selected(self, request: Request, *, usable: bool = False) -> list[dict[str, object]]:
         filters = {
             name: set(request.query_params[name].split(","))
             for name in _FILTERS
             if request.query_params.get(name)
         }
         records = self.records.newest_first()
-        if not self.behaviour.list_shows_unfinished:
+        if usable or not self.behaviour.list_shows_unfinished:
             states = await self.statuses.current(records)
             records = [each for each in records if states[each.id].status == ProcessStatus.DONE]
+        if usable:
+            records += STOCK.values()
         return [
             persona
             for persona in await self._serialized(records)
@@ -249,3 +258,8 @@ class Api:
             persona_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
             if not self.records.folder_of(persona_id).exists():
                 return persona_id
+
+
+def _whole(text: str) -> int:
+    """Return the positive whole number that ``text`` is, or 0."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0

@@ -27,7 +27,7 @@ from avatarkit.settings import is_loopback
 
 CONTROL = "/_sandbox"
 OPENAPI = Path(__file__).with_name("openapi.json")
-"""The OpenAPI document of the seven calls."""
+"""The OpenAPI document of the eight calls."""
 
 _MAX_BYTES = 65_536
 _STEPS = ("days", "hours", "minutes", "seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,11 +33,15 @@ _SUFFIXES = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".qt": ".mov"}
 
 @dataclass
 class Body:
-    """A parsed body. Every field of a form has a list of values; of JSON ``json`` is the value."""
+    """A parsed body. Every field of a form has a list of values; of JSON ``json`` is the value.
+
+    ``file_names`` are the names under which the files were uploaded.
+    """
 
     json: Any = None
     values: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    file_names: dict[str, str] = field(default_factory=dict)
     is_form: bool = False
 
 
@@ -125,7 +130,8 @@ async def _read_multipart(request: Request, folder: Path, behaviour: Behaviour) 
         elif value.filename and name in VIDEO_FIELDS:
             uploads[name] = value  # Django keeps the last of several
     for name, upload in uploads.items():
-        suffix = _SUFFIXES.get(Path(upload.filename or "").suffix.lower(), ".bin")
+        body.file_names[name] = re.split(r"[/\\]", upload.filename or "")[-1]
+        suffix = _SUFFIXES.get(Path(body.file_names[name]).suffix.lower(), ".bin")
         body.files[name] = parser.paths.pop(upload).rename(folder / f"{name}{suffix}")
     for path in parser.paths.values():
         path.unlink()
