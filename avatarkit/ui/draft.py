@@ -28,27 +28,22 @@ class Draft:
     Args:
         folder: The folder of the browser's draft and uploads; made when something is saved.
         fields: The fields as typed; by default what the folder holds.
-        submitted: The fields of the form that this one replaced when it was submitted.
 
     Attributes:
         fields: The fields as they were last loaded or saved.
         submission_id: What the form became, None until it is submitted.
         next: The form that replaces this one, None while this one is shown.
+        unconfirmed: Fields that were set here, as (what the browser showed before, the new value),
+            until the browser shows another value than before.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        fields: Mapping[str, str] | None = None,
-        *,
-        submitted: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, fields: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._path = folder / "draft.json"
         self.fields = self._load() if fields is None else _filled(fields)
-        self._submitted = dict(submitted or {})
         self.submission_id: str | None = None
         self.next: Draft | None = None
+        self.unconfirmed: dict[str, tuple[str, str]] = {}
 
     @property
     def browser(self) -> str:
@@ -74,9 +69,11 @@ class Draft:
         if self._load() == self.fields:
             self._path.unlink(missing_ok=True)
 
-    def is_echo(self, fields: Mapping[str, str]) -> bool:
-        """Return whether a click that came too late repeats the form that was just submitted."""
-        return not self.fields and bool(self._submitted) and _filled(fields) == self._submitted
+    def confirm(self, fields: Mapping[str, str]) -> None:
+        """Take note of the fields that the browser shows."""
+        self.unconfirmed = {
+            name: values for name, values in self.unconfirmed.items() if fields[name] == values[0]
+        }
 
     def save_upload(self, file_id: str, name: str, content: BinaryIO) -> Path:
         """Copy an uploaded file to disk in chunks, once.

@@ -76,7 +76,7 @@ class Outbox:
             if draft.submission_id is not None:
                 return draft.submission_id
             request, submission_id, total = self._hand_over(request, draft)
-            draft.next = Draft(draft.folder, {}, submitted=draft.fields)
+            draft.next = Draft(draft.folder, {})
             draft.submission_id = submission_id
         self._progress[submission_id] = (0, total)
         thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)

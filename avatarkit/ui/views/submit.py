@@ -46,8 +46,7 @@ def show() -> None:
     """Show the page."""
     outbox = running.get().outbox
     _submissions()
-    form, is_new = _restore(outbox)
-    _take_uploads(form)
+    form, is_stale = _form(outbox)
     fields = _fields()
     form.save(fields)
     with st.container(border=True):
@@ -68,7 +67,7 @@ def show() -> None:
             right.text_input("Keywords, comma separated", key=_key("keywords"))
             left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
             right.text_input("Webhook URL", key=_key("webhook_url"))
-        _send(fields, unusable, outbox, form, is_new=is_new)
+        _send(fields, unusable, outbox, form, is_stale=is_stale)
 
 
 def _fields() -> dict[str, str]:
@@ -79,43 +78,54 @@ def _key(field: str) -> str:
     return f"submit_{field}"
 
 
-def _restore(outbox: Outbox) -> tuple[Draft, bool]:
-    """Return the form of this tab, and whether its fields were filled in now.
+def _form(outbox: Outbox) -> tuple[Draft, bool]:
+    """Return the form of this tab, and whether a field was set now, which the browser shows next.
 
-    Whenever the session state is read or written, Streamlit may end this run for a newer one. So
-    the form itself knows what replaces it, and it is replaced here last.
+    A newer run may end this one whenever the session state is used, and it begins with the fields
+    as the browser showed them when it asked for it. So the form itself knows what replaces it and
+    which fields it has set, until the browser shows them.
     """
     known: Draft | None = st.session_state.get("submit_draft")
     form = known or outbox.uploads.draft(browser_id())
     while form.next is not None:
         form = form.next
-    is_new = form is not known or form.is_echo(_fields())
-    for field in draft.FIELDS:
-        # Widgets lose their state when another page is shown; the form does not.
-        if is_new or _key(field) not in st.session_state:
-            value: Any = form.fields.get(field, "")
-            if field == "gender":
-                value = Gender(value) if value in set(Gender) else None
-            st.session_state[_key(field)] = value
+    shown = _fields()
+    if form is known:
+        form.confirm(shown)
+    else:
+        form.unconfirmed = {name: (shown[name], form.fields.get(name, "")) for name in shown}
+    _take_uploads(form, shown)
+    for name in draft.FIELDS:
+        if name in form.unconfirmed:
+            _set(name, form.unconfirmed[name][1])
+        elif _key(name) not in st.session_state:
+            # Widgets lose their state when another page is shown; the form does not.
+            _set(name, form.fields.get(name, ""))
     st.session_state["submit_draft"] = form
-    return form, is_new
+    return form, any(before != value for before, value in form.unconfirmed.values())
 
 
-def _take_uploads(form: Draft) -> None:
-    """Copy what was uploaded to disk, and show its path.
+def _set(field: str, value: str) -> None:
+    is_gender = field == "gender"
+    gender = Gender(value) if value in set(Gender) else None
+    st.session_state[_key(field)] = gender if is_gender else value
 
-    Not in the widget's callback: that is called again when a rerun of a fragment is waiting.
+
+def _take_uploads(form: Draft, shown: dict[str, str]) -> None:
+    """Copy what was uploaded to disk, and set the field to its path.
+
+    Not in the widget's callback, which is called again when a rerun of a fragment is waiting.
     """
     for field in VIDEOS:
         uploaded = st.session_state.get(_uploader(field))
         if uploaded is not None:
             try:
-                path = str(form.save_upload(uploaded.file_id, uploaded.name, uploaded))
+                path = form.save_upload(uploaded.file_id, uploaded.name, uploaded)
             except OSError as error:
                 text = f"{uploaded.name} could not be kept on disk ({error.strerror})."
                 st.error(plain(text), icon=":material/error:")
             else:
-                st.session_state[_key(field)] = path
+                form.unconfirmed[field] = (shown[field], str(path))
             # A new widget frees the upload in the server's memory; the copy on disk is used.
             st.session_state[f"submit_{field}_nonce"] += 1
 
@@ -170,7 +180,7 @@ def _use_sample(field: str, outbox: Outbox) -> None:
 
 
 def _send(
-    fields: dict[str, str], unusable: list[str], outbox: Outbox, form: Draft, *, is_new: bool
+    fields: dict[str, str], unusable: list[str], outbox: Outbox, form: Draft, *, is_stale: bool
 ) -> None:
     quota = running.get().session.tracker.quota
     if quota is not None:
@@ -194,8 +204,8 @@ def _send(
     is_clicked = st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
     )
-    # A click on what the page showed before, such as the second one of a double click, is none.
-    if is_clicked and confirmed and not is_new:
+    # A click on a page that showed something else, such as the second of a double click, is none.
+    if is_clicked and confirmed and not is_stale:
         _submit(fields, outbox, form)
 
 
@@ -240,6 +250,8 @@ def _duplicate(creator_name: str) -> str | None:
 @st.fragment(run_every=1)
 def _submissions() -> None:
     outbox = running.get().outbox
+    if "submit_draft" in st.session_state:
+        st.session_state["submit_draft"].confirm(_fields())
     for item in outbox.items(browser_id()):
         with st.container(border=True):
             if item.submission.state in ("prepared", "sending") and item.error is None:
