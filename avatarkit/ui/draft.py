@@ -69,6 +69,11 @@ class Draft:
         if self._load() == self.fields:
             self._path.unlink(missing_ok=True)
 
+    def replace(self, shown: Mapping[str, str]) -> None:
+        """Take note that the fields of this form replace those that the browser shows."""
+        new = {name: self.fields.get(name, "") for name in FIELDS}
+        self.unconfirmed = {n: (shown[n], new[n]) for n in FIELDS if shown[n] != new[n]}
+
     def confirm(self, fields: Mapping[str, str]) -> None:
         """Take note of the fields that the browser shows."""
         self.unconfirmed = {

@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -93,7 +92,7 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
     if form is known:
         form.confirm(shown)
     else:
-        form.unconfirmed = {name: (shown[name], form.fields.get(name, "")) for name in shown}
+        form.replace(shown)
     _take_uploads(form, shown)
     for name in draft.FIELDS:
         if name in form.unconfirmed:
@@ -102,7 +101,7 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
             # Widgets lose their state when another page is shown; the form does not.
             _set(name, form.fields.get(name, ""))
     st.session_state["submit_draft"] = form
-    return form, any(before != value for before, value in form.unconfirmed.values())
+    return form, bool(form.unconfirmed)
 
 
 def _set(field: str, value: str) -> None:
