@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 import streamlit as st
+from starlette.middleware import Middleware
 
 from avatarkit.ui import running
+from avatarkit.ui.browser import BrowserCookie
 
 
 @asynccontextmanager
@@ -24,4 +26,9 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(running.close)
 
 
-app = st.App("avatarkit/ui/main.py", lifespan=lifespan, on_script_error=running.show_error)
+app = st.App(
+    "avatarkit/ui/main.py",
+    lifespan=lifespan,
+    middleware=[Middleware(BrowserCookie)],
+    on_script_error=running.show_error,
+)

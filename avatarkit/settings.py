@@ -50,6 +50,9 @@ class Settings(BaseModel):
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
     """The folder of databases, uploads and the sandbox's files."""
 
+    keep_uploads_h: Annotated[float, Field(gt=0, le=8_760, allow_inf_nan=False)] = 24.0
+    """Wall hours that the app keeps an upload that no submission needs."""
+
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
     """Seconds of the sandbox's clock for each wall second."""
 

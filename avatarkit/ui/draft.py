@@ -1,11 +1,12 @@
-"""Keep the half-filled form in a file, so that it survives a reload, a crash and a restart."""
+"""Keep the half-filled form in files, so that it survives a reload, a crash and a restart."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -18,43 +19,112 @@ FIELDS = tuple(name for name in PersonaCreate.model_fields if name != "extra")
 CHUNK_BYTES = 1024 * 1024
 
 
-def load(folder: Path) -> dict[str, str]:
-    """Return the fields as they were typed; empty without a readable draft."""
-    try:
-        fields = dict(json.loads((folder / "draft.json").read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
-        return {}
+class Draft:
+    """The form of one tab, kept in the folder of its browser.
+
+    Two tabs of a browser share the folder: what was changed last is what a new tab shows, and each
+    tab submits what it shows itself.
+
+    Args:
+        folder: The folder of the browser's draft and uploads; made when something is saved.
+        fields: The fields as typed; by default what the folder holds.
+
+    Attributes:
+        fields: The fields as they were last loaded or saved.
+        submission_id: What the form became, None until it is submitted.
+        next: The form that replaces this one, None while this one is shown.
+        unconfirmed: Fields that were set here, as (what the browser showed before, the new value),
+            until the browser shows another value than before.
+    """
+
+    def __init__(self, folder: Path, fields: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self._path = folder / "draft.json"
+        self.fields = self._load() if fields is None else _filled(fields)
+        self.submission_id: str | None = None
+        self.next: Draft | None = None
+        self.unconfirmed: dict[str, tuple[str, str]] = {}
+
+    @property
+    def browser(self) -> str:
+        """The id of the browser."""
+        return self.folder.name
+
+    def save(self, fields: Mapping[str, str]) -> None:
+        """Write the fields, if they have changed in this tab."""
+        if _filled(fields) != self.fields:
+            self.fields = _filled(fields)
+            self.write()
+
+    def write(self) -> None:
+        """Write the fields, or delete the file when all are empty."""
+        if not self.fields:
+            self._path.unlink(missing_ok=True)
+            return
+        make_private(self.folder)
+        replace_file(self._path, json.dumps(self.fields, ensure_ascii=False).encode(), private=True)
+
+    def clear(self) -> None:
+        """Delete the file, unless another tab has written other fields."""
+        if self._load() == self.fields:
+            self._path.unlink(missing_ok=True)
+
+    def replace(self, shown: Mapping[str, str]) -> None:
+        """Take note that the fields of this form replace those that the browser shows."""
+        new = {name: self.fields.get(name, "") for name in FIELDS}
+        self.unconfirmed = {n: (shown[n], new[n]) for n in FIELDS if shown[n] != new[n]}
+
+    def confirm(self, fields: Mapping[str, str]) -> None:
+        """Take note of the fields that the browser shows."""
+        self.unconfirmed = {
+            name: values for name, values in self.unconfirmed.items() if fields[name] == values[0]
+        }
+
+    def save_upload(self, file_id: str, name: str, content: BinaryIO) -> Path:
+        """Copy an uploaded file to disk in chunks, once.
+
+        Args:
+            file_id: Identifies the upload; saved again, it is not copied again.
+            name: The name that the browser gave.
+            content: The file.
+
+        Returns:
+            Its path, in a new folder so that the file keeps its name.
+
+        Raises:
+            OSError: It cannot be written; nothing of it is kept.
+        """
+        safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
+        # Hashed, as the browser chooses it. With the browser's id, so that no two are equal.
+        digest = hashlib.sha256(f"{self.browser} {file_id}".encode()).hexdigest()
+        path = self.folder / digest[:32] / safe
+        if path.exists():
+            return path
+        make_private(self.folder)
+        make_private(path.parent)
+        content.seek(0)
+        with replacing_file(path, private=True) as temporary, temporary.open("wb") as copy:
+            shutil.copyfileobj(content, copy, CHUNK_BYTES)
+        return path
+
+    def owns(self, path: Path) -> bool:
+        """Return whether this is the path of an upload of this browser."""
+        return path.parent.parent == self.folder
+
+    def _load(self) -> dict[str, str]:
+        try:
+            return _filled(dict(json.loads(self._path.read_text(encoding="utf-8"))))
+        except (OSError, TypeError, ValueError):
+            return {}
+
+
+def _filled(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: str(fields[name]) for name in FIELDS if fields.get(name)}
 
 
-def save(folder: Path, fields: dict[str, str]) -> None:
-    """Write the fields, or delete the draft when all are empty."""
-    path = folder / "draft.json"
-    if not any(fields.values()):
-        path.unlink(missing_ok=True)
-        return
-    replace_file(path, json.dumps(fields, ensure_ascii=False).encode(), private=True)
-
-
-def save_upload(uploads: Path, name: str, content: BinaryIO) -> Path:
-    """Copy an uploaded file to disk in chunks.
-
-    Returns:
-        Its path, in a new folder so that the file keeps its name.
-    """
-    safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
-    folder = uploads / uuid.uuid4().hex[:8]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / safe
-    content.seek(0)
-    with replacing_file(path, private=True) as temporary, temporary.open("wb") as copy:
-        shutil.copyfileobj(content, copy, CHUNK_BYTES)
-    return path
-
-
-def delete_upload(uploads: Path, path: Path) -> None:
-    """Delete an upload that is no longer needed; files outside ``uploads`` are kept."""
-    if path.parent.parent == uploads:
-        path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can open, and those above it."""
+    with suppress(FileExistsError):
+        if not folder.parent.exists():
+            make_private(folder.parent)
+        folder.mkdir(mode=0o700)

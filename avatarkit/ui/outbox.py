@@ -1,25 +1,31 @@
 """Send submissions in threads of the server, independent of the tab that submitted them.
 
 During a long upload the tab may be closed, reloaded or show another page, and the server may be
-restarted: submissions that were not dismissed are shown again in the state that the log has.
+restarted: submissions that were not dismissed are shown again in the state that the log has, to the
+browser that sent them.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from avatarkit.errors import AvatarkitError
-from avatarkit.models import VIDEO_FIELDS, PersonaCreate
+from avatarkit.clock import Clock
+from avatarkit.errors import AvatarkitError, StoreError
+from avatarkit.models import PersonaCreate
 from avatarkit.store.submissions import Submission
 from avatarkit.tracking.tracker import Tracker
-from avatarkit.ui import draft
+from avatarkit.ui.draft import Draft
+from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
 
 logger = logging.getLogger("avatarkit")
+
+SWEEP_EVERY_S = 60.0
+"""Wall seconds between two searches for uploads to delete."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +40,44 @@ class OutboxItem:
 
 
 class Outbox:
-    """Sends submissions in the background; keeps uploads in ``folder`` until they are accepted."""
+    """Sends submissions in the background, each with the uploads that its form named.
 
-    def __init__(self, tracker: Tracker, folder: Path) -> None:
+    Args:
+        tracker: Sends and logs.
+        uploads: The uploads on disk.
+    """
+
+    def __init__(self, tracker: Tracker, uploads: Uploads) -> None:
         self._tracker = tracker
-        self.uploads = folder / "uploads"
-        # One empty file for each submission that is shown: two servers cannot overwrite each
-        # other's.
-        self._shown = folder / "outbox"
+        self.uploads = uploads
         self._progress: dict[str, tuple[int, int]] = {}
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
         # At most two uploads at a time; more would only slow each other down.
         self._slots = threading.Semaphore(2)
+        self._handing_over = threading.Lock()
+        self._closing = threading.Event()
+        self._sweeper: threading.Thread | None = None
 
-    def send(self, request: PersonaCreate) -> str:
-        """Log the request and start to send it; return the id of the submission."""
-        total = sum(path.stat().st_size for path in request.files.values())
-        self._shown.mkdir(exist_ok=True, mode=0o700)
-        # Logged before it waits for a slot, as the form is cleared now.
-        submission_id = self._tracker.prepare(request)
-        with suppress(OSError):  # if the disk is full it is sent but not shown
-            (self._shown / submission_id).touch()
+    def send(self, request: PersonaCreate, draft: Draft) -> str:
+        """Log a request, give it the uploads that it names, clear the form, and start to send it.
+
+        Args:
+            request: The create.
+            draft: The form that it was made from. It is sent once, however often this is called.
+
+        Returns:
+            The id of the submission.
+
+        Raises:
+            AvatarkitError: Nothing is sent, and form and uploads are as they were.
+        """
+        with self._handing_over:
+            if draft.submission_id is not None:
+                return draft.submission_id
+            request, submission_id, total = self._hand_over(request, draft)
+            draft.next = Draft(draft.folder, {})
+            draft.submission_id = submission_id
         self._progress[submission_id] = (0, total)
         thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)
         self._threads[submission_id] = thread
@@ -66,9 +88,10 @@ class Outbox:
         """Wait until the submission is sent, for at most ``timeout_s`` wall seconds."""
         self._threads[submission_id].join(timeout_s)
 
-    def items(self) -> list[OutboxItem]:
-        """Return the submissions that were sent from here and not dismissed, newest first."""
-        shown = {path.name for path in self._shown.glob("*")}
+    def items(self, browser: str) -> list[OutboxItem]:
+        """Return the submissions that a browser has sent and not dismissed, newest first."""
+        records = self.uploads.records(browser)
+        shown = {record.submission_id for record in records if not record.is_hidden}
         return [
             OutboxItem(
                 submission,
@@ -79,18 +102,98 @@ class Outbox:
         ]
 
     def dismiss(self, submission_id: str) -> None:
-        """Hide a submission; it stays in the log."""
-        for submission in self._tracker.store.some_submissions([submission_id]):
-            # If reconcile accepted it, its uploads still exist.
-            if submission.state == "accepted":
-                self._delete_uploads(submission.request)
-        (self._shown / submission_id).unlink(missing_ok=True)
+        """Hide a submission; it stays in the log, and keeps its uploads while it is in flight."""
+        for record, state in self._records(submission_id):
+            if state in IN_FLIGHT:
+                self.uploads.hide(record)
+            else:
+                self.uploads.release(record, is_dismissed=True)
 
-    def dismiss_persona(self, persona_id: str) -> None:
-        """Hide the submission that became this persona."""
-        for item in self.items():
+    def dismiss_persona(self, persona_id: str, browser: str) -> None:
+        """Hide the submission of this browser that became this persona."""
+        for item in self.items(browser):
             if item.submission.persona_id == persona_id:
                 self.dismiss(item.submission.submission_id)
+
+    def put_back(self, submission: Submission, draft: Draft) -> None:
+        """Make a refused submission the form of a tab, with its uploads, and dismiss it.
+
+        Raises:
+            StoreError: Its uploads could not be moved.
+        """
+        request = submission.request
+        fields = {**request, "labels": ", ".join(request.get("labels", []))}
+        with self._handing_over:
+            for record, _ in self._records(submission.submission_id):
+                try:
+                    self.uploads.give_back(record, draft, fields)
+                except OSError as error:
+                    message = f"Its files could not be moved ({error.strerror}); try it again."
+                    raise StoreError(message) from None
+
+    def stored(self) -> list[StoredUpload]:
+        """Return all uploads on disk."""
+        return self.uploads.stored(self._states())
+
+    def delete(self, paths: Collection[Path]) -> None:
+        """Delete uploads, except those that a submission in flight needs by now."""
+        with self._handing_over:
+            stored = [upload for upload in self.stored() if upload.path in paths]
+            self.uploads.delete([upload for upload in stored if upload.expires_at is not None])
+
+    def sweep(self, now: datetime) -> None:
+        """Delete the uploads that no submission needs and whose time is over.
+
+        Args:
+            now: The moment on the machine's clock.
+        """
+        with self._handing_over:
+            self.uploads.sweep(self._states(), now)
+
+    def start(self, clock: Clock) -> None:
+        """Sweep now, and then regularly until ``close``, in a thread.
+
+        Args:
+            clock: The machine's clock: a file is kept for hours of the people who uploaded it.
+        """
+
+        def run() -> None:
+            while not self._closing.is_set():
+                try:
+                    self.sweep(clock.now())
+                except (AvatarkitError, OSError) as error:
+                    logger.warning("Old uploads could not be deleted: %s", error)
+                clock.sleep(SWEEP_EVERY_S, self._closing)
+
+        self._sweeper = threading.Thread(target=run, name="avatarkit-uploads", daemon=True)
+        self._sweeper.start()
+
+    def close(self) -> None:
+        """End the sweeping; what is being sent goes on."""
+        self._closing.set()
+        if self._sweeper is not None:
+            self._sweeper.join()
+
+    def _hand_over(self, request: PersonaCreate, draft: Draft) -> tuple[PersonaCreate, str, int]:
+        """Log a create with the paths that its files will have, then move them there.
+
+        In this order a crash loses nothing: until the files are moved the form is as it was, and
+        from then on they belong to a submission in the log.
+        """
+        files = request.files
+        paths = {field: self.uploads.taken_path(path, draft) for field, path in files.items()}
+        request = request.model_copy(update=paths)
+        submission_id = self._tracker.prepare(request)
+        try:
+            total = sum(path.stat().st_size for path in files.values())
+            self.uploads.take(submission_id, draft, files.values())
+        except OSError as error:
+            store = self._tracker.store
+            message = f"Its files could not be taken ({error.strerror}); nothing was sent."
+            store.refused(submission_id, self._tracker.clock.now(), message)
+            store.release(submission_id)
+            raise StoreError(f"{message} Check the videos, and submit again.") from None
+        return request, submission_id, total
 
     def _send(self, request: PersonaCreate, submission_id: str) -> None:
         def progress(sent: int, total: int) -> None:
@@ -105,9 +208,16 @@ class Outbox:
                 logger.exception("A submission failed.")
                 self._errors[submission_id] = f"Sending ended in {type(error).__name__}."
             else:
-                self._delete_uploads(request.files)
+                for record, _ in self._records(submission_id):
+                    self.uploads.release(record)
 
-    def _delete_uploads(self, request: dict[str, Any]) -> None:
-        for name in VIDEO_FIELDS:
-            if request.get(name):
-                draft.delete_upload(self.uploads, Path(request[name]))
+    def _records(self, submission_id: str) -> list[tuple[Record, str | None]]:
+        """Return the record of a submission with its state, if there is one."""
+        state = self._states(submission_id).get(submission_id)
+        records = self.uploads.records()
+        return [(record, state) for record in records if record.submission_id == submission_id]
+
+    def _states(self, *submission_ids: str) -> dict[str, str]:
+        ids = submission_ids or [record.submission_id for record in self.uploads.records()]
+        submissions = self._tracker.store.some_submissions(ids)
+        return {submission.submission_id: submission.state for submission in submissions}

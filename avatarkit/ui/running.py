@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from avatarkit.clock import Clock
+from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session, open_session
 from avatarkit.text import plain
 from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
+from avatarkit.ui.uploads import Uploads
 
 logger = logging.getLogger("avatarkit")
 
@@ -50,7 +52,9 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
         if _running is None:
             session = open_session(clock=clock, **settings)
             session.tracker.start()
-            outbox = Outbox(session.tracker, session.settings.folder)
+            keep = timedelta(hours=session.settings.keep_uploads_h)
+            outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))
+            outbox.start(SystemClock())
             _running = Running(session, outbox, Estimates(session.store, session.clock))
         return _running
 
@@ -71,6 +75,7 @@ def close() -> None:
     global _running
     with _lock:
         if _running is not None:
+            _running.outbox.close()
             _running.session.close()
             _running = None
 

@@ -13,7 +13,6 @@ import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import Gender, Quota
-from avatarkit.store.frames import PERSONAS
 from support.cutting_proxy import CuttingProxy
 from support.django_server import API_ID, API_KEY, DjangoServer, serving
 from support.sandbox_client import ADA, COUNT, FILES, PAGES, URLS
@@ -228,10 +227,6 @@ def test_what_gunicorn_makes_of_a_cut_body(django: DjangoServer, *, files_first:
     assert made == (0 if files_first else 1)
 
 
-@pytest.mark.xfail(
-    "footage_missing" not in PERSONAS.dtypes,
-    reason="the client sends files last, and the log does not tell of missing footage",
-)
 @pytest.mark.parametrize("kept", CUTS)
 def test_a_create_that_is_cut_makes_nothing_or_is_told(
     django: DjangoServer, client: Client, tmp_path: Path, videos: dict[str, Path], kept: str

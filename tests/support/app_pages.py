@@ -13,16 +13,21 @@ import avatarkit
 from avatarkit import Persona
 from avatarkit.models import STAGES, ProcessStatus
 from avatarkit.session import Session
+from avatarkit.ui import browser
 
 MAIN = Path(avatarkit.__file__).parent / "ui" / "main.py"
 HOUR = timedelta(hours=1)
 # Only for a page that hangs: no test depends on how fast a machine is.
 HANGS_S = 300
+BROWSER = "b" * 32
+"""The browser in which pages are opened, as AppTest has no cookies."""
 
 
-def submit_page() -> AppTest:
+def submit_page(browser_id: str = BROWSER) -> AppTest:
     """Run the whole app, which opens on the Submit page."""
-    return _isolated(AppTest.from_file(str(MAIN), default_timeout=HANGS_S)).run()
+    test = _isolated(AppTest.from_file(str(MAIN), default_timeout=HANGS_S))
+    test.session_state[browser.SESSION_KEY] = browser_id
+    return test.run()
 
 
 def page(script: Callable[[], None], state: dict[str, str] | None = None, **query: str) -> AppTest:
@@ -38,6 +43,7 @@ def page(script: Callable[[], None], state: dict[str, str] | None = None, **quer
 def _isolated(test: AppTest) -> AppTest:
     # Without one secret set here, AppTest reads the secrets of whoever runs the tests.
     test.secrets["unused"] = "x"
+    test.session_state[browser.SESSION_KEY] = BROWSER
     return test
 
 

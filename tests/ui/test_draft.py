@@ -1,31 +1,53 @@
-"""The draft of the form, and uploads, on disk."""
+"""The draft of the form, and its uploads, on disk."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from avatarkit.ui import draft
+from avatarkit.ui.draft import Draft
 
 
 def test_an_upload_is_kept_on_disk_under_a_safe_name(tmp_path: Path) -> None:
-    """An upload is copied in full; its name cannot leave the folder."""
-    source, uploads = tmp_path / "source", tmp_path / "uploads"
-    source.write_bytes(b"x" * 3_000_000)
-    with source.open("rb") as content:
-        path = draft.save_upload(uploads, "../../ev/il name.mp4", content)
-    assert path.parent.parent == uploads
-    assert path.read_bytes() == source.read_bytes()
+    """An upload is copied in full and for its owner only; its name cannot leave the folder."""
+    draft = Draft(tmp_path / "drafts" / "b")
+    content = b"x" * 3_000_000
+    path = draft.save_upload("../id", "../../ev/il name.mp4", BytesIO(content))
+    assert draft.owns(path)
+    assert path.read_bytes() == content
     assert path.name == "il name.mp4"
-    draft.delete_upload(uploads, path)
-    assert list(uploads.iterdir()) == []
-    draft.delete_upload(uploads, source)
-    assert source.exists()
+    assert path.stat().st_mode & 0o077 == 0
+    assert draft.folder.parent.stat().st_mode & 0o077 == 0
+    assert not Draft(tmp_path / "drafts" / "c").owns(path)
+
+
+def test_an_upload_is_copied_once(tmp_path: Path) -> None:
+    """The same upload saved again is the same file; another of that name is another."""
+    draft = Draft(tmp_path / "b")
+    path = draft.save_upload("1", "a.mp4", BytesIO(b"first"))
+    assert draft.save_upload("1", "a.mp4", BytesIO(b"not read")) == path
+    other = draft.save_upload("2", "a.mp4", BytesIO(b"second"))
+    assert (path.read_bytes(), other.read_bytes()) == (b"first", b"second")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"creator_name": null}'])
 def test_a_broken_draft_is_no_draft(tmp_path: Path, content: str) -> None:
     """A draft that cannot be read is an empty form, not an error."""
     (tmp_path / "draft.json").write_text(content)
-    assert draft.load(tmp_path) == {}
+    assert Draft(tmp_path).fields == {}
+
+
+def test_two_tabs_share_a_draft(tmp_path: Path) -> None:
+    """What was changed last is kept; a tab that changes nothing overwrites and deletes nothing."""
+    first = Draft(tmp_path / "b")
+    first.save({"creator_name": "Ada"})
+    second = Draft(tmp_path / "b")
+    second.save({"creator_name": "Bob"})
+    first.save({"creator_name": "Ada"})
+    assert Draft(tmp_path / "b").fields == {"creator_name": "Bob"}
+    first.clear()
+    assert Draft(tmp_path / "b").fields == {"creator_name": "Bob"}
+    second.clear()
+    assert Draft(tmp_path / "b").fields == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 # For a page that hangs: nothing is expected within a time.
 PATIENCE_MS = 120_000
 LIFE_MS = 300_000
+expect.set_options(timeout=PATIENCE_MS)
 # Everything is there, and nothing has moved for 20 frames.
 SETTLED = """() => new Promise(settled => {
     let before = "", frames = 0
@@ -110,6 +112,19 @@ def until(page: Page, is_true: Callable[[], bool]) -> None:
     pytest.fail("It did not come about.")
 
 
+def typed(tmp_path: Path) -> list[tuple[str, str]]:
+    """Return creator name and gender in the drafts of all browsers."""
+    paths = (tmp_path / "data" / "sandbox" / "drafts").glob("*/draft.json")
+    drafts = [json.loads(path.read_text()) for path in paths]
+    return [(draft.get("creator_name", ""), draft.get("gender", "")) for draft in drafts]
+
+
+def uploads(tmp_path: Path) -> list[str]:
+    """Return the names of all uploads on disk."""
+    paths = (tmp_path / "data" / "sandbox").rglob("*.mp4")
+    return sorted(path.name for path in paths if "api" not in path.parts)
+
+
 def badge(page: Page, text: str) -> Locator:
     """Return the badge of that text; its icon is text as well."""
     return page.locator(".stMarkdownBadge", has_text=text).first
@@ -135,8 +150,7 @@ def test_from_a_video_to_a_csv(
     page.get_by_role("textbox", name="Creator name").fill("Ada Lovelace")
     page.get_by_role("textbox", name="Creator name").press("Enter")
     page.get_by_role("radio", name="Female").click()
-    draft = tmp_path / "data" / "sandbox" / "draft.json"
-    until(page, lambda: draft.exists() and '"gender": "f"' in draft.read_text())
+    until(page, lambda: typed(tmp_path) == [("Ada Lovelace", "f")])
     page.reload()
     expect(page.get_by_role("textbox", name="Creator name")).to_have_value("Ada Lovelace")
 
@@ -182,3 +196,68 @@ def test_from_a_video_to_a_csv(
     go(page, "Settings")
     expect(page.get_by_text("alive", exact=True)).to_be_visible()
     picture(page, "6-settings")
+
+
+def test_two_browsers_share_nothing(app_url: str, page: Page, tmp_path: Path) -> None:
+    """Each browser has its own form and files, stored once; what was submitted does not return."""
+
+    def fill(page: Page, name: str) -> None:
+        page.get_by_role("textbox", name="Creator name").fill(name)
+        page.get_by_role("textbox", name="Creator name").press("Enter")
+        page.get_by_role("radio", name="Female").click()
+        until(page, lambda: (name, "f") in typed(tmp_path))
+        page.evaluate(SETTLED)
+
+    def upload(page: Page, field: str, name: str) -> None:
+        path = tmp_path / name
+        path.write_bytes(b"no video " * 99)  # looked at faster than a video
+        place = page.locator(f".st-key-submit_{field}_place input[type=file]")
+        place.first.set_input_files(path)
+        expect(page.get_by_text(f"{name}, ")).to_be_visible()
+        # Streamlit forgets an upload that begins while it begins another run.
+        page.evaluate(SETTLED)
+
+    def open_form(page: Page, name: str) -> None:
+        page.goto(app_url)
+        expect(page.get_by_role("textbox", name="Creator name")).to_have_value(name)
+
+    # Uploaded while the fragment with the submissions reruns every second: stored once.
+    open_form(page, "")
+    fill(page, "Ada")
+    upload(page, "lipsync_input", "ada.mp4")
+    upload(page, "consent_video", "consent.mp4")
+    assert uploads(tmp_path) == ["ada.mp4", "consent.mp4"]
+
+    # A second browser has an empty form; what it submits is its own, and only that goes.
+    assert page.context.browser is not None
+    context = page.context.browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    other = context.new_page()
+    open_form(other, "")
+    expect(other.get_by_text("ada.mp4")).to_have_count(0)
+    fill(other, "Bob")
+    upload(other, "lipsync_input", "bob.mp4")
+    other.get_by_text("Send it although").click()
+    submit = other.get_by_role("button", name="Submit", exact=True)
+    expect(submit).to_be_enabled()
+    # Twice, and the tab is closed at once: it is sent once, and its form does not come back.
+    submit.dblclick()
+    until(other, lambda: typed(tmp_path) == [("Ada", "f")])
+    other.close()
+    other = context.new_page()
+    open_form(other, "")
+    expect(other.get_by_text("Bob was submitted as")).to_be_visible()
+    until(other, lambda: uploads(tmp_path) == ["ada.mp4", "consent.mp4"])
+    go(other, "Tracker")
+    with other.expect_download() as downloading:
+        other.get_by_role("button", name="Download statuses").click()
+    downloading.value.save_as(tmp_path / "statuses.csv")
+    assert list(pd.read_csv(tmp_path / "statuses.csv")["creator_name"]) == ["Bob"]
+
+    # The first browser still has its form and its files, and can delete them.
+    open_form(page, "Ada")
+    expect(page.get_by_text("ada.mp4, ")).to_be_visible()
+    expect(page.get_by_text("Bob was submitted as")).to_have_count(0)
+    go(page, "Settings")
+    page.get_by_role("button", name="Delete 2 files").click()
+    until(page, lambda: uploads(tmp_path) == [])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 
+from avatarkit import PersonaCreate
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
-from support.app_pages import page, settings_page, texts
+from support.app_pages import BROWSER, page, settings_page, texts
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -43,3 +45,23 @@ def test_it_says_where_settings_were_found(
 def test_ids_are_masked(api_id: str, shown: str) -> None:
     """An id is shown so that it can be recognised and not used."""
     assert settings.masked(api_id) == shown
+
+
+def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
+    """A button deletes this browser's uploads, except those of a submission in flight."""
+    outbox = app.outbox
+    own, other = outbox.uploads.draft(BROWSER), outbox.uploads.draft("a" * 32)
+    sent = own.save_upload("1", "sent.mp4", BytesIO(b"x" * 2_000_000))
+    request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=sent)
+    outbox.uploads.take(app.session.tracker.prepare(request), own, [sent])
+    own.save_upload("2", "own.mp4", BytesIO(b"x" * 1_000_000))
+    other.save_upload("3", "other.mp4", BytesIO(b"x"))
+    test = page(settings_page)
+    shown = test.table[1].value
+    assert shown["Files"].tolist() == [2, 1]
+    assert shown["Size"].tolist() == ["3.0 MB", "0.0 MB"]
+    assert shown["Being submitted"].tolist() == [1, 0]
+    test.button(key="settings_delete_own").click().run()
+    assert sorted(u.path.name for u in outbox.stored()) == ["other.mp4", "sent.mp4"]
+    test.button(key="settings_delete_others").click().run()
+    assert [u.path.name for u in outbox.stored()] == ["sent.mp4"]

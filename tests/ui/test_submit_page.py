@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.scriptrunner import (
+    RerunData,
+    RerunException,
+    StopException,
+    get_script_run_ctx,
+)
+from streamlit.testing.v1 import AppTest
 
 from avatarkit import PersonaCreate, Quota
 from avatarkit.errors import ConfigError
-from avatarkit.ui import draft
+from avatarkit.ui import running
+from avatarkit.ui.draft import Draft
 from avatarkit.ui.running import Running
-from support.app_pages import fill, submit_page, texts
+from support.app_pages import BROWSER, fill, submit_page, texts
 
 ADA = PersonaCreate(creator_name="Ada", gender="f")
 DRIVE = "https://drive.google.com/file/d/1/view"
 URL = "https://cdn.example.com/a.mp4"
 SENT_S = 300.0
+
+
+def form(app: Running, **fields: str) -> Draft:
+    """Return a form of ``BROWSER`` in a tab of its own."""
+    return Draft(app.outbox.uploads.draft(BROWSER).folder, fields)
+
+
+def rerun() -> RerunException:
+    """Return what Streamlit raises in a run when the browser asks for another one."""
+    context = get_script_run_ctx()
+    assert context is not None
+    states = context.session_state.get_widget_states()
+    return RerunException(RerunData(widget_states=WidgetStates(widgets=states)))
+
+
+def footage(test: AppTest, content: bytes, name: str = "a.mp4") -> AppTest:
+    """Upload the footage."""
+    test.file_uploader[0].upload(name, content, "video/mp4")
+    return test.run()
 
 
 def test_the_page_says_that_it_is_the_sandbox(app: Running) -> None:
@@ -139,7 +167,7 @@ def test_a_submission_that_waits_for_a_slot_is_in_the_log(
     monkeypatch.setattr("avatarkit.tracking.submit.send", wait)
     try:
         for name in ("one", "two", "three"):
-            app.outbox.send(PersonaCreate(creator_name=name, gender="f"))
+            app.outbox.send(PersonaCreate(creator_name=name, gender="f"), form(app))
         rows = app.session.store.submissions()
         assert sorted(rows["creator_name"]) == ["one", "three", "two"]
         assert set(rows["state"]) == {"prepared"}
@@ -153,7 +181,7 @@ def test_what_a_crash_interrupted_is_shown_after_the_restart(
     """A submission that never left can be sent again, one on its way is uncertain."""
     monkeypatch.setattr("avatarkit.tracking.submit.send", lambda *_, **__: 1 / 0)
     ids = [
-        app.outbox.send(PersonaCreate(creator_name=name, gender="f", labels=["x"]))
+        app.outbox.send(PersonaCreate(creator_name=name, gender="f", labels=["x"]), form(app))
         for name in ("waiting", "leaving")
     ]
     for submission_id in ids:
@@ -168,21 +196,6 @@ def test_what_a_crash_interrupted_is_shown_after_the_restart(
         test.button(key=f"submit_dismiss_{submission_id}").click().run()
     assert "leaving" not in texts(test)
     assert len(app.session.store.submissions()) == 2
-
-
-def test_the_videos_of_a_create_that_was_found_are_deleted(app: Running) -> None:
-    """They are kept until it is accepted, and then not for good."""
-    session, outbox = app.session, app.outbox
-    path = draft.save_upload(outbox.uploads, "a.mp4", BytesIO(b"x" * 99))
-    request = PersonaCreate(creator_name="Ada", gender="f", lipsync_input=path)
-    submission_id = session.tracker.prepare(request)
-    session.store.sending(submission_id, session.clock.now())
-    session.store.uncertain(submission_id, session.clock.now(), "It broke.")
-    outbox.dismiss(submission_id)
-    assert path.exists()
-    session.tracker.settle(submission_id, session.client.create_persona(ADA).id)
-    outbox.dismiss(submission_id)
-    assert not path.exists()
 
 
 def test_what_was_typed_survives_a_reload(app: Running, restart: Callable[..., Running]) -> None:
@@ -205,10 +218,10 @@ def test_a_submission_is_sent_and_the_form_is_empty(app: Running, talking_head: 
         lipsync_input=str(talking_head),
     )
     test.button(key="submit_send").click().run()
-    [item] = app.outbox.items()
+    [item] = app.outbox.items(BROWSER)
     app.outbox.wait(item.submission.submission_id, SENT_S)
     test.run()
-    [item] = app.outbox.items()
+    [item] = app.outbox.items(BROWSER)
     assert item.submission.state == "accepted", item.error
     assert any(str(item.submission.persona_id) in success.value for success in test.success)
     assert test.text_input(key="submit_creator_name").value == ""
@@ -256,7 +269,7 @@ def test_a_refused_submission_goes_back_into_the_form(
 
     monkeypatch.setattr(app.session.client, "create_persona", refuse)
     test.button(key="submit_send").click().run()
-    [item] = app.outbox.items()
+    [item] = app.outbox.items(BROWSER)
     app.outbox.wait(item.submission.submission_id, SENT_S)
     assert "The plan is full." in test.run().error[0].value
     restart()
@@ -274,3 +287,128 @@ def test_the_plan_is_shown_and_a_full_one_said(app: Running, used: int, text: st
     """How much of the plan is used stands above the button, and when it is full."""
     app.session.tracker.quota = Quota(max_count=3, current_count=used)
     assert text in texts(submit_page())
+
+
+def test_an_upload_is_stored_once_under_its_name(app: Running) -> None:
+    """However often the page reruns, an upload is one file, which the form shows."""
+    test = footage(submit_page(), b"no video " * 99, "Ada in May.mp4")
+    test.run()
+    fill(test, creator_name="Ada")
+    [upload] = app.outbox.stored()
+    assert upload.path.name == "Ada in May.mp4"
+    assert upload.path.read_bytes() == b"no video " * 99
+    assert upload.browser == BROWSER
+    assert test.text_input(key="submit_lipsync_input").value == str(upload.path)
+
+
+def test_an_upload_is_stored_once_if_the_run_is_cut_off(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If Streamlit ends a run after the file was written, the next run does not write it again."""
+    save, saved = Draft.save_upload, []
+
+    def save_and_end(form: Draft, *upload: Any) -> Path:
+        saved.append(save(form, *upload))
+        if len(saved) == 1:
+            raise rerun()
+        return saved[-1]
+
+    monkeypatch.setattr(Draft, "save_upload", save_and_end)
+    test = footage(submit_page(), b"x" * 99)
+    test.run()
+    assert {upload.path for upload in app.outbox.stored()} == set(saved)
+    assert len(app.outbox.stored()) == 1
+    assert test.text_input(key="submit_lipsync_input").value == str(saved[0])
+
+
+def test_another_browser_has_another_form(app: Running, restart: Callable[..., Running]) -> None:
+    """What one browser typed and uploaded is shown to it alone, and sent under its name alone."""
+    ada = footage(submit_page("a" * 32), b"no video", "ada.mp4")
+    fill(ada, creator_name="Ada", gender="f")
+    restart()
+    bob = submit_page("c" * 32)
+    assert bob.text_input(key="submit_creator_name").value == ""
+    assert bob.text_input(key="submit_lipsync_input").value == ""
+    footage(fill(bob, creator_name="Bob", gender="m"), b"none either", "bob.mp4")
+    bob.checkbox[0].check().run()
+    bob.button(key="submit_send").click().run()
+    app = running.get()
+    [item] = app.outbox.items("c" * 32)
+    assert item.submission.request["lipsync_input"].endswith("bob.mp4")
+    assert app.outbox.items("a" * 32) == []
+    ada = submit_page("a" * 32)
+    assert ada.text_input(key="submit_creator_name").value == "Ada"
+    assert Path(ada.text_input(key="submit_lipsync_input").value).exists()
+    assert "Bob was" not in texts(ada)
+
+
+def test_a_submitted_form_does_not_come_back(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the tab is closed while its submission is handed over, a new tab shows an empty form."""
+
+    def end(*_: object) -> None:
+        raise StopException
+
+    monkeypatch.setattr(app.outbox, "wait", end)
+    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test.button(key="submit_send").click().run()
+    assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
+    assert submit_page().text_input(key="submit_creator_name").value == ""
+
+
+def test_a_second_click_sends_nothing(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double click comes with the fields of a form that is sent already; it is sent once."""
+    wait = app.outbox.wait
+
+    def click_again(*arguments: Any) -> None:
+        wait(*arguments)
+        raise rerun()
+
+    monkeypatch.setattr(app.outbox, "wait", click_again)
+    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test.button(key="submit_send").click().run()
+    assert test.text_input(key="submit_creator_name").value == ""
+    # And when it has arrived after the form was emptied, before the browser knew.
+    fill(test, creator_name="Ada", gender="f")
+    assert test.text_input(key="submit_creator_name").value == ""
+    assert not test.error
+    assert len(app.session.store.submissions()) == 1
+
+
+def test_two_tabs_submit_what_they_show(app: Running, talking_head: Path) -> None:
+    """A tab sends its own fields and files; a file that another one has taken is not there."""
+    first = footage(submit_page(), talking_head.read_bytes(), "ada.mp4")
+    fill(first, creator_name="Ada", gender="f")
+    second = submit_page()
+    assert second.text_input(key="submit_creator_name").value == "Ada"
+    path = second.text_input(key="submit_lipsync_input").value
+    first.button(key="submit_send").click().run()
+    fill(second, creator_name="Bob")
+    assert "not here any more" in texts(second)
+    second.checkbox[0].check().run()
+    second.button(key="submit_send").click().run()
+    assert "does not exist" in second.error[-1].value
+    assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
+    footage(second, talking_head.read_bytes(), "bob.mp4")
+    assert second.text_input(key="submit_lipsync_input").value != path
+    second.button(key="submit_send").click().run()
+    for item in app.outbox.items(BROWSER):
+        app.outbox.wait(item.submission.submission_id, SENT_S)
+    items = app.outbox.items(BROWSER)
+    sent = {i.submission.request["creator_name"]: i.submission.request for i in items}
+    assert Path(sent["Ada"]["lipsync_input"]).name == "ada.mp4"
+    assert Path(sent["Bob"]["lipsync_input"]).name == "bob.mp4"
+    assert {item.submission.state for item in items} == {"accepted"}
+    assert app.outbox.stored() == []
+
+
+def test_a_full_disk_is_a_sentence(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that cannot be written is said, and what was typed stays."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    test = fill(submit_page(), creator_name="Ada")
+    monkeypatch.setattr(Draft, "save_upload", full)
+    footage(test, b"x")
+    assert "No space left on device" in test.error[0].value
+    assert test.text_input(key="submit_creator_name").value == "Ada"

@@ -8,6 +8,8 @@ import streamlit as st
 
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
+from avatarkit.ui.browser import browser_id
+from avatarkit.ui.uploads import StoredUpload
 
 HOUR = timedelta(hours=1)
 HOW_TO_GO_LIVE = """
@@ -28,6 +30,7 @@ def show() -> None:
     for notice in running.get().session.settings.notices:
         st.warning(plain(notice), icon=":material/warning:")
     _connections()
+    _uploads()
     if running.get().session.sandbox is not None:
         with st.expander("Use the live account", icon=":material/cloud:"):
             st.markdown(HOW_TO_GO_LIVE)
@@ -57,3 +60,53 @@ def _connections() -> None:
         "Last error": tracker.last_error or "none",
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+
+
+def _uploads() -> None:
+    """Show how many uploads lie on disk, and buttons that delete what nothing needs."""
+    outbox = running.get().outbox
+    uploads = outbox.stored()
+    own = [upload for upload in uploads if upload.browser == browser_id()]
+    others = [upload for upload in uploads if upload.browser != browser_id()]
+    st.subheader("Uploads on disk", anchor=False)
+    rows = {"This browser": own, "Other browsers": others}
+    st.table(
+        {
+            "Uploaded by": list(rows),
+            "Files": [len(files) for files in rows.values()],
+            "Size": [_size(files) for files in rows.values()],
+            "Being submitted": [len(files) - len(_unneeded(files)) for files in rows.values()],
+        },
+        hide_index=True,
+    )
+    st.caption(
+        "A file is deleted when its submission is accepted or dismissed, or "
+        f"{format_hours(outbox.uploads.keep / HOUR)} after it was uploaded and not submitted "
+        "(AVATARKIT_KEEP_UPLOADS_H). What is being submitted, or may have been, is kept."
+    )
+    with st.container(horizontal=True):
+        if unneeded := _unneeded(own):
+            _delete_button(unneeded, "settings_delete_own")
+        if unneeded := _unneeded(others):
+            with st.popover("Other browsers' files", icon=":material/group:"):
+                st.caption("Somebody may be filling in the form; they have to upload them again.")
+                _delete_button(unneeded, "settings_delete_others")
+
+
+def _delete_button(uploads: list[StoredUpload], key: str) -> None:
+    files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
+    st.button(
+        f"Delete {files} ({_size(uploads)})",
+        key=key,
+        icon=":material/delete:",
+        on_click=running.get().outbox.delete,
+        args=({upload.path for upload in uploads},),
+    )
+
+
+def _unneeded(uploads: list[StoredUpload]) -> list[StoredUpload]:
+    return [upload for upload in uploads if upload.expires_at is not None]
+
+
+def _size(uploads: list[StoredUpload]) -> str:
+    return f"{sum(upload.size for upload in uploads) / 1e6:,.1f} MB"

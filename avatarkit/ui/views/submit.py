@@ -6,17 +6,19 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
+from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
 from avatarkit.preflight import Severity, check_request
 from avatarkit.settings import is_loopback
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
+from avatarkit.ui.browser import browser_id
+from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, OutboxItem
 from avatarkit.ui.views import tracker
 
@@ -28,6 +30,10 @@ VIDEOS = {
     ),
     "consent_video": ("Consent", "The same person, saying that they agree. Optional."),
 }
+GONE = (
+    "This upload is not here any more: it was submitted from another tab, or its time was over. "
+    "Upload it again."
+)
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
 HELP_DRIVE = "In place of an upload, a path or a URL. Share it with everybody who has the link."
 HELP_SCENE = "A word for the background, such as office."
@@ -41,11 +47,10 @@ HELP_LABELS = (
 def show() -> None:
     """Show the page."""
     outbox = running.get().outbox
-    folder = outbox.uploads.parent
     _submissions()
-    _restore(folder)
-    fields = {field: str(st.session_state[_key(field)] or "") for field in draft.FIELDS}
-    draft.save(folder, fields)
+    form, is_stale = _form(outbox)
+    fields = _fields()
+    form.save(fields)
     with st.container(border=True):
         left, right = st.columns(2)
         left.text_input("Creator name", key=_key("creator_name"), help=HELP_NAME)
@@ -56,7 +61,7 @@ def show() -> None:
         for field in VIDEOS:
             # In a container: findings must not move the elements below, which would close them.
             with st.container(key=f"submit_{field}_place"):
-                if _video(field, fields[field].strip(), outbox):
+                if _video(field, fields[field].strip(), outbox, form):
                     unusable.append(fields[field])
         st.text_input("Footage: or a Google Drive link", key=_key("gdown_url"), help=HELP_DRIVE)
         with st.expander("More: scene, keywords, labels, webhook", key="submit_more"):
@@ -65,38 +70,83 @@ def show() -> None:
             right.text_input("Keywords, comma separated", key=_key("keywords"))
             left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
             right.text_input("Webhook URL", key=_key("webhook_url"))
-        _send(fields, unusable, outbox)
+        _send(fields, unusable, outbox, form, is_stale=is_stale)
+
+
+def _fields() -> dict[str, str]:
+    return {field: str(st.session_state.get(_key(field)) or "") for field in draft.FIELDS}
 
 
 def _key(field: str) -> str:
     return f"submit_{field}"
 
 
-def _restore(folder: Path) -> None:
-    # Widgets lose their state when another page is shown or the tab is reloaded; the draft does
-    # not.
-    refill = st.session_state.pop("submit_refill", None)
-    values = draft.load(folder) if refill is None else refill
-    for field in draft.FIELDS:
-        if refill is not None or _key(field) not in st.session_state:
-            value: Any = values.get(field, "")
-            if field == "gender":
-                value = Gender(value) if value in set(Gender) else None
-            st.session_state[_key(field)] = value
+def _form(outbox: Outbox) -> tuple[Draft, bool]:
+    """Return the form of this tab, and whether a field was set now, which the browser shows next.
+
+    A newer run may end this one whenever the session state is used, and it begins with the fields
+    as the browser showed them when it asked for it. So the form itself knows what replaces it and
+    which fields it has set, until the browser shows them.
+    """
+    known: Draft | None = st.session_state.get("submit_draft")
+    form = known or outbox.uploads.draft(browser_id())
+    while form.next is not None:
+        form = form.next
+    shown = _fields()
+    if form is known:
+        form.confirm(shown)
+    else:
+        form.replace(shown)
+    _take_uploads(form, shown)
+    for name in draft.FIELDS:
+        if name in form.unconfirmed:
+            _set(name, form.unconfirmed[name][1])
+        elif _key(name) not in st.session_state:
+            # Widgets lose their state when another page is shown; the form does not.
+            _set(name, form.fields.get(name, ""))
+    st.session_state["submit_draft"] = form
+    return form, bool(form.unconfirmed)
 
 
-def _video(field: str, value: str, outbox: Outbox) -> bool:
+def _set(field: str, value: str) -> None:
+    is_gender = field == "gender"
+    gender = Gender(value) if value in set(Gender) else None
+    st.session_state[_key(field)] = gender if is_gender else value
+
+
+def _take_uploads(form: Draft, shown: dict[str, str]) -> None:
+    """Copy what was uploaded to disk, and set the field to its path.
+
+    Not in the widget's callback, which is called again when a rerun of a fragment is waiting.
+    """
+    for field in VIDEOS:
+        uploaded = st.session_state.get(_uploader(field))
+        if uploaded is not None:
+            try:
+                path = form.save_upload(uploaded.file_id, uploaded.name, uploaded)
+            except OSError as error:
+                text = f"{uploaded.name} could not be kept on disk ({error.strerror})."
+                st.error(plain(text), icon=":material/error:")
+            else:
+                form.unconfirmed[field] = (shown[field], str(path))
+            # A new widget frees the upload in the server's memory; the copy on disk is used.
+            st.session_state[f"submit_{field}_nonce"] += 1
+
+
+def _uploader(field: str) -> str:
+    nonce = st.session_state.setdefault(f"submit_{field}_nonce", 0)
+    return f"submit_{field}_upload_{nonce}"
+
+
+def _video(field: str, value: str, outbox: Outbox, form: Draft) -> bool:
     """Show the fields of a video and its findings; return whether it looks unusable."""
     title, hint = VIDEOS[field]
-    nonce = st.session_state.setdefault(f"submit_{field}_nonce", 0)
-    widget = f"submit_{field}_upload_{nonce}"
     left, right = st.columns(2)
     left.file_uploader(
         f"{title}: upload",
         type=["mp4", "mov", "m4v"],
-        key=widget,
+        key=_uploader(field),
         help=hint,
-        on_change=partial(_save_upload, field, widget, outbox),
     )
     right.text_input(f"{title}: or its path or URL", key=_key(field), help=hint)
     if not value and field == "lipsync_input" and running.get().session.sandbox is not None:
@@ -108,6 +158,9 @@ def _video(field: str, value: str, outbox: Outbox) -> bool:
         )
     if is_url(value):
         right.caption("The API will fetch this URL; it is not checked here.")
+    if form.owns(Path(value)) and not Path(value).exists():
+        st.error(GONE, icon=":material/error:")
+        return True
     report = video_report.check(value, field)
     if report is None:
         return False
@@ -122,25 +175,16 @@ def _video(field: str, value: str, outbox: Outbox) -> bool:
 def _use_sample(field: str, outbox: Outbox) -> None:
     from avatarkit.sandbox.footage import talking_head
 
-    path = outbox.uploads.parent / "sample.mp4"
+    path = outbox.uploads.folder / "sample.mp4"
     if not path.exists():
         with st.spinner("Making a video …"):
             talking_head(path)
     st.session_state[_key(field)] = str(path)
 
 
-def _save_upload(field: str, widget: str, outbox: Outbox) -> None:
-    uploaded = st.session_state.get(widget)
-    if uploaded is None:
-        return
-    # The upload before it stays on disk: the browser may still have its path in the form.
-    path = draft.save_upload(outbox.uploads, uploaded.name, uploaded)
-    st.session_state[_key(field)] = str(path)
-    # A new widget frees the upload in the server's memory; the copy on disk is used.
-    st.session_state[f"submit_{field}_nonce"] += 1
-
-
-def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
+def _send(
+    fields: dict[str, str], unusable: list[str], outbox: Outbox, form: Draft, *, is_stale: bool
+) -> None:
     quota = running.get().session.tracker.quota
     if quota is not None:
         used = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
@@ -163,13 +207,15 @@ def _send(fields: dict[str, str], unusable: list[str], outbox: Outbox) -> None:
         st.warning(text, icon=":material/content_copy:")
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
-    if st.button(
+    is_clicked = st.button(
         "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
-    ):
-        _submit(fields, outbox)
+    )
+    # A click on a page that showed something else, such as the second of a double click, is none.
+    if is_clicked and confirmed and not is_stale:
+        _submit(fields, outbox, form)
 
 
-def _submit(fields: dict[str, str], outbox: Outbox) -> None:
+def _submit(fields: dict[str, str], outbox: Outbox, form: Draft) -> None:
     labels = fields["labels"].split(",") if fields["labels"].strip() else []
     if not fields["gender"]:
         st.error("gender: choose one.", icon=":material/error:")
@@ -179,9 +225,13 @@ def _submit(fields: dict[str, str], outbox: Outbox) -> None:
     except ValidationError as error:
         st.error(plain(error_sentence(error)), icon=":material/error:")
         return
+    try:
+        submission_id = outbox.send(request, form)
+    except AvatarkitError as error:
+        st.error(plain(error), icon=":material/error:")
+        return
     # A small create is answered before the page is drawn again.
-    outbox.wait(outbox.send(request), 0.5)
-    st.session_state["submit_refill"] = {}
+    outbox.wait(submission_id, 0.5)
     st.rerun()
 
 
@@ -225,7 +275,9 @@ def _confirm(fields: dict[str, str]) -> bool:
 @st.fragment(run_every=1)
 def _submissions() -> None:
     outbox = running.get().outbox
-    for item in outbox.items():
+    if "submit_draft" in st.session_state:
+        st.session_state["submit_draft"].confirm(_fields())
+    for item in outbox.items(browser_id()):
         with st.container(border=True):
             if item.submission.state in ("prepared", "sending") and item.error is None:
                 _progress(item)
@@ -270,9 +322,7 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
         if submission.state == "refused" and st.button(
             "Put it back into the form", key=f"submit_again_{submission_id}"
         ):
-            outbox.dismiss(submission_id)
-            labels = ", ".join(request.get("labels", []))
-            st.session_state["submit_refill"] = {**request, "labels": labels}
+            outbox.put_back(submission, st.session_state["submit_draft"])
             st.rerun()
         st.button(
             "Dismiss",

@@ -20,6 +20,7 @@ from avatarkit.text import format_hours, plain, stage_name
 from avatarkit.tracking.reconcile import SETTLING
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import running
+from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_download
 
@@ -172,7 +173,7 @@ def _details() -> None:
     # Not bound to the URL by Streamlit, which would write the label there; names are not unique.
     linked = st.query_params.get(LINKED)
     if linked is not None:
-        running.get().outbox.dismiss_persona(linked)
+        running.get().outbox.dismiss_persona(linked, browser_id())
         if linked not in personas.index:
             text = f"This account has no avatar {plain(linked)}; choose one."
             st.warning(text, icon=":material/help:")

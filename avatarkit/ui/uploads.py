@@ -1,0 +1,239 @@
+"""Keep each upload once on disk, and delete it when no submission needs it any more.
+
+In the data folder::
+
+    drafts/<browser>/<upload>/<name>     uploaded, not submitted
+    uploads/<upload>/<name>              taken by a submission
+    outbox/<browser>/<submission_id>     the ids of the uploads that a submission took
+
+An upload changes hands by renaming its folder: of two submissions only one can take it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from avatarkit.files import replace_file
+from avatarkit.models import VIDEO_FIELDS
+from avatarkit.ui.draft import Draft, make_private
+
+IN_FLIGHT = ("prepared", "sending", "uncertain")
+"""States in which a submission may still need its files."""
+
+FORGET_AFTER = timedelta(days=30)
+"""What was typed, and submissions that ended, are forgotten after this."""
+
+_HIDDEN = ".hidden"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A submission that was sent from here, and the uploads that it took."""
+
+    path: Path
+    upload_ids: tuple[str, ...]
+
+    @property
+    def submission_id(self) -> str:
+        """The submission."""
+        return self.path.name.removesuffix(_HIDDEN)
+
+    @property
+    def browser(self) -> str:
+        """The id of the browser that sent it."""
+        return self.path.parent.name
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it was dismissed while it was in flight."""
+        return self.path.name.endswith(_HIDDEN)
+
+
+@dataclass(frozen=True)
+class StoredUpload:
+    """The file of an upload.
+
+    Attributes:
+        browser: The id of the browser that uploaded it, None if that is not known.
+        expires_at: When it is deleted by itself; None while a submission in flight needs it.
+    """
+
+    path: Path
+    size: int
+    browser: str | None
+    expires_at: datetime | None
+
+
+class Uploads:
+    """The uploads in one data folder.
+
+    Args:
+        folder: The data folder.
+        keep: How long an upload that no submission needs is kept.
+    """
+
+    def __init__(self, folder: Path, keep: timedelta = timedelta(days=1)) -> None:
+        self.folder = folder.absolute()
+        self.keep = keep
+        self._drafts = self.folder / "drafts"
+        self._taken = self.folder / "uploads"
+        self._records = self.folder / "outbox"
+
+    def draft(self, browser: str) -> Draft:
+        """Return the form of a browser as it was last saved."""
+        return Draft(self._drafts / browser)
+
+    def taken_path(self, path: Path, draft: Draft) -> Path:
+        """Return where a file lies once a submission has taken it."""
+        return self._taken / path.parent.name / path.name if draft.owns(path) else path
+
+    def take(self, submission_id: str, draft: Draft, paths: Iterable[Path]) -> None:
+        """Move the uploads of a form to its submission, and clear the form's file.
+
+        Args:
+            submission_id: The submission.
+            draft: The form.
+            paths: Its files; those that are no uploads stay where they are.
+
+        Raises:
+            OSError: It was not possible; the uploads are where they were.
+        """
+        record = self._records / draft.browser / submission_id
+        upload_ids = list(dict.fromkeys(path.parent.name for path in paths if draft.owns(path)))
+        moved: list[str] = []
+        try:
+            make_private(record.parent)
+            make_private(self._taken)
+            replace_file(record, "\n".join(upload_ids).encode(), private=True)
+            for upload_id in upload_ids:
+                (draft.folder / upload_id).rename(self._taken / upload_id)
+                moved.append(upload_id)
+            draft.clear()
+        except OSError:
+            for upload_id in moved:
+                (self._taken / upload_id).rename(draft.folder / upload_id)
+            record.unlink(missing_ok=True)
+            raise
+
+    def give_back(self, record: Record, draft: Draft, fields: Mapping[str, str]) -> None:
+        """Move the uploads of a submission back to its browser, with the fields as a new form.
+
+        Raises:
+            OSError: It was not possible; tried again, it goes on where it ended.
+        """
+        paths = {}
+        for name in VIDEO_FIELDS:
+            path = Path(fields.get(name) or "")
+            if path.parent.parent == self._taken:
+                paths[name] = str(draft.folder / path.parent.name / path.name)
+        make_private(draft.folder)
+        for upload_id in record.upload_ids:
+            with suppress(FileNotFoundError):  # it was deleted after its time
+                (self._taken / upload_id).rename(draft.folder / upload_id)
+        draft.next = Draft(draft.folder, {**fields, **paths})
+        draft.next.write()
+        record.path.unlink(missing_ok=True)
+
+    def records(self, browser: str = "*") -> list[Record]:
+        """Return the submissions that a browser, or any, has sent and not dismissed for good."""
+        found = []
+        for path in self._records.glob(f"{browser}/*"):
+            with suppress(FileNotFoundError):  # dismissed meanwhile
+                found.append(Record(path, tuple(path.read_text(encoding="utf-8").split())))
+        return [record for record in found if not record.path.name.startswith(".")]
+
+    def release(self, record: Record, *, is_dismissed: bool = False) -> None:
+        """Delete the uploads of a submission that has ended, and its record when dismissed."""
+        for upload_id in record.upload_ids:
+            shutil.rmtree(self._taken / upload_id, ignore_errors=True)
+        if is_dismissed or record.is_hidden:
+            record.path.unlink(missing_ok=True)
+
+    def hide(self, record: Record) -> None:
+        """Hide a submission whose uploads are still needed."""
+        if not record.is_hidden:
+            record.path.rename(record.path.with_name(record.path.name + _HIDDEN))
+
+    def stored(self, states: Mapping[str, str]) -> list[StoredUpload]:
+        """Return all uploads on disk.
+
+        Args:
+            states: The states of the submissions in ``records``; one that is missing belongs to
+                another account, or its log is not there.
+        """
+        owners = {}
+        for record in self.records():
+            expires_at = self._expires_at(record, states.get(record.submission_id))
+            owners.update(dict.fromkeys(record.upload_ids, (record.browser, expires_at)))
+        stored = []
+        for path, size, changed_at in _files(self._taken.glob("*/*")):
+            browser, expires_at = owners.get(path.parent.name, (None, changed_at + self.keep))
+            stored.append(StoredUpload(path, size, browser, expires_at))
+        for path, size, changed_at in _files(self._drafts.glob("*/*/*")):
+            folder = path.parent.parent
+            used_at = max(changed_at, _changed_at(folder / "draft.json"))
+            stored.append(StoredUpload(path, size, folder.name, used_at + self.keep))
+        return stored
+
+    def sweep(self, states: Mapping[str, str], now: datetime) -> None:
+        """Delete what is no longer needed: uploads, and what is older than ``FORGET_AFTER``.
+
+        Args:
+            states: As in ``stored``.
+            now: The moment on the machine's clock, as files have their times from it.
+        """
+        for record in self.records():
+            state = states.get(record.submission_id)
+            if state in IN_FLIGHT:
+                # What is refused later is kept from now on.
+                os.utime(record.path, (now.timestamp(), now.timestamp()))
+            elif state == "accepted" or (state == "refused" and record.is_hidden):
+                self.release(record)
+        self.delete([u for u in self.stored(states) if u.expires_at and u.expires_at <= now])
+        for record in self.records():
+            if now - _changed_at(record.path) >= FORGET_AFTER:
+                self.release(record, is_dismissed=True)
+        # The first is that of older versions, which had one for all browsers.
+        drafts = [self.folder / "draft.json", *self._drafts.glob("*/*.*")]
+        for path, _, changed_at in _files(drafts):
+            if now - changed_at >= FORGET_AFTER:
+                path.unlink(missing_ok=True)
+        for folder in [*self._drafts.glob("*"), *self._records.glob("*")]:
+            if now - _changed_at(folder) >= FORGET_AFTER:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
+
+    def delete(self, uploads: Iterable[StoredUpload]) -> None:
+        """Delete uploads."""
+        for upload in uploads:
+            upload.path.unlink(missing_ok=True)
+            with suppress(OSError):  # a second file lies there
+                upload.path.parent.rmdir()
+
+    def _expires_at(self, record: Record, state: str | None) -> datetime | None:
+        if state in IN_FLIGHT:
+            return None
+        # Kept longer if it is not known what became of it.
+        return _changed_at(record.path) + (self.keep if state else FORGET_AFTER)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, int, datetime]]:
+    """Yield the files among paths, with their size and when they were changed."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # it was deleted meanwhile
+            if path.is_file():
+                yield path, path.stat().st_size, _changed_at(path)
+
+
+def _changed_at(path: Path) -> datetime:
+    """Return when a file was changed; the beginning of time if it is gone."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.min.replace(tzinfo=UTC)
