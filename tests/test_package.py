@@ -182,7 +182,8 @@ def test_every_field_has_a_docstring(module: str, model: str) -> None:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             value = getattr(following, "value", None)
             text = value.value if isinstance(value, ast.Constant) else None
-            if not (isinstance(text, str) and text.endswith(".")):
+            is_private = node.target.id.startswith("_")
+            if not is_private and not (isinstance(text, str) and text.endswith(".")):
                 bare.append(node.target.id)
     assert bare == []
 

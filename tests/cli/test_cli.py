@@ -111,7 +111,7 @@ class TestPause:
 
         It was asked by an earlier run: the pause lies in the database.
         """
-        persona_id = run("submit", "Ada", "--gender", "f").stdout.strip()
+        persona_id = run("submit", "Ada", "--gender", "f", "--force").stdout.strip()
         with open_session() as session:
             assert session.sandbox is not None
             session.store.make_due(persona_id, session.clock.now())

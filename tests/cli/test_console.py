@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, encoding: str, *arguments: str) -> tupl
 @pytest.mark.usefixtures("submitted")
 class TestAConsoleWithoutSomeLetters:
     @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-    @pytest.mark.parametrize("command", ["status", "track --once", "submit 王 --gender m"])
+    @pytest.mark.parametrize("command", ["status", "track --once", "submit 王 --gender m --force"])
     def test_every_command_prints(
         self, monkeypatch: pytest.MonkeyPatch, encoding: str, command: str
     ) -> None:

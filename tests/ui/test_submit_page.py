@@ -349,7 +349,7 @@ def test_a_submitted_form_does_not_come_back(app: Running, monkeypatch: pytest.M
         raise StopException
 
     monkeypatch.setattr(app.outbox, "wait", end)
-    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
     test.button(key="submit_send").click().run()
     assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
     assert submit_page().text_input(key="submit_creator_name").value == ""
@@ -364,11 +364,11 @@ def test_a_second_click_sends_nothing(app: Running, monkeypatch: pytest.MonkeyPa
         raise rerun()
 
     monkeypatch.setattr(app.outbox, "wait", click_again)
-    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
     test.button(key="submit_send").click().run()
     assert test.text_input(key="submit_creator_name").value == ""
     # And when it has arrived after the form was emptied, before the browser knew.
-    fill(test, creator_name="Ada", gender="f")
+    fill(test, creator_name="Ada", gender="f", lipsync_input=URL)
     assert test.text_input(key="submit_creator_name").value == ""
     assert not test.error
     assert len(app.session.store.submissions()) == 1
