@@ -7,6 +7,7 @@ may have begun, weighted by how likely that moment is.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +162,11 @@ def fit(
     if step > 1:
         lowest = min(each.aic for each in fits)
         near = [each for each in fits if each.aic < lowest + _HOPELESS]
-        fits = [_maximize(each.family, each.parts, bounds, counts) for each in near]
+        # numpy works outside the interpreter's lock, so the families share the processors.
+        with ThreadPoolExecutor(len(near)) as pool:
+            fits = list(
+                pool.map(lambda fit: _maximize(fit.family, fit.parts, bounds, counts), near)
+            )
     return min(fits, key=lambda each: each.aic)
 
 
