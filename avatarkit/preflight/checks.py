@@ -103,11 +103,10 @@ def _judge(footage: Footage, findings: list[Finding], *, is_lipsync: bool) -> tu
         return ()
     pictures = [sample.gray for sample in samples]
     found = faces.find(pictures)
-    boxes = found.boxes
-    brightness = picture.brightness(pictures, boxes)
+    brightness = picture.brightness(pictures, found.boxes)
     is_dark = brightness < picture.DARK
     short_side = min(pictures[0].shape)
     findings += faces.judge(found, short_side, is_dark=is_dark, needed=is_lipsync)
     findings.append(picture.judge_brightness(brightness))
-    findings += picture.judge_sharpness(pictures, boxes)
-    return tuple(sample.shot(shown) for sample, shown in zip(samples, boxes, strict=True))
+    findings += picture.judge_sharpness(pictures, found.boxes)
+    return tuple(sample.shot(shown) for sample, shown in zip(samples, found.boxes, strict=True))

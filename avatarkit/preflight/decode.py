@@ -70,7 +70,8 @@ class _Decoder:
 
     def __init__(self, container: InputContainer, video: VideoStream) -> None:
         self._container, self._video = container, video
-        sounds = {sound: SoundTrack() for sound in container.streams.audio[:MAX_SOUND_TRACKS]}
+        audio = container.streams.audio[:MAX_SOUND_TRACKS]
+        sounds = {s: SoundTrack(getattr(s.codec_context, "codec_tag", "")) for s in audio}
         decoded = [sound for sound in sounds if sound.codec_context is not None]
         self._sounds = {sound.index: (sounds[sound], Meter()) for sound in decoded}
         self._streams = [video, *decoded]
@@ -102,8 +103,7 @@ class _Decoder:
                 self._decode_audio(packet)
         if footage.is_whole and footage.frames_read < footage.declared_frames:
             self._count_empty_frames()
-        for index, (track, meter) in self._sounds.items():
-            track.tag = self._container.streams[index].codec_context.codec_tag
+        for track, meter in self._sounds.values():
             track.levels = meter.levels()
         footage.samples = footage.samples or self._sampler.first
         return footage
@@ -127,11 +127,11 @@ class _Decoder:
 
     def _count_empty_frames(self) -> None:
         """Count the frames without content, which libav skips."""
-        sizes = [entry.size for entry in self._video.index_entries]
-        self.footage.frames_read += sizes.count(0)
-        while sizes and not sizes[-1]:
-            sizes.pop()
-        self.footage.empty = sizes.count(0)
+        empty = [n for n, entry in enumerate(self._video.index_entries) if not entry.size]
+        self.footage.frames_read += len(empty)
+        # At the end they are not missed.
+        filled = len(self._video.index_entries) - len(empty)
+        self.footage.empty = sum(number - before < filled for before, number in enumerate(empty))
 
     def _decode_video(self, packet: Packet[Stream]) -> None:
         footage = self.footage

@@ -37,8 +37,8 @@ _EVERY_PLACE, _QUICK = 1.0, 1.5
 ``_QUICK`` finds 28 and ``_EVERY_PLACE`` 31, in three times the time."""
 _WORKERS = 2
 """Pictures that are searched together; the detector releases the GIL."""
-_VIEW_SIDE, _VIEW_FACTOR, _VIEW_HITS = 48, 1.05, 8
-"""How a box is looked at again: the side of the face in pixels, the factor between sizes, and how
+_VIEW_SIDE, _VIEW_SIZES, _VIEW_FACTOR, _VIEW_HITS = 48, (38, 60), 1.05, 8
+"""How a box is looked at again: its side in pixels, the sizes of faces, the factor between, and how
 many of the detector's windows must agree. Of 97 photographed faces 96 pass, of 20 boxes in text and
 in faces that lie on their side 2."""
 _BLUR_SHARE, _DARKEST = 0.12, 8
@@ -76,19 +76,17 @@ def find(pictures: Sequence[Picture]) -> Faces:
     count = len(pictures)
     with ThreadPoolExecutor(_WORKERS, "avatarkit-faces") as pool:
         search = _Search(pictures, pool)
-        large = search.search(range(count), LARGE_ENOUGH, _COARSE)
-        large = search.fill(large, (count + 2) // 3)
+        large = search.fill(search.search(range(count), LARGE_ENOUGH, _COARSE))
         boxes = _agreeing(large, count)
         if count < FEWEST or _are_in_most(boxes):
             return Faces(boxes)
-        evened = _agreeing(search.fill(large, _WORKERS, _evened), count)
+        evened = _agreeing(search.fill(large, _evened), count)
         if _are_in_most(evened):
             return Faces(evened)
         small = boxes if any(boxes) else _agreeing(search.small(), count)
         if _are_in_most(small):
             return Faces(small)
-        without = [index for index in search.order if not boxes[index]]
-        turn = search.turn(without[:FEWEST])
+        turn = search.turn([index for index in search.order if not boxes[index]][:_WORKERS])
     return Faces([()] * count, turn) if turn else Faces(boxes)
 
 
@@ -114,8 +112,7 @@ class _Search:
 
     def __init__(self, pictures: Sequence[Picture], pool: ThreadPoolExecutor) -> None:
         self._pictures, self._pool = pictures, pool
-        count = len(pictures)
-        self.order = [index for first in range(3) for index in range(first, count, 3)]
+        self.order = [index for first in range(3) for index in range(first, len(pictures), 3)]
         """The pictures, those first that cover the whole video."""
 
     def search(self, indices: Sequence[int], *how: float, prepare: _Prepare = np.asarray) -> _Found:
@@ -123,9 +120,9 @@ class _Search:
         found = self._pool.map(lambda i: detect(prepare(self._pictures[i]), *how), indices)
         return dict(zip(indices, found, strict=True))
 
-    def fill(self, found: _Found, first: int, prepare: _Prepare = np.asarray) -> _Found:
+    def fill(self, found: _Found, prepare: _Prepare = np.asarray) -> _Found:
         """Return ``found`` with large faces in the pictures without; none if not in the first."""
-        for indices in (self.order[:first], self.order[first:]):
+        for indices in (self.order[:_WORKERS], self.order[_WORKERS:]):
             missing = [index for index in indices if not found[index]]
             found = found | self.search(missing, LARGE_ENOUGH, _FINE, prepare=prepare)
             if not any(found.values()):
@@ -135,20 +132,18 @@ class _Search:
     def small(self) -> _Found:
         """Return faces of any size, until they cannot be in most pictures."""
         found: _Found = {}
-        count = len(self.order)
-        for done in range(0, count, _WORKERS):
+        for done in range(0, len(self.order), _WORKERS):
             found |= self.search(self.order[done : done + _WORKERS], _SMALLEST, _FINE, _QUICK)
             without = sum(not boxes for boxes in found.values())
-            if without > _MOST * max((count + 1) // 2, len(found)):
+            if without > _MOST * max((len(self.order) + 1) // 2, len(found)):
                 break
         return found
 
     def turn(self, indices: Sequence[int]) -> str:
-        """Return how the pictures have to be turned for most to show a face; or nothing."""
+        """Return how the pictures have to be turned for all to show a face; or nothing."""
         for quarters in (1, 2, 3):
-            prepare = partial(np.rot90, k=quarters)
-            turned = self.search(indices, _LARGE, _COARSE, _QUICK, prepare=prepare)
-            if _are_in_most(list(turned.values())):
+            turned = self.search(indices, _LARGE, _COARSE, prepare=partial(np.rot90, k=quarters))
+            if all(turned.values()):
                 return _TURNS[quarters]
         return ""
 
@@ -185,9 +180,8 @@ def _windows(
         return []
     if not hasattr(_local, "cascade"):  # it takes a while to read
         _local.cascade = Cascade(lbp_frontal_face_cascade_filename())  # type: ignore[no-untyped-call]
-    sizes = (shortest, shortest), (longest, longest)
     found = _local.cascade.detect_multi_scale(
-        np.ascontiguousarray(picture), factor, step, *sizes, min_neighbor_number=hits
+        np.ascontiguousarray(picture), factor, step, (shortest,) * 2, (longest,) * 2, hits
     )
     return [Box(int(face["c"]), int(face["r"]), int(face["width"])) for face in found]
 
@@ -201,9 +195,8 @@ def _views_with_face(picture: Picture, box: Box) -> int:
     # What lies beyond the edge is black.
     close = Image.fromarray(picture).crop((x, y, x + size, y + size))
     view = np.asarray(close.resize((2 * _VIEW_SIDE,) * 2, Image.Resampling.BOX))
-    shortest, longest = round(0.8 * _VIEW_SIDE), round(1.25 * _VIEW_SIDE)
     views = (view, view[:, ::-1])
-    return sum(bool(_windows(v, shortest, longest, _VIEW_FACTOR, hits=_VIEW_HITS)) for v in views)
+    return sum(bool(_windows(v, *_VIEW_SIZES, _VIEW_FACTOR, hits=_VIEW_HITS)) for v in views)
 
 
 def _evened(picture: Picture) -> Picture:

@@ -17,8 +17,6 @@ SAMPLES = 9
 FLASH_S = 0.2
 """A picture that is back as it was after this time was not cut."""
 _GRAY_SIDE, _COLOUR_SIDE, _LUMA_ROWS = 480, 240, 36
-_FIRST_STEP = 12
-"""Frames between samples at first when their number is unknown."""
 _LUMA_FORMATS = frozenset(
     f"{family}{bits}"
     for family in ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
@@ -33,8 +31,9 @@ class FrameSampler:
         self._footage, self._stream = footage, stream
         self._rate = float(stream.average_rate or 25)
         self._tick = float(stream.time_base or 0)
-        # By number, as the length that a file declares may be wrong.
-        self._step = footage.declared_frames / SAMPLES or _FIRST_STEP
+        # In frames, as the length that a file declares may be wrong; every 12th if their number is
+        # unknown.
+        self._step = footage.declared_frames / SAMPLES or 12.0
         self._next_sample = self._step / 2
         self._lumas: deque[tuple[float, NDArray[np.int16]]] = deque(maxlen=8)
         self.first: list[Sample] = []

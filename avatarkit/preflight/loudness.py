@@ -16,7 +16,6 @@ _MEASURED_HZ = 16_000
 """Nearly all loudness is below 8 kHz: this is 0.1 LUFS off, in a third of the time."""
 _BATCH = 32
 """Frames per request for a result, as a request after every frame would take longer."""
-_LEAST_POWER = 1e-6
 _FULL_SCALE = 0.985
 """Samples at or above this share of full scale are clipped: lossy coding spreads them."""
 
@@ -75,7 +74,7 @@ class Meter:
         if not self._samples or self._graph is None:
             return None
         self._pull(self._graph)
-        mono = max(self._mono_power / self._power, _LEAST_POWER) if self._power else 1.0
+        mono = max(self._mono_power / self._power, 1e-6) if self._power else 1.0
         return Levels(
             loudness_lufs=-math.inf if math.isnan(self._loudness) else self._loudness,
             clipped_share=self._clipped / self._samples,

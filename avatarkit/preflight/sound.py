@@ -12,7 +12,7 @@ CLIPPED_SHARE = 0.001
 SHORTEST_S = 0.4
 """Loudness is measured in blocks of this length."""
 COVERED_SHARE = 0.5
-MONO_LOSS_DB = 15.0
+LOSS_DB = 15.0
 """Unrelated channels, and a voice in one of two, lose 3 dB; a voice and its inverse all of it."""
 DAMAGED_SHARE = 0.01
 _RARE = ("apac", "mha1", "mhm1", "ac-4")
@@ -53,9 +53,7 @@ def judge(footage: Footage, *, is_readable: bool, needed: bool) -> list[Finding]
         message = "The sound is too short; record it again over the whole video."
         value, limit = f"{levels.seconds:.1f} s", f"at least {SHORTEST_S} s"
     else:
-        seconds = footage.duration_s
-        if track.is_stopped:
-            seconds = min(seconds, track.heard_s)
+        seconds = track.heard_s if track.is_stopped else footage.duration_s
         presence = _presence(levels, seconds, source)
         loudness = _loudness(footage.tracks, worst, source)
         return [presence, loudness, _clipping(levels.clipped_share)]
@@ -64,10 +62,9 @@ def judge(footage: Footage, *, is_readable: bool, needed: bool) -> list[Finding]
 
 def _presence(levels: Levels, seconds: float, source: Source) -> Finding:
     is_silent = levels.loudness_lufs < SILENT_LUFS  # reported as loudness
-    if not is_silent and levels.mono_loss_db > MONO_LOSS_DB:
+    if not is_silent and levels.mono_loss_db > LOSS_DB:
         message = "The two channels cancel out in mono; record in mono or invert one of them."
-        value = f"{levels.mono_loss_db:.0f} dB quieter in mono"
-        limit = f"at most {MONO_LOSS_DB:.0f} dB"
+        value, limit = f"{levels.mono_loss_db:.0f} dB lost in mono", f"at most {LOSS_DB:.0f} dB"
     elif is_silent or levels.loud_s >= COVERED_SHARE * seconds:
         return Finding("audio", Severity.FINE, "The video has sound.", "present", "present", source)
     else:

@@ -110,9 +110,9 @@ def test_without_a_face_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(faces, "detect", detect)
     pictures = [np.full((480, 480), n, np.uint8) for n in range(9)]
     assert faces.find(pictures).boxes == [()] * 9
-    # All quickly, three closely, two with their light evened out, two at a time for small ones
-    # until three have none, and three in each of three turns.
-    assert len(asked) == 9 + 3 + 2 + 4 + 9
+    # All quickly, two closely, two with their light evened out, two at a time for small ones
+    # until three have none, and two in each of three turns.
+    assert len(asked) == 9 + 2 + 2 + 4 + 6
     small = {0, 1, 3, 6}
     assert faces.find(pictures).boxes == [()] * 9
     small = {0, 1, 3, 6, 8}
