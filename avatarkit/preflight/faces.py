@@ -39,7 +39,7 @@ _WORKERS = 2
 """Pictures that are searched together; the detector releases the GIL."""
 _VIEW_SIDE, _VIEW_SIZES, _VIEW_FACTOR, _VIEW_HITS = 48, (38, 60), 1.05, 8
 """How a box is looked at again: its side in pixels, the sizes of faces, the factor between, and how
-many of the detector's windows must agree. Of 97 photographed faces 96 pass, of 20 boxes in text and
+many of the detector's windows must agree. Of 97 photographed faces 96 pass, of 27 boxes in text and
 in faces that lie on their side 2."""
 _BLUR_SHARE, _DARKEST = 0.12, 8
 """For evening out the light: the radius of what counts as light, of the shorter side."""
