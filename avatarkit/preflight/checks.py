@@ -102,11 +102,11 @@ def _judge(footage: Footage, findings: list[Finding], *, is_lipsync: bool) -> tu
     if not samples:
         return ()
     pictures = [sample.gray for sample in samples]
-    boxes = faces.find(pictures)
-    brightness = picture.brightness(pictures, boxes)
+    found = faces.find(pictures)
+    brightness = picture.brightness(pictures, found.boxes)
     is_dark = brightness < picture.DARK
     short_side = min(pictures[0].shape)
-    findings += faces.judge(boxes, short_side, is_dark=is_dark, needed=is_lipsync)
+    findings += faces.judge(found, short_side, is_dark=is_dark, needed=is_lipsync)
     findings.append(picture.judge_brightness(brightness))
-    findings += picture.judge_sharpness(pictures, boxes)
-    return tuple(sample.shot(found) for sample, found in zip(samples, boxes, strict=True))
+    findings += picture.judge_sharpness(pictures, found.boxes)
+    return tuple(sample.shot(shown) for sample, shown in zip(samples, found.boxes, strict=True))

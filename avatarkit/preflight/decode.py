@@ -6,18 +6,17 @@ than the largest valid one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import av
-from av import AudioStream, Packet, VideoStream
+from av import Packet, VideoStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Stream
 
-from avatarkit.preflight.footage import LONGEST_S, Footage
+from avatarkit.preflight.footage import LONGEST_S, Footage, SoundTrack
 from avatarkit.preflight.frames import FrameSampler
 from avatarkit.preflight.loudness import Meter
 
@@ -25,6 +24,7 @@ MAX_PIXELS = 5120 * 2880
 """Largest frame; a decoder keeps about twenty of them in memory."""
 MAX_DECODED_FRAMES = round(LONGEST_S * 60)
 MAX_DECODED_PIXELS = MAX_DECODED_FRAMES * 1920 * 1080
+MAX_SOUND_TRACKS = 8
 MAX_SOUND_S = LONGEST_S
 MAX_SOUND_VALUES = round(LONGEST_S * 48_000 * 8)
 MAX_BYTES = 8 * 2**30
@@ -34,7 +34,7 @@ MAX_ERRORS = 100
 
 
 def read(path: Path) -> Footage | None:
-    """Decode the largest video stream and the first sound stream of a file.
+    """Decode the largest video stream and the sound streams of a file.
 
     Returns:
         What is kept of them; None for a file without a video stream.
@@ -58,35 +58,34 @@ def read(path: Path) -> Footage | None:
         if not videos:
             return None
         # Without a decoder codec_context is None, unlike PyAV's types say.
-        sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
         videos = [stream for stream in videos if stream.codec_context is not None]
         if not videos:
-            return Footage(has_audio=bool(container.streams.audio))
+            return Footage(tracks=[SoundTrack() for _ in container.streams.audio])
         video = max(videos, key=lambda stream: stream.width * stream.height)
-        return _Decoder(container, video, sounds[0] if sounds else None).run()
+        return _Decoder(container, video).run()
 
 
 class _Decoder:
     """Decodes the packets of one file until a limit is reached."""
 
-    def __init__(
-        self, container: InputContainer, video: VideoStream, audio: AudioStream | None
-    ) -> None:
+    def __init__(self, container: InputContainer, video: VideoStream) -> None:
         self._container, self._video = container, video
-        self._streams = [stream for stream in (video, audio) if stream is not None]
+        audio = container.streams.audio[:MAX_SOUND_TRACKS]
+        sounds = {s: SoundTrack(getattr(s.codec_context, "codec_tag", "")) for s in audio}
+        decoded = [sound for sound in sounds if sound.codec_context is not None]
+        self._sounds = {sound.index: (sounds[sound], Meter()) for sound in decoded}
+        self._streams = [video, *decoded]
         self.footage = Footage(
             width=video.width,
             height=video.height,
             codec=video.codec_context.name,
-            has_audio=bool(container.streams.audio),
             # Frames that an edit list leaves out are not in the index.
             declared_frames=min(video.frames, len(video.index_entries)),
             declared_s=float((video.duration or 0) * (video.time_base or 0)),
+            tracks=list(sounds.values()),
         )
         self._sampler = FrameSampler(self.footage, video)
-        self._meter = Meter()
         self._decoded = self._pixels = self._errors = self._sound_values = 0
-        self._sound_s = 0.0
 
     def run(self) -> Footage:
         footage = self.footage
@@ -100,9 +99,12 @@ class _Decoder:
         for packet in self._packets():
             if packet.stream is self._video:
                 self._decode_video(packet)
-            elif math.isinf(footage.heard_until_s):
+            else:
                 self._decode_audio(packet)
-        footage.levels = self._meter.levels()
+        if footage.is_whole and footage.frames_read < footage.declared_frames:
+            self._count_empty_frames()
+        for track, meter in self._sounds.values():
+            track.levels = meter.levels()
         footage.samples = footage.samples or self._sampler.first
         return footage
 
@@ -122,6 +124,14 @@ class _Decoder:
                 break
             yield packet
         self.footage.stopped_because = "it is too large" if not self._errors else "it is damaged"
+
+    def _count_empty_frames(self) -> None:
+        """Count the frames without content, which libav skips."""
+        empty = [n for n, entry in enumerate(self._video.index_entries) if not entry.size]
+        self.footage.frames_read += len(empty)
+        # At the end they are not missed.
+        filled = len(self._video.index_entries) - len(empty)
+        self.footage.empty = sum(number - before < filled for before, number in enumerate(empty))
 
     def _decode_video(self, packet: Packet[Stream]) -> None:
         footage = self.footage
@@ -148,21 +158,22 @@ class _Decoder:
         self._pixels += frames * codec.width * codec.height
 
     def _decode_audio(self, packet: Packet[Stream]) -> None:
-        footage = self.footage
-        footage.sound_read += packet.size > 0
+        track, meter = self._sounds[packet.stream.index]
+        if track.is_stopped:
+            return
+        track.packets += packet.size > 0
         try:
             frames = packet.decode()
         except (FFmpegError, ValueError):
-            footage.sound_damaged += 1
-            if footage.sound_damaged > MAX_ERRORS:
-                footage.heard_until_s = self._sound_s
+            track.damaged += 1
+            track.is_stopped = track.damaged > MAX_ERRORS
             return
         for frame in frames:
             self._sound_values += frame.samples * frame.layout.nb_channels  # type: ignore[union-attr]
-            self._sound_s += frame.samples / max(1, frame.sample_rate)  # type: ignore[union-attr]
-            if self._sound_s > MAX_SOUND_S or self._sound_values > MAX_SOUND_VALUES:
-                footage.heard_until_s = self._sound_s
+            track.heard_s += frame.samples / max(1, frame.sample_rate)  # type: ignore[union-attr]
+            if track.heard_s > MAX_SOUND_S or self._sound_values > MAX_SOUND_VALUES:
+                track.is_stopped = True
                 return
             # If the sound changes its format, only the part before is measured.
             with suppress(FFmpegError, ValueError):
-                self._meter.add(frame)  # type: ignore[arg-type]
+                meter.add(frame)  # type: ignore[arg-type]

@@ -113,6 +113,10 @@ def judge_reading(footage: Footage, layout: mp4_boxes.Layout) -> Finding:
     elif damaged > max(1, _DAMAGED_SHARE * read) or not (footage.is_whole or reason):
         message = "The video is damaged; download or export it again."
         value = f"{damaged:,} damaged of {read:,} frames"
+    elif footage.empty:
+        severity = Severity.WARNING
+        message = "Some frames are missing; if the picture stutters, export the video again."
+        value = f"{footage.empty:,} empty of {read:,} frames"
     elif damaged:
         severity = Severity.WARNING
         message = "A few frames are damaged; if they show, export the video again."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,6 +15,9 @@ LONGEST_S = 300.0
 """Seconds of the longest video that is known to be accepted; no more is decoded."""
 TOLERANCE_S = 0.1
 """Seconds by which a video may miss a limit: one or two frames."""
+JUMP_PERCENT = 2.5
+"""Least change of the picture, of full scale, that may be a cut."""
+_SAME_SIZE = 1.5
 SILENT_LUFS = -50.0
 """Sound below this loudness counts as silence."""
 
@@ -27,11 +29,22 @@ class Box:
     x: int
     y: int
     size: int
+    is_sure: bool = False
+    """It is a face in the mirror as well."""
 
     def is_centred_in(self, other: Box) -> bool:
         """Return whether the middle of this box lies in the other."""
         x, y = self.x + self.size / 2 - other.x, self.y + self.size / 2 - other.y
         return 0 <= x <= other.size and 0 <= y <= other.size
+
+    def agrees_with(self, other: Box) -> bool:
+        """Return whether two boxes of different pictures may be one face.
+
+        They are of about one size and, unless both are sure, at one place.
+        """
+        small, large = sorted((self, other), key=lambda box: box.size)
+        is_near = (small.is_sure and large.is_sure) or small.is_centred_in(large)
+        return is_near and large.size <= _SAME_SIZE * small.size
 
     def scaled(self, scale: float) -> Box:
         """Return the same square in a picture that is ``scale`` times as large."""
@@ -58,6 +71,23 @@ class Levels:
     seconds: float
     loud_s: float
     """Seconds that are not silent."""
+    mono_loss_db: float = 0.0
+    """How much quieter the mean of the two channels is than the channels."""
+
+
+@dataclass(slots=True)
+class SoundTrack:
+    """What was decoded of a sound track."""
+
+    tag: str = ""
+    """The name of its codec in the file."""
+    packets: int = 0
+    """Those that were read; none without a decoder."""
+    damaged: int = 0
+    heard_s: float = 0.0
+    is_stopped: bool = False
+    """Only a part of it was decoded."""
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +111,6 @@ class Footage:
     width: int = 0
     height: int = 0
     codec: str = "unknown codec"
-    has_audio: bool = False
     declared_frames: int = 0
     declared_s: float = 0.0
     rotation: int = 0
@@ -89,11 +118,11 @@ class Footage:
     is_mirrored: bool = False
     """Left and right are swapped, after the rotation."""
     frames_read: int = 0
+    empty: int = 0
+    """Frames without content before the last one; cameras that drop frames keep their rate so."""
     damaged: int = 0
-    sound_read: int = 0
-    sound_damaged: int = 0
-    heard_until_s: float = math.inf
-    """Seconds of sound after which its decoding was stopped; infinite when it was not."""
+    tracks: list[SoundTrack] = field(default_factory=list)
+    """The sound tracks of the file."""
     is_whole: bool = False
     """The file was read to its end."""
     stopped_because: str | None = None
@@ -103,8 +132,9 @@ class Footage:
     changes: list[tuple[float, float]] = field(default_factory=list)
     """For every second frame its time and its change: the mean absolute difference of its luma from
     the entry before, in percent of full scale; 0 for the first."""
+    flashes: list[tuple[int, int]] = field(default_factory=list)
+    """First entry of ``changes`` of each short flash, and the one that is as before it."""
     samples: list[Sample] = field(default_factory=list)
-    levels: Levels | None = None
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -116,9 +146,12 @@ class Footage:
     def duration_s(self) -> float:
         """Seconds from the first frame to the end of the last.
 
-        As declared by the file if not all frames were decoded.
+        By the rate of the decoded frames if not all were decoded, and as declared by the file only
+        without any, as some recorders declare a wrong length.
         """
-        if self.stopped_because is not None or len(self.times) < 2:
+        frames = len(self.times)
+        if frames < 2:
             return self.declared_s
-        span = self.times[-1] - self.times[0]
-        return span * len(self.times) / (len(self.times) - 1)
+        is_stopped = self.stopped_because is not None
+        count = max(self.declared_frames, self.frames_read) if is_stopped else frames
+        return (self.times[-1] - self.times[0]) * count / (frames - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import cast
 
 import numpy as np
@@ -10,11 +11,12 @@ from av import VideoFrame, VideoStream
 from av.sidedata.sidedata import SideData
 from numpy.typing import NDArray
 
-from avatarkit.preflight.footage import Footage, Sample
+from avatarkit.preflight.footage import JUMP_PERCENT, Footage, Sample
 
 SAMPLES = 9
+FLASH_S = 0.2
+"""A picture that is back as it was after this time was not cut."""
 _GRAY_SIDE, _COLOUR_SIDE, _LUMA_ROWS = 480, 240, 36
-_LONGEST_DECLARED_S = 86_400
 _LUMA_FORMATS = frozenset(
     f"{family}{bits}"
     for family in ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p")
@@ -29,10 +31,11 @@ class FrameSampler:
         self._footage, self._stream = footage, stream
         self._rate = float(stream.average_rate or 25)
         self._tick = float(stream.time_base or 0)
-        seconds = footage.declared_s
-        self._step = seconds / SAMPLES if 0 < seconds < _LONGEST_DECLARED_S else 1.0
+        # In frames, as the length that a file declares may be wrong; every 12th if their number is
+        # unknown.
+        self._step = footage.declared_frames / SAMPLES or 12.0
         self._next_sample = self._step / 2
-        self._last_luma: NDArray[np.int16] | None = None
+        self._lumas: deque[tuple[float, NDArray[np.int16]]] = deque(maxlen=8)
         self.first: list[Sample] = []
         """The first frame alone, for a video that is too short for a sample."""
 
@@ -47,22 +50,27 @@ class FrameSampler:
         footage.times.append(time)
         footage.damaged += frame.is_corrupt
         if count % 2 == 0:
-            footage.changes.append((time, self._change(frame)))
-        since_start = time - footage.times[0]
-        if since_start >= self._next_sample:
-            footage.samples.append(self._reduced(frame, since_start))
-            self._next_sample = max(self._next_sample, since_start - self._step / 2) + self._step
+            self._add_change(time, _luma(frame))
+        if count >= self._next_sample:
+            footage.samples.append(self._reduced(frame, time - footage.times[0]))
+            self._next_sample += max(1.0, self._step)
             if len(footage.samples) >= 2 * SAMPLES:
-                # The video is longer than declared.
+                # There are more frames than declared.
                 del footage.samples[::2]
                 self._step *= 2
 
-    def _change(self, frame: VideoFrame) -> float:
-        luma = _luma(frame)
-        last, self._last_luma = self._last_luma, luma
-        if last is None or last.shape != luma.shape:
-            return 0.0
-        return float(np.abs(luma - last).mean()) / 2.55
+    def _add_change(self, time: float, luma: NDArray[np.int16]) -> None:
+        changes, lumas = self._footage.changes, self._lumas
+        if lumas and lumas[-1][1].shape != luma.shape:
+            lumas.clear()
+        change = _difference(luma, lumas[-1][1]) if lumas else 0.0
+        backs = range(2, len(lumas) + 1 if change > JUMP_PERCENT else 2)
+        recent = (back for back in backs if time - lumas[1 - back][0] <= FLASH_S)
+        same = [back for back in recent if _difference(luma, lumas[-back][1]) < change / 2]
+        if same:
+            self._footage.flashes.append((len(changes) - same[0] + 1, len(changes)))
+        changes.append((time, change))
+        lumas.append((time, luma))
 
     def _reduced(self, frame: VideoFrame, time: float) -> Sample:
         turns = round(self._footage.rotation / 90)
@@ -84,6 +92,10 @@ class FrameSampler:
             interpolation="AREA",
         )
         return cast("NDArray[np.uint8]", small.to_ndarray())
+
+
+def _difference(luma: NDArray[np.int16], other: NDArray[np.int16]) -> float:
+    return float(np.abs(luma - other).mean()) / 2.55
 
 
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:

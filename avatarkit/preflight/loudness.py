@@ -33,6 +33,7 @@ class Meter:
         self._waiting = 0
         self._samples = self._clipped = 0
         self._seconds = self._loud_s = 0.0
+        self._power = self._mono_power = 0.0
         self._loudness = -math.inf
 
     def add(self, frame: AudioFrame) -> None:
@@ -58,6 +59,11 @@ class Meter:
         # Not with abs(), which overflows for the lowest integer.
         self._clipped += int(np.count_nonzero((values >= limit) | (values <= -limit)))
         self._seconds += frame.samples / frame.sample_rate
+        if frame.layout.nb_channels == 2:
+            channels = values.astype(np.float32, copy=False)
+            pair = channels if frame.format.is_planar else channels.reshape(-1, 2).T
+            self._power += float(np.square(pair).sum()) / 2
+            self._mono_power += float(np.square(pair.mean(axis=0)).sum())
         self._graph.push(frame)
         self._waiting += 1
         if self._waiting == _BATCH:
@@ -68,11 +74,13 @@ class Meter:
         if not self._samples or self._graph is None:
             return None
         self._pull(self._graph)
+        mono = max(self._mono_power / self._power, 1e-6) if self._power else 1.0
         return Levels(
             loudness_lufs=-math.inf if math.isnan(self._loudness) else self._loudness,
             clipped_share=self._clipped / self._samples,
             seconds=self._seconds,
             loud_s=min(self._loud_s, self._seconds),
+            mono_loss_db=-10 * math.log10(mono),
         )
 
     def _pull(self, graph: Graph) -> None:

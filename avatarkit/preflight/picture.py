@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.measure import blur_effect
 
 from avatarkit.preflight.findings import Check, Finding, Source
-from avatarkit.preflight.footage import LONGEST_S, TOLERANCE_S, Box, Footage
+from avatarkit.preflight.footage import JUMP_PERCENT, LONGEST_S, TOLERANCE_S, Box, Footage
 
 SHORTEST_S = 15.0
 SHORT_SIDE = 720
@@ -18,7 +18,9 @@ SLOWEST_FPS, FASTEST_FPS = 23.0, 61.0
 UNEVEN_SHARE = 0.05
 CUT_PERCENT = 10.0
 """ffmpeg's ``scdet`` takes the same number for its threshold."""
-JUMP_TIMES, JUMP_PERCENT = 10.0, 2.5
+JUMP_TIMES = 10.0
+EDGE_S = 0.25
+"""Cameras begin, and editors end, with a few frames of another picture."""
 DARK = 40.0
 BLURRED = 0.65
 PLAIN = 2.0
@@ -97,7 +99,8 @@ def judge_cuts(footage: Footage) -> list[Finding]:
 
     A cut is a change against the frame before that stands out from its neighbour by a tenth of
     full scale (any change of scene), or that is ten times the clip's own upper quartile and
-    stands out by a fortieth (a jump within one scene).
+    stands out by a fortieth (a jump within one scene). Neither a flash nor what happens in the
+    first and last quarter of a second is a cut.
 
     Source: the score of ffmpeg's ``scdet`` filter.
     """
@@ -109,7 +112,11 @@ def judge_cuts(footage: Footage) -> list[Finding]:
     usual = float(np.percentile(changes, 75))
     limit = min(CUT_PERCENT, max(JUMP_PERCENT, JUMP_TIMES * usual))
     # The change back scores as well.
-    cuts = times[(scores > limit) & (changes > before)] - footage.times[0]
+    is_cut = (scores > limit) & (changes > before)
+    is_cut &= (times - footage.times[0] > EDGE_S) & (footage.times[-1] - times > EDGE_S)
+    for first, last in footage.flashes:
+        is_cut[first - 1 : last] = False
+    cuts = times[is_cut] - footage.times[0]
     if not len(cuts):
         return [_CUTS.judge("0", None)]
     moments = ", ".join(f"{moment:.1f} s" for moment in cuts[:3])

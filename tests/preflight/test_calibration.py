@@ -36,12 +36,12 @@ def test_the_confusion_table(
     everything = [calibration(name) for name in cases.CASES]
     checks = list(dict.fromkeys(f.check for made in everything for f in made.report.findings))
     marks = {Severity.FATAL: "F", Severity.WARNING: "w", Severity.FINE: "."}
-    lines = [" " * 22 + " ".join(f"{check:>10}" for check in checks)]
+    lines = [" " * 29 + " ".join(f"{check:>10}" for check in checks)]
     missed = invented = 0
     for name, made in zip(cases.CASES, everything, strict=True):
         got = {finding.check: finding.severity for finding in made.report.findings}
         row = "".join(f"{marks.get(got.get(check), ''):>11}" for check in checks)  # type: ignore[call-overload]
-        lines.append(f"{name:<21}{row}")
+        lines.append(f"{name:<28}{row}")
         expected = made.case.fatal | made.case.warning
         bad = checks_of(made.report.fatal) | checks_of(made.report.warnings)
         missed += len(expected - bad - made.case.open)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -82,15 +83,16 @@ def test_two_boxes_on_one_face_are_one_face() -> None:
 
 def test_a_face_in_the_dark_is_not_fatal() -> None:
     """In the dark, the lack of a face is a warning."""
-    (finding,) = faces.judge([()] * 12, 480, is_dark=True, needed=True)
+    nobody = faces.Faces([()] * 12)
+    (finding,) = faces.judge(nobody, 480, is_dark=True, needed=True)
     assert finding.severity is Severity.WARNING
     assert "too dark" in finding.message
 
 
 def test_a_picture_smaller_than_any_face_has_none() -> None:
     """The detector's smallest face is 24 pixels."""
-    assert faces.find([np.zeros((40, 60), np.uint8)]) == [()]
-    assert faces.judge([], 480, is_dark=False, needed=True) == []
+    assert faces.find([np.zeros((40, 60), np.uint8)]).boxes == [()]
+    assert faces.judge(faces.Faces([]), 480, is_dark=False, needed=True) == []
 
 
 def test_without_a_face_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,15 +107,77 @@ def test_without_a_face_the_search_ends_early(monkeypatch: pytest.MonkeyPatch) -
         is_there = smallest < faces.LARGE_ENOUGH and int(picture[0, 0]) in small
         return (Box(0, 0, 40),) if is_there else ()
 
-    monkeypatch.setattr(faces, "_detect", detect)
+    monkeypatch.setattr(faces, "detect", detect)
     pictures = [np.full((480, 480), n, np.uint8) for n in range(9)]
-    assert faces.find(pictures) == [()] * 9
-    # All quickly, three closely, and two at a time for small ones until three have none.
-    assert len(asked) == 9 + 3 + 4
+    assert faces.find(pictures).boxes == [()] * 9
+    # All quickly, two closely, two with their light evened out, two at a time for small ones
+    # until three have none, and two in each of three turns.
+    assert len(asked) == 9 + 2 + 2 + 4 + 6
     small = {0, 1, 3, 6}
-    assert faces.find(pictures) == [()] * 9
+    assert faces.find(pictures).boxes == [()] * 9
     small = {0, 1, 3, 6, 8}
-    assert sum(map(bool, faces.find(pictures))) == 5
+    assert sum(map(bool, faces.find(pictures).boxes)) == 5
+
+
+@pytest.mark.parametrize(
+    ("boxes", "is_sure", "kept"),
+    [
+        ([Box(0, 0, 40), Box(20, 10, 50), Box(10, 5, 44)], False, 3),
+        ([Box(0, 0, 40), Box(100, 0, 40), Box(200, 0, 40)], False, 0),
+        ([Box(0, 0, 40), Box(100, 0, 44), Box(200, 0, 50)], True, 3),
+        ([Box(0, 0, 40), Box(0, 0, 80), Box(100, 0, 160)], True, 0),
+        ([Box(0, 0, 40), Box(100, 0, 40), Box(10, 10, 40)], False, 2),
+    ],
+)
+def test_what_jumps_about_is_no_face(
+    boxes: list[Box], is_sure: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes of one face agree in size over time, and in place unless each is surely a face."""
+
+    def detect(picture: np.ndarray, *_: float) -> tuple[Box, ...]:
+        number = int(picture[0, 0])
+        return (replace(boxes[number], is_sure=is_sure),) if number < 3 else ()
+
+    monkeypatch.setattr(faces, "detect", detect)
+    pictures = [np.full((480, 480), n, np.uint8) for n in range(3)]
+    assert sum(map(bool, faces.find(pictures).boxes)) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "turn"),
+    [
+        ("upside down", "180°"),
+        ("on its left side", "90° clockwise"),
+        ("on its right side", "90° counterclockwise"),
+    ],
+)
+def test_a_person_who_lies_on_the_side_is_told_from_nobody(
+    name: str, turn: str, calibration: Callable[[str], CheckedCase]
+) -> None:
+    """The rotation flag is missing, and the sentence says which way to turn the picture."""
+    reason = f"The picture is not upright; turn it by {turn} and export it again."
+    assert calibration(name).report.reason == reason
+
+
+def test_a_page_without_anybody_has_no_face(calibration: Callable[[str], CheckedCase]) -> None:
+    """Neither one that stands still nor one that is scrolled; a poster is no second face."""
+    for name in ("page", "scrolled page"):
+        assert str(calibration(name).report.reason).startswith("No face can be seen")
+    one = finding_of(calibration("poster of text").report, "faces")
+    assert (one.message, one.value) == ("One face can be seen.", "1 in 9 of 9 frames")
+
+
+def test_a_flash_is_not_a_cut_but_a_short_scene_is(tmp_path: Path) -> None:
+    """What is back after a fifth of a second was not cut; what stays half a second was."""
+    for length, value in ((1, "0"), (3, "0"), (12, "2 (at 2.5 s, 3.0 s)")):
+        path = videos.film(
+            tmp_path / "a.mp4",
+            (
+                255 - frame if 60 <= number < 60 + length else frame
+                for number, frame in enumerate(videos.faces(width=240, height=240))
+            ),
+        )
+        assert finding_of(preflight.check(path), "cuts").value == value
 
 
 def test_most_real_faces_are_found_and_no_thing_is() -> None:
@@ -125,6 +189,6 @@ def test_most_real_faces_are_found_and_no_thing_is() -> None:
         face = Image.fromarray((patch * 255).astype(np.uint8)).resize((100, 100))
         wall = Image.new("L", (240, 240), int(np.asarray(face).mean()))
         wall.paste(face, (80, 60))
-        hits.append(bool(faces._detect(np.asarray(wall), faces.LARGE_ENOUGH, faces._FINE)))
+        hits.append(bool(faces.detect(np.asarray(wall), 0.15, 1.1)))
     assert sum(hits[:50]) >= 45
     assert sum(hits[50:]) <= 1

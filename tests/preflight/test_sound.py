@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from avatarkit import preflight
-from avatarkit.preflight import (
-    loudness,
-)
+from avatarkit.preflight import Severity, loudness
 from avatarkit.sandbox import footage
 from support import videos
 from support.footage_cases import CheckedCase, checks_of, finding_of
@@ -34,6 +32,22 @@ def test_a_moment_of_sound_is_too_short(tmp_path: Path) -> None:
     report = preflight.check(path)
     assert report.reason == "The sound is too short; record it again over the whole video."
     assert "loudness" not in checks_of(report.findings)
+
+
+def test_channels_that_cancel_are_told(calibration: Callable[[str], CheckedCase]) -> None:
+    """In mono, as speech is recognised, such a voice is silence; a voice on one side is not."""
+    cancelled = finding_of(calibration("channels cancel").report, "audio")
+    assert cancelled.message.startswith("The two channels cancel out in mono")
+    assert finding_of(calibration("voice on the left").report, "audio").severity is Severity.FINE
+
+
+def test_a_silent_track_is_told_from_the_one_with_the_voice(
+    calibration: Callable[[str], CheckedCase],
+) -> None:
+    """Players and servers take the first track, and a recorder may write the voice to another."""
+    report = calibration("silent first track").report
+    assert report.reason == ("Sound track 1 is silent, 2 has a voice; export 2 alone.")
+    assert finding_of(report, "loudness").value.startswith("below -70 LUFS in track 1, -2")
 
 
 def test_what_cannot_be_read_says_nothing_about_its_sound(

@@ -24,7 +24,7 @@ from avatarkit.preflight import (
 from avatarkit.preflight.footage import Footage
 from avatarkit.sandbox import footage
 from support import videos
-from support.footage_cases import checks_of, finding_of
+from support.footage_cases import CheckedCase, checks_of, finding_of
 
 
 def _missing(path: Path) -> None:
@@ -262,6 +262,33 @@ def test_a_few_damaged_frames_are_a_warning(seen: Footage, severity: Severity) -
     """One in a hundred may be; more, or fewer frames than promised, may not."""
     seen.times = [0.0, 0.04]
     assert file.judge_reading(seen, mp4_boxes.Layout(True)).severity is severity
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("one empty frame", "1 empty of 144 frames"),
+        ("empty frames", "3 empty of 144 frames"),
+        ("empty last frame", "144 frames, h264"),
+    ],
+)
+def test_frames_without_content_are_not_taken_for_a_cut(
+    name: str, value: str, calibration: Callable[[str], CheckedCase]
+) -> None:
+    """A camera that drops frames keeps its rate by them; nothing of the file is missing."""
+    assert finding_of(calibration(name).report, "reading").value == value
+
+
+@pytest.mark.parametrize(
+    "times", ["30 times too short", "100 times too long", "3000 times too long"]
+)
+def test_a_wrong_declared_length_changes_nothing(
+    times: str, calibration: Callable[[str], CheckedCase]
+) -> None:
+    """The length is that of the frames, and as many of them are looked at."""
+    report = calibration(f"declared {times}").report
+    assert finding_of(report, "duration").value == "6.0 s"
+    assert finding_of(report, "faces").value == "1 in 9 of 9 frames"
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from skimage import data
 
 from avatarkit.preflight import Finding, Report
 from avatarkit.sandbox import footage
-from support import videos
+from support import mp4_patches, scenes, sound_tracks, videos
+from support.sound_tracks import SILENCE, VOICE
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,28 @@ CASES: dict[str, Case] = {
         fatal="reading",
         also="cuts, faces, frame rate, loudness, clipping, sharpness",
     ),
+    "upside down": _case(scenes.turned_without_flag(2), fatal="faces"),
+    "on its left side": _case(scenes.turned_without_flag(1), fatal="faces"),
+    "on its right side": _case(scenes.turned_without_flag(3), fatal="faces"),
+    "page": _case(scenes.still_page, fatal="faces"),
+    "scrolled page": _case(scenes.scrolled_page, fatal="faces"),
+    "poster of text": _case(scenes.before_a_poster),
+    "lit from the right": _case(scenes.half_lit(0.25)),
+    "lit from the left": _case(scenes.half_lit(0.25, from_left=True)),
+    "black at first": _case(scenes.black_at_first),
+    "flash": _case(scenes.flash),
+    "empty last frame": _case(mp4_patches.empty_frames([143])),
+    "one empty frame": _case(mp4_patches.empty_frames([70]), warning="duration, reading"),
+    "empty frames": _case(mp4_patches.empty_frames([30, 60, 90]), warning="duration, reading"),
+    "declared 30 times too short": _case(mp4_patches.declared_length(1 / 30)),
+    "declared 100 times too long": _case(mp4_patches.declared_length(100)),
+    "declared 3000 times too long": _case(mp4_patches.declared_length(3000)),
+    "spatial sound": _case(mp4_patches.renamed(b"mp4a", b"apac"), warning="duration, audio"),
+    "picture as Dolby Vision": _case(mp4_patches.renamed(b"avc1", b"dvav")),
+    "channels cancel": _case(sound_tracks.with_tracks((VOICE, -VOICE)), warning="duration, audio"),
+    "voice on the left": _case(sound_tracks.with_tracks((VOICE, SILENCE))),
+    "silent first track": _case(
+        sound_tracks.with_tracks((SILENCE, SILENCE), (VOICE,)), fatal="loudness"
+    ),
+    "silent second track": _case(sound_tracks.with_tracks((VOICE,), (SILENCE,))),
 }
