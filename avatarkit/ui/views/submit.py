@@ -356,11 +356,12 @@ def _put_back(submission: Submission, outbox: Outbox) -> None:
     """Show a button that puts a submission back into the form, and asks before it replaces one."""
     # In the first run of a tab this is drawn before the form.
     form = _newest(st.session_state.get("submit_draft"), outbox)
-    label, place = "Put it back into the form", st.container(width="content")
-    if form.fields:
+    label, kind, place = "Put it back into the form", "again", st.container(width="content")
+    if form.fields or any(_fields().values()):
         place = st.popover(label)
         place.caption("What is in the form now is replaced.")
-        label = "Replace it"
-    if place.button(label, key=f"submit_again_{submission.submission_id}"):
+        # Of another key, so that a click before this was shown is none.
+        label, kind = "Replace it", "replace"
+    if place.button(label, key=f"submit_{kind}_{submission.submission_id}"):
         outbox.put_back(submission, form)
         st.rerun()
