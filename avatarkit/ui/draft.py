@@ -94,7 +94,9 @@ class Draft:
         Raises:
             OSError: It cannot be written; nothing of it is kept.
         """
-        safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)[-100:] or "video.mp4"
+        safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)
+        # In bytes, which file systems count: 100 letters can be 300 of them.
+        safe = safe.encode()[-100:].decode(errors="ignore") or "video.mp4"
         # Hashed, as the browser chooses it. With the browser's id, so that no two are equal.
         digest = hashlib.sha256(f"{self.browser} {file_id}".encode()).hexdigest()
         path = self.folder / digest[:32] / safe

@@ -32,6 +32,13 @@ def test_an_upload_is_copied_once(tmp_path: Path) -> None:
     assert (path.read_bytes(), other.read_bytes()) == (b"first", b"second")
 
 
+def test_a_long_name_in_any_script_is_cut(tmp_path: Path) -> None:
+    """A name of 250 letters that take three bytes each is cut to what a file system takes."""
+    path = Draft(tmp_path / "b").save_upload("1", "李" * 250 + ".mp4", BytesIO(b"x"))
+    assert path.read_bytes() == b"x"
+    assert path.name == "李" * 32 + ".mp4"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"creator_name": null}'])
 def test_a_broken_draft_is_no_draft(tmp_path: Path, content: str) -> None:
     """A draft that cannot be read is an empty form, not an error."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import (
     RerunData,
     RerunException,
@@ -282,6 +283,27 @@ def test_a_refused_submission_goes_back_into_the_form(
     assert test.button_group(key="submit_gender").value == "nb"
 
 
+def test_a_form_is_not_replaced_unasked(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Putting a submission back is said to replace what was typed meanwhile."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("The plan is full.")
+
+    monkeypatch.setattr(app.session.client, "create_persona", refuse)
+    test = fill(submit_page(), creator_name="Ada", gender="f", gdown_url=DRIVE)
+    test.button(key="submit_send").click().run()
+    [item] = app.outbox.items(BROWSER)
+    app.outbox.wait(item.submission.submission_id, SENT_S)
+    submission_id = item.submission.submission_id
+    # The click comes together with what was typed before it.
+    test.run().button(key=f"submit_again_{submission_id}").click()
+    fill(test, creator_name="Bob")
+    assert test.text_input(key="submit_creator_name").value == "Bob"
+    assert "What is in the form now is replaced." in texts(test)
+    test.button(key=f"submit_replace_{submission_id}").click().run()
+    assert test.text_input(key="submit_creator_name").value == "Ada"
+
+
 @pytest.mark.parametrize(("used", "text"), [(2, "2 of 3 avatars"), (3, "Delete one")])
 def test_the_plan_is_shown_and_a_full_one_said(app: Running, used: int, text: str) -> None:
     """How much of the plan is used stands above the button, and when it is full."""
@@ -319,6 +341,22 @@ def test_an_upload_is_stored_once_if_the_run_is_cut_off(
     assert {upload.path for upload in app.outbox.stored()} == set(saved)
     assert len(app.outbox.stored()) == 1
     assert test.text_input(key="submit_lipsync_input").value == str(saved[0])
+
+
+def test_an_upload_is_not_kept_in_memory(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is on disk, the server's memory is free of it, while the tab stays open."""
+    freed, free = [], MemoryUploadedFileManager.remove_file
+
+    def remove_file(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+        assert manager.get_files(session_id, [file_id])
+        free(manager, session_id, file_id)
+        freed.append((file_id, manager.get_stats()))
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", remove_file)
+    footage(submit_page(), b"x" * 99)
+    assert [stats for _, stats in freed] == [{}]
+    [upload] = app.outbox.stored()
+    assert upload.path.read_bytes() == b"x" * 99
 
 
 def test_another_browser_has_another_form(app: Running, restart: Callable[..., Running]) -> None:

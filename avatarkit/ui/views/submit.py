@@ -10,11 +10,15 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
 from avatarkit.preflight import Severity, check_request
 from avatarkit.settings import is_loopback
+from avatarkit.store.submissions import Submission
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.browser import browser_id
@@ -89,15 +93,13 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
     which fields it has set, until the browser shows them.
     """
     known: Draft | None = st.session_state.get("submit_draft")
-    form = known or outbox.uploads.draft(browser_id())
-    while form.next is not None:
-        form = form.next
+    form = _newest(known, outbox)
     shown = _fields()
     if form is known:
         form.confirm(shown)
     else:
         form.replace(shown)
-    _take_uploads(form, shown)
+    taken = _take_uploads(form, shown)
     for name in draft.FIELDS:
         if name in form.unconfirmed:
             _set(name, form.unconfirmed[name][1])
@@ -105,7 +107,17 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
             # Widgets lose their state when another page is shown; the form does not.
             _set(name, form.fields.get(name, ""))
     st.session_state["submit_draft"] = form
+    # Only now, as a run that was ended before this would need them again.
+    _free(taken)
     return form, bool(form.unconfirmed)
+
+
+def _newest(form: Draft | None, outbox: Outbox) -> Draft:
+    """Return what replaced a form in the end, or the form of the browser in a new tab."""
+    form = form or outbox.uploads.draft(browser_id())
+    while form.next is not None:
+        form = form.next
+    return form
 
 
 def _set(field: str, value: str) -> None:
@@ -114,14 +126,15 @@ def _set(field: str, value: str) -> None:
     st.session_state[_key(field)] = gender if is_gender else value
 
 
-def _take_uploads(form: Draft, shown: dict[str, str]) -> None:
-    """Copy what was uploaded to disk, and set the field to its path.
+def _take_uploads(form: Draft, shown: dict[str, str]) -> list[str]:
+    """Copy what was uploaded to disk, and set the field to its path; return the ids of the files.
 
     Not in the widget's callback, which is called again when a rerun of a fragment is waiting.
     """
+    taken = []
     for field in VIDEOS:
         uploaded = st.session_state.get(_uploader(field))
-        if uploaded is not None:
+        if isinstance(uploaded, UploadedFile):
             try:
                 path = form.save_upload(uploaded.file_id, uploaded.name, uploaded)
             except OSError as error:
@@ -129,8 +142,18 @@ def _take_uploads(form: Draft, shown: dict[str, str]) -> None:
                 st.error(plain(text), icon=":material/error:")
             else:
                 form.unconfirmed[field] = (shown[field], str(path))
-            # A new widget frees the upload in the server's memory; the copy on disk is used.
+            # A new widget, as the copy on disk is used from now on.
             st.session_state[f"submit_{field}_nonce"] += 1
+            taken.append(uploaded.file_id)
+    return taken
+
+
+def _free(file_ids: list[str]) -> None:
+    """Free uploads in the server's memory, which Streamlit keeps for as long as the tab lives."""
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file_id in file_ids:
+            context.uploaded_file_mgr.remove_file(context.session_id, file_id)
 
 
 def _uploader(field: str) -> str:
@@ -319,14 +342,26 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
                 icon=":material/radar:",
                 query_params={tracker.LINKED: str(submission.persona_id)},
             )
-        if submission.state == "refused" and st.button(
-            "Put it back into the form", key=f"submit_again_{submission_id}"
-        ):
-            outbox.put_back(submission, st.session_state["submit_draft"])
-            st.rerun()
+        if submission.state == "refused":
+            _put_back(submission, outbox)
         st.button(
             "Dismiss",
             key=f"submit_dismiss_{submission_id}",
             on_click=outbox.dismiss,
             args=(submission_id,),
         )
+
+
+def _put_back(submission: Submission, outbox: Outbox) -> None:
+    """Show a button that puts a submission back into the form, and asks before it replaces one."""
+    # In the first run of a tab this is drawn before the form.
+    form = _newest(st.session_state.get("submit_draft"), outbox)
+    label, kind, place = "Put it back into the form", "again", st.container(width="content")
+    if form.fields or any(_fields().values()):
+        place = st.popover(label)
+        place.caption("What is in the form now is replaced.")
+        # Of another key, so that a click before this was shown is none.
+        label, kind = "Replace it", "replace"
+    if place.button(label, key=f"submit_{kind}_{submission.submission_id}"):
+        outbox.put_back(submission, form)
+        st.rerun()
