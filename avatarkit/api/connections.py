@@ -173,7 +173,9 @@ def _proxy(base_url: str, context: ssl.SSLContext | None) -> httpx.Proxy | None:
         _, _, address = parts.netloc.rpartition("@")  # a password may hold an @ itself
         user, password = (decode_percent(text or "") for text in (parts.username, parts.password))
         auth = (user, password) if user or password else None
-        return httpx.Proxy(f"{parts.scheme}://{address}", auth=auth, ssl_context=context)
+        # httpcore refuses a context for a proxy that is reached without TLS.
+        tls = context if parts.scheme == "https" else None
+        return httpx.Proxy(f"{parts.scheme}://{address}", auth=auth, ssl_context=tls)
     except (ValueError, httpx.InvalidURL):
         raise ConfigError(
             f"{variable} is not the URL of a proxy; set it to one such as http://host:port or "

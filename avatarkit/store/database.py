@@ -25,13 +25,13 @@ class Database:
         account: The fingerprint of the account, None if it is not known yet.
 
     Attributes:
-        url: The URL without its password.
+        url: The URL without its password and its options, which can hold one too.
         account: The fingerprint of the account, None before ``bind``.
     """
 
     def __init__(self, url: str, *, account: str | None = None) -> None:
         self._engine = open_engine(url)
-        self.url = self._engine.url.render_as_string(hide_password=True)
+        self.url = _shown(self._engine.url)
         self.account = account
         self._open = threading.local()
         # All threads share the one connection of an in-memory database; they take turns.
@@ -123,13 +123,15 @@ def open_engine(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
+        if "@" in (parsed.host or ""):
+            raise ValueError("the end of a password")
     except (sa.exc.ArgumentError, ValueError):
         raise StoreError(
             "The database URL is not one; write sqlite:///file.db or "
             "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
             "as %40 and %3A."
         ) from None
-    shown = parsed.render_as_string(hide_password=True)
+    shown = _shown(parsed)
     in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if in_memory:
@@ -219,6 +221,11 @@ def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
     def on_begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get("reading")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _shown(url: sa.URL) -> str:
+    # Options such as ?password=… are no password to SQLAlchemy.
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _short_reason(error: Exception) -> str:

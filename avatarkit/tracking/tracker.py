@@ -14,7 +14,7 @@ from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
 from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, RateLimited
+from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
@@ -23,7 +23,7 @@ from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import Verdict
-from avatarkit.tracking.throttling import Asking, ThrottledClient
+from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
 
 __all__ = ["Change", "Tracker"]
@@ -171,17 +171,22 @@ class Tracker:
         failed: APIError | None = None
         try:
             self.quota = self._api.persona_quota(deadline_s=deadline_s)
-        except RateLimited:
-            return None
         except APIError as error:
+            if is_throttling(error):
+                # Something answers, so no error before holds but that of the keys.
+                if not isinstance(self.access.error, AuthError):
+                    self.access = Access()
+                return None
             self.quota, failed = None, error
         if not is_cancelled():
             self.access = Access(failed, self.clock.now(), self.clock.monotonic())
         return self.quota
 
     def _ask_before_sending(self) -> Quota | None:
+        before = self.access
         quota, error = self.ask_quota(), self.access.error
-        if quota is None and isinstance(error, AuthError) and error.status_code == 401:
+        is_new = self.access is not before
+        if is_new and isinstance(error, AuthError) and error.status_code == 401:
             raise error  # now, and not after the upload
         return quota
 

@@ -63,10 +63,12 @@ def main() -> None:
 @st.fragment(run_every=5)
 def _access_error() -> None:
     """Show why the API does not answer, or not with these keys, as the tracker last found out."""
-    access = running.get().session.tracker.access
+    tracker = running.get().session.tracker
+    access = tracker.access
     if access.error is not None:
+        again = "every minute" if tracker.pause is None else "after the pause"
         st.error(
-            f"{plain(access.error)} Tried at {access.tried_at:%H:%M} UTC, and again every minute.",
+            f"{plain(access.error)} Tried at {access.tried_at:%H:%M} UTC, and again {again}.",
             icon=":material/cloud_off:",
         )
 

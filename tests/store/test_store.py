@@ -567,8 +567,16 @@ class TestOpening:
         engine.url = sa.make_url("postgresql+psycopg://ada:s3cret@h/d")
         monkeypatch.setattr(database, "open_engine", lambda _: engine)
         assert "s3cret" not in repr(Store("x")) + Store("x").url
+        engine.url = sa.make_url("postgresql+psycopg://h/d?user=ada&password=s3cret")
+        assert "s3cret" not in repr(Store("x")) + Store("x").url
         monkeypatch.undo()
-        for url in ("postgresql+psycopg://ada:s3cret@127.0.0.1:1/d", "postgresql://a:s3cret:x@h/d"):
+        for url in (
+            "postgresql+psycopg://ada:s3cret@127.0.0.1:1/d",
+            "postgresql://a:s3cret:x@h/d",
+            "postgresql+psycopg://127.0.0.1:1/d?user=ada&password=s3cret",
+            "postgresql+psycopg://127.0.0.1:1/d?sslpassword=s3cret",
+            "postgresql+psycopg://ada:half@s3cret@127.0.0.1:1/d",
+        ):
             with pytest.raises(errors.StoreError) as caught:
                 Store(url)
             assert "s3cret" not in str(caught.value)

@@ -128,6 +128,33 @@ def test_a_limit_of_calls_is_not_an_error_of_the_keys(tracker: Tracker, api: API
     assert tracker.access.error is None
 
 
+@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("before", [httpx.ConnectError("x"), httpx.Response(500)])
+def test_a_pause_ends_what_is_said_of_a_dead_host(
+    tracker: Tracker, api: API, before: httpx.Response | Exception, code: int
+) -> None:
+    """An API that asks to wait answers: neither it nor an error before is one of the access."""
+    api.answers["quota"] = before
+    tracker.ask_quota()
+    assert tracker.access.error is not None
+    api.answers["quota"] = httpx.Response(code, headers={"Retry-After": "3600"})
+    assert tracker.ask_quota() is None
+    assert tracker.pause is not None
+    assert tracker.access.error is None
+
+
+def test_a_key_refused_before_a_pause_is_said_but_holds_up_no_create(
+    tracker: Tracker, api: API
+) -> None:
+    """A pause hides no wrong key; a submission is refused only for what is found out for it."""
+    api.answers["quota"] = WRONG_KEY
+    tracker.ask_quota()
+    api.answers["quota"] = httpx.Response(429, headers={"Retry-After": "3600"})
+    tracker.ask_quota()
+    assert isinstance(tracker.access.error, errors.AuthError)
+    assert tracker.submit(ADA).id == "p1"
+
+
 def test_a_wrong_key_is_said_before_the_upload(tracker: Tracker, api: API) -> None:
     """The quota is read before a create is sent: with keys that it refuses, nothing is sent."""
     api.answers["quota"] = WRONG_KEY

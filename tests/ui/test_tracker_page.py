@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from avatarkit import Persona, PersonaCreate, text
+from avatarkit import Persona, PersonaCreate, errors, text
+from avatarkit.tracking.access import Access
 from avatarkit.ui import cache
 from avatarkit.ui.running import Running
 from support.app_pages import (
@@ -171,8 +172,13 @@ def test_every_page_says_until_when_the_api_asked_to_wait(
     tracker.look()
     said = f"The API asked to wait until {app_clock.now() + HOUR:%H:%M} UTC"
     assert said in texts(submit_page())
+    refused = errors.AuthError("Check both keys.", method="GET", url="", status_code=401)
+    tracker.access = Access(refused, app_clock.now())
+    assert "Check both keys. Tried at 10:00 UTC, and again after the pause." in texts(submit_page())
     app_clock.advance(HOUR)
-    assert said not in texts(submit_page())
+    shown = texts(submit_page())
+    assert said not in shown
+    assert "Tried at 10:00 UTC, and again every minute." in shown
 
 
 def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
