@@ -293,9 +293,19 @@ def sandbox(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
     speed: Annotated[
-        float, typer.Option(max=1_000_000, help="Its seconds for each of yours.")
+        float,
+        typer.Option(
+            max=1_000_000,
+            envvar="AVATARKIT_SANDBOX_SPEED",
+            help="Its seconds for each of yours.",
+        ),
     ] = 2400.0,
-    plan: Annotated[int, typer.Option(min=0, help="Custom avatars that the plan allows.")] = 100,
+    plan: Annotated[
+        int,
+        typer.Option(
+            min=0, envvar="AVATARKIT_SANDBOX_PLAN", help="Custom avatars that the plan allows."
+        ),
+    ] = 100,
     fault: Annotated[
         list[str] | None,
         typer.Option(

@@ -445,10 +445,10 @@ def test_help_reads_well() -> None:
 
 
 def test_the_module_serves_the_sandbox_alone() -> None:
-    """python -m avatarkit sandbox serves as its options say, and prints how to reach it."""
+    """python -m avatarkit sandbox serves as options and environment say, and prints its address."""
     import httpx
 
-    options = ["--plan", "1", "--fault", "503:1:DELETE", "--behaviour", "quota_status=402"]
+    options = ["--fault", "503:1:DELETE", "--behaviour", "quota_status=402"]
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "avatarkit", "sandbox", "--port", "0", *options],
         stdout=subprocess.PIPE,
@@ -458,6 +458,7 @@ def test_the_module_serves_the_sandbox_alone() -> None:
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(Path(commands.__file__).parents[2]),
+            "AVATARKIT_SANDBOX_PLAN": "1",
         },
     )
     assert process.stdout is not None
