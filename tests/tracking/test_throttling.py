@@ -230,6 +230,18 @@ def test_lists_and_quotas_wait_too(tracker: Tracker, server: Server, clock: Manu
     assert len(server.calls) == 1
 
 
+def test_an_old_refusal_of_the_keys_stops_no_submission_in_a_pause(
+    tracker: Tracker, server: Server
+) -> None:
+    """While the quota may not be read, what it said before the pause is not said again."""
+    server.status = 401
+    assert tracker.ask_quota() is None
+    server.status, server.headers = 429, {"Retry-After": "3600"}
+    tracker.ask_quota()
+    assert tracker.pause is not None
+    assert tracker.submit(PersonaCreate(creator_name="A", gender="f")).id == "new"
+
+
 def test_what_a_person_sends_is_sent(tracker: Tracker, server: Server, clock: ManualClock) -> None:
     """A submission goes out in a pause, as does the poll of one avatar, each as one call."""
     server.headers = {"Retry-After": "3600"}
