@@ -38,7 +38,10 @@ RECONCILE_EVERY = timedelta(minutes=10)
 
 @dataclass
 class _Pass:
-    """The result of one pass of ``run``; ``next_at`` and ``has_running`` are set if it is ``complete``."""
+    """The result of one pass of ``run``.
+
+    ``next_at`` and ``has_running`` are set if it is ``complete``.
+    """
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
