@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -33,6 +33,7 @@ RETRIED_ERRORS = (httpx.TimeoutException, httpx.NetworkError, httpx.ProtocolErro
 # The first three describe the body on the wire, not the decoded one; this API needs no cookies.
 _DROPPED_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie")
 
+_SECONDS = re.compile(r"\s*[0-9]+(\.[0-9]+)?\s*(,\s*[0-9]+(\.[0-9]+)?\s*)*")
 _IN_WORDS = re.compile(rb"available in (\d{1,9}(?:\.\d+)?) second")
 
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
@@ -60,20 +61,19 @@ def is_cancelled() -> bool:
 def retry_after_s(response: httpx.Response) -> float | None:
     """Return the wall seconds that an answer asks to wait; None if it does not say.
 
-    Source: RFC 9110, 10.2.3: Retry-After is seconds or an HTTP date. Without it, the sentence of
-    Django REST framework in a 429: "Expected available in 30 seconds."
+    Source: RFC 9110, 10.2.3: Retry-After is seconds or an HTTP date; two of them are joined by a
+    comma. Without one that can be read, the sentence of Django REST framework in a 429: "Expected
+    available in 30 seconds."
     """
-    value = response.headers.get("Retry-After", "").strip()
-    if not value and response.status_code in (429, 503):
-        in_words = _IN_WORDS.search(response.content)
-        return None if in_words is None else float(in_words[1])
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
+    value = response.headers.get("Retry-After", "")
+    if _SECONDS.fullmatch(value):
+        return max(map(float, value.split(",")))
+    with suppress(ValueError, OverflowError):
         moment = parsedate_to_datetime(value)
         return SystemClock().wall_seconds_until(moment.replace(tzinfo=moment.tzinfo or UTC))
-    except (ValueError, OverflowError):
-        return None
+    if response.status_code in (429, 503) and (in_words := _IN_WORDS.search(response.content)):
+        return float(in_words[1])
+    return None
 
 
 class Transport(httpx.BaseTransport):

@@ -75,15 +75,27 @@ class PollPlan(Database):
         names = (_COLUMNS.persona_id, _COLUMNS.failures, _COLUMNS.status)
         query = sa.select(*names).order_by(_COLUMNS.next_look_us)
         if persona_id is None:
-            planned = _COLUMNS.next_look_us
-            is_due = planned <= to_us(at)
-            is_due |= ~_COLUMNS.gone & (planned > to_us(at + LONGEST_GAP * _JITTER))
-            is_due |= planned > to_us(at + LONGEST_GAP_GONE * _JITTER)
-            query = query.where(_COLUMNS.account == self._own(), is_due)
+            query = query.where(_COLUMNS.account == self._own(), _is_due(at))
         else:
             query = query.where(tables.is_persona(self._own(), persona_id))
         with self.transaction(reading=True) as connection:
             return [DuePersona(*row) for row in connection.execute(query)]
+
+    def is_due(self, persona_id: str, at: datetime) -> bool:
+        """Return whether ``due`` returns a persona at this moment, or it has no plan."""
+        is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
+        query = sa.select(_COLUMNS.persona_id)
+        query = query.where(tables.is_persona(self._own(), persona_id), is_due)
+        with self.transaction(reading=True) as connection:
+            return connection.scalar(query) is not None
+
+    def has_running(self) -> bool:
+        """Return whether any persona is still polled that is not gone."""
+        query = sa.select(_COLUMNS.persona_id).where(
+            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
+        )
+        with self.transaction(reading=True) as connection:
+            return connection.scalar(query.limit(1)) is not None
 
     def in_flight(self) -> frozenset[str]:
         """Return the ids of the personas that are still polled and whose last poll succeeded."""
@@ -148,3 +160,10 @@ class PollPlan(Database):
         update = tables.personas.update().where(key).values(next_look_us=next_look_us, **values)
         with self.transaction() as connection:
             return connection.execute(update).rowcount > 0
+
+
+def _is_due(at: datetime) -> sa.ColumnElement[bool]:
+    planned = _COLUMNS.next_look_us
+    is_due = planned <= to_us(at)
+    is_due |= ~_COLUMNS.gone & (planned > to_us(at + LONGEST_GAP * _JITTER))
+    return is_due | (planned > to_us(at + LONGEST_GAP_GONE * _JITTER))

@@ -165,7 +165,7 @@ class SightingLog(Database):
 
         Returns:
             True when the persona is gone: missing three times in a row, over six hours or more; or
-            once after it had ended, and then it was deleted.
+            once after it had ended, and then it was deleted. It stays gone until it is seen.
         """
         table = tables.personas
         key = tables.is_persona(self._own(), persona_id)
@@ -184,7 +184,7 @@ class SightingLog(Database):
             failures = row.failures + 1 if same_kind else 1
             is_over = since_us is not None and to_moment(since_us) + GONE_AFTER <= at
             is_deleted = missing and row.status in TERMINAL
-            gone = is_deleted or (is_over and failures >= GONE_MISSES)
+            gone = row.gone or is_deleted or (is_over and failures >= GONE_MISSES)
             if is_deleted and row.deleted_us is None:
                 connection.execute(table.update().where(key).values(deleted_us=to_us(at)))
             values = {

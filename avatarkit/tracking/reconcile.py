@@ -28,7 +28,10 @@ LISTING_S = 300.0
 FETCHING_S = 20.0
 """Wall seconds to request one persona."""
 STRAY = timedelta(days=1)
-"""How far ``created_at`` may be off for a persona to be offered to the user as a candidate."""
+"""How long before it was sent a persona may be created to be offered as a candidate.
+
+One that was created later is a candidate at any time, as the clock may have been behind.
+"""
 
 
 _BAD = (ProcessStatus.FAILED, ProcessStatus.REJECTED)
@@ -99,7 +102,12 @@ def _decide(
     fitting = [persona for persona in free if _fits(persona, submission)]
     if len(fitting) == 1 and wanted[fitting[0].id] == 1:
         return Verdict(submission.submission_id, "accepted", persona=fitting[0])
-    candidates = tuple(persona for persona in free if _may_be(persona, submission, STRAY))
+    # Sent at a time that is still to come: the clock was wrong then, and no time says anything.
+    was_ahead = submission.sent_at > now + SKEW
+    earliest = None if was_ahead else submission.sent_at - STRAY
+    candidates = tuple(
+        persona for persona in free if _may_be(persona, submission, earliest, latest=None)
+    )
     if fitting:
         reason = "Several avatars fit, or several submissions fit one; choose which it is."
     elif candidates:
@@ -107,9 +115,9 @@ def _decide(
             "Only avatars of another time, or without a name, are like it; choose whether it is "
             "one of them."
         )
-    elif now - submission.broke_at < SETTLING:
+    elif not was_ahead and now - submission.broke_at < SETTLING:
         reason = "It does not show yet; the account is looked at again."
-    elif _is_absent(account):
+    elif not was_ahead and _is_absent(account):
         reason = "The account does not have it; it is safe to send it again."
         return Verdict(submission.submission_id, "refused", reason=reason)
     else:
@@ -119,10 +127,14 @@ def _decide(
 
 def _fits(persona: Persona, submission: Uncertain) -> bool:
     is_named = persona.creator_name == submission.creator_name
-    return is_named and _may_be(persona, submission, SKEW)
+    # The API may create it long after the connection broke, from what it had read.
+    latest = submission.broke_at + max(SETTLING, SKEW)
+    return is_named and _may_be(persona, submission, submission.sent_at - SKEW, latest)
 
 
-def _may_be(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
+def _may_be(
+    persona: Persona, submission: Uncertain, earliest: datetime | None, latest: datetime | None
+) -> bool:
     # What the answer leaves out, or has in a shape that cannot be read, is neither a match nor a
     # mismatch.
     if (
@@ -134,9 +146,8 @@ def _may_be(persona: Persona, submission: Uncertain, skew: timedelta) -> bool:
         return False
     if persona.created_at is None:
         return True
-    # The API may create it long after the connection broke, from what it had read.
-    latest = submission.broke_at + max(SETTLING, skew)
-    return submission.sent_at - skew <= persona.created_at <= latest
+    is_early = earliest is not None and persona.created_at < earliest
+    return not (is_early or (latest is not None and persona.created_at > latest))
 
 
 def _is_absent(account: Account) -> bool:
@@ -232,9 +243,13 @@ def by_hand(
     if persona_id in store.submitted_ids():
         raise ConfigError(f"Another submission became {persona_id} already; choose another.")
     candidates = {each.id: each for each in uncertain[submission_id].candidates}
-    persona = candidates.get(persona_id)
-    if persona is None:
+    try:
+        # Its status may have changed since it was listed.
         persona = api.get_persona(persona_id, deadline_s=FETCHING_S, by_person=True)
+    except APIError:
+        if persona_id not in candidates:
+            raise
+        persona = candidates[persona_id]
     return Verdict(submission_id, "accepted", persona=persona)
 
 

@@ -38,11 +38,15 @@ RECONCILE_EVERY = timedelta(minutes=10)
 
 @dataclass
 class _Pass:
-    """The result of one pass of ``run``; ``next_at`` is set only if the pass is ``complete``."""
+    """The result of one pass of ``run``.
+
+    ``next_at`` and ``has_running`` are set if it is ``complete``.
+    """
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
     next_at: datetime | None = None
+    has_running: bool = False
     complete: bool = False
 
 
@@ -323,7 +327,7 @@ class Tracker:
             on_change: Called with each change of status.
             on_error: Called with the error of a pass, once if the same error repeats.
             once: End after one pass.
-            until_done: End when no persona is left to poll.
+            until_done: End when no persona is left to poll but those that are gone.
         """
         reconcile_at, last_reported = self.clock.now(), None
         with cancel_on(stop):
@@ -342,7 +346,7 @@ class Tracker:
                 if on_error is not None and done.error not in (None, last_reported):
                     on_error(str(done.error))
                 last_reported = done.error
-                if once or (until_done and done.complete and done.next_at is None):
+                if once or (until_done and done.complete and not done.has_running):
                     return
                 pause_s = LONGEST_PAUSE_S
                 if done.next_at is not None:
@@ -365,7 +369,7 @@ class Tracker:
                 if outcome.change is not None:
                     done.changes.append(outcome.change)
                 done.error = outcome.error or done.error
-            done.next_at = self.store.next_look_at()
+            done.next_at, done.has_running = self.store.next_look_at(), self.store.has_running()
             done.complete = True
         except AvatarkitError as error:
             done.error = str(error)

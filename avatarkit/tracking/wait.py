@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
-from avatarkit.store.plan import LONGEST_GAP
 from avatarkit.text import format_hours
 from avatarkit.tracking.poll import Poller, is_missing
 
@@ -65,9 +64,7 @@ def _poll_if_due(
     poller: Poller, persona_id: str, deadline_s: float, on_error: Callable[[str], None]
 ) -> None:
     now = poller.clock.now()
-    next_at = poller.store.next_look_at(persona_id)
-    # A plan that lies further ahead was made while a clock was wrong.
-    if next_at is not None and now < next_at <= now + LONGEST_GAP:
+    if not poller.store.is_due(persona_id, now):
         return
     for due in poller.store.due(now, persona_id):
         outcome = poller.poll(due, deadline_s=deadline_s)

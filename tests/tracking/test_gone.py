@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
+from avatarkit.store.sightings import Change
 from support.manual_clock import ManualClock
 
 HOUR = timedelta(hours=1)
@@ -141,6 +143,53 @@ def test_a_gone_avatar_is_polled_daily_and_back_when_it_is_seen(tracker: Tracker
     calls = len(api.calls)
     follow(tracker, 1)
     assert len(api.calls) - calls > 10
+
+
+@pytest.mark.parametrize(
+    "answer", [PROXY, httpx.Response(500), httpx.Response(200, text="?")], ids=["404", "500", "200"]
+)
+def test_a_gone_avatar_stays_gone_while_the_api_cannot_be_asked(
+    tracker: Tracker, api: API, answer: httpx.Response
+) -> None:
+    """Other errors do not bring it back, nor is it polled more often for them."""
+    submitted(tracker)
+    del api.statuses["p1"]
+    follow(tracker, 1)
+    api.instead = answer
+    api.calls.clear()
+    follow(tracker, 3)
+    assert row(tracker)["gone"]
+    assert len(set(api.calls)) == 1
+    assert len(api.calls) <= 4 * 4  # a server error is tried four times
+    api.instead = None
+    follow(tracker, 2)
+    assert row(tracker)["gone"]
+
+
+def test_to_wait_for_a_gone_avatar_keeps_to_its_plan(tracker: Tracker, api: API) -> None:
+    """A daily plan is no wrong clock's; it is not polled whenever the log is read."""
+    submitted(tracker)
+    del api.statuses["p1"]
+    follow(tracker, 1)
+    api.instead = PROXY
+    api.calls.clear()
+    with pytest.raises(errors.WaitTimeout):
+        tracker.wait("p1", timeout=1800)
+    assert len(api.calls) <= 1
+
+
+def test_a_run_until_all_are_done_does_not_wait_for_a_gone_one(tracker: Tracker, api: API) -> None:
+    """What is polled daily, perhaps for ever, keeps no script from its end."""
+    submitted(tracker)
+    submitted(tracker)
+    del api.statuses["p1"]
+    follow(tracker, 1)
+    stop, changes = threading.Event(), list[Change]()
+    api.statuses["p2"] = "done"
+    began_at = tracker.clock.now()
+    tracker.run(stop, on_change=changes.append, until_done=True)
+    assert [change.after for change in changes] == ["done"]
+    assert tracker.clock.now() - began_at < 3 * HOUR
 
 
 def test_a_list_that_shows_it_brings_it_back_at_once(tracker: Tracker, api: API) -> None:

@@ -111,7 +111,7 @@ class TestDecide:
         [verdict] = decide([uncertain()], on_its_way, LATER)
         assert (verdict.state, [one.id for one in verdict.candidates]) == ("uncertain", ["p1"])
 
-    @pytest.mark.parametrize("hours", [-23, -3, 5, 23])
+    @pytest.mark.parametrize("hours", [-23, -3, 5, 23, 24 * 40])
     def test_one_of_another_time_is_for_a_person_to_choose(self, hours: float) -> None:
         """A clock may be set wrong: a namesake proves neither that it arrived nor that not."""
         stray = shown(created_at=T0 + timedelta(hours=hours))
@@ -119,6 +119,16 @@ class TestDecide:
         assert (verdict.state, verdict.candidates) == ("uncertain", (stray,))
         old = shown(created_at=T0 - timedelta(days=3))
         assert decide([uncertain()], account(old, count=1), LATER)[0].state == "refused"
+
+    def test_a_clock_that_was_ahead_leaves_it_to_a_person_at_once(self) -> None:
+        """Sent in a year from now: a namesake is a candidate, and absence is no proof."""
+        ahead = timedelta(days=300)
+        wrong = uncertain(sent_at=T0 + ahead, broke_at=T0 + ahead + MINUTE)
+        [verdict] = decide([wrong], account(shown(), count=1), LATER)
+        assert (verdict.state, verdict.candidates) == ("uncertain", (shown(),))
+        [verdict] = decide([wrong], account(bo(), count=1), LATER)
+        assert (verdict.state, verdict.candidates) == ("uncertain", ())
+        assert "look there yourself" in verdict.reason
 
     @pytest.mark.parametrize("minutes", [-10, 9 + 60])
     def test_clocks_may_differ_by_minutes(self, minutes: int) -> None:
@@ -456,6 +466,18 @@ class TestReconcile:
         assert tracker.store.submissions()["persona_id"].dropna().tolist() == ["p1"]
         with pytest.raises(errors.ConfigError, match="No uncertain submission"):
             tracker.settle(first, None)
+
+    def test_what_a_person_chooses_is_logged_as_it_stands_now(
+        self, tracker: Tracker, fake: Account_, clock: ManualClock
+    ) -> None:
+        """The status of hours ago, when it was listed, is not logged as that of now."""
+        fake.lose = "after"
+        first, _ = lost(tracker), lost(tracker)
+        tracker.reconcile()
+        clock.sleep(7200)
+        fake.personas[0]["process_status"] = "reviewing"
+        tracker.settle(first, "p1")
+        assert tracker.store.sightings("p1")["status"].tolist() == ["reviewing"]
 
     def test_a_person_may_name_one_that_was_not_found(
         self, tracker: Tracker, fake: Account_, clock: ManualClock
