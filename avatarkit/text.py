@@ -7,10 +7,17 @@ import re
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 
 def plain(text: object) -> str:
     """Escape Markdown in foreign text, so that it is shown as it is: no link, no picture."""
     return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", str(text))
+
+
+def printable(text: object) -> str:
+    """Replace control characters but tabs and line ends, which would drive a terminal."""
+    return _CONTROL.sub("\ufffd", str(text))
 
 
 def format_hours(hours: float) -> str:

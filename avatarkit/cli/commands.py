@@ -16,6 +16,7 @@ import typer
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
+from avatarkit.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +113,7 @@ def submit(
                 "send it again; 'python -m avatarkit reconcile' finds out.",
                 Exit.UNCERTAIN,
             )
-        typer.echo(persona.id)
+        _print(persona.id)
         if wait > 0:
             session.tracker.wait(persona.id, timeout=wait, on_progress=_print_status)
 
@@ -135,11 +136,11 @@ def track(
 
     def print_error(error: str) -> None:
         errors.append(error)
-        typer.echo(error, err=True)
+        _print(error, err=True)
 
     with _session() as session, suppress(KeyboardInterrupt):
         if session.sandbox is None:
-            typer.echo(session.settings.found, err=True)
+            _print(session.settings.found, err=True)
         session.tracker.run(
             threading.Event(),
             on_change=_print_change,
@@ -165,7 +166,7 @@ def poll(
             _print_change(change)
         else:
             persona = session.store.persona(persona_id)
-            typer.echo(f"{persona_id}  {persona.status_text if persona else ''}, as before")
+            _print(f"{persona_id}  {persona.status_text if persona else ''}, as before")
 
 
 @app.command()
@@ -193,9 +194,9 @@ def reconcile(
             return
         for verdict in tracker.reconcile():
             outcome = verdict.persona.id if verdict.persona else verdict.reason
-            typer.echo(f"{verdict.submission_id}  {verdict.state}  {outcome}")
+            _print(f"{verdict.submission_id}  {verdict.state}  {outcome}")
             for candidate in verdict.candidates:
-                typer.echo(f"    may be {candidate.id}, created {candidate.created_at}")
+                _print(f"    may be {candidate.id}, created {candidate.created_at}")
         if session.store.open_submissions():
             raise typer.Exit(Exit.UNCERTAIN)
 
@@ -221,32 +222,32 @@ def status(
             raise AvatarkitError(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
-        typer.echo(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        _print(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
         if session.sandbox is None:
-            typer.echo(session.settings.found)
+            _print(session.settings.found)
         session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
         if session.tracker.access.error is not None:
-            typer.echo(str(session.tracker.access.error), err=True)
+            _print(str(session.tracker.access.error), err=True)
         if session.tracker.pause is not None:
-            typer.echo(session.tracker.pause.reason)
+            _print(session.tracker.pause.reason)
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
-            typer.echo(tables.statuses(personas, sightings, now, arrivals))
+            _print(tables.statuses(personas, sightings, now, arrivals))
             for missing_id in personas.query("footage_missing == True")["persona_id"]:
-                typer.echo(f"{missing_id}: {session.store.footage_note(missing_id)}")
+                _print(f"{missing_id}: {session.store.footage_note(missing_id)}")
             for submission in session.store.open_submissions():
-                typer.echo(
+                _print(
                     f"uncertain: {submission.submission_id}, sent as {submission.creator_name}; "
                     "'reconcile' finds out what became of it."
                 )
         else:
-            typer.echo(tables.history(session.store.sightings(persona_id)))
+            _print(tables.history(session.store.sightings(persona_id)))
             if persona is not None and persona.odd_fields:
                 names = ", ".join(persona.odd_fields)
-                typer.echo(f"not of the documented type, kept as they came: {names}")
+                _print(f"not of the documented type, kept as they came: {names}")
             if note := session.store.footage_note(persona_id):
-                typer.echo(note)
+                _print(note)
 
 
 @app.command("export")
@@ -283,7 +284,7 @@ def export_table(
             # A file or a pipe gets the bytes that -o would write, whatever the console's encoding.
             typer.echo(text if sys.stdout.isatty() else text.encode(), nl=False)
         else:
-            typer.echo(f"{len(frame)} rows written to {output}.", err=True)
+            _print(f"{len(frame)} rows written to {output}.", err=True)
 
 
 @app.command()
@@ -354,9 +355,14 @@ def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
         return tracker.submit(request, progress=lambda sent, _: bar.update(sent - bar.pos))
 
 
+def _print(text: object, *, err: bool = False) -> None:
+    # Texts of the API may hold escape sequences.
+    typer.echo(printable(text), err=err)
+
+
 def _print_change(change: Change) -> None:
     reason = f" ({change.failed_reason})" if change.failed_reason else ""
-    typer.echo(
+    _print(
         f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  {change.creator_name or ''}  "
         f"{change.before or 'new'} -> {change.after}{reason}"
     )
@@ -379,13 +385,13 @@ def _check(request: PersonaCreate, *, force: bool) -> None:
     settings, unusable = Settings(), []
     live = not (settings.is_sandbox or is_loopback(settings.base_url))
     for finding in preflight.check_request(request, live=live):
-        typer.echo(f"{finding.severity}: {finding.message}", err=True)
+        _print(f"{finding.severity}: {finding.message}", err=True)
         if finding.severity is preflight.Severity.FATAL:
             unusable.append("add the footage")
     for field, path in request.files.items():
         report = preflight.check_field(path, field)
         for finding in (*report.fatal, *report.warnings):
-            typer.echo(f"{field}: {finding.severity}: {finding.message}", err=True)
+            _print(f"{field}: {finding.severity}: {finding.message}", err=True)
         if report.fatal:
             unusable.append(f"mend {path}")
     if unusable and not force:
@@ -395,7 +401,7 @@ def _check(request: PersonaCreate, *, force: bool) -> None:
 
 
 def _print_status(persona: Persona) -> None:
-    typer.echo(f"{persona.id}: {persona.status_text}", err=True)
+    _print(f"{persona.id}: {persona.status_text}", err=True)
 
 
 @contextmanager
@@ -405,7 +411,7 @@ def _session() -> Iterator[Session]:
     with exit_on_error(), open_session() as session:
         if session.sandbox is not None:
             found = session.settings.found
-            typer.echo(f"No keys found: this is the sandbox. {found}", err=True)
+            _print(f"No keys found: this is the sandbox. {found}", err=True)
         yield session
 
 

@@ -52,7 +52,8 @@ def _judge(
 ) -> tuple[bool | None, str | None]:
     """Return whether the footage may be missing, and why; None where nothing is known of it.
 
-    Source: neither lists nor "Get avatar by ID" name the footage, only the answer to the create.
+    Source: neither lists nor "Get avatar by ID" name the footage, only the answer to the create,
+    and that does not always name a ``gdown_url``.
     """
     request, answer = json.loads(submission.request), persona.model_dump()
     footage = request.get("lipsync_input") or request.get("gdown_url")
@@ -60,7 +61,7 @@ def _judge(
         return None, None
     if any(answer[name] for name in ("lipsync_input", "lipsync_input_url", "gdown_url")):
         return False, None
-    if source == "create":
+    if source == "create" and request.get("lipsync_input"):
         return True, f"The answer to the create names no footage; {_ADVICE}."
     if submission.upload_broke is None or is_url(footage):
         return None, None

@@ -108,6 +108,14 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return frozenset(connection.scalars(query))
 
+    def has_unpolled(self) -> bool:
+        """Return whether a persona is gone or has ended, so that only a list can tell of it."""
+        query = sa.select(_COLUMNS.persona_id).where(
+            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_(None) | _COLUMNS.gone
+        )
+        with self.transaction(reading=True) as connection:
+            return connection.scalar(query.limit(1)) is not None
+
     def compare_with_list(self, listed: Set[str], at: datetime) -> None:
         """Make due what a whole list of the account shows to have changed.
 

@@ -22,7 +22,7 @@ from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
-from avatarkit.tracking.reconcile import Verdict
+from avatarkit.tracking.reconcile import LISTING_S, Verdict
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
 
@@ -34,6 +34,8 @@ SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
 RECONCILE_EVERY = timedelta(minutes=10)
+LIST_EVERY = timedelta(hours=6)
+"""How often the list is read to find what was deleted or is there again, on the session's clock."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class Tracker:
         self.access = Access()
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
+        self._listed_at: datetime | None = None
         self._threads = threads
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -212,6 +215,7 @@ class Tracker:
         self.store.settle_abandoned(self.clock.now())
         uncertain = self.store.open_submissions()
         if not uncertain:
+            self._compare_with_list()
             return []
         self._claim_store()
         asking = self._api.ask()
@@ -222,6 +226,19 @@ class Tracker:
         listed = frozenset(persona.id for persona in account.listed)
         self.store.compare_with_list(listed, asking.at)
         return verdicts
+
+    def _compare_with_list(self) -> None:
+        now = self.clock.now()
+        is_recent = (
+            self._listed_at is not None and timedelta(0) <= now - self._listed_at < LIST_EVERY
+        )
+        if not is_recent and self.store.has_unpolled():
+            self._claim_store()
+            self._listed_at = now
+            skipped: list[object] = []
+            listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+            if not skipped:
+                self.store.compare_with_list(frozenset(each.id for each in listed), now)
 
     def settle(self, submission_id: str, persona_id: str | None) -> None:
         """Settle an uncertain submission as the user says.

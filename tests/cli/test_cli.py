@@ -436,6 +436,23 @@ class TestReconcile:
         assert sorted(exported["state"]) == ["accepted", "refused"]
 
 
+def test_texts_of_the_api_do_not_drive_the_terminal() -> None:
+    """Escape sequences in a name, a status or a reason are printed as replacement characters."""
+    with open_session() as session:
+        odd = {
+            "creator_name": "A\x1b]0;t\x07B",
+            "process_status": "x\x07y",
+            "failed_reason": "\x9b1m",
+        }
+        now = session.clock.now()
+        persona = Persona.model_validate({"id": "p1", **odd})
+        session.store.record(persona, asked_at=now, answered_at=now, source="poll")
+    for command in (["status"], ["status", "p1"]):
+        printed = run(*command).output
+        assert "\ufffd" in printed
+        assert not {"\x1b", "\x07", "\x9b"} & set(printed)
+
+
 def test_help_reads_well() -> None:
     """--help lists the commands, what they do, and the exit codes."""
     result = run("--help")

@@ -61,7 +61,7 @@ def missing(tracker: Tracker) -> list[bool | None]:
         ({"lipsync_input": "file"}, {"lipsync_input": None, "lipsync_input_url": ""}, True),
         ({"lipsync_input": "file"}, {}, True),
         ({"lipsync_input": "https://x/a.mp4"}, {}, True),
-        ({"gdown_url": "https://drive.google.com/file/d/1/view"}, {}, True),
+        ({"gdown_url": "https://drive.google.com/file/d/1/view"}, {}, None),
         (
             {"gdown_url": "https://drive.google.com/file/d/1/view"},
             {"gdown_url": "https://drive.google.com/file/d/1/view"},

@@ -254,6 +254,33 @@ def test_what_has_ended_and_is_missing_from_the_list_was_deleted_if_the_api_says
     assert api.calls == ["p1"]
 
 
+def test_the_list_is_read_for_them_four_times_a_day(
+    tracker: Tracker, api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an uncertain submission too, but only if an avatar is gone or has ended."""
+    lists: list[int] = []
+    listing = tracker.client.list_personas
+    monkeypatch.setattr(
+        tracker.client, "list_personas", lambda **given: lists.append(1) or listing(**given)
+    )
+    submitted(tracker)
+    tracker.reconcile()
+    assert not lists
+    api.statuses["p1"] = "done"
+    follow(tracker, 0.5)
+    del api.statuses["p1"]
+    for _ in range(24):
+        tracker.reconcile()
+        tracker.look()
+        tracker.clock.sleep(3600)
+    assert len(lists) == 4
+    assert pd.notna(row(tracker)["deleted_at"])
+    api.statuses["p1"] = "done"
+    tracker.reconcile()
+    tracker.look()
+    assert pd.isna(row(tracker)["deleted_at"])
+
+
 def test_what_was_deleted_is_back_when_a_list_shows_it(tracker: Tracker, api: API) -> None:
     """A 404 that was wrong is undone by the list and the next poll."""
     submitted(tracker)
