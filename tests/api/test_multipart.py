@@ -160,25 +160,31 @@ class Received:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
     def close(self) -> None:
         # A shutdown wakes the thread that accepts.
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listener.close()
         self.join()
 
     def join(self) -> None:
-        for thread in self._threads:
+        with self._starting:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                thread = threading.Thread(target=self._serve, args=(self._listener.accept()[0],))
-                self._threads.append(thread)
-                thread.start()
+                connection = self._listener.accept()[0]
+                with self._starting:
+                    thread = threading.Thread(target=self._serve, args=(connection,))
+                    self._threads.append(thread)
+                    thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines, suppress(OSError):
