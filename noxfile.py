@@ -22,7 +22,8 @@ CORE_TESTS = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")),
 )
 
-PARALLEL = ("-n", "auto", "--dist", "worksteal")
+# One more than there are processors, as some tests wait.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
