@@ -22,6 +22,8 @@ CORE_TESTS = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")),
 )
 
+JOURNEY = "tests/ui/test_journey.py"
+
 # One more than there are processors, as some tests wait.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
@@ -67,11 +69,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def journey(session: nox.Session) -> None:
-    """Run the test of the whole app in a real browser."""
+    """Run the tests of the whole app in a real browser."""
     output = run(session, "python", "tests/support/chromium.py", silent=True)
     path = output.strip().splitlines()[-1]
     session.log(f"Browser: {path}")
-    run(session, "pytest", "-m", "journey", *session.posargs, env={"AVATARKIT_CHROMIUM": path})
+    pytest = ["pytest", "-m", "journey", "-n", "2", *(session.posargs or [JOURNEY])]
+    run(session, *pytest, env={"AVATARKIT_CHROMIUM": path})
 
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)
