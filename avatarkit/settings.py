@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -168,6 +167,8 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _notices(found: Found) -> list[str]:
+    import difflib
+
     known = {*Settings.model_fields, *_OTHER_NAMES}
     notices = [
         f"{path} belongs to another user and was not read; take it over, or name it in "

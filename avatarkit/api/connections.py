@@ -235,14 +235,15 @@ class _Connection:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _trace(self, deadline: float, read_s: float, event: str, info: dict[str, Any]) -> None:
-        if event.endswith("connect_tcp.started"):
+        name = event.partition(".")[2]
+        if name == "connect_tcp.started":
             self._peer = info["host"], info["port"]
-        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+        elif name in ("connect_tcp.complete", "start_tls.complete"):
             self._socket = early_answers.watch(info["return_value"])
             self.check()
-        elif event.endswith("send_request_headers.started"):
+        elif name == "send_request_headers.started":
             self._end = deadline  # the "send" events before may have been of the CONNECT to a proxy
-        elif event.endswith(("send_request_body.complete", "send_request_body.failed")):
+        elif name in ("send_request_body.complete", "send_request_body.failed"):
             self._end = min(deadline, time.monotonic() + read_s)
 
     def _body(self, answer: httpx.Response) -> bytes:

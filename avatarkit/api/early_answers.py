@@ -13,8 +13,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import httpcore
-
 CHECK_EVERY_S = 0.2
 _MAX_EARLY_BYTES = 65_536
 # The head of a final answer that is no success; an informational one (1xx) may precede it.
@@ -47,17 +45,25 @@ class _Watched:
         self._socket = connected
         self._read = read
         self._early = b""
+        self._is_sending = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._is_sending = False
         if not self._early:
-            return bytes(self._read(max_bytes, timeout))
+            data: bytes = self._read(max_bytes, timeout)
+            return data
         data, self._early = self._early[:max_bytes], self._early[max_bytes:]
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        import httpcore  # slow, and loaded by now
+
         waited_since = time.monotonic()
-        if buffer:  # what is sent to its end is sent, and its connection can be used again
+        # The head of a request is refused by nothing yet; and what is sent to its end is sent, and
+        # its connection can be used again.
+        if buffer and self._is_sending:
             self._end_if_refused()
+        self._is_sending = True
         while buffer:
             try:
                 self._socket.settimeout(CHECK_EVERY_S)
@@ -71,6 +77,8 @@ class _Watched:
                 raise httpcore.WriteError(str(error)) from error
 
     def _end_if_refused(self) -> None:
+        import httpcore
+
         # Read through TLS, as bytes may have arrived that are no answer but of TLS itself.
         if len(self._early) < _MAX_EARLY_BYTES:
             with suppress(OSError):  # nothing has arrived, or else the write will fail

@@ -11,15 +11,17 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httpx
-from tenacity import Future, RetryCallState, Retrying, wait_exponential, wait_random
 
 from avatarkit.api.connection_errors import is_permanent
 from avatarkit.api.connections import Connections
 from avatarkit.api.redaction import Redactor
 from avatarkit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from tenacity import Future, RetryCallState
 
 logger = logging.getLogger("avatarkit")
 
@@ -93,27 +95,52 @@ class Transport(httpx.BaseTransport):
     def __init__(self, connections: Connections, *, redact: Redactor, backoff_s: float) -> None:
         self._connections = connections
         self._redact = redact
-        self._backoff = wait_exponential(backoff_s, MAX_BACKOFF_S) + wait_random(0, backoff_s)
-        self._retrying = Retrying(
-            retry=_is_retryable,
-            stop=_is_over,
-            wait=self._pause_s,
-            before_sleep=_log_retry,
-            sleep=lambda seconds: SystemClock().sleep(seconds, _stop.get()),
-            retry_error_callback=lambda state: _outcome(state).result(),
-        )
+        self._backoff_s = backoff_s
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer with its body read, after as many attempts as it took."""
         if request.method not in RETRIED_METHODS:
             return self._attempt(request)
-        response = self._retrying(self._attempt, request)
-        response.extensions["attempts"] = self._retrying.statistics["attempt_number"]
+        try:
+            response = self._attempt(request)
+        except RETRIED_ERRORS as error:
+            return self._retry(request, error)
+        if response.status_code in RETRIED_STATUSES:
+            return self._retry(request, response)
+        response.extensions["attempts"] = 1
         return response
 
     def close(self) -> None:
         """Close the connections."""
         self._connections.close()
+
+    def _retry(
+        self, request: httpx.Request, first: httpx.Response | httpx.HTTPError
+    ) -> httpx.Response:
+        """Go on after a first attempt that failed."""
+        # Here, as a call that works does without: it is slow to load, and to call.
+        from tenacity import Retrying, wait_exponential, wait_random
+
+        outcomes = [first]
+
+        def attempt(request: httpx.Request) -> httpx.Response:
+            outcome = outcomes.pop() if outcomes else self._attempt(request)
+            if isinstance(outcome, httpx.HTTPError):
+                raise outcome
+            return outcome
+
+        backoff = wait_exponential(self._backoff_s, MAX_BACKOFF_S) + wait_random(0, self._backoff_s)
+        retrying = Retrying(
+            retry=_is_retryable,
+            stop=_is_over,
+            wait=lambda state: min(backoff(state), _left_s(request)),
+            before_sleep=_log_retry,
+            sleep=lambda seconds: SystemClock().sleep(seconds, _stop.get()),
+            retry_error_callback=lambda state: _outcome(state).result(),
+        )
+        response = retrying(attempt, request)
+        response.extensions["attempts"] = retrying.statistics["attempt_number"]
+        return response
 
     def _attempt(self, request: httpx.Request) -> httpx.Response:
         answer, body = self._connections.exchange(request, _stop.get())
@@ -132,9 +159,6 @@ class Transport(httpx.BaseTransport):
             request=request,
             extensions={"redact": self._redact},
         )
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        return min(self._backoff(state), _left_s(state.args[0]))
 
 
 def _left_s(request: httpx.Request) -> float:
@@ -156,7 +180,7 @@ def _log_retry(state: RetryCallState) -> None:
 
 
 def _outcome(state: RetryCallState) -> Future:
-    return cast(Future, state.outcome)  # None only before the first attempt
+    return cast("Future", state.outcome)  # None only before the first attempt
 
 
 def _response(state: RetryCallState) -> httpx.Response | None:
