@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +45,23 @@ class AccountState(Database):
             number = _COLUMNS.asked_no + 1
             query = self._upsert(connection, {"asked_no": 1}, {"asked_no": number})
             return int(connection.execute(query.returning(_COLUMNS.asked_no)).scalar_one())
+
+    def begin_listing(self, at: datetime, every: timedelta) -> bool:
+        """Reserve the reading of the account's list; return False if it was read recently.
+
+        Args:
+            at: The moment, on the session's clock.
+            every: How long a reading counts as recent.
+        """
+        query = sa.select(_COLUMNS.listed_us).where(_COLUMNS.account == self._own())
+        with self.transaction() as connection:
+            listed_us = connection.scalar(query)
+            # A time that is still to come was stored while the clock was wrong.
+            if listed_us is not None and to_us(at - every) < listed_us <= to_us(at):
+                return False
+            values = {"listed_us": to_us(at)}
+            connection.execute(self._upsert(connection, values, values))
+        return True
 
     def last_pause(self) -> Pause | None:
         """Return the last pause that the API asked for, also one that is over."""

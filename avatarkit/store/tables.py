@@ -37,6 +37,8 @@ accounts = sa.Table(
     sa.Column("paused_no", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("pause_reason", sa.Text),
     sa.Column("refusals", sa.Integer, nullable=False, server_default="0"),
+    # When the list was last read to be compared with the log.
+    sa.Column("listed_us", sa.BigInteger),
 )
 
 submissions = sa.Table(

@@ -89,7 +89,6 @@ class Tracker:
         self.access = Access()
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
-        self._listed_at: datetime | None = None
         self._threads = threads
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -229,12 +228,8 @@ class Tracker:
 
     def _compare_with_list(self) -> None:
         now = self.clock.now()
-        is_recent = (
-            self._listed_at is not None and timedelta(0) <= now - self._listed_at < LIST_EVERY
-        )
-        if not is_recent and self.store.has_unpolled():
+        if self.store.has_unpolled() and self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
-            self._listed_at = now
             skipped: list[object] = []
             listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
             if not skipped:
@@ -255,7 +250,7 @@ class Tracker:
         verdict = reconcile.by_hand(self._api, self.store, submission_id, persona_id)
         # The persona may have been listed long ago: 0 is older than every answer in the log.
         if not reconcile.apply(self.store, verdict, Asking(0, self.clock.now())):
-            raise ConfigError("Somebody else has settled it meanwhile; look again.")
+            raise ConfigError("It was settled in another way meanwhile; look again.")
 
     @property
     def pause(self) -> Pause | None:

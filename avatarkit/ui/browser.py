@@ -55,7 +55,7 @@ class BrowserCookie:
 def browser_id() -> str:
     """Return the id of this tab's browser, the same after a reload and a restart of the server.
 
-    It is a hash: with what lies on disk nobody can pretend to be the browser. In a browser that
+    It is a hash of the cookie, so files on disk do not reveal the cookie. In a browser that
     blocks cookies it lasts as long as the tab's session.
     """
     if SESSION_KEY not in st.session_state:

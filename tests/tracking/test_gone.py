@@ -273,6 +273,8 @@ def test_the_list_is_read_for_them_four_times_a_day(
         tracker.reconcile()
         tracker.look()
         tracker.clock.sleep(3600)
+        # As in a cron job, where each pass is a process of its own.
+        tracker = Tracker(tracker.client, tracker.store, clock=tracker.clock)
     assert len(lists) == 4
     assert pd.notna(row(tracker)["deleted_at"])
     api.statuses["p1"] = "done"

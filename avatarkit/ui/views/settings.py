@@ -89,7 +89,9 @@ def _uploads() -> None:
             _delete_button(unneeded, "settings_delete_own")
         if unneeded := _unneeded(others):
             with st.popover("Other browsers' files", icon=":material/group:"):
-                st.caption("Somebody may be filling in the form; they have to upload them again.")
+                st.caption(
+                    "Forms that are being filled in lose their files."
+                )
                 _delete_button(unneeded, "settings_delete_others")
 
 
