@@ -89,9 +89,7 @@ def _uploads() -> None:
             _delete_button(unneeded, "settings_delete_own")
         if unneeded := _unneeded(others):
             with st.popover("Other browsers' files", icon=":material/group:"):
-                st.caption(
-                    "Forms that are being filled in lose their files."
-                )
+                st.caption("Forms that are being filled in lose their files.")
                 _delete_button(unneeded, "settings_delete_others")
 
 
