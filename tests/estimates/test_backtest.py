@@ -52,7 +52,7 @@ def test_each_noon_says_what_would_have_been_said_then(monkeypatch: pytest.Monke
         assert row["ended_before"] == at(150)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(histories(), histories(), st.integers(0, 6), st.floats(0, 0.3))
 @example(
     # What ended alone and was later seen again: at its noon a model is due, though nothing runs.

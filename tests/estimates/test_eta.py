@@ -371,7 +371,7 @@ def histories(draw: st.DrawFn) -> dict[str, Life]:
     return lives
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(histories(), st.floats(0, 900), st.floats(0, 0.3))
 def test_ranges_are_in_order_later_than_now_and_always_the_same(
     lives: dict[str, Life], now: float, gap: float

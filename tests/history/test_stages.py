@@ -532,7 +532,7 @@ def holds(low: pd.Timestamp, value: float, high: pd.Timestamp) -> bool:
     return not (minutes(low) > value or minutes(high) < value)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(watched(), st.integers(0, 20_000))
 def test_the_bounds_of_visits_contain_the_truth(watched: Watched, now: int) -> None:
     """Whatever the life, polls and moment, each entry, exit and duration lies in its bounds."""
@@ -568,7 +568,7 @@ def test_the_bounds_of_visits_contain_the_truth(watched: Watched, now: int) -> N
         assert {stage.value for stage in STAGES} <= set(frame["stage"])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(watched(), st.integers(0, 20_000))
 def test_the_bounds_of_lives_contain_the_truth(watched: Watched, now: int) -> None:
     """Whatever the life, polls and moment, beginning, end and length lie within their bounds."""

@@ -76,7 +76,7 @@ def bodies(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return changed.map(lambda fields: {**ADA, **fields})
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies(VALUES), path=st.sampled_from([FILES, URLS]))
 @example(body={}, path=FILES)
 @example(body={**ADA, "creator_name": None, "gender": ""}, path=URLS)
@@ -90,7 +90,7 @@ def test_json_is_judged_alike(
     check_alike(pair, "POST", path, content=json.dumps(body).encode(), headers=headers)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=bodies(TEXTS.filter(lambda text: "\ud800" not in text)),
     labels=st.lists(st.sampled_from(["", " ", "a", "b,c", "ä"]), max_size=3),
