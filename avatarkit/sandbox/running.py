@@ -101,7 +101,7 @@ def serve(
         statuses=statuses,
         clock=clock,
         rate=RateLimiter(behaviour.calls_per_s, behaviour.burst, SystemClock().monotonic),
-        control=Control(instance, clock, records, options.faults, log, options.advance),
+        control=Control(instance, clock, records, statuses, options.faults, log, options.advance),
         behaviour=behaviour,
         url=url,
         keys=keys,

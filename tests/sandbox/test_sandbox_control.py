@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from support.manual_clock import ManualClock
 
 ADVANCE, FAIL, DELIVERIES = "/_sandbox/advance/", "/_sandbox/faults/", "/_sandbox/deliveries/"
+HISTORY = "/_sandbox/history/"
 CALLS = [
     ("POST", ADVANCE),
     ("GET", FAIL),
     ("POST", FAIL),
     ("DELETE", FAIL),
     ("GET", DELIVERIES),
+    ("GET", HISTORY),
 ]
 
 
@@ -251,3 +253,40 @@ class TestRateLimiter:
         assert (limiter.wait_s(), limiter.wait_s()) == (0, 0.5)
         wall[0] = 1000
         assert [limiter.wait_s() == 0 for _ in range(4)] == [True, True, True, False]
+
+
+class TestHistory:
+    def test_it_has_each_status_and_when_it_began(
+        self, served: Sandbox, manual_clock: ManualClock
+    ) -> None:
+        """Of each persona, as Get-by-ID showed it; nothing of the future."""
+        with client_of(served) as api:
+            created = api.post("/api/personas_v2/", json=ADA).json()
+            shown = [created["process_status"]]
+            for _ in range(6 * 24):
+                manual_clock.advance(timedelta(hours=1))
+                shown.append(api.get(f"/api/personas/{created['id']}/").json()["process_status"])
+                (history,) = api.get(HISTORY).json()
+                assert history["id"] == created["id"]
+                assert history["statuses"][-1]["status"] == shown[-1]
+                begun = [datetime.fromisoformat(each["since"]) for each in history["statuses"]]
+                assert begun == sorted(set(begun))
+                assert begun[-1] <= manual_clock.now()
+        names = [each["status"] for each in history["statuses"]]
+        assert set(shown) <= set(names)
+        assert names[0] == "pending"
+        assert names[-1] in ("done", "failed", "rejected")
+
+
+class TestDate:
+    def test_it_is_that_of_the_sandboxs_clock(
+        self, served: Sandbox, manual_clock: ManualClock
+    ) -> None:
+        """Every answer has one Date, of the clock of all its other times."""
+        manual_clock.advance(timedelta(days=400))
+        with client_of(served) as api:
+            for path in ("/api/personas_v2/", "/nowhere/", "/_sandbox/"):
+                dates = api.get(path).headers.get_list("date")
+                assert [parsedate_to_datetime(date) for date in dates] == [
+                    manual_clock.now().replace(microsecond=0)
+                ]

@@ -183,6 +183,16 @@ def state_at(script: Script, created_at: datetime, now: datetime) -> State:
     return State(script.end, since, script.reason)
 
 
+def states_until(script: Script, created_at: datetime, now: datetime) -> list[State]:
+    """Return all states that have begun by ``now``, in order."""
+    moments = [created_at]
+    for _, hours in script.stages:
+        moments.append(moments[-1] + timedelta(hours=hours))
+    states = [state_at(script, created_at, moment) for moment in moments if moment <= now]
+    # A stage of no time was never shown.
+    return [state for number, state in enumerate(states) if state not in states[:number]]
+
+
 def stage_end(script: Script, created_at: datetime, stage: ProcessStatus) -> datetime | None:
     """Return when ``stage`` ends, or None when it never ends or never begins."""
     since = created_at

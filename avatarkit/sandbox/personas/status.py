@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.models import TERMINAL, ProcessStatus
 from avatarkit.sandbox.personas import lifecycle
-from avatarkit.sandbox.personas.lifecycle import State
+from avatarkit.sandbox.personas.lifecycle import Script, State
 from avatarkit.sandbox.personas.records import Record
 from avatarkit.sandbox.personas.video_checks import VideoChecks
 
@@ -53,6 +53,11 @@ class Statuses:
         """Return the state of ``record`` at ``moment``, as far as it is known."""
         return self._state(record, min(moment, self._known_until(record) - _INSTANT))
 
+    def history(self, record: Record, moment: datetime) -> list[State]:
+        """Return the states of ``record`` until ``moment``, as far as they are known, in order."""
+        known = min(moment, self._known_until(record) - _INSTANT)
+        return lifecycle.states_until(self._script(record), record.created_at, known)
+
     def end(self, record: Record) -> State | None:
         """Return the terminal state of ``record``, or None if there is none or it is not known."""
         if self._known_until(record) < _FOR_EVER:
@@ -73,8 +78,10 @@ class Statuses:
         return lifecycle.stage_end(record.script, record.created_at, stage) or _FOR_EVER
 
     def _state(self, record: Record, moment: datetime) -> State:
+        return lifecycle.state_at(self._script(record), record.created_at, moment)
+
+    def _script(self, record: Record) -> Script:
         result = self._checks.get(record.id)
-        script = record.script
         if result is not None and result.flaw is not None:
-            script = script.failing(result.flaw)
-        return lifecycle.state_at(script, record.created_at, moment)
+            return record.script.failing(result.flaw)
+        return record.script

@@ -31,7 +31,14 @@ from avatarkit.sandbox.personas.video_checks import VideoChecks
 from avatarkit.sandbox.state.files import Keys
 from avatarkit.sandbox.web import request_body, validation
 from avatarkit.sandbox.web.control import Control
-from avatarkit.sandbox.web.middleware import Endpoint, Handler, NoRoute, ReadWholeBody, server_error
+from avatarkit.sandbox.web.middleware import (
+    DateHeader,
+    Endpoint,
+    Handler,
+    NoRoute,
+    ReadWholeBody,
+    server_error,
+)
 from avatarkit.sandbox.web.rate_limit import RateLimiter
 
 # Uploads are never served with a type that a browser would run.
@@ -75,7 +82,7 @@ class Api:
         app = Starlette(routes=routes, exception_handlers={Exception: server_error})
         app.router.redirect_slashes = False
         app.router.default = NoRoute(routes, self.behaviour.redirect_missing_slash)
-        return ReadWholeBody(FaultInjector(app, self.control.faults))
+        return DateHeader(ReadWholeBody(FaultInjector(app, self.control.faults)), self.clock)
 
     def _route(self, path: str, **handlers: Handler) -> Route:
         return Route(path, Endpoint(handlers, self._admit))

@@ -70,6 +70,7 @@ class WebServer(uvicorn.Server):
                 log_config=None,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=30,
             )

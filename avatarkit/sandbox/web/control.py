@@ -21,6 +21,7 @@ from avatarkit.sandbox.error_responses import detail, not_found_page
 from avatarkit.sandbox.faults.rules import Faults, Rule
 from avatarkit.sandbox.personas.deliveries import DeliveryLog
 from avatarkit.sandbox.personas.records import Records
+from avatarkit.sandbox.personas.status import Statuses
 from avatarkit.sandbox.web.middleware import Endpoint
 from avatarkit.sandbox.web.request_body import read_text
 from avatarkit.settings import is_loopback
@@ -40,13 +41,15 @@ class Control:
 
     ``GET /_sandbox/`` (instance, time of the clock, number of personas) and ``GET
     /_sandbox/openapi.json`` need no keys and show none. ``POST /_sandbox/advance/``, ``GET``,
-    ``POST`` and ``DELETE /_sandbox/faults/`` and ``GET /_sandbox/deliveries/`` need the keys.
-    Other machines, and web pages of other machines, get a 404.
+    ``POST`` and ``DELETE /_sandbox/faults/``, ``GET /_sandbox/deliveries/`` and ``GET
+    /_sandbox/history/`` (when each status of each persona began) need the keys. Other machines, and
+    web pages of other machines, get a 404.
     """
 
     instance: str
     clock: Clock
     records: Records
+    statuses: Statuses
     faults: Faults
     log: DeliveryLog
     advance: Callable[..., datetime]
@@ -60,6 +63,7 @@ class Control:
             "/advance/": Endpoint({"POST": self._advance}, authenticate),
             "/faults/": Endpoint(faults, authenticate),
             "/deliveries/": Endpoint({"GET": self._deliveries}, authenticate),
+            "/history/": Endpoint({"GET": self._history}, authenticate),
         }
         return [Route(CONTROL + path, LoopbackOnly(endpoint)) for path, endpoint in calls.items()]
 
@@ -94,6 +98,20 @@ class Control:
 
     async def _deliveries(self, _: Request) -> Response:
         return JSONResponse([delivery.to_json() for delivery in self.log.all()])
+
+    async def _history(self, _: Request) -> Response:
+        now = self.clock.now()
+        histories = [
+            {
+                "id": record.id,
+                "statuses": [
+                    {"status": state.status, "since": state.since.isoformat()}
+                    for state in self.statuses.history(record, now)
+                ],
+            }
+            for record in reversed(self.records.newest_first())
+        ]
+        return JSONResponse(histories)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from avatarkit.clock import Clock
 from avatarkit.errors import ConfigError
 from avatarkit.sandbox import error_responses
 
@@ -99,6 +101,25 @@ class ReadWholeBody:
             await send(message)
 
         await self.app(scope, receive_next, send_when_finished)
+
+
+@dataclass(frozen=True)
+class DateHeader:
+    """Adds the ``Date`` header, on the sandbox's clock."""
+
+    app: ASGIApp
+    clock: Clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def send_with_date(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self.clock.now(), usegmt=True)
+                message["headers"] = [*message.get("headers", ()), (b"date", date.encode())]
+            await send(message)
+
+        await self.app(scope, receive, send_with_date)
 
 
 async def server_error(_: Request, __: Exception) -> Response:
