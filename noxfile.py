@@ -56,25 +56,23 @@ def types(session: nox.Session) -> None:
 
 @nox.session(requires=["prepare"], venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests but the journey and the long ones, and check the coverage of the core."""
-    pytest = ["pytest", "-m", "not journey and not long", *PARALLEL]
+    """Run all tests but the long ones, and check the coverage of the core."""
+    pytest = ["pytest", "-m", "not long", *PARALLEL]
     if session.posargs:
-        run(session, *pytest, *session.posargs)
+        run(session, *pytest, *session.posargs, env=find_browser(session))
         return
     # Tracing slows the tests by two fifths, so only those of the core are traced.
     run(session, *pytest, *CORE_TESTS, "--cov", "--cov-report=")
     run(session, "coverage", "report", f"--fail-under={CORE_COVERAGE}")
-    run(session, *pytest, *(f"--ignore-glob={path}" for path in CORE_TESTS), "tests")
+    others = (f"--ignore-glob={path}" for path in CORE_TESTS)
+    run(session, *pytest, *others, "tests", env=find_browser(session))
 
 
-@nox.session(requires=["prepare"], venv_backend="none")
+@nox.session(requires=["prepare"], venv_backend="none", default=False)
 def journey(session: nox.Session) -> None:
-    """Run the tests of the whole app in a real browser."""
-    output = run(session, "python", "tests/support/chromium.py", silent=True)
-    path = output.strip().splitlines()[-1]
-    session.log(f"Browser: {path}")
+    """Run the tests of the whole app in a real browser alone."""
     pytest = ["pytest", "-m", "journey", "-n", "2", *(session.posargs or [JOURNEY])]
-    run(session, *pytest, env={"AVATARKIT_CHROMIUM": path})
+    run(session, *pytest, env=find_browser(session))
 
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)
@@ -101,6 +99,14 @@ def bench(session: nox.Session) -> None:
         session.error("There is no bench in bench/.")
     for script in scripts:
         run(session, "python", str(script), *session.posargs)
+
+
+def find_browser(session: nox.Session) -> dict[str, str | None]:
+    """Install a browser if there is none, and return the variable that holds its path."""
+    output = run(session, "python", "tests/support/chromium.py", silent=True)
+    path = output.strip().splitlines()[-1]
+    session.log(f"Browser: {path}")
+    return {"AVATARKIT_CHROMIUM": path}
 
 
 def run(

@@ -36,6 +36,15 @@ OF_THE_NETWORK = {
 """Variables, in lower case, that a machine may set and no test should depend on."""
 
 
+SLOWEST = ("test_journey.py", "test_notebooks.py")
+"""Tests that wait for a minute; they start first, while the other processors go on."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slowest tests first."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the lines of code of each folder, which ``tests/test_package.py`` holds to limits."""
     lines = lines_by_folder()
