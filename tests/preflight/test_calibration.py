@@ -27,6 +27,9 @@ VARIANTS = (
     "soft",
     "dim",
     "mirrored",
+    "poster of text",
+    "rotated",
+    "two cameras",
     "declared 100 times too long",
     "silent second track",
 )
