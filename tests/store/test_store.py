@@ -565,7 +565,7 @@ class TestOpening:
             assert repr(store) == f"Store('sqlite:///{tmp_path / 'x.db'}')"
         engine = sa.create_engine("sqlite://").execution_options()
         engine.url = sa.make_url("postgresql+psycopg://ada:s3cret@h/d")
-        monkeypatch.setattr(database, "open_engine", lambda _: engine)
+        monkeypatch.setattr(database, "open_engine", lambda *_, **__: engine)
         assert "s3cret" not in repr(Store("x")) + Store("x").url
         engine.url = sa.make_url("postgresql+psycopg://h/d?user=ada&password=s3cret")
         assert "s3cret" not in repr(Store("x")) + Store("x").url
