@@ -302,6 +302,8 @@ def backup(
 
     with exit_on_error():
         settings = Settings()
+        if settings.database_url is None and not (settings.folder / "avatarkit.db").exists():
+            raise AvatarkitError(f"There is no database in {settings.folder} to back up.")
         with Store(settings.store_url, backups=settings.backups) as store:
             _print(store.back_up(SystemClock().now(), path))
 

@@ -94,8 +94,8 @@ def write(file: Path, target: Path, *, timeout_s: float) -> None:
         target.parent.mkdir(mode=0o700, exist_ok=True)
     with (
         replacing_file(target, private=True) as temporary,
-        closing(_connect(file, timeout_s)) as source,
-        closing(_connect(temporary, timeout_s)) as copy,
+        closing(connect(file, timeout_s)) as source,
+        closing(connect(temporary, timeout_s)) as copy,
     ):
         # Without a journal: a copy that is not whole is never used.
         copy.execute("PRAGMA journal_mode = OFF")
@@ -111,8 +111,16 @@ def write(file: Path, target: Path, *, timeout_s: float) -> None:
             raise Damaged(str(problem).splitlines()[-1])
 
 
-def _connect(file: Path, timeout_s: float) -> sqlite3.Connection:
-    # Mode rw: it never creates a file in place of one that was deleted.
+def connect(file: Path, timeout_s: float) -> sqlite3.Connection:
+    """Open a file that is there, for single statements; none is created in place of a deleted one.
+
+    Args:
+        file: The database.
+        timeout_s: Wall seconds to wait for a lock.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
     return sqlite3.connect(
         f"{file.absolute().as_uri()}?mode=rw", timeout=timeout_s, isolation_level=None, uri=True
     )

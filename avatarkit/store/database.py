@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -204,16 +204,17 @@ class Database:
         file.set_journals_aside()
         file.identity = None
         try:
-            engine = _make_engine(self._engine.url)
-            if not schema.belongs_to(engine, self.account, self._kind):
-                engine.dispose()
+            with closing(backup.connect(file.path, BUSY_TIMEOUT_MS / 1_000)) as connection:
+                is_own = sqlite_file.belongs_to(connection, self.account, self._kind)
+            if not is_own:
                 raise StoreError(
                     f"The database {self.url} was replaced by a file that holds nothing of this "
                     f"account; {sqlite_file.how_to_restore(file.path)}, or start avatarkit again "
                     "to use the new file."
                 )
+            engine = _make_engine(self._engine.url)
             schema.prepare(engine, self.url, _before_upgrade(engine.url, self.backups))
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"The database {self.url} was replaced by a file that cannot be opened "
                 f"({_short_reason(error)}); {self._way_out(error)}."

@@ -1,4 +1,4 @@
-"""Create and upgrade the tables, and tell whose a database is.
+"""Create and upgrade the tables.
 
 What is missing is told by the tables themselves, not by the number of their version alone: a
 number may be wrong after an upgrade that was not finished.
@@ -101,27 +101,3 @@ def _fill_previews(connection: sa.Connection) -> None:
         values = answers.previews(Persona.model_validate_json(row.answer))
         key = tables.is_persona(row.account, row.persona_id)
         connection.execute(tables.personas.update().where(key).values(**values))
-
-
-def belongs_to(engine: sa.Engine, account: str | None, kind: str | None) -> bool:
-    """Return whether a database holds rows of an account, and data of a kind.
-
-    Args:
-        engine: The database; nothing is written to it.
-        account: The fingerprint of the account; None for any.
-        kind: ``sandbox`` or ``live``; None for either.
-    """
-    with engine.connect() as connection:
-        connection = connection.execution_options(reading=True)
-        with connection.begin():
-            names = set(sa.inspect(connection).get_table_names())
-            if not {tables.meta.name, tables.personas.name, tables.submissions.name} <= names:
-                return False
-            found = connection.scalar(sa.select(_META.value).where(_META.key == "kind"))
-            return (kind is None or found == kind) and (
-                account is None
-                or any(
-                    connection.scalar(sa.select(table.c.account).filter_by(account=account))
-                    for table in (tables.personas, tables.submissions)
-                )
-            )

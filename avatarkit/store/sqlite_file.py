@@ -83,6 +83,24 @@ def identity(path: Path) -> _Identity | None:
     return found.st_dev, found.st_ino
 
 
+def belongs_to(connection: sqlite3.Connection, account: str | None, kind: str | None) -> bool:
+    """Return whether a database holds rows of an account, and data of a kind.
+
+    Args:
+        connection: The database; nothing is written to it.
+        account: The fingerprint of the account; None for any.
+        kind: ``sandbox`` or ``live``; None for either.
+    """
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not {"meta", "personas", "submissions"} <= names:
+        return False
+    found = connection.execute("SELECT value FROM meta WHERE key = 'kind'").fetchone()
+    if kind is not None and found != (kind,):
+        return False
+    rows = "SELECT account FROM personas UNION SELECT account FROM submissions"
+    return account is None or (account,) in connection.execute(rows)
+
+
 class WatchedFile:
     """A database that is open; it is noticed when it is deleted or replaced.
 
@@ -133,7 +151,7 @@ def way_out(error: BaseException, file: Path | None) -> str:
     """
     code = error_code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "another program holds it locked: end that, or wait and try again"
+        return "another program is writing to it: end that, or wait and try again"
     if code == sqlite3.SQLITE_FULL:
         return "its disk is full: make room there and try again"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):

@@ -191,7 +191,8 @@ def _plan_full(
     """Return ``PlanFull`` if that is why the API refused a create, by its quota; else the error."""
     if isinstance(error, AuthError | InvalidRequest) and error.from_api and not error.fields:
         try:
-            _check_room(client, ask_quota())
+            with _log_may_fail:
+                _check_room(client, ask_quota())
         except APIError as full:
             return full
     return error

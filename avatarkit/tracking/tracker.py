@@ -348,7 +348,6 @@ class Tracker:
         reconcile_at, last_reported = self.clock.now(), None
         with cancel_on(stop):
             while not stop.is_set():
-                self._back_up(on_error)
                 now = self.clock.now()
                 # A time further ahead was set while the clock was wrong.
                 is_time = not now < reconcile_at <= now + RECONCILE_EVERY
@@ -363,6 +362,8 @@ class Tracker:
                 if on_error is not None and done.error not in (None, last_reported):
                     on_error(str(done.error))
                 last_reported = done.error
+                if done.complete:
+                    self._back_up(on_error)
                 if once or (until_done and done.complete and not done.has_running):
                     return
                 pause_s = LONGEST_PAUSE_S
