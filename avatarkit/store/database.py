@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -114,11 +113,13 @@ class Database:
             if not reading and self._file is not None and self._file.find() != found:
                 raise self._deleted(self._file)
         except (sa.exc.SQLAlchemyError, UnicodeError) as error:
-            if self._file and sqlite_file.error_code(error) in sqlite_file.REOPENED_AFTER:
+            path = None if self._file is None else self._file.path
+            if path is not None:
+                # Some errors stay with a connection when their cause is gone.
                 self._engine.dispose()
             raise StoreError(
                 f"The database {self.url} did not work ({_short_reason(error)}), and nothing was "
-                f"half written; {self._way_out(error)}."
+                f"half written; {sqlite_file.way_out(error, path)}."
             ) from None
 
     def back_up(self, now: datetime, path: Path | None = None) -> Path:
@@ -140,18 +141,13 @@ class Database:
                 f"The database {self.url} is no SQLite file; back up PostgreSQL with its own "
                 "pg_dump."
             )
-        file = self._file.path
-        if path is not None and path.exists():
-            raise StoreError(f"{path} exists already; give the backup another name.")
         self._find_file()
-        target = path or backup.path_at(file, now)
-        try:
-            backup.write(file, target, timeout_s=BUSY_TIMEOUT_MS / 1_000)
-            if path is None and self.backups:
-                backup.delete_oldest(file, self.backups, now)
-        except (sqlite3.Error, OSError) as error:
-            raise _no_backup(file, target, error) from None
-        return target
+        if path is None:
+            return backup.write_daily(self._file.path, now, self.backups)
+        if path.exists():
+            raise StoreError(f"{path} exists already; give the backup another name.")
+        backup.write(self._file.path, path)
+        return path
 
     def back_up_daily(self, now: datetime) -> Path | None:
         """Copy the SQLite file if it was not copied within the last day.
@@ -178,9 +174,6 @@ class Database:
             raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")
         return self.account
 
-    def _way_out(self, error: Exception) -> str:
-        return sqlite_file.way_out(error, None if self._file is None else self._file.path)
-
     def _find_file(self) -> object:
         """Return the identity of the SQLite file; open it again if it was replaced.
 
@@ -201,37 +194,25 @@ class Database:
     def _reopen(self, file: WatchedFile) -> None:
         # The old connections write to the old file, and to journals under the same names.
         self._engine.dispose()
-        file.set_journals_aside()
-        file.identity = None
-        try:
-            with closing(backup.connect(file.path, BUSY_TIMEOUT_MS / 1_000)) as connection:
-                is_own = sqlite_file.belongs_to(connection, self.account, self._kind)
-            if not is_own:
-                raise StoreError(
-                    f"The database {self.url} was replaced by a file that holds nothing of this "
-                    f"account; {sqlite_file.how_to_restore(file.path)}, or start avatarkit again "
-                    "to use the new file."
-                )
-            engine = _make_engine(self._engine.url)
-            schema.prepare(engine, self.url, _before_upgrade(engine.url, self.backups))
-        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        file.give_up()
+        if not sqlite_file.belongs_to(file.path, self.account, self._kind):
             raise StoreError(
-                f"The database {self.url} was replaced by a file that cannot be opened "
-                f"({_short_reason(error)}); {self._way_out(error)}."
-            ) from None
-        sqlite_file.make_private(file.path)
-        self._engine = engine
+                f"The database {self.url} was replaced by a file that holds nothing of this "
+                f"account; {backup.how_to_restore(file.path)}, or start avatarkit again to use the "
+                "new file."
+            )
+        self._engine = open_engine(self._engine.url, backups=self.backups)
         self._file = WatchedFile(file.path)
         logger.warning("The database %s was replaced by another file, which is used now.", self.url)
 
     def _deleted(self, file: WatchedFile) -> StoreError:
         return StoreError(
             f"The database {self.url} was deleted, moved or replaced while it was in use; put it "
-            f"back, or {sqlite_file.how_to_restore(file.path)}."
+            f"back, or {backup.how_to_restore(file.path)}."
         )
 
 
-def open_engine(url: str, *, backups: int = 0) -> sa.Engine:
+def open_engine(url: str | sa.URL, *, backups: int = 0) -> sa.Engine:
     """Open the database at ``url`` and create the tables that are missing.
 
     A SQLite file is made readable to its user only.
@@ -264,10 +245,11 @@ def open_engine(url: str, *, backups: int = 0) -> sa.Engine:
             f"No driver for the database {shown} ({_short_reason(error)}); write "
             'sqlite:///file.db, or postgresql+psycopg://… after pip install "psycopg[binary]".'
         ) from None
-    if file is not None and sqlite_file.create(file) and (newest := backup.newest(file)):
-        logger.warning("The database %s is new, but there is a backup of one: %s.", shown, newest)
+    if file is not None and sqlite_file.create(file) and backup.backups(file):
+        how = backup.how_to_restore(file)
+        logger.warning("The database %s is new, but there are backups: to use one, %s.", shown, how)
     try:
-        schema.prepare(engine, shown, _before_upgrade(parsed, backups))
+        schema.prepare(engine, shown, file if backups else None)
     except StoreError:
         engine.dispose()
         raise
@@ -295,30 +277,6 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, in_memory=in_memory)
     return engine
-
-
-def _before_upgrade(url: sa.URL, backups: int) -> Callable[[str], None]:
-    """Return what backs up a SQLite file, under the number of its version."""
-    file = sqlite_file.path_of(url)
-
-    def back_up(version: str) -> None:
-        if file is not None and backups:
-            name = f"{file.stem}-schema-{version}{file.suffix}"
-            target = backup.folder_of(file) / name
-            try:
-                backup.write(file, target, timeout_s=BUSY_TIMEOUT_MS / 1_000)
-            except (sqlite3.Error, OSError) as error:
-                raise _no_backup(file, target, error) from None
-
-    return back_up
-
-
-def _no_backup(file: Path, target: Path, error: Exception) -> StoreError:
-    reason, way_out = _short_reason(error), sqlite_file.way_out(error, file)
-    if isinstance(error, OSError):
-        reason = error.strerror or reason
-        way_out = "check that its folder exists, has room, and that you may write there"
-    return StoreError(f"The backup {target} could not be made ({reason}); {way_out}.")
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:

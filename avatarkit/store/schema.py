@@ -6,18 +6,18 @@ number may be wrong after an upgrade that was not finished.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona
-from avatarkit.store import answers, tables
+from avatarkit.store import answers, backup, tables
 
 _META = tables.meta.c
 
 
-def prepare(engine: sa.Engine, shown: str, before_upgrade: Callable[[str], None]) -> None:
+def prepare(engine: sa.Engine, shown: str, file: Path | None) -> None:
     """Create or add what tables, columns and indexes a database lacks.
 
     Nothing is written, and no lock is taken, if it lacks nothing.
@@ -25,10 +25,11 @@ def prepare(engine: sa.Engine, shown: str, before_upgrade: Callable[[str], None]
     Args:
         engine: The database.
         shown: Its URL without a password.
-        before_upgrade: Called with the version before anything is added to tables that are there.
+        file: Its file, which is backed up before anything is added to tables that are there; None:
+            it is not backed up.
 
     Raises:
-        StoreError: A newer avatarkit made it.
+        StoreError: A newer avatarkit made it, or it cannot be backed up.
     """
     with engine.connect() as connection:
         connection = connection.execution_options(reading=True)
@@ -38,15 +39,16 @@ def prepare(engine: sa.Engine, shown: str, before_upgrade: Callable[[str], None]
             )
     if not is_current:
         with engine.begin() as connection:
-            _upgrade(connection, shown, before_upgrade)
+            _upgrade(connection, shown, file)
 
 
-def _upgrade(connection: sa.Connection, shown: str, before_upgrade: Callable[[str], None]) -> None:
+def _upgrade(connection: sa.Connection, shown: str, file: Path | None) -> None:
     version, missing = _version(connection, shown), _missing(connection)
     newest = tables.SCHEMA_VERSION
     is_new = not sa.inspect(connection).has_table(tables.personas.name)
-    if not is_new and (missing or version != newest):
-        before_upgrade(str(version or "unknown"))
+    if file is not None and not is_new and (missing or version != newest):
+        name = f"{file.stem}-schema-{version or 'unknown'}{file.suffix}"
+        backup.write(file, backup.folder_of(file) / name)
     tables.metadata.create_all(connection)
     for addition in missing:
         if isinstance(addition, sa.Column):

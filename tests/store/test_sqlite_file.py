@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from avatarkit import Store, errors, open_session
 from avatarkit.models import Persona
 from avatarkit.store import database
-from avatarkit.store.backup import newest
+from avatarkit.store.backup import backups
 from support.manual_clock import MONDAY
 
 HOUR = timedelta(hours=1)
@@ -343,4 +343,4 @@ def test_the_newest_backup_is_the_newest_by_name(file: Path, store: Store) -> No
     backup = store.back_up(MONDAY)
     for name in ("my log #1-20261399T000000Z.db", "my log #1-.db", "other-20270101T000000Z.db"):
         (backup.parent / name).touch()
-    assert newest(file) == backup
+    assert list(backups(file)) == [backup]
