@@ -110,7 +110,7 @@ class Database:
                         yield connection
                 finally:
                     self._open.connection = None
-            if not reading and self._file is not None and self._file.find() != found:
+            if not reading and self._file is not None and self._file.find_written() != found:
                 raise self._deleted(self._file)
         except (sa.exc.SQLAlchemyError, UnicodeError) as error:
             path = None if self._file is None else self._file.path

@@ -97,14 +97,17 @@ class WatchedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.identity = _identity(path)
-        self._journals: dict[Path, _Identity | None] = {}
-        self.find()
+        self._journals = {journal: _identity(journal) for journal in _journals(path)}
 
     def find(self) -> _Identity | None:
         """Return the identity of the file that is at the path now; None if there is none."""
+        return _identity(self.path)
+
+    def find_written(self) -> _Identity | None:
+        """Return the same after a transaction, and remember which journals belong to the file."""
         found = _identity(self.path)
         if found is not None and found == self.identity:
-            self._journals = {path: _identity(path) for path in _journals(self.path)}
+            self._journals = {path: _identity(path) for path in self._journals}
         return found
 
     def give_up(self) -> None:
@@ -115,7 +118,8 @@ class WatchedFile:
         self.identity = None
         for path, own in self._journals.items():
             if own is not None and _identity(path) == own:
-                path.replace(path.with_name(f"{path.name}.replaced"))
+                with suppress(FileNotFoundError):  # another store of this process was faster
+                    path.replace(path.with_name(f"{path.name}.replaced"))
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from itertools import count
+from typing import Any
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
@@ -35,8 +36,6 @@ logger = logging.getLogger("avatarkit")
 WRITE_FOR_S = 120.0
 WRITE_EVERY_S = 1.0
 """Wall seconds for which, and between which, what the API answered is written to the log."""
-
-Written = TypeVar("Written")
 
 # The error of the create matters more than an error of the log: a submission that stays ``sending``
 # is settled later (Store.settle_abandoned).
@@ -95,10 +94,7 @@ def send(
                 broke = None
             at = clock.now()
             with _log_may_fail:
-                _write(
-                    partial(store.uncertain, submission_id, at, str(error), upload_broke=broke),
-                    clock,
-                )
+                _write(clock, store.uncertain, submission_id, at, str(error), upload_broke=broke)
             raise SubmissionUncertain(
                 f"It is not known whether {request.creator_name!r} was created: {error} "
                 "Do not send it again; reconcile() finds out what became of it.",
@@ -106,7 +102,7 @@ def send(
             ) from error
         error = _plan_full(api.client, error, ask_quota) if is_sending else error
         with _log_may_fail:
-            _write(partial(store.refused, submission_id, clock.now(), str(error)), clock)
+            _write(clock, store.refused, submission_id, clock.now(), str(error))
         raise error
     except BaseException:  # such as Ctrl-C during an upload
         with _log_may_fail:
@@ -126,7 +122,7 @@ def send(
             plan_next(store, persona.id, recorded, at)
 
     try:
-        _write(write_accepted, clock)
+        _write(clock, write_accepted)
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "it was interrupted."
         raise SubmissionUncertain(
@@ -137,18 +133,18 @@ def send(
     return persona
 
 
-def _write(write: Callable[[], Written], clock: Clock) -> Written:
+def _write(clock: Clock, write: Callable[..., object], *values: Any, **named: Any) -> None:
     """Write what became of a create to the log, again and again while the database fails."""
-    until_s, is_first = clock.monotonic() + WRITE_FOR_S, True
-    while True:
+    until_s = clock.monotonic() + WRITE_FOR_S
+    for attempt in count():
         try:
-            return write()
+            write(*values, **named)
+            return
         except StoreError as error:
             if clock.monotonic() >= until_s or is_cancelled():
                 raise
-            if is_first:
+            if not attempt:
                 logger.warning("What the API answered is kept and written down later: %s", error)
-            is_first = False
         clock.sleep(WRITE_EVERY_S)
 
 
