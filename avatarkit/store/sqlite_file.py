@@ -66,6 +66,7 @@ def _chmod(path: Path, mode: int) -> None:
 
 
 def _journals(file: Path) -> list[Path]:
+    file = file.resolve()  # SQLite puts them beside the file that a link leads to
     return [file.with_name(f"{file.name}{suffix}") for suffix in backup.JOURNALS]
 
 
@@ -142,6 +143,6 @@ def way_out(error: BaseException, file: Path | None) -> str:
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) and file is not None:
         restore = backup.how_to_restore(file)
-        return f"the file is damaged: stop all programs that use it, and {restore}"
+        return f"it is damaged, or no database: stop all programs that use it, and {restore}"
     default = "check that its folder or server exists and that you may write there"
     return _WAYS_OUT.get(code, default)

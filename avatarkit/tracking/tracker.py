@@ -467,7 +467,7 @@ class Tracker:
             NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.
-            StoreError: The log failed.
+            StoreError: The log cannot be read, or could not be written when the time was over.
         """
         self._claim_store()
 

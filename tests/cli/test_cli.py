@@ -171,6 +171,23 @@ class TestALockedDatabase:
         assert tracked.exit_code == 1
         assert tracked.stderr.count("locked") == 1
 
+    def test_an_interruption_is_never_said_to_be_before_the_create(
+        self, quick: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C while it is sent, and a log that cannot be written: uncertain all the same."""
+
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        def fail(*_: object, **__: object) -> None:
+            raise errors.StoreError("The database is locked.")
+
+        monkeypatch.setattr("avatarkit.api.client.Client.create_persona", interrupt)
+        monkeypatch.setattr(Store, "uncertain", fail)
+        sent = run("submit", "Ada", "--gender", "f", "--force")
+        assert sent.exit_code == commands.Exit.UNCERTAIN
+        assert "Do not send it again" in sent.stderr
+
 
 class TestBackup:
     def test_it_prints_where_it_is(self, tmp_path: Path) -> None:

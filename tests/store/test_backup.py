@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarkit import Store, errors
+from avatarkit import Store, errors, open_session
 from avatarkit.models import Persona
 from avatarkit.store import backup
 from support.manual_clock import MONDAY
@@ -60,6 +60,15 @@ def test_none_are_wanted(file: Path) -> None:
         assert store.back_up_daily(MONDAY) is None
         assert store.back_up(MONDAY).exists()
         assert store.back_up(MONDAY + DAY).exists()
+
+
+def test_how_many_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AVATARKIT_BACKUPS goes from the settings to the store."""
+    monkeypatch.setenv("AVATARKIT_BACKUPS", "2")
+    with open_session() as session:
+        assert session.store.backups == 2
+    with open_session(backups=0) as session:
+        assert session.store.backups == 0
 
 
 def test_a_backup_is_one_whole_file(store: Store, file: Path) -> None:

@@ -315,6 +315,21 @@ class TestPermissions:
             data.chmod(0o755)
             (data / "notes.txt").touch()
 
+    def test_the_journals_of_a_link_lie_beside_the_file(self, file: Path, tmp_path: Path) -> None:
+        """A link is followed: they are made private where SQLite puts them."""
+        opened(file).close()
+        link = tmp_path / "link.db"
+        link.symlink_to(file)
+        with opened(link) as store:
+            see(store, "a")
+            for path in [file, *journals(file)]:
+                path.chmod(0o644)
+            with opened(link):
+                assert [mode(path) for path in [file, *journals(file)]] == [0o600] * 3
+            file.unlink()
+            with pytest.raises(errors.StoreError, match="deleted"):
+                see(store, "b")
+
     def test_a_file_of_another_user_is_left(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -203,6 +203,19 @@ class TestPolling:
         assert "locked" in said[0]
         assert tracker.store.sightings()["status"].tolist() == ["pending", "processing"]
 
+    def test_a_wait_outlasts_a_lock(
+        self, tracker: Tracker, api: API, clock: BusyClock, holder: sqlite3.Connection
+    ) -> None:
+        """It goes on when the database can be written again, and ends with the avatar."""
+        tracker.submit(request())
+        api.status = "done"
+        clock.advance(HOUR)
+        holder.execute("BEGIN IMMEDIATE")
+        clock.at_sleep[6] = holder.rollback
+        assert tracker.wait("p1", timeout=600).status_text == "done"
+        assert clock.slept == [5.0] * 6
+        assert "locked" in str(tracker.last_error)
+
     def test_a_deleted_database_stops_nothing_that_a_backup_brings_back(
         self, tracker: Tracker, api: API, clock: BusyClock, file: Path
     ) -> None:
