@@ -43,26 +43,26 @@ def create(file: Path) -> bool:
 
 
 def make_private(file: Path) -> None:
-    """Give a database, its journals and its backups mode 600, and their folder mode 700.
+    """Close a database, its journals, its backups and their folder to other users.
 
-    What belongs to another user is left as it is, and so is a folder ``backups`` that holds other
-    files.
+    No rights are given: what its user may not write stays so. What belongs to another user is left
+    as it is, and so is a folder ``backups`` that holds other files.
     """
     folder = backup.folder_of(file)
     paths = list(folder.iterdir()) if folder.is_dir() else []
     own = [path for path in paths if path.name.startswith(f"{file.stem}-")]
     for path in (file, *_journals(file), *own):
-        _chmod(path, 0o600)
+        _close(path)
     if paths and len(own) == len(paths):
-        _chmod(folder, 0o700)
+        _close(folder)
 
 
-def _chmod(path: Path, mode: int) -> None:
+def _close(path: Path) -> None:
     with suppress(OSError):
         found = path.stat()
         is_own = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
-        if is_own and found.st_mode & 0o777 != mode:
-            path.chmod(mode)
+        if is_own and found.st_mode & 0o077:
+            path.chmod(found.st_mode & 0o700)
 
 
 def _journals(file: Path) -> list[Path]:

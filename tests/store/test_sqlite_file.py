@@ -315,6 +315,13 @@ class TestPermissions:
             data.chmod(0o755)
             (data / "notes.txt").touch()
 
+    def test_no_right_is_given(self, file: Path) -> None:
+        """A file that its user made read-only is closed to others, and stays read-only."""
+        opened(file).close()
+        file.chmod(0o444)
+        opened(file).close()
+        assert mode(file) == 0o400
+
     def test_the_journals_of_a_link_lie_beside_the_file(self, file: Path, tmp_path: Path) -> None:
         """A link is followed: they are made private where SQLite puts them."""
         opened(file).close()
