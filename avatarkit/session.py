@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
@@ -35,14 +35,14 @@ class Session:
             logger.warning("%s", notice)
         with ExitStack() as stack:
             try:
-                settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _make_folders(settings)
             except OSError as error:
                 raise ConfigError(
                     f"The data folder {settings.folder} cannot be made ({error.strerror}); set "
                     "AVATARKIT_DATA_DIR to another one."
                 ) from None
             # Opened first: if this fails, no sandbox is left running.
-            self.store = stack.enter_context(Store(settings.store_url))
+            self.store = stack.enter_context(Store(settings.store_url, backups=settings.backups))
             if settings.is_sandbox:
                 self.sandbox = _sandbox(settings, clock)
                 stack.callback(self.sandbox.stop)
@@ -110,6 +110,24 @@ def open_session(
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")
     return Session(settings or Settings(**values), clock)
+
+
+def _make_folders(settings: Settings) -> None:
+    """Create the data folder and that of the mode for their user only, and close older ones.
+
+    A data folder that holds other things too is left as it is.
+    """
+    data, folder = settings.data_dir, settings.folder
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    is_own = any((folder / name).exists() for name in ("avatarkit.db", "api"))
+    is_alone = {path.name for path in data.iterdir()} <= {"sandbox", "live"}
+    with suppress(PermissionError):  # the folder of another user
+        if is_own:
+            folder.chmod(0o700)
+        if is_own and is_alone:
+            data.chmod(0o700)
 
 
 def _sandbox(settings: Settings, clock: Clock | None) -> Sandbox | Attached:

@@ -52,6 +52,9 @@ class Settings(BaseModel):
     keep_uploads_h: Annotated[float, Field(gt=0, le=8_760, allow_inf_nan=False)] = 24.0
     """Wall hours that the app keeps an upload that no submission needs."""
 
+    backups: Annotated[int, Field(ge=0, le=1_000)] = 5
+    """Daily backups of a SQLite database that are kept; 0 makes none."""
+
     sandbox_speed: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 2400.0
     """Seconds of the sandbox's clock for each wall second."""
 

@@ -106,7 +106,9 @@ def submit(
         try:
             persona = _submit(session.tracker, request)
         except KeyboardInterrupt:
-            if not session.store.open_submissions():
+            store = session.store
+            # One that is still "sending" could not be written down as uncertain.
+            if not (store.open_submissions() or store.open_submissions("sending")):
                 raise AvatarkitError("Interrupted before it was sent; send it again.") from None
             exit_with(
                 "Interrupted while it was sent: it is not known whether it was created. Do not "
@@ -285,6 +287,25 @@ def export_table(
             typer.echo(text if sys.stdout.isatty() else text.encode(), nl=False)
         else:
             _print(f"{len(frame)} rows written to {output}.", err=True)
+
+
+@app.command()
+def backup(
+    path: Annotated[
+        Path | None, typer.Argument(help="A new file; by default one in the folder of backups.")
+    ] = None,
+) -> None:
+    """Copy the database now, and print where; it may be in use."""
+    from avatarkit.clock import SystemClock
+    from avatarkit.settings import Settings
+    from avatarkit.store.store import Store
+
+    with exit_on_error():
+        settings = Settings()
+        if settings.database_url is None and not (settings.folder / "avatarkit.db").exists():
+            raise AvatarkitError(f"There is no database in {settings.folder} to back up.")
+        with Store(settings.store_url, backups=settings.backups) as store:
+            _print(store.back_up(SystemClock().now(), path))
 
 
 @app.command()

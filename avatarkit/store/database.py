@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from avatarkit.errors import StoreError
-from avatarkit.models import Persona
-from avatarkit.store import answers, tables
+from avatarkit.store import backup, schema, sqlite_file, tables
+from avatarkit.store.sqlite_file import WatchedFile
+
+logger = logging.getLogger("avatarkit")
 
 BUSY_TIMEOUT_MS = 15_000
 
@@ -23,16 +28,22 @@ class Database:
     Args:
         url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
         account: The fingerprint of the account, None if it is not known yet.
+        backups: How many daily backups of a SQLite file are kept; 0: none is made.
 
     Attributes:
         url: The URL without its password and its options, which can hold one too.
         account: The fingerprint of the account, None before ``bind``.
     """
 
-    def __init__(self, url: str, *, account: str | None = None) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, account: str | None = None, backups: int = 5) -> None:
+        self._engine = open_engine(url, backups=backups)
         self.url = _shown(self._engine.url)
         self.account = account
+        self.backups = backups
+        self._kind: str | None = None
+        file = sqlite_file.path_of(self._engine.url)
+        self._file = None if file is None else WatchedFile(file)
+        self._reopening = threading.Lock()
         self._open = threading.local()
         # All threads share the one connection of an in-memory database; they take turns.
         in_memory = isinstance(self._engine.pool, StaticPool)
@@ -58,15 +69,19 @@ class Database:
             StoreError: It holds the other kind.
         """
         query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "kind")
-        with self.transaction() as connection:
+        with self.transaction(reading=True) as connection:
             claimed = connection.scalar(query)
-            if claimed is None:
-                connection.execute(tables.meta.insert().values(key="kind", value=kind))
-            elif claimed != kind:
-                raise StoreError(
-                    f"The database {self.url} holds {claimed} data, which {kind} data must not "
-                    "join; set AVATARKIT_DATABASE_URL to another database."
-                )
+        if claimed is None:
+            with self.transaction() as connection:
+                claimed = connection.scalar(query)  # another process may have been faster
+                if claimed is None:
+                    connection.execute(tables.meta.insert().values(key="kind", value=kind))
+        if claimed not in (None, kind):
+            raise StoreError(
+                f"The database {self.url} holds {claimed} data, which {kind} data must not join; "
+                "set AVATARKIT_DATABASE_URL to another database."
+            )
+        self._kind = kind
 
     @contextmanager
     def transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
@@ -79,13 +94,15 @@ class Database:
             The connection. Everything is committed at the end, or nothing if the block raises.
 
         Raises:
-            StoreError: The database failed; the whole transaction is rolled back.
+            StoreError: The database failed, and the whole transaction is rolled back; or its file
+                was deleted or replaced.
         """
         joined: sa.Connection | None = getattr(self._open, "connection", None)
         try:
             if joined is not None:
                 yield joined
                 return
+            found = self._find_file()
             with self._turn, self._engine.connect() as connection:
                 self._open.connection = connection.execution_options(reading=reading)
                 try:
@@ -93,11 +110,60 @@ class Database:
                         yield connection
                 finally:
                     self._open.connection = None
+            if not reading and self._file is not None and self._file.find_written() != found:
+                raise self._deleted(self._file)
         except (sa.exc.SQLAlchemyError, UnicodeError) as error:
+            path = None if self._file is None else self._file.path
+            if path is not None:
+                # Some errors stay with a connection when their cause is gone.
+                self._engine.dispose()
             raise StoreError(
-                f"The database {self.url} did not work ({_short_reason(error)}); nothing was half "
-                "written."
+                f"The database {self.url} did not work ({_short_reason(error)}), and nothing was "
+                f"half written; {sqlite_file.way_out(error, path)}."
             ) from None
+
+    def back_up(self, now: datetime, path: Path | None = None) -> Path:
+        """Copy the SQLite file, also while it is in use.
+
+        Args:
+            now: The moment, on the machine's clock.
+            path: Where to; by default a new file in the folder ``backups`` next to the database,
+                of which the oldest are deleted.
+
+        Returns:
+            The copy.
+
+        Raises:
+            StoreError: It cannot be copied, or is no SQLite file.
+        """
+        if self._file is None:
+            raise StoreError(
+                f"The database {self.url} is no SQLite file; back up PostgreSQL with its own "
+                "pg_dump."
+            )
+        self._find_file()
+        if path is None:
+            return backup.write_daily(self._file.path, now, self.backups)
+        if path.exists():
+            raise StoreError(f"{path} exists already; give the backup another name.")
+        backup.write(self._file.path, path)
+        return path
+
+    def back_up_daily(self, now: datetime) -> Path | None:
+        """Copy the SQLite file if it was not copied within the last day.
+
+        Args:
+            now: The moment, on the machine's clock.
+
+        Returns:
+            The copy; None if none is due or wanted.
+
+        Raises:
+            StoreError: It cannot be copied.
+        """
+        if self._file is None or not self.backups or not backup.is_due(self._file.path, now):
+            return None
+        return self.back_up(now)
 
     def close(self) -> None:
         """Close the connections."""
@@ -108,12 +174,52 @@ class Database:
             raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")
         return self.account
 
+    def _find_file(self) -> object:
+        """Return the identity of the SQLite file; open it again if it was replaced.
 
-def open_engine(url: str) -> sa.Engine:
+        Raises:
+            StoreError: It was deleted, or replaced by a database of something else.
+        """
+        if (file := self._file) is None:
+            return None
+        found = file.find()
+        if found is None:
+            raise self._deleted(file)
+        if found != file.identity:
+            with self._reopening:
+                if file is self._file:  # else another thread has opened it again
+                    self._reopen(file)
+        return found
+
+    def _reopen(self, file: WatchedFile) -> None:
+        # The old connections write to the old file, and to journals under the same names.
+        self._engine.dispose()
+        file.give_up()
+        if not sqlite_file.belongs_to(file.path, self.account, self._kind):
+            raise StoreError(
+                f"The database {self.url} was replaced by a file that holds nothing of this "
+                f"account; {backup.how_to_restore(file.path)}, or start avatarkit again to use the "
+                "new file."
+            )
+        self._engine = open_engine(self._engine.url, backups=self.backups)
+        self._file = WatchedFile(file.path)
+        logger.warning("The database %s was replaced by another file, which is used now.", self.url)
+
+    def _deleted(self, file: WatchedFile) -> StoreError:
+        return StoreError(
+            f"The database {self.url} was deleted, moved or replaced while it was in use; put it "
+            f"back, or {backup.how_to_restore(file.path)}."
+        )
+
+
+def open_engine(url: str | sa.URL, *, backups: int = 0) -> sa.Engine:
     """Open the database at ``url`` and create the tables that are missing.
+
+    A SQLite file is made readable to its user only.
 
     Args:
         url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
+        backups: Whether a SQLite file is backed up before tables in it are changed: not if 0.
 
     Returns:
         The engine.
@@ -131,82 +237,58 @@ def open_engine(url: str) -> sa.Engine:
             "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
             "as %40 and %3A."
         ) from None
-    shown = _shown(parsed)
-    in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if in_memory:
-        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-    if parsed.drivername == "postgresql+psycopg":
-        # A pooler such as PgBouncer may run each transaction on another connection to the server,
-        # which does not know the statements that were prepared on the one before.
-        options["connect_args"] = {"prepare_threshold": None}
+    shown, file = _shown(parsed), sqlite_file.path_of(parsed)
     try:
-        engine = sa.create_engine(parsed, **options)
+        engine = _make_engine(parsed)
     except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
         raise StoreError(
             f"No driver for the database {shown} ({_short_reason(error)}); write "
             'sqlite:///file.db, or postgresql+psycopg://… after pip install "psycopg[binary]".'
         ) from None
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine, in_memory=in_memory)
+    if file is not None and sqlite_file.create(file) and backup.backups(file):
+        how = backup.how_to_restore(file)
+        logger.warning("The database %s is new, but there are backups: to use one, %s.", shown, how)
     try:
-        with engine.begin() as connection:
-            _prepare_tables(connection, shown)
+        schema.prepare(engine, shown, file if backups else None)
     except StoreError:
         engine.dispose()
         raise
     except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
         engine.dispose()
         raise StoreError(
-            f"The database {shown} cannot be opened ({_short_reason(error)}); check that its "
-            "folder or server exists and that you may write there."
+            f"The database {shown} cannot be opened ({_short_reason(error)}); "
+            f"{sqlite_file.way_out(error, file)}."
         ) from None
+    if file is not None:
+        sqlite_file.make_private(file)
     return engine
 
 
-def _prepare_tables(connection: sa.Connection, shown: str) -> None:
-    """Create missing tables and columns; raise ``StoreError`` if a newer avatarkit made them."""
-    query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
-    version = connection.scalar(query) if sa.inspect(connection).has_table("meta") else None
-    newest = tables.SCHEMA_VERSION
-    if version is not None and not (version.isdecimal() and int(version) <= newest):
-        raise StoreError(
-            f"The database {shown} was made by a newer avatarkit (schema {version}, this one "
-            f"knows {newest}); update avatarkit or choose another database."
-        )
-    tables.metadata.create_all(connection)
-    if version is None:
-        row = {"key": "schema_version", "value": str(newest)}
-        connection.execute(tables.meta.insert().values(**row))
-    elif int(version) < newest:
-        _add_missing_columns(connection)
-        _fill_previews(connection)
-        key = tables.meta.c.key == "schema_version"
-        connection.execute(tables.meta.update().where(key).values(value=str(newest)))
-
-
-def _add_missing_columns(connection: sa.Connection) -> None:
-    present = sa.inspect(connection)
-    for table in tables.metadata.sorted_tables:
-        names = {column["name"] for column in present.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in names:
-                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
-
-
-def _fill_previews(connection: sa.Connection) -> None:
-    # A finished persona is not polled again, which would fill them.
-    columns = tables.personas.c
-    for row in connection.execute(
-        sa.select(columns.account, columns.persona_id, columns.answer)
-    ).all():
-        values = answers.previews(Persona.model_validate_json(row.answer))
-        key = tables.is_persona(row.account, row.persona_id)
-        connection.execute(tables.personas.update().where(key).values(**values))
+def _make_engine(url: sa.URL) -> sa.Engine:
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    in_memory = url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+    if in_memory:
+        options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    if url.drivername == "postgresql+psycopg":
+        # A pooler such as PgBouncer may run each transaction on another connection to the server,
+        # which does not know the statements that were prepared on the one before.
+        options["connect_args"] = {"prepare_threshold": None}
+    engine = sa.create_engine(url, **options)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine, in_memory=in_memory)
+    return engine
 
 
 def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
+    file = sqlite_file.path_of(engine.url)
+    if file is not None:
+
+        @sa.event.listens_for(engine, "do_connect")
+        def on_do_connect(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+            # Mode rw: it never creates a file in place of one that was deleted.
+            arguments[0] = f"{file.as_uri()}?mode=rw"
+            options["uri"] = True
+
     @sa.event.listens_for(engine, "connect")
     def on_connect(connection: Any, _: Any) -> None:
         # on_begin begins transactions, so that a writer takes its lock before it reads.

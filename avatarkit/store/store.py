@@ -27,6 +27,7 @@ class Store(SubmissionLog, PollPlan, AccountState):
         url: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/name``.
         account: A fingerprint (``Client.account``): only its rows are read and written. A store
             without one reads the rows of all accounts, until a ``Tracker`` binds it.
+        backups: How many daily backups of a SQLite file are kept; 0: none is made.
     """
 
     def personas(self) -> pd.DataFrame:

@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
-"""Raised with every column that is added.
+SCHEMA_VERSION = 3
+"""Raised with every release that adds a column.
 
-Databases of older versions get the missing columns, which are nullable therefore, or have a
-``server_default``.
+Databases that lack columns get them, so a new one is nullable or has a ``server_default``.
 """
 
 metadata = sa.MetaData()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
+from typing import Any
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
+from avatarkit.api.transport import is_cancelled
 from avatarkit.clock import Clock
 from avatarkit.errors import (
     APIError,
@@ -26,6 +30,12 @@ from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.store import Store
 from avatarkit.tracking.poll import plan_next
 from avatarkit.tracking.throttling import ThrottledClient
+
+logger = logging.getLogger("avatarkit")
+
+WRITE_FOR_S = 120.0
+WRITE_EVERY_S = 1.0
+"""Wall seconds for which, and between which, what the API answered is written to the log."""
 
 # The error of the create matters more than an error of the log: a submission that stays ``sending``
 # is settled later (Store.settle_abandoned).
@@ -82,8 +92,9 @@ def send(
             )
             if answered and upload.is_whole:
                 broke = None
+            at = clock.now()
             with _log_may_fail:
-                store.uncertain(submission_id, clock.now(), str(error), upload_broke=broke)
+                _write(clock, store.uncertain, submission_id, at, str(error), upload_broke=broke)
             raise SubmissionUncertain(
                 f"It is not known whether {request.creator_name!r} was created: {error} "
                 "Do not send it again; reconcile() finds out what became of it.",
@@ -91,7 +102,7 @@ def send(
             ) from error
         error = _plan_full(api.client, error, ask_quota) if is_sending else error
         with _log_may_fail:
-            store.refused(submission_id, clock.now(), str(error))
+            _write(clock, store.refused, submission_id, clock.now(), str(error))
         raise error
     except BaseException:  # such as Ctrl-C during an upload
         with _log_may_fail:
@@ -103,18 +114,38 @@ def send(
                 message = "The program was interrupted before it was sent; send it again."
                 store.refused(submission_id, clock.now(), message)
         raise
-    try:
-        at = clock.now()
+    at = clock.now()
+
+    def write_accepted() -> None:
         with store.transaction():
             recorded = store.accepted(submission_id, persona, at, asked_no=asking.no)
             plan_next(store, persona.id, recorded, at)
-    except StoreError as error:
+
+    try:
+        _write(clock, write_accepted)
+    except (StoreError, KeyboardInterrupt) as error:
+        reason = str(error) or "it was interrupted."
         raise SubmissionUncertain(
-            f"The API created {persona.id}, but that could not be written down: {error} "
+            f"The API created {persona.id}, but that could not be written down: {reason} "
             "Do not send it again; reconcile() finds it.",
             submission_id=submission_id,
         ) from error
     return persona
+
+
+def _write(clock: Clock, write: Callable[..., object], *values: Any, **named: Any) -> None:
+    """Write what became of a create to the log, again and again while the database fails."""
+    until_s = clock.monotonic() + WRITE_FOR_S
+    for attempt in count():
+        try:
+            write(*values, **named)
+            return
+        except StoreError as error:
+            if clock.monotonic() >= until_s or is_cancelled():
+                raise
+            if not attempt:
+                logger.warning("What the API answered is kept and written down later: %s", error)
+        clock.sleep(WRITE_EVERY_S)
 
 
 class _Upload:
@@ -156,7 +187,8 @@ def _plan_full(
     """Return ``PlanFull`` if that is why the API refused a create, by its quota; else the error."""
     if isinstance(error, AuthError | InvalidRequest) and error.from_api and not error.fields:
         try:
-            _check_room(client, ask_quota())
+            with _log_may_fail:
+                _check_room(client, ask_quota())
         except APIError as full:
             return full
     return error

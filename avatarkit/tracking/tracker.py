@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
 from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError
+from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
@@ -34,6 +35,8 @@ SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
 RECONCILE_EVERY = timedelta(minutes=10)
+BACKUP_EVERY_S = 3_600.0
+"""Wall seconds after which it is looked again whether a daily backup is due."""
 LIST_EVERY = timedelta(hours=6)
 """How often the list is read to find what was deleted or is there again, on the session's clock."""
 
@@ -90,6 +93,7 @@ class Tracker:
         self.last_error: str | None = None
         self.last_pass_at: datetime | None = None
         self._threads = threads
+        self._backup_s = -math.inf
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -358,12 +362,28 @@ class Tracker:
                 if on_error is not None and done.error not in (None, last_reported):
                     on_error(str(done.error))
                 last_reported = done.error
+                if done.complete:
+                    self._back_up(on_error)
                 if once or (until_done and done.complete and not done.has_running):
                     return
                 pause_s = LONGEST_PAUSE_S
                 if done.next_at is not None:
                     pause_s = min(pause_s, self.clock.wall_seconds_until(done.next_at))
                 self.clock.sleep(max(pause_s, SHORTEST_PAUSE_S), stop)
+
+    def _back_up(self, on_error: Callable[[str], None] | None) -> None:
+        now_s = self.clock.monotonic()
+        if now_s - self._backup_s < BACKUP_EVERY_S:
+            return
+        self._backup_s = now_s
+        try:
+            # A day of the machine, as the sandbox's days may pass in seconds.
+            self.store.back_up_daily(SystemClock().now())
+        except StoreError as error:
+            self.last_error = str(error)
+            logger.warning("%s", error)
+            if on_error is not None:
+                on_error(str(error))
 
     def _pass(self, stop: threading.Event, *, reconcile: bool, ask_quota: bool) -> _Pass:
         done = _Pass()
@@ -447,7 +467,7 @@ class Tracker:
             NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.
-            StoreError: The log failed.
+            StoreError: The log cannot be read, or could not be written when the time was over.
         """
         self._claim_store()
 

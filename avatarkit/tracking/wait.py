@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, WaitTimeout
+from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreError, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
 from avatarkit.text import format_hours
 from avatarkit.tracking.poll import Poller, is_missing
@@ -35,6 +35,7 @@ def wait(
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking)
     status: str | None = None
+    not_written: StoreError | None = None
     while True:
         if on_progress is not None and persona.status_text != status:
             on_progress(persona)
@@ -43,17 +44,25 @@ def wait(
             return _done(persona)
         waited_s = clock.monotonic() - began_s
         if waited_s >= timeout:
+            if not_written is not None:
+                raise not_written
             raise WaitTimeout(
                 f"{persona_id} is still {status} after {format_hours(waited_s / 3600)}; wait for "
                 "the same id again to go on.",
                 persona_id=persona_id,
                 waited_s=waited_s,
             )
-        _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
+        try:
+            _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
+            not_written = None
+        except StoreError as error:  # such as a lock or a full disk, which pass
+            not_written = error
+            on_error(str(error))
         pause = poller.api.pause()
         next_at = store.next_look_at(persona_id) if pause is None else pause.until
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
-        pause_s = min(max(pause_s, SHORTEST_WAIT_S), LONGEST_WAIT_S, timeout - waited_s)
+        shortest_s = SHORTEST_WAIT_S if not_written is None else LONGEST_WAIT_S
+        pause_s = min(max(pause_s, shortest_s), LONGEST_WAIT_S, timeout - waited_s)
         persona = store.persona(persona_id) or persona
         if not persona.is_terminal:
             clock.sleep(pause_s)

@@ -171,6 +171,53 @@ class TestALockedDatabase:
         assert tracked.exit_code == 1
         assert tracked.stderr.count("locked") == 1
 
+    def test_an_interruption_is_never_said_to_be_before_the_create(
+        self, quick: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C while it is sent, and a log that cannot be written: uncertain all the same."""
+
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        def fail(*_: object, **__: object) -> None:
+            raise errors.StoreError("The database is locked.")
+
+        monkeypatch.setattr("avatarkit.api.client.Client.create_persona", interrupt)
+        monkeypatch.setattr(Store, "uncertain", fail)
+        sent = run("submit", "Ada", "--gender", "f", "--force")
+        assert sent.exit_code == commands.Exit.UNCERTAIN
+        assert "Do not send it again" in sent.stderr
+
+
+class TestBackup:
+    def test_it_prints_where_it_is(self, tmp_path: Path) -> None:
+        """By default in the folder of backups, or in the file that is named; it can be opened."""
+        with open_session() as session:
+            folder = session.settings.folder
+        for path, arguments in ((tmp_path / "x.db", ["x.db"]), (None, [])):
+            made = run("backup", *arguments)
+            assert made.exit_code == 0, made.output
+            copy = Path(made.stdout.strip())
+            assert copy.resolve() == path or copy.parent == folder / "backups"
+            with Store(f"sqlite:///{copy}") as store:
+                assert store.personas().empty
+
+    def test_one_that_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
+        """It is a sentence and exit code 1."""
+        open_session().close()
+        (tmp_path / "x.db").write_text("mine")
+        result = run("backup", "x.db")
+        assert result.exit_code == 1
+        assert "exists already" in result.stderr
+        assert (tmp_path / "x.db").read_text() == "mine"
+
+    def test_without_a_database_none_is_made(self, tmp_path: Path) -> None:
+        """Nothing to copy is a sentence, and leaves nothing behind."""
+        result = run("backup")
+        assert result.exit_code == 1
+        assert "no database" in result.stderr
+        assert not Settings().folder.exists()
+
 
 class TestBadInput:
     @pytest.mark.parametrize(

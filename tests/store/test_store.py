@@ -6,6 +6,7 @@ import dataclasses
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from avatarkit import PersonaCreate, Store, errors
 from avatarkit.models import Persona
-from avatarkit.store import database, frames, tables
+from avatarkit.store import database, frames, schema, tables
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 
@@ -565,7 +566,7 @@ class TestOpening:
             assert repr(store) == f"Store('sqlite:///{tmp_path / 'x.db'}')"
         engine = sa.create_engine("sqlite://").execution_options()
         engine.url = sa.make_url("postgresql+psycopg://ada:s3cret@h/d")
-        monkeypatch.setattr(database, "open_engine", lambda _: engine)
+        monkeypatch.setattr(database, "open_engine", lambda *_, **__: engine)
         assert "s3cret" not in repr(Store("x")) + Store("x").url
         engine.url = sa.make_url("postgresql+psycopg://h/d?user=ada&password=s3cret")
         assert "s3cret" not in repr(Store("x")) + Store("x").url
@@ -608,3 +609,84 @@ class TestOpening:
         with pytest.raises(errors.StoreError, match=r"sqlite:///file\.db|check that") as caught:
             Store(url)
         assert "p4ss" not in str(caught.value)
+
+
+class TestUpgrade:
+    """Of SQLite files; ``TestOpening`` has what PostgreSQL does alike."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        """A database of version 1 with one persona."""
+        path = tmp_path / "log.db"
+        with Store(f"sqlite:///{path}", account="mine") as store:
+            submitted(store, preview_video_1_1="https://example.com/1.mp4")
+            with store.transaction() as connection:
+                connection.execute(tables.meta.update().values(value="1"))
+                for table, columns in ADDED_SINCE_1.items():
+                    for column in columns:
+                        connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        return path
+
+    def missing(self, path: Path) -> set[str]:
+        """Return the added columns that a database lacks."""
+        with closing(sqlite3.connect(path)) as connection:
+            present = {
+                name
+                for table in ADDED_SINCE_1
+                for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+            }
+        return {name for names in ADDED_SINCE_1.values() for name in names} - present
+
+    @pytest.mark.parametrize("number", ["3", "2", None])
+    def test_the_tables_count_and_not_the_number_alone(self, old: Path, number: str | None) -> None:
+        """A database whose number promises columns that it lacks gets them, previews filled."""
+        with closing(sqlite3.connect(old)) as connection, connection:
+            connection.execute("DELETE FROM meta")
+            if number is not None:
+                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (number,))
+            connection.execute("ALTER TABLE personas ADD COLUMN preview_image TEXT")
+            connection.execute("DROP INDEX sightings_by_persona")
+        with Store(f"sqlite:///{old}", account="mine") as store:
+            assert store.personas()["preview_video"].tolist() == ["https://example.com/1.mp4"]
+            with store.transaction() as connection:
+                assert sa.inspect(connection).get_indexes("sightings")
+                assert connection.scalar(sa.select(tables.meta.c.value)) == "3"
+        assert self.missing(old) == set()
+
+    def test_an_upgrade_that_breaks_off_is_undone_and_done_again(
+        self, old: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that ends half-way leaves the old database, and the next one upgrades it."""
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "_fill_previews", killed)
+            with pytest.raises(KeyboardInterrupt):
+                Store(f"sqlite:///{old}", account="mine")
+        assert "preview_video" in self.missing(old)
+        with Store(f"sqlite:///{old}", account="mine") as store:
+            assert len(store.personas()) == 1
+        assert self.missing(old) == set()
+
+    def test_it_is_backed_up_before(self, old: Path) -> None:
+        """The backup is the old database, named after its version; a new one needs none."""
+        for _ in range(2):
+            Store(f"sqlite:///{old}", account="mine").close()
+        backups = list((old.parent / "backups").iterdir())
+        assert [path.name for path in backups] == ["log-schema-1.db"]
+        assert "preview_video" in self.missing(backups[0])
+        other = old.parent / "new" / "log.db"
+        other.parent.mkdir()
+        Store(f"sqlite:///{other}", account="mine").close()
+        assert not (other.parent / "backups").exists()
+
+    def test_without_the_backup_nothing_is_changed(self, old: Path) -> None:
+        """Where it cannot be made, the sentence says so; with backups off, none is made."""
+        (old.parent / "backups").touch()
+        with pytest.raises(errors.StoreError, match=r"log-schema-1\.db could not be made"):
+            Store(f"sqlite:///{old}", account="mine")
+        assert "preview_video" in self.missing(old)
+        Store(f"sqlite:///{old}", account="mine", backups=0).close()
+        assert self.missing(old) == set()
