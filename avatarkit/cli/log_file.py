@@ -6,11 +6,10 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
 
 from avatarkit.api.redaction import redact_text
 from avatarkit.clock import Clock
@@ -43,14 +42,14 @@ def log_to_file(
         ConfigError: The file cannot be opened.
     """
     handler: logging.Handler = logging.NullHandler()
-    before = logger.level
+    level_before = logger.level
     if path is not None:
         try:
             handler = _LogFile(path, on_error)
         except OSError as error:
             raise ConfigError(
-                f"The log file {path} cannot be opened ({error.strerror}); give a file in a "
-                "folder that exists and that you may write to."
+                f"The log file {path} cannot be opened ({error.strerror}); set AVATARKIT_LOG_FILE "
+                "or --log-file to a file in a folder that you may write to."
             ) from None
         handler.setFormatter(_Formatter(clock))
         logger.setLevel(level.upper())
@@ -59,44 +58,43 @@ def log_to_file(
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
-        handler.close()
+        logger.setLevel(level_before)
+        with suppress(OSError):  # a full disk was said already
+            handler.close()
 
 
 class _LogFile(RotatingFileHandler):
     """A rotated file that only its owner can read."""
 
     def __init__(self, path: Path, on_error: Callable[[str], None]) -> None:
-        self._on_error: Callable[[str], None] | None = on_error
+        self._on_error = on_error
+        self._has_failed = False
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8")
 
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
-        # A pipe or a device keeps its mode.
+        # The file may have been there before; a pipe or a device keeps its mode.
         if os.name == "posix" and stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.fchmod(descriptor, 0o600)
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's signature
         """Say once that the file cannot be written; tracking goes on."""
-        if self._on_error is not None:
-            on_error, self._on_error = self._on_error, None
-            on_error(f"The log file {self.baseFilename} cannot be written; make room on its disk.")
+        if not self._has_failed:
+            self._has_failed = True
+            self._on_error(
+                f"The log file {self.baseFilename} cannot be written; make room on its disk."
+            )
 
 
 class _Formatter(logging.Formatter):
-    """Formats a record with the time of the session's clock, without keys, message on one line."""
+    """Formats a record with the time of the session's clock, and without keys."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        super().__init__("%(levelname)s %(message)s")
         self._clock = clock
 
-    def formatTime(self, *_: object) -> str:
-        return f"{self._clock.now():%Y-%m-%d %H:%M:%S}Z"
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return super().formatMessage(record).replace("\n", " ")
-
-    def format(self, record: logging.LogRecord) -> Any:
-        # After everything else: an exception's text can hold a key, too.
-        return printable(redact_text(super().format(record)))
+    def format(self, record: logging.LogRecord) -> str:
+        # Redacted after everything else: an exception's text can hold a key, too.
+        text = printable(redact_text(super().format(record)))
+        return f"{self._clock.now():%Y-%m-%d %H:%M:%S}Z {text}"

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import typer
@@ -30,7 +30,7 @@ LONGEST_JOIN_S = 2.0
 logger = logging.getLogger("avatarkit")
 
 
-class Lines:
+class Lines(AbstractContextManager["Lines"]):
     """Prints a line for each change on standard output, errors on standard error.
 
     ``errors`` lists the errors.
@@ -52,9 +52,6 @@ class Lines:
     def _print_error(self, error: str) -> None:
         typer.echo(printable(error), err=True)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         pass
 
@@ -62,7 +59,8 @@ class Lines:
 class JSONLines(Lines):
     """Prints an object a line on standard output for each change and each error.
 
-    Other letters than ASCII are escaped, so that no console or pipe changes a text.
+    Other letters than ASCII are escaped, so that no console or pipe changes a text, and no text
+    drives a terminal.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -71,9 +69,7 @@ class JSONLines(Lines):
 
     def change(self, change: Change) -> None:
         """Print a change of status."""
-        values = {name: getattr(change, name) for name in ("persona_id", "creator_name", "before")}
-        values |= {"after": change.after, "at": change.at.isoformat()}
-        self._print(values | {"failed_reason": change.failed_reason})
+        self._print(vars(change) | {"at": change.at.isoformat()})
 
     def _print_error(self, error: str) -> None:
         self._print({"error": error, "at": self._clock.now().isoformat()})
@@ -95,13 +91,14 @@ class LiveLines(Lines):
         self._read_state = read_state
         self._clock = clock
         self._console = Console(highlight=False)
-        # What others write to standard error is shown above the status, if it is this terminal.
+        self._errors_too = sys.stderr.isatty()
+        # What other parts write to standard error is shown above the status, too.
         self._live = Live(
             console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
-            redirect_stderr=sys.stderr.isatty(),
+            redirect_stderr=self._errors_too,
         )
         self._stop = threading.Event()
         # Not in the thread of the passes: a database that is slow to answer holds up no line.
@@ -112,7 +109,7 @@ class LiveLines(Lines):
         self._print(format_change(change))
 
     def _print_error(self, error: str) -> None:
-        if sys.stderr.isatty():
+        if self._errors_too:
             self._print(printable(error))
         else:
             super()._print_error(error)
@@ -122,28 +119,23 @@ class LiveLines(Lines):
 
     def __enter__(self) -> Self:
         self._live.start()
-        # A process that is killed leaves the terminal as it was.
+        # Shown, so that a process that is killed leaves the terminal as it was.
         self._console.show_cursor(True)
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(LONGEST_JOIN_S)
         self._live.stop()
 
     def _refresh(self) -> None:
         while not self._stop.is_set():
-            now = f"{self._clock.now():%H:%M:%S}Z"
             try:
-                first, *others = self._read_state().lines()
+                lines = self._read_state().lines()
             except StoreError as error:
-                first, others = printable(error), []
-            lines = "\n".join([f"{now}  {first}", *others])
-            self._live.update(Text(lines, "dim", no_wrap=True, overflow="ellipsis"), refresh=True)
+                lines = [printable(error)]
+            lines[0] = f"{self._clock.now():%H:%M:%S}Z  {lines[0]}"
+            status = Text("\n".join(lines), "dim", no_wrap=True, overflow="ellipsis")
+            self._live.update(status, refresh=True)
             self._clock.sleep(REFRESH_S, self._stop)

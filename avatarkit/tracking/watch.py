@@ -23,48 +23,33 @@ READ_EVERY_S = 1.0
 MOST_ROWS = 50
 """How many avatars the table in a notebook shows."""
 
-_HEADINGS = ("Avatar", "Id", "Status", "Since (UTC)", "Next poll (UTC)", "Last error")
-# The notebook's own colours, so that it fits a light and a dark theme.
-_CELL = (
-    'style="text-align:left;padding:0.2em 0.8em;background:transparent;color:inherit;'
-    'border-bottom:1px solid rgba(128,128,128,0.35)"'
-)
+LONGEST_TEXT = 200
+"""Characters of a text in the table."""
+
+HEADINGS = ("Avatar", "Id", "Status", "Since (UTC)", "Next poll (UTC)", "Last error")
 
 
 @dataclass(frozen=True)
 class LiveTable:
-    """The avatars and the state at one moment, as HTML for a notebook and as text.
-
-    ``lines`` are the state's; ``more`` counts the avatars that ``rows`` leaves out.
-    """
+    """The avatars at one moment, as HTML for a notebook and as text; ``lines`` stand below."""
 
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[str, ...]
-    more: int = 0
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th {_CELL}>{heading}</th>" for heading in _HEADINGS)
-        body = "".join(
-            f"<tr>{''.join(f'<td {_CELL}>{escape(text)}</td>' for text in row)}</tr>"
-            for row in self.rows
-        )
-        notes = "".join(f"<div>{escape(line)}</div>" for line in (*self._left_out(), *self.lines))
-        return (
-            f'<div style="overflow-x:auto"><table style="border-collapse:collapse">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
-        )
+        import pandas as pd
+
+        # A notebook styles the tables of pandas for its light and its dark theme.
+        with pd.option_context("display.max_colwidth", None):
+            frame = pd.DataFrame(self.rows, columns=HEADINGS)
+            table = frame.to_html(index=False, border=0, justify="left")
+        return table + "".join(f"<div>{escape(line)}</div>" for line in self.lines)
 
     def __repr__(self) -> str:
-        table = (_HEADINGS, *self.rows)
+        table = (HEADINGS, *self.rows)
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        texts = [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
-        return "\n".join([*texts, *self._left_out(), *self.lines])
-
-    def _left_out(self) -> list[str]:
-        return [f"and {self.more} more"] if self.more else []
+        texts = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+        return "\n".join([*texts, *self.lines])
 
 
 def watch(
@@ -93,12 +78,12 @@ def watch(
                 if state.in_flight == 0:
                     return
             except StoreError as error:
-                view.show_error(str(error))
+                view.show_error(printable(error))
             left_s = READ_EVERY_S
             if timeout is not None:
                 left_s = min(left_s, began_s + timeout - clock.monotonic())
-                if left_s <= 0:
-                    return
+            if left_s <= 0:
+                return
             clock.sleep(left_s)
 
 
@@ -109,25 +94,22 @@ class _Table:
         self._store = store
         self._display = display
         self._handle: Any = None
-        self._shown: LiveTable | None = None
+        self._shown = LiveTable((), ())
 
     def show(self, state: TrackerState) -> None:
-        """Show the personas in the log, and the state."""
         rows = tuple(_row(persona, state.now) for persona in self._store.shown(MOST_ROWS))
-        more = max(state.total - MOST_ROWS, 0)
-        self._update(LiveTable(rows, tuple(state.lines()), more))
+        lines = state.lines()
+        if state.total > len(rows):
+            lines.insert(0, f"and {state.total - len(rows)} more")
+        self._update(LiveTable(rows, tuple(lines)))
 
     def show_error(self, error: str) -> None:
-        """Show an error below the avatars as they were shown last."""
-        shown = self._shown or LiveTable((), ())
-        self._update(LiveTable(shown.rows, (printable(error),), shown.more))
+        self._update(LiveTable(self._shown.rows, (error,)))
 
     def _update(self, table: LiveTable) -> None:
-        if table == self._shown:
-            return
         if self._handle is None:
             self._handle = self._display(table, display_id=True)
-        else:
+        elif table != self._shown:
             self._handle.update(table)
         self._shown = table
 
@@ -141,20 +123,19 @@ class _Lines:
         self._notes: list[str] = []
 
     def show(self, state: TrackerState) -> None:
-        """Print what changed since the last time."""
+        counts, *notes = state.lines()
         with self._store.transaction(reading=True):
             run_id = self._store.last_run_id()
             changes = [] if self._run_id is None else self._store.changes_after(self._run_id)
         if self._run_id is None:
-            _write(state.lines()[0])
+            _write(counts)
         for change in changes:
             _write(format_change(change))
         self._run_id = run_id
-        self._show_notes(state.lines()[1:])
+        self._show_notes(notes)
 
     def show_error(self, error: str) -> None:
-        """Print an error, once while it repeats."""
-        self._show_notes([printable(error)])
+        self._show_notes([error])
 
     def _show_notes(self, notes: list[str]) -> None:
         for note in notes:
@@ -164,25 +145,19 @@ class _Lines:
 
 
 def _row(persona: ShownPersona, now: datetime) -> tuple[str, ...]:
-    next_poll = ""
+    status, next_poll, error = stage_name(persona.status), "", persona.last_error or ""
+    if persona.failed_reason:
+        status = f"{status}: {persona.failed_reason}"
+    if persona.gone:
+        status = f"{status} (gone from the API)"
     if persona.next_poll_at is not None:
         is_due = persona.next_poll_at <= now
         next_poll = "due" if is_due else format_moment(persona.next_poll_at, now)
-    status = stage_name(persona.status)
-    if persona.failed_reason:
-        status = f"{status}: {persona.failed_reason}"
-    error = persona.last_error or ""
-    if persona.last_error_at is not None and error:
+    if persona.last_error_at is not None:
         error = f"{format_moment(persona.last_error_at, now)} {error}"
-    texts = (
-        persona.creator_name or "",
-        persona.persona_id,
-        f"{status} (gone from the API)" if persona.gone else status,
-        f"{persona.since:%Y-%m-%d %H:%M:%S}",
-        next_poll,
-        error,
-    )
-    return tuple(" ".join(printable(text).split())[:200] for text in texts)
+    since = f"{persona.since:%Y-%m-%d %H:%M:%S}"
+    texts = (persona.creator_name or "", persona.persona_id, status, since, next_poll, error)
+    return tuple(" ".join(printable(text).split())[:LONGEST_TEXT] for text in texts)
 
 
 def _notebook_display() -> Callable[..., Any] | None:
@@ -192,8 +167,7 @@ def _notebook_display() -> Callable[..., Any] | None:
     from IPython.core.getipython import get_ipython
     from IPython.display import display
 
-    shell = get_ipython()
-    return display if getattr(shell, "kernel", None) is not None else None
+    return display if getattr(get_ipython(), "kernel", None) is not None else None
 
 
 def _write(line: str) -> None:
