@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -422,7 +422,7 @@ def _print_status(persona: Persona) -> None:
 
 
 @contextmanager
-def _session(**values: str) -> Iterator[Session]:
+def _session(**values: Any) -> Iterator[Session]:
     from avatarkit.session import open_session
 
     with exit_on_error(), open_session(**values) as session:

@@ -90,28 +90,36 @@ class LiveView(PollPlan):
     def changes_after(self, run_id: int) -> list[Change]:
         """Return the changes of status whose runs are newer than this one, oldest first."""
         earlier = tables.sightings.alias().c
+        is_earlier = (earlier.persona_id == _RUNS.persona_id) & (earlier.id < _RUNS.id)
         before = (
             sa.select(earlier.status)
-            .where(
-                earlier.account == _RUNS.account,
-                earlier.persona_id == _RUNS.persona_id,
-                earlier.id < _RUNS.id,
-            )
+            .where(earlier.account == _RUNS.account, is_earlier)
             .order_by(earlier.id.desc())
             .limit(1)
             .scalar_subquery()
         )
-        is_same = tables.is_persona(_RUNS.account, _RUNS.persona_id)
+        names = ("persona_id", "status", "first_seen_us", "failed_reason")
         query = (
-            sa.select(_RUNS.persona_id, _PERSONAS.creator_name, before, _RUNS.status)
-            .add_columns(_RUNS.first_seen_us, _RUNS.failed_reason)
-            .join(tables.personas, is_same)
-            .where(_RUNS.account == self._own(), _RUNS.id > run_id)
+            sa.select(*(_RUNS[name] for name in names), _PERSONAS.creator_name)
+            .add_columns(before.label("before"))
+            .join(tables.personas, _PERSONAS.persona_id == _RUNS.persona_id)
+            .where(_PERSONAS.account == self._own(), _RUNS.account == self._own())
+            .where(_RUNS.id > run_id)
             .order_by(_RUNS.id)
         )
         with self.transaction(reading=True) as connection:
             rows = connection.execute(query).all()
-        return [Change(*row[:4], to_moment(row.first_seen_us), row.failed_reason) for row in rows]
+        return [
+            Change(
+                persona_id=row.persona_id,
+                creator_name=row.creator_name,
+                before=row.before,
+                after=row.status,
+                at=to_moment(row.first_seen_us),
+                failed_reason=row.failed_reason,
+            )
+            for row in rows
+        ]
 
 
 def _moment(us: int | None) -> datetime | None:
