@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from avatarkit.clock import Clock
 from avatarkit.errors import StoreError
+from avatarkit.reports.live_table import LiveTable
 from avatarkit.store.live import ShownPersona
 from avatarkit.store.store import Store
 from avatarkit.text import printable, stage_name
@@ -25,31 +24,6 @@ MOST_ROWS = 50
 
 LONGEST_TEXT = 200
 """Characters of a text in the table."""
-
-HEADINGS = ("Avatar", "Id", "Status", "Since (UTC)", "Next poll (UTC)", "Last error")
-
-
-@dataclass(frozen=True)
-class LiveTable:
-    """The avatars at one moment, as HTML for a notebook and as text; ``lines`` stand below."""
-
-    rows: tuple[tuple[str, ...], ...]
-    lines: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
-        # A notebook styles the tables of pandas for its light and its dark theme.
-        with pd.option_context("display.max_colwidth", None):
-            frame = pd.DataFrame(self.rows, columns=HEADINGS)
-            table = frame.to_html(index=False, border=0, justify="left")
-        return table + "".join(f"<div>{escape(line)}</div>" for line in self.lines)
-
-    def __repr__(self) -> str:
-        table = (HEADINGS, *self.rows)
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        texts = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
-        return "\n".join([*texts, *self.lines])
 
 
 def watch(

@@ -19,8 +19,8 @@ from IPython.core.formatters import DisplayFormatter
 
 from avatarkit import Client, Sandbox, Store, Tracker, errors
 from avatarkit.models import Persona
+from avatarkit.reports.live_table import LiveTable
 from avatarkit.tracking import watch
-from avatarkit.tracking.watch import LiveTable
 from support.manual_clock import MONDAY, ManualClock
 
 HOUR = timedelta(hours=1)
