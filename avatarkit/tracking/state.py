@@ -26,7 +26,9 @@ class TrackerState:
         pause: Why and until when the account is not called, None if it is.
         last_error: The last error, in one sentence; ``last_error_at`` is when it happened.
         calls_per_hour: The budget of calls, None if there is none.
-        staleness_h: Within how many hours a change is seen on this budget, None if not known.
+        staleness_h: Within how many hours 95 % of the changes are seen on this budget, None if it
+            is not known.
+        warning: A sentence if the budget cannot be kept, else None.
     """
 
     now: datetime
@@ -42,9 +44,10 @@ class TrackerState:
     last_error_at: datetime | None = None
     calls_per_hour: float | None = None
     staleness_h: float | None = None
+    warning: str | None = None
 
     def lines(self) -> list[str]:
-        """Return the state as text: the counts, then the pause and the last error, if any.
+        """Return the state as text: counts, then warning, pause and last error, if any.
 
         Times are absolute, in UTC, so that the text stays the same while nothing happens.
         """
@@ -55,13 +58,12 @@ class TrackerState:
         calls = "call" if self.calls_last_hour == 1 and not budget else "calls"
         counts.append(f"{self.calls_last_hour}{budget} {calls} in the last hour")
         if self.staleness_h is not None:
-            counts.append(f"changes seen within {format_hours(self.staleness_h)}")
+            counts.append(f"95 % of changes seen within {format_hours(self.staleness_h)}")
         if not self.running:
             counts.append("the tracker does not run")
-        lines = [" · ".join(counts)]
-        if self.pause is not None:
-            lines.append(self.pause.reason)
-        if self.last_error is not None and (not self.pause or self.last_error != self.pause.reason):
+        reason = None if self.pause is None else self.pause.reason
+        lines = [" · ".join(counts), *filter(None, (self.warning, reason))]
+        if self.last_error not in (None, reason):
             at = self.last_error_at
             time = "" if at is None else f" at {format_moment(at, self.now)}"
             lines.append(f"last error{time}: {self.last_error}")

@@ -133,8 +133,10 @@ def test_the_text_has_the_counts_and_times() -> None:
 
 def test_the_text_has_the_budget_where_there_is_one() -> None:
     """Calls of the hour stand against the budget, with the staleness that it promises."""
-    state = replace(IDLE, calls_per_hour=240.0, staleness_h=0.5)
-    assert "7 of 240 calls in the last hour · changes seen within 30 min" in state.lines()[0]
+    state = replace(IDLE, calls_per_hour=240.0, staleness_h=0.5, warning="It is too small.")
+    counts, warning = state.lines()
+    assert "7 of 240 calls in the last hour · 95 % of changes seen within 30 min" in counts
+    assert warning == "It is too small."
 
 
 def test_the_last_error_has_its_time_and_drives_no_terminal() -> None:
