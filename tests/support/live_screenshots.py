@@ -122,7 +122,7 @@ def main() -> None:
     console = Console(record=True, width=124, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
     console.print(screen(terminal_output(SECONDS)))
     svg = console.export_svg(title="python -m avatarkit track")
-    take(f"<body style='margin:0'>{svg}", "7-track.png", 1100, 330)
+    take(f"<body style='margin:0'>{svg}", "7-track.png", 1100, 410)
     light = "font:14px sans-serif;padding:8px 16px;"
     dark = f"{light}background:#111;color:#ddd;"
     style = "<style>body{margin:0} th,td{padding:3px 12px;text-align:left}</style>"
