@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import platformdirs
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from avatarkit.env_files import Found, find_settings
 from avatarkit.errors import ConfigError
@@ -19,6 +27,7 @@ DEFAULT_BASE_URL = "https://api.creatify.ai"
 # What else begins with AVATARKIT_ and is no setting.
 _OTHER_NAMES = ("env_file", "chromium")
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -48,6 +57,12 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
     """The folder of databases, uploads and the sandbox's files."""
+
+    log_file: Path | None = None
+    """The file to which ``track`` writes what happens; None for no file."""
+
+    log_level: LogLevel = "info"
+    """The lowest level of what it writes: ``debug``, ``info``, ``warning`` or ``error``."""
 
     keep_uploads_h: Annotated[float, Field(gt=0, le=8_760, allow_inf_nan=False)] = 24.0
     """Wall hours that the app keeps an upload that no submission needs."""
@@ -114,13 +129,20 @@ class Settings(BaseModel):
     def _check_base_url(cls, value: str) -> str:
         return check_base_url(value)
 
-    @field_validator("data_dir", mode="before")
+    @field_validator("data_dir", "log_file", mode="before")
     @classmethod
-    def _expand(cls, value: Any) -> Any:
+    def _expand(cls, value: Any, info: ValidationInfo) -> Any:
+        if value == "" and info.field_name == "log_file":
+            return None
         path = pasted_path(str(value)) if isinstance(value, (str, Path)) else value
         if str(path).startswith("~"):
-            raise ValueError("data_dir begins with ~ but not with the home of a user")
+            raise ValueError(f"{info.field_name} begins with ~ but not with the home of a user")
         return path
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _both_keys(self) -> Self:

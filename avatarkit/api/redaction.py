@@ -39,16 +39,22 @@ _LOGGERS = (
 
 def redact_logs(key: str) -> None:
     """Redact a key in all log records of the HTTP libraries from now on."""
-    _keys.add(key)
+    _keys.update({key, json.dumps(key)[1:-1]} - {""})
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_redact_record)
+
+
+def redact_text(text: str) -> str:
+    """Return a text without the keys that ``redact_logs`` was called with."""
+    for key in sorted(_keys, key=len, reverse=True):
+        text = text.replace(key, REDACTED)
+    return text
 
 
 def _redact_record(record: logging.LogRecord) -> bool:
     # The HTTP libraries log headers and status lines.
     text = record.getMessage()
-    if any(key in text for key in _keys):
-        for key in _keys:
-            text = text.replace(key, REDACTED)
-        record.msg, record.args = text, None
+    redacted = redact_text(text)
+    if redacted != text:
+        record.msg, record.args = redacted, None
     return True

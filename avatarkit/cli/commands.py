@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -128,30 +129,48 @@ def track(
     until_done: Annotated[
         bool, typer.Option("--until-done", help="End when no avatar is left to poll.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line, errors too.")
+    ] = False,
+    log_file: Annotated[
+        str | None, typer.Option(help="Write what happens to this file, too; it is rotated.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; info by default.")
+    ] = None,
 ) -> None:
     """Follow every avatar to its end.
 
-    Prints each change of status, and what went wrong in a poll; Ctrl-C ends it. Creates whose
-    answer was lost are settled from the account's list, as by 'reconcile'.
+    Prints each change of status, and what went wrong in a poll; in a terminal the state of the
+    tracker is shown below. Ctrl-C ends it. Creates whose answer was lost are settled from the
+    account's list, as by 'reconcile'.
     """
-    errors: list[str] = []
+    from avatarkit.cli.log_file import log_to_file
+    from avatarkit.cli.track_output import JSONLines, Lines, LiveLines
 
-    def print_error(error: str) -> None:
-        errors.append(error)
-        _print(error, err=True)
-
-    with _session() as session, suppress(KeyboardInterrupt):
+    options = {"log_file": log_file, "log_level": log_level}
+    given = {name: value for name, value in options.items() if value is not None}
+    with _session(**given) as session:
+        settings, tracker, clock = session.settings, session.tracker, session.clock
         if session.sandbox is None:
-            _print(session.settings.found, err=True)
-        session.tracker.run(
-            threading.Event(),
-            on_change=_print_change,
-            on_error=print_error,
-            once=once,
-            until_done=until_done,
-        )
-    if once and errors:
-        raise typer.Exit(Exit.ERROR)
+            _print(settings.found, err=True)
+        output = Lines()
+        if as_json:
+            output = JSONLines(clock)
+        elif sys.stdout.isatty() and not once:
+            output = LiveLines(tracker.state, clock)
+        print_error = partial(_print, err=True)
+        log = log_to_file(settings.log_file, settings.log_level, clock, on_error=print_error)
+        with suppress(KeyboardInterrupt), log, output:
+            tracker.run(
+                threading.Event(),
+                on_change=output.change,
+                on_error=output.error,
+                once=once,
+                until_done=until_done,
+            )
+        if once and output.errors:
+            raise typer.Exit(Exit.ERROR)
 
 
 @app.command()
@@ -382,11 +401,9 @@ def _print(text: object, *, err: bool = False) -> None:
 
 
 def _print_change(change: Change) -> None:
-    reason = f" ({change.failed_reason})" if change.failed_reason else ""
-    _print(
-        f"{change.at:%Y-%m-%d %H:%M:%S}Z  {change.persona_id}  {change.creator_name or ''}  "
-        f"{change.before or 'new'} -> {change.after}{reason}"
-    )
+    from avatarkit.tracking.state import format_change
+
+    _print(format_change(change))
 
 
 def _extra(given: list[str]) -> dict[str, str | list[str]]:
@@ -426,10 +443,10 @@ def _print_status(persona: Persona) -> None:
 
 
 @contextmanager
-def _session() -> Iterator[Session]:
+def _session(**values: Any) -> Iterator[Session]:
     from avatarkit.session import open_session
 
-    with exit_on_error(), open_session() as session:
+    with exit_on_error(), open_session(**values) as session:
         if session.sandbox is not None:
             found = session.settings.found
             _print(f"No keys found: this is the sandbox. {found}", err=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.store.account import AccountState
-from avatarkit.store.plan import PollPlan
+from avatarkit.store.live import LiveView
 from avatarkit.store.submissions import SubmissionLog
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, PollPlan, AccountState):
+class Store(SubmissionLog, LiveView, AccountState):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when

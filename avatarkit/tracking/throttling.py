@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ JITTER = 0.1
 
 CLOCKS_DIFFER = timedelta(minutes=15)
 """How much later the clock of the machine may be on which the pause began."""
+
+MOST_CALLS = 10_000
+"""How many of the last calls are remembered, to count those of the last hour."""
 
 _CENTURY_S = 36_525 * 86_400.0
 
@@ -75,6 +79,11 @@ class ThrottledClient:
         self.client = client
         self._store = store
         self._clock = clock
+        self._asked: deque[datetime] = deque(maxlen=MOST_CALLS)
+
+    def calls_since(self, moment: datetime) -> int:
+        """Return how many calls were asked since a moment, a list or a call's retries as one."""
+        return sum(moment <= at for at in self._asked.copy())
 
     def pause(self) -> Pause | None:
         """Return the pause that the API asked for, None if there is none now."""
@@ -119,6 +128,7 @@ class ThrottledClient:
         Raises:
             APIError: The call failed.
         """
+        self._asked.append(asking.at)
         try:
             answer = send()
         except APIError as error:

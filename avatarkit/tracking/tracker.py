@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,8 +25,10 @@ from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
+from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
+from avatarkit.tracking.watch import watch
 
 __all__ = ["Change", "Tracker"]
 
@@ -70,7 +73,8 @@ class Tracker:
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error every minute.
-        last_error: The last error, in one sentence; None if there was none.
+        last_error: The last error, in one sentence; None if there was none. ``last_error_at`` is
+            when it happened, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
 
     Raises:
@@ -91,9 +95,11 @@ class Tracker:
         self.quota: Quota | None = None
         self.access = Access()
         self.last_error: str | None = None
+        self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
         self._threads = threads
         self._backup_s = -math.inf
+        self._running_in: set[int] = set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -346,7 +352,7 @@ class Tracker:
             until_done: End when no persona is left to poll but those that are gone.
         """
         reconcile_at, last_reported = self.clock.now(), None
-        with cancel_on(stop):
+        with cancel_on(stop), self._counted_run():
             while not stop.is_set():
                 now = self.clock.now()
                 # A time further ahead was set while the clock was wrong.
@@ -439,6 +445,51 @@ class Tracker:
     def alive(self) -> bool:
         """Whether the background thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+    @contextmanager
+    def _counted_run(self) -> Iterator[None]:
+        self._running_in.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._running_in.discard(threading.get_ident())
+
+    def state(self) -> TrackerState:
+        """Return what the tracker does now, from memory and the log; nothing is called.
+
+        Raises:
+            StoreError: The log failed.
+        """
+        now = self.clock.now()
+        with self.store.transaction(reading=True):
+            total, in_flight, due = self.store.counts(now)
+            next_poll_at, pause = self.store.next_look_at(), self.pause
+        return TrackerState(
+            now=now,
+            running=bool(self._running_in) or self.alive,
+            total=total,
+            in_flight=in_flight,
+            due=due,
+            next_poll_at=next_poll_at,
+            last_pass_at=self.last_pass_at,
+            calls_last_hour=self._api.calls_since(now - timedelta(hours=1)),
+            pause=pause,
+            last_error=self.last_error,
+            last_error_at=self.last_error_at,
+        )
+
+    def watch(self, *, timeout: float | None = None) -> None:
+        """Show all avatars and the state of the tracker, live, until none is left to poll.
+
+        In a notebook this is a table that changes in place; elsewhere a line is printed for each
+        change. The background thread is started if it does not run, and goes on afterwards. The
+        stop button of the notebook, or Ctrl-C, ends the watching only.
+
+        Args:
+            timeout: Wall seconds after which it ends in any case; None for no limit.
+        """
+        self.start()
+        watch(self.store, self.clock, self.state, timeout=timeout)
 
     def wait(
         self,
