@@ -85,6 +85,8 @@ class Client:
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
         redact_logs(key)
+        # 32 bits of a hash fit to too many keys to confirm a guess.
+        self._keys_mark = hashlib.sha256(f"{self.api_id}|{key}".encode()).hexdigest()[:8]
         self._tries = tries
         self._deadline_s = deadline_s
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
@@ -139,6 +141,11 @@ class Client:
         url = httpx.URL(self.base_url)
         origin = f"{url.scheme}://loopback" if is_loopback(self.base_url) else str(url)
         return hashlib.sha256(f"{origin}|{self.api_id}".encode()).hexdigest()[:16]
+
+    @property
+    def keys_mark(self) -> str:
+        """A mark by which the log tells these keys from others; the key cannot be read from it."""
+        return self._keys_mark
 
     def create_persona(
         self, persona: PersonaCreate, *, progress: Progress | None = None

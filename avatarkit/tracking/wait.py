@@ -35,6 +35,7 @@ def wait(
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking)
     status: str | None = None
+    probe = True  # the caller may have mended what was in the way
     while True:
         if on_progress is not None and persona.status_text != status:
             on_progress(persona)
@@ -49,7 +50,8 @@ def wait(
                 persona_id=persona_id,
                 waited_s=waited_s,
             )
-        _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
+        _poll_if_due(poller, persona_id, timeout - waited_s, on_error, probe=probe)
+        probe = False
         pause = poller.api.pause()
         next_at = store.next_look_at(persona_id) if pause is None else pause.until
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
@@ -61,13 +63,18 @@ def wait(
 
 
 def _poll_if_due(
-    poller: Poller, persona_id: str, deadline_s: float, on_error: Callable[[str], None]
+    poller: Poller,
+    persona_id: str,
+    deadline_s: float,
+    on_error: Callable[[str], None],
+    *,
+    probe: bool,
 ) -> None:
     now = poller.clock.now()
     if not poller.store.is_due(persona_id, now):
         return
     for due in poller.store.due(now, persona_id):
-        outcome = poller.poll(due, deadline_s=deadline_s)
+        outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
         if outcome.error is not None:
             on_error(outcome.error)
         error = outcome.raised
