@@ -401,13 +401,13 @@ class Tracker:
         try:
             if self.before_pass is not None and (notice := self.before_pass()) is not None:
                 done.error, probe = notice, True
-            if probe or self._is_quota_due() or (reconcile and not once and not self.access.error):
-                self.ask_quota(deadline_s=QUOTA_S, probe=probe)
             if reconcile:
                 try:
                     self.reconcile()
                 except APIError as error:  # personas are polled all the same
                     done.error = str(error)
+            if probe or self._is_quota_due() or (reconcile and not once and not self.access.error):
+                self.ask_quota(deadline_s=QUOTA_S, probe=probe)
             if self.access.error is not None:
                 done.error = str(self.access.error)
             for outcome in self._poll_due(stop):
