@@ -164,9 +164,10 @@ def error_of(pause: Pause, base_url: str, wait_s: float) -> APIError:
         base_url: Scheme and host of the API.
         wait_s: Wall seconds until it ends.
     """
-    call = {"method": "GET", "url": base_url}
     if pause.cause == Cause.REFUSED:
-        return AuthError(pause.reason, **call, status_code=401)
+        return AuthError(pause.reason, method="GET", url=base_url, status_code=401)
     if pause.cause == Cause.THROTTLED:
-        return RateLimited(pause.reason, **call, status_code=429, retry_after_s=wait_s)
-    return ConnectionFailed(pause.reason, **call, maybe_sent=False)
+        return RateLimited(
+            pause.reason, method="GET", url=base_url, status_code=429, retry_after_s=wait_s
+        )
+    return ConnectionFailed(pause.reason, method="GET", url=base_url, maybe_sent=False)
