@@ -16,7 +16,7 @@ Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
     │ │ ├ TooLarge                        413
     │ │ ├ RateLimited (retry_after_s)     429
     │ │ └ ServerError                     5xx
-    │ └ UnexpectedAnswer (body)           a 2xx whose body does not fit the contract
+    │ └ UnexpectedAnswer (body, from_api) a 2xx whose body does not fit the contract
     ├ SubmissionUncertain (submission_id) a create that may or may not have arrived
     ├ PersonaEnded (persona)              raised by ``Tracker.wait`` only
     │ ├ PersonaFailed
@@ -153,12 +153,16 @@ class ServerError(StatusError):
 class UnexpectedAnswer(APIError):
     """The API answered with a 2xx whose body does not fit its contract. Check ``base_url``.
 
-    ``body`` is the beginning of the answer.
+    ``body`` is the beginning of the answer. ``from_api`` is False if it does not begin as JSON
+    does, as the page of a proxy or of a network that asks for a login, or has too many bytes.
     """
 
-    def __init__(self, message: str, *, method: str, url: str, body: str = "") -> None:
+    def __init__(
+        self, message: str, *, method: str, url: str, body: str = "", from_api: bool = True
+    ) -> None:
         super().__init__(message, method=method, url=url)
         self.body = body
+        self.from_api = from_api
 
 
 class SubmissionUncertain(AvatarkitError):

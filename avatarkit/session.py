@@ -44,7 +44,7 @@ class Session:
             # Opened first: if this fails, no sandbox is left running.
             self.store = stack.enter_context(Store(settings.store_url, backups=settings.backups))
             if settings.is_sandbox:
-                self.sandbox = _sandbox(settings, clock)
+                self.sandbox = _sandbox(settings, clock, settings.sandbox_speed)
                 stack.callback(self.sandbox.stop)
                 self.clock = self.sandbox.clock
                 keys = {
@@ -55,6 +55,7 @@ class Session:
                 settings = settings.model_copy(update=keys)
             self.client = stack.enter_context(Client(settings=settings))
             self.tracker = Tracker(self.client, self.store, clock=self.clock)
+            self.tracker.before_pass = self.keep_served
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()
 
@@ -67,6 +68,30 @@ class Session:
     def is_served(self) -> bool:
         """Whether the sandbox still answers; False if another process served it and has ended."""
         return self.sandbox is None or self.sandbox.is_served
+
+    def keep_served(self) -> str | None:
+        """Serve the sandbox from this process if the one that served it has ended.
+
+        The tracker calls it before each pass.
+
+        Returns:
+            A sentence if it has ended, else None.
+
+        Raises:
+            ConfigError: It cannot be served at the address that this session calls.
+        """
+        if self.is_served:
+            return None
+        sandbox = _sandbox(self.settings, None, self.sandbox_speed)
+        if sandbox.url != self.client.base_url or sandbox.api_id != self.client.api_id:
+            sandbox.stop()
+            raise ConfigError(
+                "The process that served the sandbox has ended, and the sandbox is not served at "
+                f"{self.client.base_url} any more; start this program again."
+            )
+        self._stack.callback(sandbox.stop)
+        self.sandbox = sandbox
+        return "The process that served the sandbox has ended; this one goes on serving it."
 
     @property
     def sandbox_speed(self) -> float:
@@ -130,10 +155,10 @@ def _make_folders(settings: Settings) -> None:
             data.chmod(0o700)
 
 
-def _sandbox(settings: Settings, clock: Clock | None) -> Sandbox | Attached:
+def _sandbox(settings: Settings, clock: Clock | None, speed: float) -> Sandbox | Attached:
     from avatarkit.sandbox import Sandbox
 
     folder, plan = settings.folder / "api", settings.sandbox_plan
     if clock is not None:
         return Sandbox(folder, clock=clock, max_personas=plan).start()
-    return Sandbox.attach_or_start(folder, speed=settings.sandbox_speed, max_personas=plan)
+    return Sandbox.attach_or_start(folder, speed=speed, max_personas=plan)

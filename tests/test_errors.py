@@ -31,7 +31,7 @@ MADE = [
     (errors.InvalidRequest, {**STATUS, "fields": {"gender": ["no"]}}),
     (errors.RateLimited, {**STATUS, "status_code": 429, "retry_after_s": 2.5}),
     (errors.ServerError, {**STATUS, "status_code": 503}),
-    (errors.UnexpectedAnswer, {**CALL, "body": "<html>"}),
+    (errors.UnexpectedAnswer, {**CALL, "body": "<html>", "from_api": False}),
     (errors.SubmissionUncertain, {"submission_id": "s1"}),
     (errors.PersonaEnded, {"persona": PERSONA}),
     (errors.PersonaFailed, {"persona": PERSONA}),

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from avatarkit.api import responses
+from avatarkit.api import connections, responses
 from avatarkit.api.connection_errors import connection_failed
 from avatarkit.api.connections import Connections
 from avatarkit.api.multipart import Progress, open_parts
@@ -85,6 +85,8 @@ class Client:
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
         redact_logs(key)
+        # 32 bits of a hash fit to too many keys to confirm a guess.
+        self._keys_mark = hashlib.sha256(f"{self.api_id}|{key}".encode()).hexdigest()[:8]
         self._tries = tries
         self._deadline_s = deadline_s
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
@@ -94,7 +96,7 @@ class Client:
         # The API may copy both videos to its storage before it answers a create.
         create_read_s = max(read_s, write_s)
         self._create_timeout = httpx.Timeout(connect_s, read=create_read_s, write=write_s)
-        connections = Connections(self.base_url, transport)
+        pool = Connections(self.base_url, transport)
         self._http = httpx.Client(
             base_url=self.base_url,
             headers={
@@ -104,7 +106,7 @@ class Client:
                 "Accept-Encoding": "gzip",
             },
             timeout=httpx.Timeout(connect_s, read=read_s, write=write_s),
-            transport=Transport(connections, redact=Redactor(key), backoff_s=backoff_s),
+            transport=Transport(pool, redact=Redactor(key), backoff_s=backoff_s),
         )
 
     @property
@@ -139,6 +141,11 @@ class Client:
         url = httpx.URL(self.base_url)
         origin = f"{url.scheme}://loopback" if is_loopback(self.base_url) else str(url)
         return hashlib.sha256(f"{origin}|{self.api_id}".encode()).hexdigest()[:16]
+
+    @property
+    def keys_mark(self) -> str:
+        """A mark by which the log tells these keys from others; the key cannot be read from it."""
+        return self._keys_mark
 
     def create_persona(
         self, persona: PersonaCreate, *, progress: Progress | None = None
@@ -228,7 +235,8 @@ class Client:
         end = math.inf if deadline_s is None else time.monotonic() + deadline_s
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
-            response = self._call("GET", str(url), max(0.0, end - time.monotonic()))
+            left_s = max(0.0, end - time.monotonic())
+            response = self._call("GET", str(url), left_s, connections.MAX_LIST_BYTES)
             page = responses.json_of(response)
             items = page.get("results") if isinstance(page, dict) else page
             if not isinstance(items, list):
@@ -300,9 +308,19 @@ class Client:
             raise NotFound(message, method="GET", url=url, status_code=404)
         return f"/api/personas/{quote(persona_id, safe='')}/"
 
-    def _call(self, method: str, path: str, deadline_s: float | None = None) -> httpx.Response:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        deadline_s: float | None = None,
+        max_bytes: int | None = None,
+    ) -> httpx.Response:
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
-        extensions = {"deadline": time.monotonic() + within_s, "tries": self._tries}
+        extensions = {
+            "deadline": time.monotonic() + within_s,
+            "tries": self._tries,
+            "max_bytes": max_bytes,
+        }
         url = self.base_url + path  # absolute: httpx parses a relative one twice
         try:
             response = self._http.request(method, url, extensions=extensions)

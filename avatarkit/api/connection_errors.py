@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 from avatarkit.api.connections import AnswerTooLarge
-from avatarkit.errors import ConnectionFailed, RequestTimeout
+from avatarkit.errors import APIError, ConnectionFailed, RequestTimeout, UnexpectedAnswer
 
 MAY_HAVE_CREATED = "it may have created the avatar nevertheless"
 """Said of a failed create in place of "try again", which could make a second avatar."""
@@ -25,8 +25,8 @@ _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_
 _WRONG_DATE = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 
 
-def connection_failed(error: httpx.HTTPError, method: str, url: str) -> ConnectionFailed:
-    """Return the exception for a call that got no answer.
+def connection_failed(error: httpx.HTTPError, method: str, url: str) -> APIError:
+    """Return the exception for a call that got no answer, or one that was not read.
 
     Args:
         error: The failure; ``error.request.extensions["peer"]`` is the (host, port) to which the
@@ -34,6 +34,9 @@ def connection_failed(error: httpx.HTTPError, method: str, url: str) -> Connecti
         method: The method of the call.
         url: The URL of the call.
     """
+    if isinstance(error, AnswerTooLarge):
+        message = f"The API's answer {error}; check base_url, and report this if it is right."
+        return UnexpectedAnswer(message, method=method, url=url, from_api=False)
     maybe_sent = not isinstance(error, _NEVER_SENT)
     origin = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
     advice = MAY_HAVE_CREATED if maybe_sent and method == "POST" else "try again"
@@ -42,8 +45,6 @@ def connection_failed(error: httpx.HTTPError, method: str, url: str) -> Connecti
         kind = RequestTimeout
         more = "" if advice == MAY_HAVE_CREATED else ", or raise the timeouts"
         message = f"{origin} did not answer in time; {advice}{more}."
-    elif isinstance(error, AnswerTooLarge):
-        message = f"{str(error).rstrip('.')}; check base_url."
     elif maybe_sent:
         message = f"The connection to {origin} broke off; {advice}."
     else:

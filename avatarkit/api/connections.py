@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -32,14 +33,19 @@ from avatarkit.errors import ConfigError
 from avatarkit.paths import unquote
 from avatarkit.settings import is_loopback
 
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
+MAX_LIST_BYTES = 32 * 1024 * 1024
+"""Bytes that are read of an answer about one persona or the quota, and of a list, decoded."""
+
 CHECK_EVERY_S = 0.1
 IDLE_CHECKS = 100
 """The thread ends after this many checks without a call; the next call starts a new one."""
 
+_GZIP = zlib.MAX_WBITS | 16  # with the head and checksum of gzip
+
 
 class AnswerTooLarge(httpx.TransportError):
-    """The answer is larger than ``MAX_ANSWER_BYTES``, or is compressed in an unexpected way."""
+    """A success has more bytes than are read, or an answer is compressed in an unexpected way."""
 
 
 class AnswerTooSlow(httpx.ReadTimeout):
@@ -73,7 +79,8 @@ class Connections:
     ) -> tuple[httpx.Response, bytes]:
         """Send a request and read its answer.
 
-        ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds the whole call.
+        ``request.extensions["deadline"]``, a moment of ``time.monotonic``, bounds the whole call,
+        and ``request.extensions["max_bytes"]`` the body: ``MAX_ANSWER_BYTES`` by default.
         The answer may also take no longer than the read timeout, counted from the end of the
         request.
 
@@ -87,7 +94,7 @@ class Connections:
         Raises:
             Stopped: ``stop`` is set.
             AnswerTooSlow: The answer was not complete at its deadline.
-            AnswerTooLarge: It has more than ``MAX_ANSWER_BYTES``.
+            AnswerTooLarge: It is a success and has more bytes. The body of an error is cut.
             httpx.TransportError: The connection failed. ``request.extensions["peer"]`` is the
                 (host, port) that it went to, None if that is not known.
         """
@@ -214,7 +221,7 @@ class _Connection:
             if not self._is_own:  # without a trace, from the headers on
                 self._end = min(deadline, time.monotonic() + timeout["read"])
             try:
-                return answer, self._body(answer)
+                return answer, self._body(answer, request.extensions.get("max_bytes"))
             finally:
                 answer.close()
         except httpx.TransportError as error:
@@ -246,23 +253,34 @@ class _Connection:
         elif name in ("send_request_body.complete", "send_request_body.failed"):
             self._end = min(deadline, time.monotonic() + read_s)
 
-    def _body(self, answer: httpx.Response) -> bytes:
+    def _body(self, answer: httpx.Response, max_bytes: int | None) -> bytes:
         coding = answer.headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity", "gzip"):
             # Only gzip was requested; nested encodings could expand without limit.
-            raise AnswerTooLarge("The answer is encoded in a way that was not asked for.")
-        # Counted after decoding: a small compressed body can expand to a huge one.
-        chunks = answer.iter_bytes() if coding == "gzip" else answer.stream
+            raise AnswerTooLarge("is encoded in a way that was not asked for")
+        limit = max_bytes or MAX_ANSWER_BYTES
+        decoder = zlib.decompressobj(_GZIP) if coding == "gzip" else None
         body = bytearray()
-        for chunk in cast(Iterable[bytes], chunks):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise AnswerTooLarge("The answer is too large.")
+        for chunk in cast(Iterable[bytes], answer.stream):
+            # Bounded while decoding: a small compressed body can expand to a huge one.
+            body += chunk if decoder is None else _decode(decoder, chunk, limit + 1 - len(body))
+            if len(body) > limit:
+                # The connection is closed then, as the rest of the answer is still to come.
+                if answer.is_success:
+                    raise AnswerTooLarge(f"has more than {limit / 1e6:,.0f} MB")
+                return bytes(body[:limit])  # the status of an error says enough
             if time.monotonic() >= self._end:
                 raise AnswerTooSlow("The answer did not come to its end in time.")
         if self._error is not None:
             raise self._error  # the body seems to end, but the watchdog has shut the socket down
         return bytes(body)
+
+
+def _decode(decoder: zlib._Decompress, chunk: bytes, max_length: int) -> bytes:
+    try:
+        return decoder.decompress(chunk, max_length)
+    except zlib.error as error:
+        raise httpx.DecodingError(str(error)) from None
 
 
 class _Watchdog:

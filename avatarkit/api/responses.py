@@ -31,11 +31,13 @@ def unexpected(response: httpx.Response, fault: str) -> UnexpectedAnswer:
         response: The answer.
         fault: What is wrong with it, such as "is not a list of personas".
     """
+    body = text_of(response)
     return UnexpectedAnswer(
         f"The API's answer {fault}; check base_url, and report this if it is right.",
         method=response.request.method,
         url=str(response.request.url),
-        body=text_of(response)[:MAX_KEPT_BODY],
+        body=body[:MAX_KEPT_BODY],
+        from_api=body.lstrip("\ufeff \t\r\n")[:1] in ("{", "["),
     )
 
 

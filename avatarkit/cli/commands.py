@@ -230,8 +230,9 @@ def status(
 ) -> None:
     """Print where every avatar stands.
 
-    As it was last seen; the API is only asked whether it takes the keys. "ready" is the range in
-    which 8 of 10 end, by what earlier avatars took, or by the vendor's claim while there are none.
+    As it was last seen; the API is only asked whether it takes the keys, and not while its calls
+    are paused. "ready" is the range in which 8 of 10 end, by what earlier avatars took, or by the
+    vendor's claim while there are none.
     """
     from avatarkit.estimates import eta
     from avatarkit.reports import tables
@@ -246,10 +247,11 @@ def status(
         _print(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
         if session.sandbox is None:
             _print(session.settings.found)
-        session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
+        if session.tracker.pause is None:
+            session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
         if session.tracker.access.error is not None:
             _print(str(session.tracker.access.error), err=True)
-        if session.tracker.pause is not None:
+        elif session.tracker.pause is not None:
             _print(session.tracker.pause.reason)
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()

@@ -1,4 +1,4 @@
-"""Store what holds for a whole account: the number of its last call, and the API's pause."""
+"""Store what holds for a whole account: the number of its last call, and the pause of its calls."""
 
 from __future__ import annotations
 
@@ -19,18 +19,29 @@ _COLUMNS = _TABLE.c
 
 @dataclass(frozen=True)
 class Pause:
-    """A pause that the API asked for, on the session's clock.
+    """A pause of all calls of the account, on the session's clock.
 
-    ``reason`` is a sentence. ``refusals`` counts the times in a row that the API took no calls; it
-    is 0 again after the first call that was answered. ``asked_no`` is the number of the last call
-    that was sent before the pause began.
+    ``text`` is a sentence in which ``{moment}`` stands for the end, so that it is the same for each
+    pause with the same reason. ``refusals`` counts the pauses in a row; it is 0 again after the
+    first call that was answered. ``asked_no`` is the number of the last call that was sent before
+    the pause began. ``cause`` is one of ``tracking.gate.Cause``; ``keys`` is the mark of the keys
+    that were used.
     """
 
     began_at: datetime
     until: datetime
-    reason: str
+    text: str
     refusals: int
     asked_no: int
+    cause: str = "throttled"
+    keys: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """A sentence that says why no calls are made, and until when."""
+        is_today = self.until.date() == self.began_at.date()
+        moment = f"{self.until:%H:%M}" if is_today else f"{self.until:%Y-%m-%d %H:%M}"
+        return self.text.replace("{moment}", f"{moment} UTC")
 
 
 class AccountState(Database):
@@ -64,7 +75,7 @@ class AccountState(Database):
         return True
 
     def last_pause(self) -> Pause | None:
-        """Return the last pause that the API asked for, also one that is over."""
+        """Return the last pause, also one that is over."""
         query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
         with self.transaction(reading=True) as connection:
             row = connection.execute(query).one_or_none()
@@ -73,17 +84,33 @@ class AccountState(Database):
         return Pause(
             began_at=to_moment(row.paused_us),
             until=to_moment(row.paused_until_us),
-            reason=row.pause_reason,
+            text=row.pause_reason,
             refusals=row.refusals,
             asked_no=row.paused_no,
+            cause=row.pause_cause,
+            keys=row.pause_keys,
         )
 
-    def begin_pause(self, began_at: datetime, until: datetime, reason: str, refusals: int) -> None:
-        """Store a pause in place of the last one; the calls that are out already are known."""
+    def begin_pause(
+        self,
+        began_at: datetime,
+        until: datetime,
+        text: str,
+        refusals: int,
+        *,
+        cause: str = "throttled",
+        keys: str | None = None,
+    ) -> None:
+        """Store a pause in place of the last one; the calls that are out already are known.
+
+        The arguments are the fields of ``Pause``.
+        """
         values = {
             "paused_us": to_us(began_at),
             "paused_until_us": to_us(until),
-            "pause_reason": reason,
+            "pause_reason": text,
+            "pause_cause": cause,
+            "pause_keys": keys,
             "refusals": refusals,
         }
         with self.transaction() as connection:

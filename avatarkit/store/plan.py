@@ -47,6 +47,19 @@ class PollPlan(Database):
         """Set when a persona is polled next; None for never."""
         self._plan(persona_id, None if next_poll_at is None else to_us(next_poll_at))
 
+    def defer(self, persona_id: str, at: datetime) -> None:
+        """Let a persona that is due be polled after the others that are due.
+
+        Args:
+            persona_id: The persona.
+            at: The moment, on the session's clock.
+        """
+        planned = _COLUMNS.next_look_us <= to_us(at)
+        key = tables.is_persona(self._own(), persona_id) & planned
+        update = tables.personas.update().where(key).values(next_look_us=to_us(at))
+        with self.transaction() as connection:
+            connection.execute(update)
+
     def make_due(self, persona_id: str, at: datetime) -> bool:
         """Poll a persona again, also one that is gone or has ended.
 

@@ -35,6 +35,8 @@ accounts = sa.Table(
     sa.Column("paused_until_us", sa.BigInteger),
     sa.Column("paused_no", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("pause_reason", sa.Text),
+    sa.Column("pause_cause", sa.String(20), nullable=False, server_default="throttled"),
+    sa.Column("pause_keys", sa.String(16)),
     sa.Column("refusals", sa.Integer, nullable=False, server_default="0"),
     # When the list was last read to be compared with the log.
     sa.Column("listed_us", sa.BigInteger),

@@ -12,13 +12,13 @@ from typing import TypeGuard
 
 from avatarkit.api.transport import cancel_on
 from avatarkit.clock import Clock
-from avatarkit.errors import APIError, NotFound, RateLimited, StoreError
+from avatarkit.errors import APIError, NotFound, StoreError
 from avatarkit.models import Persona
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
 from avatarkit.tracking import polling
-from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
+from avatarkit.tracking.throttling import Asking, ThrottledClient
 
 logger = logging.getLogger("avatarkit")
 
@@ -50,16 +50,18 @@ class Poller:
         deadline_s: float | None = None,
         stop: threading.Event | None = None,
         by_person: bool = False,
+        probe: bool = False,
     ) -> Poll:
         """Request a persona from the API, and log the answer or the error.
 
-        An answer that is about the pace of the account is no error of the persona, which stays due.
+        An error that is about the account is no error of the persona, which stays due.
 
         Args:
             due: The persona, with its number of failed polls.
             deadline_s: Wall seconds for the call, retries included.
             stop: Once it is set, the call is cancelled and nothing is logged.
             by_person: A person asks for this poll now; a pause of the account does not hold it up.
+            probe: Only a pause that the API asked for holds it up.
 
         Returns:
             The change or the error; errors of the API are not raised.
@@ -68,8 +70,8 @@ class Poller:
             StoreError: The answer or the error cannot be logged.
         """
         try:
-            asking = self.api.ask(by_person=by_person)
-        except RateLimited as error:
+            asking = self.api.ask(by_person=by_person, probe=probe)
+        except APIError as error:
             return Poll(error=str(error), raised=error)
         try:
             with cancel_on(stop):
@@ -79,7 +81,10 @@ class Poller:
         except APIError as error:
             if stop is not None and stop.is_set():
                 return Poll()
-            if is_throttling(error):
+            if self.api.is_about_account(error):
+                # Others that are due are asked first after the pause: one alone must not hold up
+                # all, if something in between lets its calls through and not those of this one.
+                self.store.defer(due.persona_id, self.clock.now())
                 pause = self.api.pause()
                 return Poll(error=str(error) if pause is None else pause.reason, raised=error)
             self._log_error(due, str(error), asking, missing=is_missing(error))

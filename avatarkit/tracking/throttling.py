@@ -1,42 +1,35 @@
-"""Obey the API's rate limit: pause all calls of the account when the API asks to wait.
+"""Make no call of the account while nothing would come of it.
 
-A 429, and a 503 with Retry-After, is about the account, not about the persona that was asked for.
-So no call is made until the pause is over, by any thread, or any process that tracks into the same
-database; only the calls that were out already go on. What a person asks for themself is sent all
-the same, once: a submission, or the poll of one avatar.
+What is about the account and not about the persona that was asked for pauses all calls: the API
+asks to wait, it refuses the keys, something else answers in its place, or nothing answers. Then no
+call is made until the pause is over, by any thread, or any process that tracks into the same
+database; only the calls that were out already go on. After it one call finds out whether the API
+takes calls again. What a person asks for themself is sent all the same, once: a submission, or the
+poll of one avatar.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeGuard, TypeVar
+from typing import TypeVar
 
 from avatarkit.api.client import Client
-from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, RateLimited, ServerError, StatusError, StoreError
+from avatarkit.api.transport import is_cancelled
+from avatarkit.clock import Clock
+from avatarkit.errors import APIError, StatusError, StoreError
 from avatarkit.models import Persona, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.store import Store
-from avatarkit.text import format_hours
+from avatarkit.tracking import gate
+from avatarkit.tracking.gate import Cause
 
 logger = logging.getLogger("avatarkit")
-
-LONGEST_PAUSE_S = 86_400.0
-"""Wall seconds of the longest pause; the API is asked again then, whatever it asked for."""
-
-FIRST_BACKOFF_S = 30.0
-LONGEST_BACKOFF_S = 3_600.0
-"""Wall seconds of the first and the longest pause after a 429 that does not say how long."""
-
-JITTER = 0.1
-"""Such pauses are up to this share longer, so that programs do not call all at once."""
 
 CLOCKS_DIFFER = timedelta(minutes=15)
 """How much later the clock of the machine may be on which the pause began."""
@@ -44,14 +37,10 @@ CLOCKS_DIFFER = timedelta(minutes=15)
 MOST_CALLS = 10_000
 """How many of the last calls are remembered, to count those of the last hour."""
 
-_CENTURY_S = 36_525 * 86_400.0
-
 Answer = TypeVar("Answer")
 
 # What the API answered matters more than an error of the log.
 _log_may_fail = suppress(StoreError)
-
-_random = random.Random()  # noqa: S311 - jitter is no secret
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class Asking:
 
 
 class ThrottledClient:
-    """Makes the calls of one account, and none while the API has asked to wait.
+    """Makes the calls of one account, and none while they are paused.
 
     Args:
         client: The API.
@@ -80,46 +69,55 @@ class ThrottledClient:
         self._store = store
         self._clock = clock
         self._asked: deque[datetime] = deque(maxlen=MOST_CALLS)
+        self._doubtful: set[str] = set()  # URLs of calls since the last answer
 
     def calls_since(self, moment: datetime) -> int:
         """Return how many calls were asked since a moment, a list or a call's retries as one."""
         return sum(moment <= at for at in self._asked.copy())
 
     def pause(self) -> Pause | None:
-        """Return the pause that the API asked for, None if there is none now."""
-        pause = self._store.last_pause()
+        """Return the pause that holds now, None if there is none."""
+        pause = self._last()
         return pause if pause is not None and self._holds(pause) else None
 
     def is_probing(self) -> bool:
-        """Return whether no call was answered since the API took none."""
-        pause = self._store.last_pause()
-        return pause is not None and pause.refusals > 0
+        """Return whether no call was answered since the last pause began."""
+        return self.trouble() is not None and self.pause() is None
 
-    def ask(self, *, by_person: bool = False) -> Asking:
+    def trouble(self) -> Pause | None:
+        """Return the last pause until a call is answered, also when its time is over."""
+        pause = self._last()
+        return pause if pause is not None and (pause.refusals or self._holds(pause)) else None
+
+    def ask(self, *, by_person: bool = False, probe: bool = False) -> Asking:
         """Return the number of the next call.
 
         Args:
             by_person: A person asks for this one call now; a pause does not hold it up.
+            probe: The call finds out whether the API takes calls again; only a pause that the API
+                asked for holds it up.
 
         Raises:
-            RateLimited: The API asked to wait; nothing was sent.
+            APIError: The calls are paused, and nothing was sent. The class is that of the cause,
+                such as ``AuthError`` if the API refuses the keys.
         """
         with self._store.transaction():
-            pause = self._store.last_pause()
-            if pause is not None and self._holds(pause) and not by_person:
-                raise RateLimited(
-                    pause.reason,
-                    method="GET",
-                    url=self.client.base_url,
-                    status_code=429,
-                    retry_after_s=self._clock.wall_seconds_until(pause.until),
-                )
+            pause = self._last()
+            may_call = by_person or (probe and pause and pause.cause != Cause.THROTTLED)
+            if pause is not None and self._holds(pause) and not may_call:
+                left_s = self._clock.wall_seconds_until(pause.until)
+                raise gate.error_of(pause, self.client.base_url, left_s)
             # In the same transaction, so that of two calls the later one has the later time.
             after_refusal = pause is not None and pause.refusals > 0
             return Asking(self._store.ask(), self._clock.now(), after_refusal)
 
+    def is_about_account(self, error: APIError) -> bool:
+        """Return whether an error that ``call`` raised is about the account, not one persona."""
+        is_doubtful = gate.cause_of(error) is not None and not gate.is_certain(error)
+        return gate.is_certain(error) or (is_doubtful and self.pause() is not None)
+
     def call(self, asking: Asking, send: Callable[[], Answer]) -> Answer:
-        """Send a call; start a pause if the API asks to wait.
+        """Send a call; begin a pause if its error is about the account, else end one.
 
         Args:
             asking: What ``ask`` returned for it.
@@ -132,13 +130,10 @@ class ThrottledClient:
         try:
             answer = send()
         except APIError as error:
-            if is_throttling(error):
-                with _log_may_fail:
-                    self._begin_pause(error, asking)
+            if not is_cancelled():
+                self._note_error(error, asking)
             raise
-        if asking.after_refusal:
-            with _log_may_fail:
-                self._store.forget_refusals(asking.no)
+        self._note_answer(asking)
         return answer
 
     def get_persona(
@@ -159,61 +154,73 @@ class ThrottledClient:
             lambda: tuple(self.client.list_personas(deadline_s=deadline_s, on_skipped=on_skipped)),
         )
 
-    def persona_quota(self, *, deadline_s: float | None = None) -> Quota:
+    def persona_quota(self, asking: Asking, *, deadline_s: float | None = None) -> Quota:
         """Return the quota; see ``Client.persona_quota``."""
-        return self.call(self.ask(), partial(self.client.persona_quota, deadline_s=deadline_s))
+        return self.call(asking, partial(self.client.persona_quota, deadline_s=deadline_s))
+
+    def _last(self) -> Pause | None:
+        pause = self._store.last_pause()
+        # That the API refuses other keys says nothing of these.
+        is_of_others = pause is not None and pause.keys not in (None, self.client.keys_mark)
+        return None if is_of_others else pause
 
     def _holds(self, pause: Pause) -> bool:
+        if pause.cause != Cause.THROTTLED and not pause.refusals:
+            return False  # a call was answered meanwhile, and only the API's own word still counts
         now = self._clock.now()
         # A pause that began later than now, or lasts too long, was stored while a clock was wrong.
         return (
             pause.began_at - CLOCKS_DIFFER <= now < pause.until
-            and self._clock.wall_seconds_until(pause.until) <= LONGEST_PAUSE_S * 1.1
+            and self._clock.wall_seconds_until(pause.until) <= gate.LONGEST_PAUSE_S * 1.1
         )
 
-    def _begin_pause(self, error: StatusError, asking: Asking) -> None:
+    def _note_answer(self, asking: Asking) -> None:
+        self._doubtful.clear()
+        if asking.after_refusal:
+            with _log_may_fail:
+                self._store.forget_refusals(asking.no)
+
+    def _note_error(self, error: APIError, asking: Asking) -> None:
+        cause = gate.cause_of(error)
+        if cause is not None:
+            with _log_may_fail:
+                self._begin_pause(cause, error, asking)
+        elif gate.is_answer(error):
+            self._note_answer(asking)
+
+    def _begin_pause(self, cause: Cause, error: APIError, asking: Asking) -> None:
         now = self._clock.now()
         with self._store.transaction():
-            before = self._store.last_pause()
-            refusals = 0 if before is None else before.refusals
-            asked_s = error.retry_after_s
+            before = self._last()
+            holding = before if before is not None and self._holds(before) else None
+            refusals = before.refusals if before is not None and before.cause == cause else 0
+            if not gate.is_certain(error) and not refusals:
+                self._doubtful.add(error.url)
+                if len(self._doubtful) < gate.IN_A_ROW:
+                    return
+            asked_s = None
+            if isinstance(error, StatusError) and cause is Cause.THROTTLED:
+                asked_s = error.retry_after_s
             # Calls that were out already when the pause began do not make the next one longer.
             if before is None or asking.no > before.asked_no:
                 refusals += 1
             elif not asked_s:
                 return
-            wait_s = min(asked_s or _backoff_s(refusals), LONGEST_PAUSE_S)
-            until = now + _on_clock(self._clock, wait_s)
-            if before is not None and self._holds(before) and before.until >= until:
+            until = now + gate.on_clock(self._clock, gate.pause_s(cause, refusals, asked_s))
+            if holding is not None and not _replaces(cause, until, holding):
                 return
-            reason = _reason(asked_s, until, now)
-            self._store.begin_pause(now, until, reason, refusals)
-        logger.warning("%s", reason)
+            keys = self.client.keys_mark if cause is Cause.REFUSED else None
+            text = gate.reason(cause, error)
+            self._store.begin_pause(now, until, text, refusals, cause=cause, keys=keys)
+        if holding is None or holding.text != text:
+            logger.warning("%s", Pause(now, until, text, refusals, asking.no).reason)
 
 
-def is_throttling(error: Exception | None) -> TypeGuard[StatusError]:
-    """Return whether an error is about the pace of the whole account: 429, or 503 with a number."""
-    if isinstance(error, ServerError):
-        return error.status_code == 503 and error.retry_after_s is not None
-    return isinstance(error, RateLimited)
+def _replaces(cause: Cause, until: datetime, holding: Pause) -> bool:
+    """Return whether a pause replaces one that holds: what a person asked for found another cause.
 
-
-def _backoff_s(refusals: int) -> float:
-    backoff_s = FIRST_BACKOFF_S * 2.0 ** min(refusals - 1, 20)
-    return min(backoff_s, LONGEST_BACKOFF_S) * (1 + JITTER * _random.random())
-
-
-def _on_clock(clock: Clock, wall_s: float) -> timedelta:
-    """Return how far the clock moves in wall seconds; a sandbox's runs faster."""
-    speed = clock.speed if isinstance(clock, SystemClock) else 1.0
-    return timedelta(seconds=min(wall_s * speed, _CENTURY_S))
-
-
-def _reason(asked_s: float | None, until: datetime, now: datetime) -> str:
-    moment = f"{until:%H:%M} UTC" if until.date() == now.date() else f"{until:%Y-%m-%d %H:%M} UTC"
-    if not asked_s:
-        return f"The API takes no more calls for now; it is asked again at {moment}."
-    if asked_s > LONGEST_PAUSE_S:
-        asked = format_hours(asked_s / 3600)
-        return f"The API asked to wait for {asked}; after a day, at {moment}, it is asked again."
-    return f"The API asked to wait until {moment}; no avatar is polled before."
+    What the API asked for is replaced by a longer wait that it asks for only.
+    """
+    if cause is Cause.THROTTLED:
+        return holding.cause != cause or until > holding.until
+    return holding.cause not in (cause, Cause.THROTTLED)

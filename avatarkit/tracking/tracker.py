@@ -21,12 +21,13 @@ from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
-from avatarkit.tracking import reconcile, submit
+from avatarkit.tracking import gate, reconcile, submit
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.gate import Cause
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
 from avatarkit.tracking.state import TrackerState
-from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
+from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import wait
 from avatarkit.tracking.watch import watch
 
@@ -42,17 +43,21 @@ BACKUP_EVERY_S = 3_600.0
 """Wall seconds after which it is looked again whether a daily backup is due."""
 LIST_EVERY = timedelta(hours=6)
 """How often the list is read to find what was deleted or is there again, on the session's clock."""
+QUOTA_S = 20.0
+"""Wall seconds to read the quota before the personas are polled."""
 
 
 @dataclass
 class _Pass:
     """The result of one pass of ``run``.
 
-    ``next_at`` and ``has_running`` are set if it is ``complete``.
+    ``next_at`` and ``has_running`` are set if it is ``complete``. ``trouble`` is the last pause,
+    until a call is answered.
     """
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
+    trouble: Pause | None = None
     next_at: datetime | None = None
     has_running: bool = False
     complete: bool = False
@@ -72,7 +77,9 @@ class Tracker:
     Attributes:
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
-            it when it starts and every hour, after an error every minute.
+            it when it starts and every hour, after an error sooner.
+        before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
+            of its calls is out of it, so that they are made at once, else None.
         last_error: The last error, in one sentence; None if there was none. ``last_error_at`` is
             when it happened, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
@@ -94,6 +101,7 @@ class Tracker:
         self._poller = Poller(self._api, store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
+        self.before_pass: Callable[[], str | None] | None = None
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
@@ -174,29 +182,42 @@ class Tracker:
             self.quota = self.quota.model_copy(update={"current_count": count})
         return persona
 
-    def ask_quota(self, *, deadline_s: float | None = None) -> Quota | None:
+    def ask_quota(self, *, deadline_s: float | None = None, probe: bool = True) -> Quota | None:
         """Read the account's quota, and keep it in ``quota`` and what went wrong in ``access``.
 
         Args:
             deadline_s: Wall seconds for the call, if less than the client's.
+            probe: Call also in a ``pause`` that the API did not ask for.
 
         Returns:
-            The quota; None if the API does not answer, as a create may work without it, or asked to
-            wait.
+            The quota; None if the API does not answer, as a create may work without it, or the
+            calls are paused.
         """
         failed: APIError | None = None
+        asking: Asking | None = None
         try:
-            self.quota = self._api.persona_quota(deadline_s=deadline_s)
+            asking = self._api.ask(probe=probe)
+            self.quota = self._api.persona_quota(asking, deadline_s=deadline_s)
         except APIError as error:
-            if is_throttling(error):
+            if gate.cause_of(error) is Cause.THROTTLED:
                 # Something answers, so no error before holds but that of the keys.
                 if not isinstance(self.access.error, AuthError):
                     self.access = Access()
                 return None
+            if asking is None:
+                return None
             self.quota, failed = None, error
         if not is_cancelled():
-            self.access = Access(failed, self.clock.now(), self.clock.monotonic())
+            failures = 0 if failed is None else self.access.failures + 1
+            now, now_s = self.clock.now(), self.clock.monotonic()
+            self.access = Access(failed, now, now_s, failures)
         return self.quota
+
+    def _is_quota_due(self) -> bool:
+        error = self.access.error
+        # No pause is left of an error that had begun one: another call was answered.
+        is_outdated = error is not None and gate.is_certain(error) and self._api.trouble() is None
+        return is_outdated or self.access.is_due(self.clock.monotonic())
 
     def _ask_before_sending(self) -> Quota | None:
         before = self.access
@@ -264,10 +285,13 @@ class Tracker:
 
     @property
     def pause(self) -> Pause | None:
-        """The pause that the API asked for, with a sentence as its ``reason``; None without one.
+        """The pause of all calls of the account, with a sentence as its ``reason``; None if none.
 
-        Until it is over nothing is polled, listed or counted, by any process that tracks into this
-        store. It is kept in the store. A submission is sent all the same, and so is ``poll``.
+        It begins when the API asks to wait or refuses the keys, when something else answers in its
+        place, and when nothing answers; ``cause`` tells which. Until it is over nothing is polled,
+        listed or counted, by any process that tracks into this store. It is kept in the store. A
+        submission is sent all the same, and so is ``poll``; a pause that the API did not ask for is
+        over as soon as a call is answered.
         """
         return self._api.pause()
 
@@ -298,7 +322,7 @@ class Tracker:
         """Poll the personas that are due, once.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
-        If the API asks to wait, no more are polled until then; see ``pause``.
+        In a ``pause`` none are polled, and after one the first alone until it is answered.
 
         Args:
             stop: Once it is set, no more are polled, and calls in progress are cancelled.
@@ -347,11 +371,13 @@ class Tracker:
             stop: Ends the run. A call in progress is cancelled within about a second, or after the
                 connect timeout if it is still connecting.
             on_change: Called with each change of status.
-            on_error: Called with the error of a pass, once if the same error repeats.
+            on_error: Called with the error of a pass, once if the same error repeats, and with a
+                sentence when the API answers again after a ``pause``.
             once: End after one pass.
             until_done: End when no persona is left to poll but those that are gone.
         """
-        reconcile_at, last_reported = self.clock.now(), None
+        reconcile_at, probe = self.clock.now(), not once
+        reported, trouble = None, None
         with cancel_on(stop), self._counted_run():
             while not stop.is_set():
                 now = self.clock.now()
@@ -359,16 +385,21 @@ class Tracker:
                 is_time = not now < reconcile_at <= now + RECONCILE_EVERY
                 if is_time:
                     reconcile_at = now + RECONCILE_EVERY
-                ask_quota = self.access.is_due(self.clock.monotonic()) or (is_time and not once)
-                done = self._pass(stop, reconcile=is_time, ask_quota=ask_quota)
+                # Its start may follow a repair of what was in the way, unless cron starts it.
+                done = self._pass(stop, reconcile=is_time, once=once, probe=probe)
+                probe = False
                 for change in done.changes:
                     logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
                     if on_change is not None:
                         on_change(change)
-                if on_error is not None and done.error not in (None, last_reported):
+                error = done.error if done.trouble is None else done.trouble.text
+                if on_error is not None and error not in (None, reported):
                     on_error(str(done.error))
-                last_reported = done.error
+                elif on_error is not None and trouble and done.complete and not done.trouble:
+                    on_error("The API answers again; the avatars are polled.")
+                reported = error
                 if done.complete:
+                    trouble = done.trouble
                     self._back_up(on_error)
                 if once or (until_done and done.complete and not done.has_running):
                     return
@@ -391,22 +422,27 @@ class Tracker:
             if on_error is not None:
                 on_error(str(error))
 
-    def _pass(self, stop: threading.Event, *, reconcile: bool, ask_quota: bool) -> _Pass:
+    def _pass(self, stop: threading.Event, *, reconcile: bool, once: bool, probe: bool) -> _Pass:
         done = _Pass()
         try:
+            if self.before_pass is not None and (notice := self.before_pass()) is not None:
+                done.error, probe = notice, True
             if reconcile:
                 try:
                     self.reconcile()
                 except APIError as error:  # personas are polled all the same
                     done.error = str(error)
-            if ask_quota:
-                self.ask_quota()
+            if probe or self._is_quota_due() or (reconcile and not once and not self.access.error):
+                self.ask_quota(deadline_s=QUOTA_S, probe=probe)
             if self.access.error is not None:
                 done.error = str(self.access.error)
             for outcome in self._poll_due(stop):
                 if outcome.change is not None:
                     done.changes.append(outcome.change)
                 done.error = outcome.error or done.error
+            done.trouble = self._api.trouble()
+            if done.trouble is not None:
+                done.error = done.trouble.reason
             done.next_at, done.has_running = self.store.next_look_at(), self.store.has_running()
             done.complete = True
         except AvatarkitError as error:
@@ -500,8 +536,8 @@ class Tracker:
     ) -> Persona:
         """Wait until a persona is done; poll it whenever it is due.
 
-        While the API has asked to wait (``pause``) no call is made but the first one of a persona
-        that the log does not have.
+        In a ``pause`` no call is made but the first one of a persona that the log does not have,
+        and, unless the API asked for the pause, the first one of another that is due.
 
         Args:
             persona_id: The persona; if the log does not have it, it is requested and logged.

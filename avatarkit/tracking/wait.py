@@ -36,6 +36,7 @@ def wait(
         poller.log_answer(persona, asking)
     status: str | None = None
     not_written: StoreError | None = None
+    probe = True  # the caller may have mended what was in the way
     while True:
         if on_progress is not None and persona.status_text != status:
             on_progress(persona)
@@ -53,8 +54,8 @@ def wait(
                 waited_s=waited_s,
             )
         try:
-            _poll_if_due(poller, persona_id, timeout - waited_s, on_error)
-            not_written = None
+            _poll_if_due(poller, persona_id, timeout - waited_s, on_error, probe=probe)
+            not_written, probe = None, False
         except StoreError as error:  # such as a lock or a full disk, which pass
             not_written = error
             on_error(str(error))
@@ -70,13 +71,18 @@ def wait(
 
 
 def _poll_if_due(
-    poller: Poller, persona_id: str, deadline_s: float, on_error: Callable[[str], None]
+    poller: Poller,
+    persona_id: str,
+    deadline_s: float,
+    on_error: Callable[[str], None],
+    *,
+    probe: bool,
 ) -> None:
     now = poller.clock.now()
     if not poller.store.is_due(persona_id, now):
         return
     for due in poller.store.due(now, persona_id):
-        outcome = poller.poll(due, deadline_s=deadline_s)
+        outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
         if outcome.error is not None:
             on_error(outcome.error)
         error = outcome.raised

@@ -6,6 +6,7 @@ import streamlit as st
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
+from avatarkit.tracking.gate import Cause
 from avatarkit.ui import running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
@@ -14,10 +15,12 @@ PAUSE_REFRESH_S = 10
 
 @st.fragment(run_every=PAUSE_REFRESH_S)
 def _pause() -> None:
-    """Show until when the API asked to wait, if it did."""
+    """Show why no calls are made, and until when, if they are paused."""
     pause = running.get().session.tracker.pause
-    if pause is not None:
+    if pause is not None and pause.cause == Cause.THROTTLED:
         st.info(plain(pause.reason), icon=":material/schedule:")
+    elif pause is not None:
+        st.error(plain(pause.reason), icon=":material/cloud_off:")
 
 
 def main() -> None:
@@ -64,9 +67,10 @@ def main() -> None:
 def _access_error() -> None:
     """Show why the API does not answer, or not with these keys, as the tracker last found out."""
     tracker = running.get().session.tracker
-    access = tracker.access
-    if access.error is not None:
-        again = "every minute" if tracker.pause is None else "after the pause"
+    access, pause = tracker.access, tracker.pause
+    is_said = pause is not None and pause.cause != Cause.THROTTLED  # by _pause
+    if access.error is not None and not is_said:
+        again = "at least every hour" if pause is None else "after the pause"
         st.error(
             f"{plain(access.error)} Tried at {access.tried_at:%H:%M} UTC, and again {again}.",
             icon=":material/cloud_off:",

@@ -455,8 +455,10 @@ class TestRetries:
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An endless body is cut off at a size, not read until memory ends."""
         monkeypatch.setattr(connections, "MAX_ANSWER_BYTES", 1000)
-        with pytest.raises(errors.ConnectionFailed):
+        with pytest.raises(errors.UnexpectedAnswer, match="has more than"):
             client_of(lambda _: httpx.Response(200, content=b"x" * 2000)).get_persona("a")
+        with pytest.raises(errors.RateLimited):
+            client_of(lambda _: httpx.Response(429, content=b"x" * 2000)).get_persona("a")
 
 
 class TestAnswers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import logging
 import socket
 import threading
@@ -11,6 +12,7 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -200,7 +202,7 @@ def test_codings_within_codings_are_refused(serve: Serving) -> None:
     url = serve(lambda c, _: c.sendall(OK + b"Content-Encoding: gzip, gzip\r\n" + length + body))
     tracemalloc.start()
     try:
-        with impatient(url) as client, pytest.raises(errors.ConnectionFailed):
+        with impatient(url) as client, pytest.raises(errors.UnexpectedAnswer):
             client.get_persona("a")
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
@@ -220,8 +222,48 @@ def test_one_coding_is_unfolded_within_bounds(
             if fits:
                 assert client.get_persona("a").id == "a"
             else:
-                with pytest.raises(errors.ConnectionFailed):
+                with pytest.raises(errors.UnexpectedAnswer, match="has more than"):
                     client.get_persona("a")
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_huge_answers_of_many_threads_take_little_memory(serve: Serving, coding: str) -> None:
+    """Of an answer about one persona a megabyte is read, and the connection is dropped."""
+    body, threads = b'{"id":"a"}' + b" " * 30_000_000, 8
+    sent: list[int] = []
+    if coding == "gzip":
+        body = gzip.compress(body)
+    head = OK + f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def answer(connection: socket.socket, _: threading.Event) -> None:
+        connection.sendall(head)
+        view = memoryview(body)
+        for start in range(0, len(body), 65_536):
+            sent.append(len(view[start : start + 65_536]))
+            connection.sendall(view[start : start + 65_536])
+
+    urls = [serve(answer) for _ in range(threads)]
+    tracemalloc.start()
+    try:
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(threads) as pool:
+            clients = [stack.enter_context(Client(url, "the-id", KEY)) for url in urls]
+            asked = [pool.submit(client.get_persona, "a") for client in clients]
+            for each in asked:
+                assert isinstance(each.exception(), errors.UnexpectedAnswer)
+        assert tracemalloc.get_traced_memory()[1] < threads * 4_000_000
+    finally:
+        tracemalloc.stop()
+    if coding == "identity":
+        assert sum(sent) < threads * len(body) / 2
+
+
+def test_a_list_may_be_longer(serve: Serving) -> None:
+    """What is too much for one persona is not too much for a whole account."""
+    entries = [{"id": str(number), "creator_name": "x" * 1_000} for number in range(2_000)]
+    body = json.dumps(entries).encode()
+    answer = OK + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with Client(serve(lambda c, _: c.sendall(answer)), "the-id", KEY) as client:
+        assert len(list(client.list_personas(deadline_s=30))) == 2_000
 
 
 @pytest.mark.parametrize("call", list(CALLS))

@@ -268,7 +268,7 @@ class TestBadInput:
         monkeypatch.setattr("avatarkit.api.client.Client.get_persona", refuse)
         result = run("track", "--once")
         assert result.exit_code == 1
-        assert result.stderr.count("did not accept the API id and key") == 1
+        assert result.stderr.count("The API refuses the keys (401)") == 1
 
     def test_status_tries_the_keys(self, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
         """A wrong key, or a host that does not answer, is said; the log is printed all the same."""
@@ -280,7 +280,13 @@ class TestBadInput:
         assert "did not accept the API id and key" in result.stderr
         assert "wrong" not in result.output
         tracked = run("track", "--once")
-        assert (tracked.exit_code, tracked.stderr.count("API id and key")) == (1, 1)
+        assert (tracked.exit_code, tracked.stderr.count("refuses the keys (401)")) == (1, 1)
+        # It is read from the log, and holds for these keys only.
+        again = run("status")
+        assert "refuses the keys (401); set AVATARKIT_API_ID and" in again.stdout
+        assert again.stderr == ""
+        monkeypatch.setenv("AVATARKIT_API_KEY", sandbox.api_key)
+        assert "refuses the keys" not in run("status").output
         sandbox.stop()
         assert "No server listens at 127.0.0.1" in run("status").stderr
 

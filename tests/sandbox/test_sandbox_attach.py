@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from avatarkit import PersonaCreate, Settings, open_session
 from avatarkit.clock import ScaledClock
 from avatarkit.errors import ConfigError
-from avatarkit.sandbox import Sandbox
+from avatarkit.sandbox import Attached, Sandbox
 from avatarkit.sandbox.state.clocks import FollowedClock
 from avatarkit.sandbox.state.files import SERVING, Reading, read_serving
 from avatarkit.sandbox.state.folder_lock import FolderServed
@@ -23,6 +26,10 @@ from support.sandbox_client import create
 from support.sandbox_process import kind_of, serving
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from avatarkit.session import Session
     from support.manual_clock import ManualClock
 
 
@@ -159,3 +166,64 @@ def read_serving_id(folder: Path) -> str:
     serving_now = read_serving(folder / SERVING)
     assert serving_now is not None
     return serving_now.api_id
+
+
+@contextmanager
+def attached_session(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Session]]:
+    """Yield the process that serves a sandbox, and a session that is attached to it."""
+    settings = Settings(data_dir=folder, sandbox_speed=86_400)
+    with serving(settings.folder / "api", speed=86_400) as owner:
+        assert kind_of(owner) == "Sandbox"
+        with open_session(settings) as session:
+            assert isinstance(session.sandbox, Attached)
+            yield owner, session
+
+
+class TestAnOwnerThatEnds:
+    """A process that is attached notices, takes over, and uses no clock that stands still."""
+
+    def test_its_clock_stands_still(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also when the owner was killed, so that its announcement is still there."""
+        with Sandbox(tmp_path, speed=86_400) as sandbox:
+            attached = Sandbox.attach(tmp_path)
+            assert attached is not None
+            assert attached.clock.now() <= sandbox.clock.now()
+            monkeypatch.setattr("psutil.pid_exists", lambda _: False)
+            stood = attached.clock.now()
+            moment = sandbox.advance(days=30)
+            assert attached.clock.now() == stood
+            monkeypatch.setattr("psutil.pid_exists", lambda _: True)
+            assert attached.clock.now() >= moment
+
+    def test_the_tracker_takes_over(self, tmp_path: Path) -> None:
+        """It says so once, and the avatar goes on to its end at the same address."""
+        with attached_session(tmp_path) as (owner, session):
+            request = PersonaCreate(creator_name="Ada", gender="f", labels=["sandbox:done"])
+            persona = session.tracker.submit(request)
+            owner.kill()
+            owner.wait()
+            assert not session.is_served
+            reported: list[str] = []
+            session.tracker.run(threading.Event(), on_error=reported.append, until_done=True)
+            ended = session.store.persona(persona.id)
+            assert ended is not None
+            assert ended.status_text == "done"
+            assert session.is_served
+            taken_over = (
+                "The process that served the sandbox has ended; this one goes on serving it."
+            )
+            assert reported.count(taken_over) == 1
+            assert session.client.get_persona(persona.id).id == persona.id
+        assert Sandbox.attach(session.settings.folder / "api") is None
+
+    def test_an_address_that_is_taken_is_said(self, tmp_path: Path) -> None:
+        """Without its port the sandbox cannot be reached by this session, which says what to do."""
+        with attached_session(tmp_path) as (owner, session):
+            owner.kill()
+            owner.wait()
+            port = httpx.URL(session.client.base_url).port
+            assert port is not None
+            with socket.create_server(("127.0.0.1", port)):
+                reported: list[str] = []
+                session.tracker.run(threading.Event(), on_error=reported.append, once=True)
+            assert f"not served at http://127.0.0.1:{port} any more; start" in reported[-1]

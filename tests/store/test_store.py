@@ -35,6 +35,7 @@ ADDED_SINCE_1 = {
         "asked_us",
     ],
     "submissions": ["upload_broke"],
+    "accounts": ["pause_cause", "pause_keys"],
 }
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

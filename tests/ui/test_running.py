@@ -114,7 +114,8 @@ def test_keys_that_are_refused_are_said_on_the_page(
     monkeypatch.setattr(client, "persona_quota", refuse)
     tracker.ask_quota()
     test = submit_page()
-    assert "Check [both] keys. Tried at 09:00 UTC" in texts(test)
+    assert "The API refuses the keys (401)" in texts(test)
+    assert "Check [both]" not in texts(test)
     monkeypatch.setattr(client, "persona_quota", persona_quota)
     tracker.ask_quota()
     assert not test.run().error

@@ -178,7 +178,7 @@ def test_every_page_says_until_when_the_api_asked_to_wait(
     app_clock.advance(HOUR)
     shown = texts(submit_page())
     assert said not in shown
-    assert "Tried at 10:00 UTC, and again every minute." in shown
+    assert "Tried at 10:00 UTC, and again at least every hour." in shown
 
 
 def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:

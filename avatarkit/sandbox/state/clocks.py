@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
+
 from avatarkit.clock import ScaledClock
 from avatarkit.errors import ConfigError
 from avatarkit.sandbox.state.files import Reading, read_serving
@@ -39,14 +41,15 @@ class ServedClock(ScaledClock):
 class FollowedClock(ScaledClock):
     """The clock of a sandbox in another process, as its folder announces it.
 
-    It follows the jumps of that sandbox, stands still while no process serves the folder, and never
-    runs backwards.
+    It follows the jumps of that sandbox, stands still while no process serves the folder, also if
+    the one that did was killed, and never runs backwards.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(reading.start, reading.speed, started_s=reading.started_s)
         self._path = path
         self._stamp: tuple[int, int] | None = (-1, -1)
+        self._pid: int | None = None
 
     def now(self) -> datetime:
         """Return the moment on this clock: aware, UTC."""
@@ -65,11 +68,14 @@ class FollowedClock(ScaledClock):
             stamp = (stat.st_mtime_ns, stat.st_ino)
         except OSError:
             stamp = None
-        if stamp == self._stamp:
+        if stamp == self._stamp and (self._pid is None or psutil.pid_exists(self._pid)):
             return
         serving = read_serving(self._path)
+        if serving is not None and not psutil.pid_exists(serving.pid):
+            serving = None  # it was killed, and withdrew no announcement
         with self._lock:
-            self._stamp = stamp
+            self._stamp = stamp if serving else None  # read again as long as it is not served
+            self._pid = serving.pid if serving else None
             reading = serving.clock if serving else Reading(self._latest, None, self.speed)
             self._start, self._started_s = reading.start, reading.started_s
             self.speed = reading.speed
