@@ -106,7 +106,7 @@ def send(
     try:
         at = clock.now()
         with store.transaction():
-            recorded = store.accepted(submission_id, persona, at, asked_no=asking.no)
+            recorded = store.accepted(submission_id, persona, at, call=asking)
             plan_next(store, persona.id, recorded, at)
     except StoreError as error:
         raise SubmissionUncertain(

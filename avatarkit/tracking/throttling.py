@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from functools import partial
 from typing import TypeGuard, TypeVar
 
 from avatarkit.api.client import Client
+from avatarkit.api.transport import collect_dates
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, RateLimited, ServerError, StatusError, StoreError
 from avatarkit.models import Persona, Quota
-from avatarkit.store.account import Pause
+from avatarkit.store import clock_skew
+from avatarkit.store.account import ClockOffset, Pause
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.store import Store
 from avatarkit.text import format_hours
 
@@ -50,15 +54,13 @@ _log_may_fail = suppress(StoreError)
 _random = random.Random()  # noqa: S311 - jitter is no secret
 
 
-@dataclass(frozen=True)
-class Asking:
-    """A call that is about to be sent: its number in the account, and when it was asked.
+@dataclass
+class Asking(Call):
+    """A call that is about to be sent; ``ThrottledClient.call`` completes it with the answer.
 
     ``after_refusal`` is True for the first calls after the API took none.
     """
 
-    no: int
-    at: datetime
     after_refusal: bool = False
 
 
@@ -75,6 +77,7 @@ class ThrottledClient:
         self.client = client
         self._store = store
         self._clock = clock
+        self._offset: timedelta | None = None
 
     def pause(self) -> Pause | None:
         """Return the pause that the API asked for, None if there is none now."""
@@ -107,25 +110,30 @@ class ThrottledClient:
                 )
             # In the same transaction, so that of two calls the later one has the later time.
             after_refusal = pause is not None and pause.refusals > 0
-            return Asking(self._store.ask(), self._clock.now(), after_refusal)
+            number, now = self._store.ask(), self._clock.now()
+            return Asking(number, now, now, after_refusal=after_refusal)
 
     def call(self, asking: Asking, send: Callable[[], Answer]) -> Answer:
         """Send a call; start a pause if the API asks to wait.
 
         Args:
-            asking: What ``ask`` returned for it.
+            asking: What ``ask`` returned for it; gets the time and the ``Date`` of the answer.
             send: Makes the call.
 
         Raises:
             APIError: The call failed.
         """
         try:
-            answer = send()
+            with collect_dates() as dates:
+                answer = send()
         except APIError as error:
             if is_throttling(error):
                 with _log_may_fail:
                     self._begin_pause(error, asking)
             raise
+        asking.answered_at, asking.dates = self._clock.now(), dates
+        with _log_may_fail:
+            self._compare_clocks(asking)
         if asking.after_refusal:
             with _log_may_fail:
                 self._store.forget_refusals(asking.no)
@@ -141,11 +149,15 @@ class ThrottledClient:
         )
 
     def list_personas(
-        self, *, deadline_s: float, on_skipped: Callable[[object], None] | None = None
+        self,
+        *,
+        deadline_s: float,
+        on_skipped: Callable[[object], None] | None = None,
+        asking: Asking | None = None,
     ) -> tuple[Persona, ...]:
         """Return all personas of the account; see ``Client.list_personas``."""
         return self.call(
-            self.ask(),
+            asking or self.ask(),
             lambda: tuple(self.client.list_personas(deadline_s=deadline_s, on_skipped=on_skipped)),
         )
 
@@ -160,6 +172,21 @@ class ThrottledClient:
             pause.began_at - CLOCKS_DIFFER <= now < pause.until
             and self._clock.wall_seconds_until(pause.until) <= LONGEST_PAUSE_S * 1.1
         )
+
+    def _compare_clocks(self, call: Call) -> None:
+        """Store and log, once, that this machine's clock differs from the API's, or no longer."""
+        bounds = clock_skew.offset_bounds(call.asked_at, call.answered_at, call.dates)
+        if bounds is None:
+            return
+        # A slow call bounds the offset loosely: what was found before holds unless it is disproved.
+        lower, upper = bounds[0] - clock_skew.TOLERANCE, bounds[1] + clock_skew.TOLERANCE
+        if self._offset is not None and lower <= self._offset <= upper:
+            return
+        self._offset = clock_skew.offset_of(bounds)
+        offset = ClockOffset(self._offset, socket.gethostname())
+        self._store.set_clock_offset(offset)
+        if self._offset:
+            logger.warning("%s", offset)
 
     def _begin_pause(self, error: StatusError, asking: Asking) -> None:
         now = self._clock.now()

@@ -16,14 +16,14 @@ from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
-from avatarkit.store.account import Pause
+from avatarkit.store.account import ClockOffset, Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
-from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
+from avatarkit.tracking.throttling import ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
 
 __all__ = ["Change", "Tracker"]
@@ -42,11 +42,13 @@ LIST_EVERY = timedelta(hours=6)
 class _Pass:
     """The result of one pass of ``run``.
 
-    ``next_at`` and ``has_running`` are set if it is ``complete``.
+    ``next_at`` and ``has_running`` are set if it is ``complete``; ``polled`` says whether anything
+    was due.
     """
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
+    polled: bool = False
     next_at: datetime | None = None
     has_running: bool = False
     complete: bool = False
@@ -67,7 +69,8 @@ class Tracker:
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error every minute.
-        last_error: The last error, in one sentence; None if there was none.
+        last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
+        last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
 
     Raises:
@@ -88,7 +91,9 @@ class Tracker:
         self.quota: Quota | None = None
         self.access = Access()
         self.last_error: str | None = None
+        self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
+        self._is_of_poll = False
         self._threads = threads
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -217,13 +222,13 @@ class Tracker:
             self._compare_with_list()
             return []
         self._claim_store()
-        asking = self._api.ask()
-        account = reconcile.read_account(self._api, self.store, self.ask_quota)
-        verdicts = reconcile.decide(uncertain, account, asking.at)
+        account = reconcile.read_account(self._api, self.store, self.clock, self.ask_quota)
+        now = self.clock.now()
+        verdicts = reconcile.decide(uncertain, account, now)
         for verdict in verdicts:
-            reconcile.apply(self.store, verdict, asking)
+            reconcile.apply(self.store, verdict, now)
         listed = frozenset(persona.id for persona in account.listed)
-        self.store.compare_with_list(listed, asking.at)
+        self.store.compare_with_list(listed, account.listing.asked_at)
         return verdicts
 
     def _compare_with_list(self) -> None:
@@ -247,10 +252,18 @@ class Tracker:
             APIError: The persona cannot be read.
             StoreError: The log failed.
         """
-        verdict = reconcile.by_hand(self._api, self.store, submission_id, persona_id)
-        # The persona may have been listed long ago: 0 is older than every answer in the log.
-        if not reconcile.apply(self.store, verdict, Asking(0, self.clock.now())):
+        now = self.clock.now()
+        verdict = reconcile.by_hand(self._api, self.store, now, submission_id, persona_id)
+        if not reconcile.apply(self.store, verdict, self.clock.now()):
             raise ConfigError("It was settled in another way meanwhile; look again.")
+
+    @property
+    def clock_offset(self) -> ClockOffset | None:
+        """How far a machine's clock is from the API's, by its ``Date`` header; None if right.
+
+        ``str(tracker.clock_offset)`` is a sentence. It is kept in the store.
+        """
+        return self.store.clock_offset()
 
     @property
     def pause(self) -> Pause | None:
@@ -278,7 +291,8 @@ class Tracker:
         self._claim_store()
         for due in self.store.due(self.clock.now(), persona_id):
             outcome = self._poller.poll(due, by_person=True)
-            self.last_error = outcome.error or self.last_error
+            if outcome.error is not None:
+                self._set_last_error(outcome.error)
             if outcome.raised is not None:
                 raise outcome.raised
             return outcome.change
@@ -299,12 +313,25 @@ class Tracker:
         Raises:
             StoreError: The log failed.
         """
-        changes = []
+        changes, error, polled = [], None, False
         for outcome in self._poll_due(stop):
-            self.last_error = outcome.error or self.last_error
+            error, polled = outcome.error or error, True
             if outcome.change is not None:
                 changes.append(outcome.change)
+        self._end_pass(error, polled=polled)
         return changes
+
+    def _end_pass(self, error: str | None, *, polled: bool) -> None:
+        """Set ``last_error``; a pass that polled nothing says nothing about an error of a poll."""
+        if error is not None:
+            self._set_last_error(error)
+            self._is_of_poll = polled
+        elif polled or not self._is_of_poll:
+            self._set_last_error(None)
+
+    def _set_last_error(self, error: str | None) -> None:
+        self.last_error = error
+        self.last_error_at = None if error is None else self.clock.now()
 
     def _poll_due(self, stop: threading.Event | None) -> Iterator[Poll]:
         self._claim_store()
@@ -378,6 +405,7 @@ class Tracker:
             if self.access.error is not None:
                 done.error = str(self.access.error)
             for outcome in self._poll_due(stop):
+                done.polled = True
                 if outcome.change is not None:
                     done.changes.append(outcome.change)
                 done.error = outcome.error or done.error
@@ -393,7 +421,8 @@ class Tracker:
             logger.exception("A pass of the tracker ended early.")
         if stop.is_set():
             done.error = None  # the error is that of a cancelled call
-        self.last_error = done.error or self.last_error
+        else:
+            self._end_pass(done.error, polled=done.polled)
         return done
 
     def start(self) -> None:
@@ -451,13 +480,10 @@ class Tracker:
         """
         self._claim_store()
 
-        def keep_error(error: str) -> None:
-            self.last_error = error
-
         return wait(
             self._poller,
             persona_id,
             timeout=timeout,
             on_progress=on_progress,
-            on_error=keep_error,
+            on_error=self._set_last_error,
         )
