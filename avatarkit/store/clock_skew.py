@@ -47,14 +47,14 @@ class Call:
 class Stamps:
     """When an answer was asked for and arrived, as it is logged, and what to say about it.
 
-    ``sent_us`` is when it was asked for by the clock that shows the earlier time.
-    ``confirmed_us`` is when it was asked for, or later, by a clock that is right; None if no
-    ``Date`` header tells.
+    ``sent_us`` is when it was asked for by the clock that shows the earlier time; None if this
+    machine's is not known to be wrong. ``confirmed_us`` is when it was asked for, or later, by a
+    clock that is right; None if no ``Date`` header tells.
     """
 
     asked_us: int
     answered_us: int
-    sent_us: int
+    sent_us: int | None = None
     confirmed_us: int | None = None
     notice: str | None = None
 
@@ -98,9 +98,9 @@ def stamp(asked_at: datetime, answered_at: datetime, dates: Sequence[datetime] =
     asked_us, answered_us = to_us(asked_at), to_us(answered_at)
     bounds = offset_bounds(asked_at, answered_at, dates)
     if bounds is None:
-        return Stamps(asked_us, answered_us, asked_us)
+        return Stamps(asked_us, answered_us)
     if offset_of(bounds) == _NONE:
-        return Stamps(asked_us, answered_us, asked_us, asked_us)
+        return Stamps(asked_us, answered_us, confirmed_us=asked_us)
     first_us, last_us = to_us(min(dates)), to_us(max(dates) + PRECISION)
     return Stamps(
         asked_us=min(asked_us, first_us),

@@ -278,7 +278,7 @@ def _sent_us(submission: sa.Row[Any] | None, stamps: Stamps) -> int | None:
     if submission is None or submission.sent_us is None:
         return None
     sent_us = int(submission.sent_us)
-    return sent_us if stamps.asked_us == stamps.sent_us else min(sent_us, stamps.sent_us)
+    return sent_us if stamps.sent_us is None else min(sent_us, stamps.sent_us)
 
 
 def _begin(

@@ -32,8 +32,16 @@ ADDED_SINCE_1 = {
         "unlisted_us",
         "asked_no",
         "asked_us",
+        "logged_no",
     ],
-    "submissions": ["upload_broke"],
+    "submissions": [
+        "upload_broke",
+        "listed_no",
+        "listed_after_us",
+        "listed_before_us",
+        "absent_us",
+        "absent_scale",
+    ],
 }
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -15,6 +15,7 @@ import pytest
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors, stages
 from avatarkit.tracking.reconcile import SETTLING
 from support.manual_clock import MONDAY, SetClock
+from support.truth import Truth, check
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -113,22 +114,17 @@ def test_a_wrong_clock_is_said_once_and_counted_into_the_bounds(
         tracker.poll("p1")
     rows = tracker.store.sightings()
     assert rows["status"].tolist() == list(truth)
-    visits = stages.visits(rows, now=clock.now() + 3 * HOUR, personas=tracker.store.personas())
     ends = [*list(truth.values())[1:], None]
-    for visit, begun, end in zip(visits.to_dict("records"), truth.values(), ends, strict=False):
-        for clock_off in (timedelta(0), off):
-            if visit["stage"] != "pending":  # known exactly, by the API's clock
-                assert visit["entered_after"] <= begun + clock_off <= visit["entered_before"]
-            assert end is not None
-            assert visit["left_after"] <= end + clock_off <= visit["left_before"]
-    assert visits.loc[0, "entered_before"] == MONDAY
+    for run, begun, end in zip(rows.to_dict("records"), truth.values(), ends, strict=True):
+        for by_clock in (timedelta(0), off):
+            assert begun + by_clock <= run["first_seen_at"]
+            assert end is None or run["last_seen_at"] <= end + by_clock
+    check(tracker.store, {"p1": Truth(list(truth), list(truth.values()))}, clock.now() + 3 * HOUR)
     direction = "behind" if off < timedelta(0) else "ahead of"
     offset = tracker.clock_offset
     assert offset is not None
     assert abs(offset.offset + off) <= SECOND
-    assert f"This machine's clock is {'20' if off == -20 * SECOND else '3'}" in str(offset) or (
-        "2 h 59 min" in str(offset) or "19 s" in str(offset)
-    )
+    assert str(offset).startswith("This machine's clock is ")
     assert direction in str(offset)
     assert [record.getMessage() for record in caplog.records].count(str(offset)) == 1
     clock.off = timedelta(0)
@@ -175,7 +171,6 @@ def test_a_run_is_sure_as_of_asking(tracker: Tracker, api: API, clock: SetClock)
     asked = clock.now()
     tracker.poll("p1")
     rows = tracker.store.sightings()
-    assert rows["first_seen_at"].tolist() == [asked - timedelta(0), asked + MINUTE] or True
     assert rows.loc[1, "last_seen_at"] == asked
     assert rows.loc[1, "first_seen_at"] == asked + MINUTE
     assert rows.loc[0, "last_seen_at"] < rows.loc[0, "first_seen_at"]
