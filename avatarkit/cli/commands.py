@@ -226,8 +226,9 @@ def status(
         if session.sandbox is None:
             _print(session.settings.found)
         session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
-        if session.tracker.access.error is not None:
-            _print(str(session.tracker.access.error), err=True)
+        for problem in (session.tracker.access.error, session.tracker.clock_offset):
+            if problem is not None:
+                _print(str(problem), err=True)
         if session.tracker.pause is not None:
             _print(session.tracker.pause.reason)
         if persona_id is None:

@@ -22,6 +22,7 @@ from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
 ADDED_SINCE_1 = {
+    "accounts": ["clock_offset_us", "clock_machine"],
     "personas": [
         "last_error_us",
         "preview_image",
