@@ -228,7 +228,8 @@ def test_a_candidate_is_logged_as_of_when_it_was_listed(
     assert (row["status"], row["first_seen_at"], row["last_seen_at"]) == (
         "pending", listed_at, listed_at,
     )  # fmt: skip
-    assert tracker.store.submissions().loc[0, "ended_at"] == clock.now()
+    settled = tracker.store.submissions().set_index("submission_id").loc[lost[0]]
+    assert settled["ended_at"] == clock.now()
     # Any later answer is newer than that list.
     api.is_down = False
     api.personas["p1"]["process_status"] = "reviewing"
