@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
 
@@ -39,6 +39,7 @@ _SECONDS = re.compile(r"\s*[0-9]+(\.[0-9]+)?\s*(,\s*[0-9]+(\.[0-9]+)?\s*)*")
 _IN_WORDS = re.compile(rb"available in (\d{1,9}(?:\.\d+)?) second")
 
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+_dates: ContextVar[list[datetime] | None] = ContextVar("dates", default=None)
 
 
 @contextmanager
@@ -58,6 +59,33 @@ def is_cancelled() -> bool:
     """Return whether the calls that this thread makes are cancelled."""
     stop = _stop.get()
     return stop is not None and stop.is_set()
+
+
+@contextmanager
+def collect_dates() -> Iterator[list[datetime]]:
+    """Collect when the API made the answers to the calls that this thread makes in the block.
+
+    Yields:
+        The moments, by the server's clock and in whole seconds; of successful answers with a
+        ``Date`` header that did not come from a cache.
+
+    Source: RFC 9110, 6.6.1, and RFC 9111, 5.1: an answer with ``Age`` comes from a cache.
+    """
+    dates: list[datetime] = []
+    token = _dates.set(dates)
+    try:
+        yield dates
+    finally:
+        _dates.reset(token)
+
+
+def _collect_date(answer: httpx.Response) -> None:
+    dates = _dates.get()
+    if dates is None or not answer.is_success or "Age" in answer.headers:
+        return
+    with suppress(ValueError, OverflowError):
+        moment = parsedate_to_datetime(answer.headers.get("Date", ""))
+        dates.append(moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC))
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -144,6 +172,7 @@ class Transport(httpx.BaseTransport):
 
     def _attempt(self, request: httpx.Request) -> httpx.Response:
         answer, body = self._connections.exchange(request, _stop.get())
+        _collect_date(answer)
         headers = [
             (name, self._redact(value))
             for name, value in answer.headers.raw

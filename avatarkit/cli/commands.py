@@ -249,6 +249,8 @@ def status(
             _print(session.settings.found)
         if session.tracker.pause is None:
             session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
+        if session.tracker.clock_offset is not None:
+            _print(str(session.tracker.clock_offset), err=True)
         if session.tracker.access.error is not None:
             _print(str(session.tracker.access.error), err=True)
         elif session.tracker.pause is not None:

@@ -110,7 +110,9 @@ def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Flags]:
     gone = counted["gone"] if "gone" in counted else np.zeros(len(counted))
     state = counted["state"].to_numpy()
     # After the creation: all that were created are at risk of an end in the answer to the create.
-    return np.maximum(times, _SHORTEST_H), entry, state, np.asarray(gone, dtype=bool)
+    times = np.maximum(times, _SHORTEST_H)
+    # One that was seen once is known to have run when it was asked for, before the answer came.
+    return times, np.minimum(entry, times), state, np.asarray(gone, dtype=bool)
 
 
 def _curve(outcome: str, times: Floats, entries: Floats, state: Any) -> pd.DataFrame:

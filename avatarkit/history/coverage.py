@@ -54,7 +54,7 @@ def certainty(
     )
     lives = rows.groupby("persona_id").agg({"begin": "min", "end": "max", "certain_h": "sum"})
     frame = lives[["certain_h"]].astype("float64")
-    frame.insert(0, "lived_h", hours(lives["end"] - lives["begin"]))
+    frame.insert(0, "lived_h", np.maximum(hours(lives["end"] - lives["begin"]), 0.0))
     frame["share"] = (frame["certain_h"] / frame["lived_h"]).where(frame["lived_h"] > 0)
     return frame.reset_index().astype({"persona_id": "str"})
 

@@ -83,7 +83,8 @@ def visits(
     runs = runs_until(sightings, now)
     entered_after, entered_before, entered_seen = _entries(runs, personas)
     # A run is left where the next one of the persona is entered.
-    left_after = np.where(runs.is_last, runs.last_seen, np.roll(entered_after, -1))
+    lasted = np.fmax(runs.last_seen, entered_after)
+    left_after = np.where(runs.is_last, lasted, np.roll(entered_after, -1))
     left_before = np.where(runs.is_last, NAT, np.roll(entered_before, -1))
     left_seen = np.where(runs.is_last, NAT, np.roll(entered_seen, -1))
 
@@ -193,7 +194,8 @@ def lives(
     began_before = np.where(np.isnat(began_after), entered_seen[first], began_after)
 
     end = runs.is_end[last]
-    ended_after = np.where(end, entered_after[last], runs.last_seen[last])
+    lasted = np.fmax(runs.last_seen, entered_after)
+    ended_after = np.where(end, entered_after[last], lasted[last])
     ended_before = np.where(end, entered_seen[last], NAT)
     status = pd.Index(runs.status_names, dtype="str").take(runs.status[last])
     bounds: dict[str, Moments] = {
@@ -229,17 +231,18 @@ def _upper_h(spans: Any) -> Floats:
 def _entries(runs: Runs, personas: pd.DataFrame | None) -> tuple[Moments, Moments, Moments]:
     """Return entered_after, entered_before and entered_seen of each run."""
     created = created_at(runs.persona_ids, personas)[runs.persona]
-    # Runs may overlap a little if two machines poll at once.
+    submitted = runs.is_first & runs.submitted_here
+    sent = submitted_at(runs.persona_ids, personas)[runs.persona]
+    begun = np.where(runs.reported < sent, sent, runs.reported)
+    created = np.where(submitted, np.fmin(begun, runs.first_seen), created)
     after = np.where(runs.is_first, created, np.roll(runs.last_seen, 1))
+    # A run is sure as of asking: for one seen once that may be before the run before it was seen.
+    after = pd.Series(after).groupby(runs.persona).cummax().to_numpy()
     after = np.minimum(after, runs.first_seen)
     tighter = (runs.reported < runs.first_seen) & (np.isnat(after) | (runs.reported > after))
     before = np.where(tighter, runs.reported, runs.first_seen)
 
-    submitted = runs.is_first & runs.submitted_here
-    sent = submitted_at(runs.persona_ids, personas)[runs.persona]
-    begun = np.where(runs.reported < sent, sent, runs.reported)
-    before[submitted] = np.fmin(begun, runs.first_seen)[submitted]
-    after[submitted] = before[submitted]
+    before[submitted] = after[submitted]
     seen = np.where(submitted, before, runs.first_seen)
     found = runs.is_first & ~submitted & (runs.rank == 0) & ~np.isnat(after)
     before[found] = after[found]
@@ -256,7 +259,8 @@ def _skipped(runs: Runs, entered_after: Moments) -> tuple[Integers, Integers, Mo
     follows = before >= start
 
     rank_before = np.where(follows, runs.rank[before], -1)
-    since = np.where(follows, runs.last_seen[before], entered_after[start])
+    lasted = np.fmax(runs.last_seen, entered_after)
+    since = np.where(follows, lasted[before], entered_after[start])
     # A persona submitted here began in its first status: no stage was passed before.
     proves = np.where(follows, ~runs.is_end[before], ~(runs.is_first & runs.submitted_here))
     proves &= ~np.isnat(since)

@@ -1,7 +1,8 @@
-"""Store what holds for a whole account: the number of its last call, and the pause of its calls."""
+"""Store what holds for a whole account: its last call, the pause of its calls, and its clock."""
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from avatarkit.store import tables
 from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
+from avatarkit.text import format_hours
 
 _TABLE = tables.accounts
 _COLUMNS = _TABLE.c
@@ -44,6 +46,28 @@ class Pause:
         return self.text.replace("{moment}", f"{moment} UTC")
 
 
+@dataclass(frozen=True)
+class ClockOffset:
+    """How far the API's clock is ahead of a machine's clock, at least; ``offset`` may be negative.
+
+    The text is a sentence that says so.
+    """
+
+    offset: timedelta
+    machine: str
+
+    def __str__(self) -> str:
+        hours = self.offset / timedelta(hours=1)
+        direction = "behind" if hours > 0 else "ahead of"
+        clock = "This machine's clock"
+        if self.machine != socket.gethostname():
+            clock = f"The clock of the machine {self.machine}"
+        return (
+            f"{clock} is {format_hours(abs(hours))} {direction} the API's; set it. Until then the "
+            "log is less certain of when each status began and ended."
+        )
+
+
 class AccountState(Database):
     """The state of the account, shared by all processes that use the database."""
 
@@ -73,6 +97,28 @@ class AccountState(Database):
             values = {"listed_us": to_us(at)}
             connection.execute(self._upsert(connection, values, values))
         return True
+
+    def clock_offset(self) -> ClockOffset | None:
+        """Return by how much a machine's clock differs from the API's; None if none does.
+
+        Of several machines, the one that found it last.
+        """
+        columns = (_COLUMNS.clock_offset_us, _COLUMNS.clock_machine)
+        query = sa.select(*columns).where(_COLUMNS.account == self._own())
+        with self.transaction(reading=True) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or row.clock_offset_us is None:
+            return None
+        return ClockOffset(timedelta(microseconds=row.clock_offset_us), row.clock_machine)
+
+    def set_clock_offset(self, offset: ClockOffset) -> None:
+        """Store by how much a machine's clock differs; 0 ends what was stored of this machine."""
+        us = offset.offset // timedelta(microseconds=1)
+        values: dict[str, Any] = {"clock_offset_us": us, "clock_machine": offset.machine}
+        is_own = (_COLUMNS.account == self._own()) & (_COLUMNS.clock_machine == offset.machine)
+        ended = _TABLE.update().where(is_own).values(clock_offset_us=None, clock_machine=None)
+        with self.transaction() as connection:
+            connection.execute(self._upsert(connection, values, values) if us else ended)
 
     def last_pause(self) -> Pause | None:
         """Return the last pause, also one that is over."""

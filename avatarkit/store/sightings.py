@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from avatarkit.models import TERMINAL, Persona
+from avatarkit.models import STAGES, TERMINAL, Persona, as_status
 from avatarkit.store import answers, clock_skew, tables
+from avatarkit.store.clock_skew import Stamps
 from avatarkit.store.database import Database
 from avatarkit.store.footage import AFTER_VALIDATION
 from avatarkit.store.tables import to_moment, to_us
@@ -38,13 +40,15 @@ class Change:
 class Recorded:
     """An answer as it was logged: the status, when it was first seen, and the change, if any.
 
-    ``notice`` is a sentence if a clock was found to be wrong.
+    ``notice`` is a sentence if a clock was found to be wrong. ``is_disputed`` says that another
+    status was not logged, and that it may be the newer one: the persona should be polled at once.
     """
 
     status: str
     since: datetime
     change: Change | None
     notice: str | None = None
+    is_disputed: bool = False
 
 
 class SightingLog(Database):
@@ -70,6 +74,7 @@ class SightingLog(Database):
         source: str,
         submission: sa.Row[Any] | None = None,
         asked_no: int | None = None,
+        dates: Sequence[datetime] = (),
     ) -> Recorded:
         """Log one answer.
 
@@ -84,7 +89,11 @@ class SightingLog(Database):
             submission: The submission that this answer completes, if any; its request fills the
                 fields that the answer does not have.
             asked_no: The number of the call, from ``ask``. If the log holds an answer to a later
-                call, this one is not logged. Without a number the times tell which is later.
+                call, this one is not logged; nor if it was asked before the newest answer was
+                logged and its status is not a later one, as the API may have handled the two calls
+                in either order. Without a number the times tell which is later.
+            dates: The ``Date`` headers of the call's answers. If they show that this machine's
+                clock is wrong, the times are logged so that they hold by both clocks.
 
         Returns:
             What was logged. If the log holds a newer answer, that one without a change; this one
@@ -93,6 +102,7 @@ class SightingLog(Database):
         account, status = self._own(), persona.status_text
         key = tables.is_persona(account, persona.id)
         query = sa.select(tables.personas).where(key)
+        stamps = clock_skew.stamp(asked_at, answered_at, dates)
         with self.transaction() as connection:
             row = connection.execute(query.with_for_update()).one_or_none()
             run, runs = None, tables.sightings
@@ -101,48 +111,51 @@ class SightingLog(Database):
             if (
                 row is not None
                 and run is not None
-                and _is_older(row, run, persona, asked_no, to_us(answered_at))
+                and _is_older(row, run, status, asked_no, stamps.answered_us)
             ):
                 added = answers.union(persona, Persona.model_validate_json(row.answer))
-                values = _shown_columns(added, submission)
+                values = _shown_columns(added, submission, stamps)
                 connection.execute(tables.personas.update().where(key).values(**values))
-                return Recorded(run.status, to_moment(run.first_seen_us), None)
-            stamps = clock_skew.Stamps(to_us(asked_at), to_us(answered_at))
+                is_newer = asked_no is not None and asked_no >= (row.asked_no or 0)
+                may_be_newer = is_newer or not _follows(status, run.status)
+                is_disputed = run.status != status and may_be_newer
+                since = to_moment(run.first_seen_us)
+                return Recorded(run.status, since, None, is_disputed=is_disputed)
             if row is not None and asked_no is not None:
                 stamps = clock_skew.correct(connection, row, persona, stamps)
                 if stamps.notice is not None:
                     run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
-            seen_us = stamps.answered_us
-            since = to_moment(seen_us)
+            first_us, seen_us = stamps.answered_us, stamps.answered_us
+            if run is not None and max(run.first_seen_us, run.last_seen_us) > stamps.answered_us:
+                _end(connection, run, stamps.answered_us)
             if run is not None and run.status == status:
-                since = to_moment(run.first_seen_us)
-                seen_us = max(run.last_seen_us, stamps.asked_us)
+                first_us = min(run.first_seen_us, stamps.answered_us)
+                seen_us = max(min(run.last_seen_us, stamps.answered_us), stamps.asked_us)
                 run_id = run.id
                 _extend(connection, run, seen_us, persona)
             else:
-                if run is not None and run.last_seen_us > seen_us:
-                    _end(connection, run, seen_us)
-                reported_us = _reported_us(persona, submission, source)
-                run_id = _begin(connection, account, persona, seen_us, source, reported_us)
+                reported_us = _reported_us(persona, submission, source, stamps)
+                run_id = _begin(connection, account, persona, stamps, source, reported_us)
             known = persona
             if row is not None:
                 known = answers.union(Persona.model_validate_json(row.answer), persona)
-            values = _columns(known, submission) | {"last_seen_us": seen_us, "run_id": run_id}
+            values = _columns(known, submission, stamps)
+            values |= {"last_seen_us": seen_us, "run_id": run_id}
             if asked_no is not None:
                 values |= {"asked_no": asked_no, "asked_us": stamps.asked_us}
+                values["logged_no"] = _last_asked(account)
             if row is None:
-                new = {"account": account, "persona_id": persona.id, "first_seen_us": seen_us}
+                new = {"account": account, "persona_id": persona.id, "first_seen_us": first_us}
                 connection.execute(tables.personas.insert().values(**values, **new))
             else:
-                if stamps.notice is not None:
-                    values["first_seen_us"] = min(row.first_seen_us, stamps.answered_us)
+                values["first_seen_us"] = min(row.first_seen_us, stamps.answered_us)
                 connection.execute(tables.personas.update().where(key).values(**values))
         change = None
         if run is None or run.status != status:
             name = values.get("creator_name") or (row.creator_name if row is not None else None)
             before = None if run is None else run.status
             change = Change(persona.id, name, before, status, answered_at, persona.failed_reason)
-        return Recorded(status, since, change, stamps.notice)
+        return Recorded(status, to_moment(first_us), change, stamps.notice)
 
     def record_error(
         self,
@@ -199,19 +212,39 @@ class SightingLog(Database):
 
 
 def _is_older(
-    row: sa.Row[Any], run: sa.Row[Any], persona: Persona, asked_no: int | None, answered_us: int
+    row: sa.Row[Any], run: sa.Row[Any], status: str, asked_no: int | None, answered_us: int
 ) -> bool:
-    """Return whether the log holds a newer answer."""
-    if asked_no is not None:
-        return asked_no < (row.asked_no or 0)
-    return bool(run.status != persona.status_text and answered_us <= run.last_seen_us)
+    """Return whether the log holds a newer answer, or one that may be newer."""
+    if asked_no is None:
+        return bool(answered_us < run.last_seen_us + (run.status != status))
+    if asked_no < (row.asked_no or 0):
+        return True
+    # Asked before the log's answer was logged, so perhaps handled by the API before it.
+    overlaps = asked_no <= (row.logged_no or 0)
+    return overlaps and run.status != status and not _follows(run.status, status)
+
+
+def _follows(before: str, after: str) -> bool:
+    """Return whether a status is a later one in the API's order than another."""
+    first, second = as_status(before), as_status(after)
+    if second in TERMINAL:
+        return first not in TERMINAL
+    in_order = first in STAGES and second in STAGES
+    return in_order and STAGES.index(first) < STAGES.index(second)
+
+
+def _last_asked(account: str) -> sa.ScalarSelect[Any]:
+    query = sa.select(tables.accounts.c.asked_no).where(tables.accounts.c.account == account)
+    return query.scalar_subquery()
 
 
 def _end(connection: sa.Connection, run: sa.Row[Any], at_us: int) -> None:
-    """Cut a run to the moment at which the next one was seen."""
+    """Cut all runs of a persona to a moment by which they had been seen."""
     runs = tables.sightings
-    values = {"first_seen_us": min(run.first_seen_us, at_us), "last_seen_us": at_us}
-    connection.execute(runs.update().where(runs.c.id == run.id).values(values))
+    own = tables.is_persona(run.account, run.persona_id, runs)
+    for column in (runs.c.first_seen_us, runs.c.last_seen_us):
+        update = runs.update().where(own, column > at_us).values({column.name: at_us})
+        connection.execute(update)
 
 
 def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: Persona) -> None:
@@ -227,22 +260,32 @@ def _extend(connection: sa.Connection, run: sa.Row[Any], seen_us: int, persona: 
     )
 
 
-def _reported_us(persona: Persona, submission: sa.Row[Any] | None, source: str) -> int | None:
+def _reported_us(
+    persona: Persona, submission: sa.Row[Any] | None, source: str, stamps: Stamps
+) -> int | None:
     """Return when the status began according to the API: the creation, or else the last update."""
     reported_at = persona.created_at if source == "create" else persona.updated_at
     if reported_at is None:
         return None
     # An API that writes local times without an offset, or whose clock is behind, names a creation
     # before the create was sent.
-    sent_us = submission.sent_us if source == "create" and submission is not None else None
+    sent_us = _sent_us(submission, stamps) if source == "create" else None
     return max(to_us(reported_at), sent_us or 0)
+
+
+def _sent_us(submission: sa.Row[Any] | None, stamps: Stamps) -> int | None:
+    """Return when a create was sent, or earlier if the clock was ahead."""
+    if submission is None or submission.sent_us is None:
+        return None
+    sent_us = int(submission.sent_us)
+    return sent_us if stamps.sent_us is None else min(sent_us, stamps.sent_us)
 
 
 def _begin(
     connection: sa.Connection,
     account: str,
     persona: Persona,
-    seen_us: int,
+    stamps: Stamps,
     source: str,
     reported_us: int | None,
 ) -> int:
@@ -251,8 +294,8 @@ def _begin(
             account=account,
             persona_id=persona.id,
             status=persona.status_text,
-            first_seen_us=seen_us,
-            last_seen_us=seen_us,
+            first_seen_us=stamps.answered_us,
+            last_seen_us=stamps.asked_us,
             times_seen=1,
             reported_us=reported_us,
             failed_reason=persona.failed_reason,
@@ -262,9 +305,9 @@ def _begin(
     return int(result.inserted_primary_key[0])  # type: ignore[index] # an INSERT of one row has one
 
 
-def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
+def _columns(persona: Persona, submission: sa.Row[Any] | None, stamps: Stamps) -> dict[str, Any]:
     """Return the columns of ``personas`` from the union of all answers, the newest included."""
-    return _shown_columns(persona, submission) | {
+    return _shown_columns(persona, submission, stamps) | {
         "status": persona.status_text,
         "gone": False,
         "last_error": None,
@@ -277,7 +320,9 @@ def _columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]
     }
 
 
-def _shown_columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str, Any]:
+def _shown_columns(
+    persona: Persona, submission: sa.Row[Any] | None, stamps: Stamps
+) -> dict[str, Any]:
     """Return the columns that do not depend on the status, from answers or the create's request."""
     request = {} if submission is None else json.loads(submission.request)
     values: dict[str, Any] = {
@@ -296,5 +341,5 @@ def _shown_columns(persona: Persona, submission: sa.Row[Any] | None) -> dict[str
         if moment is not None:
             values[column] = to_us(moment)
     if submission is not None:
-        values["submitted_us"] = submission.sent_us
+        values["submitted_us"] = _sent_us(submission, stamps)
     return values

@@ -71,10 +71,11 @@ class Store(SubmissionLog, LiveView, AccountState):
             dtypes:
 
             - ``persona_id``, ``status``, ``failed_reason``: text.
-            - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived.
-            - ``last_seen_at``: datetime64[us, UTC], when the last answer with it was requested, and
-              not before ``first_seen_at``, unless a clock was wrong: then a moment from which on
-              it is not known how long the status lasted.
+            - ``first_seen_at``: datetime64[us, UTC], when the first answer with it arrived. If the
+              clocks of this machine and of the API differ, both moments hold by either of them.
+            - ``last_seen_at``: datetime64[us, UTC], when the last answer with it was requested; so
+              before ``first_seen_at`` in a run that was seen once. From then on it is not known how
+              long the status lasted.
             - ``times_seen``: int64, the answers with it.
             - ``reported_at``: datetime64[us, UTC], the API's ``created_at`` in the answer to a
               create, or when that was sent if it is later; else its ``updated_at`` in the first

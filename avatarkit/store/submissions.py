@@ -22,7 +22,8 @@ import sqlalchemy as sa
 
 from avatarkit.errors import StoreError
 from avatarkit.models import Persona, PersonaCreate
-from avatarkit.store import tables
+from avatarkit.store import clock_skew, tables
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.footage import FootageLog
 from avatarkit.store.sightings import Recorded, SightingLog
 from avatarkit.store.tables import to_moment, to_us
@@ -50,11 +51,29 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Instant:
+    """A moment on a scale that setting this machine's clock does not move.
+
+    ``scale`` is the API's clock, or the uptime of one machine as one process reads it.
+    """
+
+    scale: str
+    us: int
+
+    def since(self, earlier: Instant | None) -> timedelta:
+        """Return the time since another moment, 0 if that is on another scale."""
+        if earlier is None or earlier.scale != self.scale:
+            return timedelta(0)
+        return timedelta(microseconds=self.us - earlier.us)
+
+
+@dataclass(frozen=True)
 class Uncertain:
     """An uncertain submission: its fields, when it was sent and when the connection broke.
 
-    ``candidates`` are the personas that it may have become according to the last listing of the
-    account; the user has to choose among them. ``reason`` says why it is not settled.
+    ``candidates`` are the personas that it may have become according to ``listing``, a list of the
+    account; the user has to choose among them. ``reason`` says why it is not settled. ``absent`` is
+    when it was first not found; None if it was not looked for, or something like it was found.
     """
 
     submission_id: str
@@ -65,6 +84,8 @@ class Uncertain:
     broke_at: datetime
     candidates: tuple[Persona, ...]
     reason: str
+    listing: Call | None = None
+    absent: Instant | None = None
 
 
 class SubmissionLog(SightingLog, FootageLog):
@@ -129,16 +150,16 @@ class SubmissionLog(SightingLog, FootageLog):
         at: datetime,
         *,
         source: str = "create",
-        asked_no: int | None = None,
+        call: Call | None = None,
     ) -> Recorded:
         """Mark a submission as accepted, and log the first sighting of its persona.
 
         Args:
             submission_id: The submission, in any state.
             persona: The answer to the create, or the persona as it was listed.
-            at: When the answer arrived.
+            at: When that became known.
             source: ``create`` or ``list``.
-            asked_no: The number of the call.
+            call: The call that it answers; without it, the answer is logged as of ``at``.
 
         Returns:
             As ``record``; the caller plans the next poll in the same transaction.
@@ -147,11 +168,12 @@ class SubmissionLog(SightingLog, FootageLog):
             submission = self._submission(submission_id)
             recorded = self.record(
                 persona,
-                asked_at=at,
-                answered_at=at,
+                asked_at=at if call is None else call.asked_at,
+                answered_at=at if call is None else call.answered_at,
                 source=source,
                 submission=submission,
-                asked_no=asked_no,
+                asked_no=None if call is None else call.no,
+                dates=() if call is None else call.dates,
             )
             self.compare_footage(submission, persona, source)
             self._update(
@@ -193,11 +215,32 @@ class SubmissionLog(SightingLog, FootageLog):
         self._update(submission_id, ("prepared", "sending"), **values)
 
     def keep_uncertain(
-        self, submission_id: str, reason: str, candidates: Sequence[Persona] = ()
+        self,
+        submission_id: str,
+        reason: str,
+        candidates: Sequence[Persona] = (),
+        *,
+        listing: Call | None = None,
+        absent: Instant | None = None,
     ) -> None:
-        """Log why an uncertain submission is not settled, and the personas it may have become."""
+        """Log why an uncertain submission is not settled.
+
+        Args:
+            submission_id: The submission.
+            reason: Why, in a sentence.
+            candidates: The personas that it may have become.
+            listing: The call that listed them.
+            absent: When it was first not found, if it still is not.
+        """
         kept = [candidate.answer() for candidate in candidates]
-        self._update(submission_id, ("uncertain",), error=reason, candidates=json.dumps(kept))
+        values: dict[str, Any] = {"error": reason, "candidates": json.dumps(kept)}
+        if listing is not None:
+            stamps = clock_skew.stamp(listing.asked_at, listing.answered_at, listing.dates)
+            values |= {"listed_no": listing.no, "listed_after_us": stamps.asked_us}
+            values["listed_before_us"] = stamps.answered_us
+        values["absent_scale"] = None if absent is None else absent.scale
+        values["absent_us"] = None if absent is None else absent.us
+        self._update(submission_id, ("uncertain",), **values)
 
     def may_become(self, submission_id: str, persona_id: str) -> bool:
         """Return whether a submission is uncertain and no other one became this persona.
@@ -305,7 +348,23 @@ def _uncertain(row: sa.Row[Any]) -> Uncertain:
         broke_at=to_moment(row.broke_us or row.sent_us or row.prepared_us),
         candidates=tuple(Persona.model_validate(candidate) for candidate in candidates),
         reason=row.error,
+        listing=None
+        if row.listed_no is None
+        else Call(row.listed_no, to_moment(row.listed_after_us), to_moment(row.listed_before_us)),
+        absent=None if row.absent_scale is None else Instant(row.absent_scale, row.absent_us),
     )
+
+
+def instant(call: Call, uptime_s: float) -> Instant:
+    """Return when a call was answered: by the API's clock, or else by this machine's uptime.
+
+    Args:
+        call: The call.
+        uptime_s: The clock's ``monotonic`` seconds after the call.
+    """
+    if call.dates:
+        return Instant("API", to_us(max(call.dates)))
+    return Instant(_this_process(), int(uptime_s * 1e6))
 
 
 def _this_process() -> str:

@@ -40,6 +40,9 @@ accounts = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False, server_default="0"),
     # When the list was last read to be compared with the log.
     sa.Column("listed_us", sa.BigInteger),
+    # How far the API's clock is ahead of that of the machine of this name.
+    sa.Column("clock_offset_us", sa.BigInteger),
+    sa.Column("clock_machine", sa.Text),
 )
 
 submissions = sa.Table(
@@ -60,6 +63,13 @@ submissions = sa.Table(
     sa.Column("broke_us", sa.BigInteger),
     sa.Column("upload_broke", sa.Text),
     sa.Column("candidates", sa.Text),
+    # The call that listed the candidates: its number, and between which moments it was answered.
+    sa.Column("listed_no", sa.BigInteger),
+    sa.Column("listed_after_us", sa.BigInteger),
+    sa.Column("listed_before_us", sa.BigInteger),
+    # When it was first found absent, on a scale that setting the clock does not move.
+    sa.Column("absent_us", sa.BigInteger),
+    sa.Column("absent_scale", sa.Text),
     sa.Index("submissions_by_account", "account", "prepared_us"),
 )
 
@@ -98,6 +108,8 @@ personas = sa.Table(
     # Number and moment of the newest call whose answer is logged.
     sa.Column("asked_no", sa.BigInteger),
     sa.Column("asked_us", sa.BigInteger),
+    # Number of the last call that was asked before that answer was logged.
+    sa.Column("logged_no", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),
 )

@@ -125,7 +125,12 @@ class Poller:
         at = self.clock.now()
         with self.store.transaction():
             recorded = self.store.record(
-                persona, asked_at=asking.at, answered_at=at, source="poll", asked_no=asking.no
+                persona,
+                asked_at=asking.asked_at,
+                answered_at=asking.answered_at,
+                source="poll",
+                asked_no=asking.no,
+                dates=asking.dates,
             )
             plan_next(self.store, persona.id, recorded, at)
         if recorded.notice is not None:
@@ -170,4 +175,4 @@ def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -
         at: When the answer arrived.
     """
     next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
-    store.plan(persona_id, next_at)
+    store.plan(persona_id, at if recorded.is_disputed else next_at)

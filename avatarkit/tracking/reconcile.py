@@ -1,8 +1,9 @@
 """Find out from the account's list and quota what became of uncertain submissions.
 
 Presence is proof: a persona that fits shows that the create was carried out. Absence is proof only
-after ``SETTLING``, and only if the list shows a pending persona, and so does not hide pending ones,
-or if the quota counts no more personas than are known. In all other cases the user decides.
+if it lasts for ``SETTLING``, from one list to another, and only if the list shows a pending
+persona, and so does not hide pending ones, or if the quota counts no more personas than are known.
+In all other cases the user decides.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from avatarkit.clock import Clock
 from avatarkit.errors import APIError, ConfigError
 from avatarkit.models import Persona, ProcessStatus, Quota
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.store import Store
-from avatarkit.store.submissions import Uncertain
+from avatarkit.store.submissions import Instant, Uncertain, instant
 from avatarkit.tracking.poll import is_missing, plan_next
-from avatarkit.tracking.throttling import Asking, ThrottledClient
+from avatarkit.tracking.throttling import ThrottledClient
 
 SETTLING = timedelta(hours=1)
-"""How long the API may take to list a persona after its create."""
+"""How long the API may take to list a persona after its create.
+
+By the API's own clock, from the ``Date`` header of one list to that of another; without it by the
+uptime of one process. This machine's clock may have been set in between.
+"""
 SKEW = timedelta(minutes=10)
 """How far ``created_at`` may lie outside the time of sending, as the two clocks differ."""
 LISTING_S = 300.0
@@ -43,6 +51,8 @@ class Verdict:
 
     ``state`` is ``accepted`` (with ``persona``), ``refused``, or still ``uncertain``, with the
     ``candidates`` among which the user has to choose, if there are any. ``reason`` is a sentence.
+    ``call`` is the call that answered with the persona or the candidates, and ``absent`` when the
+    submission was first not found.
     """
 
     submission_id: str
@@ -50,6 +60,8 @@ class Verdict:
     persona: Persona | None = None
     candidates: tuple[Persona, ...] = ()
     reason: str = ""
+    call: Call | None = None
+    absent: Instant | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,11 @@ class Account:
     ``sending`` the submissions that are being sent, ``unlisted`` the ids that are not listed but
     were found by id. ``count`` is the quota's ``current_count``; None when it is unknown or changed
     while the account was read. ``skipped`` is the number of listed entries that could not be read.
+    ``listing`` is the call that read the list, and ``instant`` when.
     """
 
+    listing: Call
+    instant: Instant
     listed: tuple[Persona, ...]
     taken: Set[str]
     sending: Sequence[Uncertain]
@@ -100,14 +115,19 @@ def _decide(
     now: datetime,
 ) -> Verdict:
     fitting = [persona for persona in free if _fits(persona, submission)]
+    submission_id, listing = submission.submission_id, account.listing
     if len(fitting) == 1 and wanted[fitting[0].id] == 1:
-        return Verdict(submission.submission_id, "accepted", persona=fitting[0])
+        return Verdict(submission_id, "accepted", persona=fitting[0], call=listing)
     # Sent at a time that is still to come: the clock was wrong then, and no time says anything.
     was_ahead = submission.sent_at > now + SKEW
     earliest = None if was_ahead else submission.sent_at - STRAY
     candidates = tuple(
         persona for persona in free if _may_be(persona, submission, earliest, latest=None)
     )
+    absent: Instant | None = None
+    absent_for = account.instant.since(submission.absent)
+    if not (fitting or candidates):
+        absent = submission.absent if absent_for > timedelta(0) else account.instant
     if fitting:
         reason = "Several avatars fit, or several submissions fit one; choose which it is."
     elif candidates:
@@ -115,14 +135,21 @@ def _decide(
             "Only avatars of another time, or without a name, are like it; choose whether it is "
             "one of them."
         )
-    elif not was_ahead and now - submission.broke_at < SETTLING:
+    elif not was_ahead and absent_for < SETTLING:
         reason = "It does not show yet; the account is looked at again."
     elif not was_ahead and _is_absent(account):
         reason = "The account does not have it; it is safe to send it again."
-        return Verdict(submission.submission_id, "refused", reason=reason)
+        return Verdict(submission_id, "refused", reason=reason)
     else:
         reason = "The account does not show it, but may hide it; look there yourself."
-    return Verdict(submission.submission_id, "uncertain", candidates=candidates, reason=reason)
+    return Verdict(
+        submission_id,
+        "uncertain",
+        candidates=candidates,
+        reason=reason,
+        call=listing,
+        absent=absent,
+    )
 
 
 def _fits(persona: Persona, submission: Uncertain) -> bool:
@@ -170,13 +197,14 @@ def _is_absent(account: Account) -> bool:
 
 
 def read_account(
-    api: ThrottledClient, store: Store, ask_quota: Callable[[], Quota | None]
+    api: ThrottledClient, store: Store, clock: Clock, ask_quota: Callable[[], Quota | None]
 ) -> Account:
     """Read list and quota of the account, and request each running persona that is not listed.
 
     Args:
         api: The API.
         store: The log.
+        clock: The session's clock.
         ask_quota: Returns the quota, None if it cannot be read.
 
     Raises:
@@ -185,7 +213,9 @@ def read_account(
     # The quota is read before and after the list: if it is the same, both are of one moment.
     before = ask_quota()
     skipped: list[object] = []
-    listed = api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+    listing = api.ask()
+    listed = api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append, asking=listing)
+    listed_at = instant(listing, clock.monotonic())
     # What is not listed was polled up to an hour ago and may be deleted by now.
     missing = store.in_flight() - {persona.id for persona in listed}
     unlisted = _existing(api, missing) if before is not None else None
@@ -195,6 +225,8 @@ def read_account(
     with store.transaction(reading=True):
         taken, sending = store.submitted_ids(), store.open_submissions("sending")
     return Account(
+        listing=listing,
+        instant=listed_at,
         listed=listed,
         taken=taken,
         sending=sending,
@@ -221,13 +253,14 @@ def _existing(api: ThrottledClient, ids: frozenset[str]) -> frozenset[str] | Non
 
 
 def by_hand(
-    api: ThrottledClient, store: Store, submission_id: str, persona_id: str | None
+    api: ThrottledClient, store: Store, now: datetime, submission_id: str, persona_id: str | None
 ) -> Verdict:
     """Return the verdict that the user gives.
 
     Args:
         api: The API.
         store: The log.
+        now: The moment, on the session's clock.
         submission_id: The uncertain submission.
         persona_id: The persona that it became; None if it never arrived.
 
@@ -242,39 +275,49 @@ def by_hand(
         return Verdict(submission_id, "refused", reason="A person said that it never came.")
     if persona_id in store.submitted_ids():
         raise ConfigError(f"Another submission became {persona_id} already; choose another.")
-    candidates = {each.id: each for each in uncertain[submission_id].candidates}
+    submission = uncertain[submission_id]
+    candidates = {each.id: each for each in submission.candidates}
+    asking = api.ask(by_person=True)
+    call: Call = asking
     try:
         # Its status may have changed since it was listed.
-        persona = api.get_persona(persona_id, deadline_s=FETCHING_S, by_person=True)
+        get = partial(api.client.get_persona, persona_id, deadline_s=FETCHING_S)
+        persona = api.call(asking, get)
     except APIError:
         if persona_id not in candidates:
             raise
+        # An older avatarkit did not keep when it was listed: at some time since it was sent.
+        call = submission.listing or Call(0, submission.sent_at, now)
         persona = candidates[persona_id]
-    return Verdict(submission_id, "accepted", persona=persona)
+    return Verdict(submission_id, "accepted", persona=persona, call=call)
 
 
-def apply(store: Store, verdict: Verdict, asking: Asking) -> bool:
+def apply(store: Store, verdict: Verdict, now: datetime) -> bool:
     """Log a verdict.
 
     Args:
         store: The log.
         verdict: The verdict.
-        asking: The number of the call before its persona was read, and its moment.
+        now: The moment, on the session's clock.
 
     Returns:
         False if the submission was settled in another way meanwhile.
     """
-    submission_id, persona, now = verdict.submission_id, verdict.persona, asking.at
+    submission_id, persona = verdict.submission_id, verdict.persona
     if persona is not None:
         with store.transaction():
             if not store.may_become(submission_id, persona.id):
                 return False
-            recorded = store.accepted(
-                submission_id, persona, now, source="list", asked_no=asking.no
-            )
+            recorded = store.accepted(submission_id, persona, now, source="list", call=verdict.call)
             plan_next(store, persona.id, recorded, now)
     elif verdict.state == "refused":
         store.refused(submission_id, now, verdict.reason)
     else:
-        store.keep_uncertain(submission_id, verdict.reason, verdict.candidates)
+        store.keep_uncertain(
+            submission_id,
+            verdict.reason,
+            verdict.candidates,
+            listing=verdict.call,
+            absent=verdict.absent,
+        )
     return True

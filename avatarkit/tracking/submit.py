@@ -118,7 +118,7 @@ def send(
 
     def write_accepted() -> None:
         with store.transaction():
-            recorded = store.accepted(submission_id, persona, at, asked_no=asking.no)
+            recorded = store.accepted(submission_id, persona, at, call=asking)
             plan_next(store, persona.id, recorded, at)
 
     try:

@@ -11,6 +11,7 @@ poll of one avatar.
 from __future__ import annotations
 
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,11 +21,13 @@ from functools import partial
 from typing import TypeVar
 
 from avatarkit.api.client import Client
-from avatarkit.api.transport import is_cancelled
+from avatarkit.api.transport import collect_dates, is_cancelled
 from avatarkit.clock import Clock
 from avatarkit.errors import APIError, StatusError, StoreError
 from avatarkit.models import Persona, Quota
-from avatarkit.store.account import Pause
+from avatarkit.store import clock_skew
+from avatarkit.store.account import ClockOffset, Pause
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.store import Store
 from avatarkit.tracking import gate
 from avatarkit.tracking.gate import Cause
@@ -43,15 +46,13 @@ Answer = TypeVar("Answer")
 _log_may_fail = suppress(StoreError)
 
 
-@dataclass(frozen=True)
-class Asking:
-    """A call that is about to be sent: its number in the account, and when it was asked.
+@dataclass
+class Asking(Call):
+    """A call that is about to be sent; ``ThrottledClient.call`` completes it with the answer.
 
     ``after_refusal`` is True for the first calls after the API took none.
     """
 
-    no: int
-    at: datetime
     after_refusal: bool = False
 
 
@@ -70,6 +71,7 @@ class ThrottledClient:
         self._clock = clock
         self._asked: deque[datetime] = deque(maxlen=MOST_CALLS)
         self._doubtful: set[str] = set()  # URLs of calls since the last answer
+        self._offset: timedelta | None = None
 
     def calls_since(self, moment: datetime) -> int:
         """Return how many calls were asked since a moment, a list or a call's retries as one."""
@@ -109,7 +111,8 @@ class ThrottledClient:
                 raise gate.error_of(pause, self.client.base_url, left_s)
             # In the same transaction, so that of two calls the later one has the later time.
             after_refusal = pause is not None and pause.refusals > 0
-            return Asking(self._store.ask(), self._clock.now(), after_refusal)
+            number, now = self._store.ask(), self._clock.now()
+            return Asking(number, now, now, after_refusal=after_refusal)
 
     def is_about_account(self, error: APIError) -> bool:
         """Return whether an error that ``call`` raised is about the account, not one persona."""
@@ -120,19 +123,23 @@ class ThrottledClient:
         """Send a call; begin a pause if its error is about the account, else end one.
 
         Args:
-            asking: What ``ask`` returned for it.
+            asking: What ``ask`` returned for it; gets the time and the ``Date`` of the answer.
             send: Makes the call.
 
         Raises:
             APIError: The call failed.
         """
-        self._asked.append(asking.at)
+        self._asked.append(asking.asked_at)
         try:
-            answer = send()
+            with collect_dates() as dates:
+                answer = send()
         except APIError as error:
             if not is_cancelled():
                 self._note_error(error, asking)
             raise
+        asking.answered_at, asking.dates = self._clock.now(), dates
+        with _log_may_fail:
+            self._compare_clocks(asking)
         self._note_answer(asking)
         return answer
 
@@ -146,11 +153,15 @@ class ThrottledClient:
         )
 
     def list_personas(
-        self, *, deadline_s: float, on_skipped: Callable[[object], None] | None = None
+        self,
+        *,
+        deadline_s: float,
+        on_skipped: Callable[[object], None] | None = None,
+        asking: Asking | None = None,
     ) -> tuple[Persona, ...]:
         """Return all personas of the account; see ``Client.list_personas``."""
         return self.call(
-            self.ask(),
+            asking or self.ask(),
             lambda: tuple(self.client.list_personas(deadline_s=deadline_s, on_skipped=on_skipped)),
         )
 
@@ -173,6 +184,21 @@ class ThrottledClient:
             pause.began_at - CLOCKS_DIFFER <= now < pause.until
             and self._clock.wall_seconds_until(pause.until) <= gate.LONGEST_PAUSE_S * 1.1
         )
+
+    def _compare_clocks(self, call: Call) -> None:
+        """Store and log, once, that this machine's clock differs from the API's, or no longer."""
+        bounds = clock_skew.offset_bounds(call.asked_at, call.answered_at, call.dates)
+        if bounds is None:
+            return
+        # A slow call bounds the offset loosely: what was found before holds unless it is disproved.
+        lower, upper = bounds[0] - clock_skew.TOLERANCE, bounds[1] + clock_skew.TOLERANCE
+        if self._offset is not None and lower <= self._offset <= upper:
+            return
+        self._offset = clock_skew.offset_of(bounds)
+        offset = ClockOffset(self._offset, socket.gethostname())
+        self._store.set_clock_offset(offset)
+        if self._offset:
+            logger.warning("%s", offset)
 
     def _note_answer(self, asking: Asking) -> None:
         self._doubtful.clear()

@@ -18,7 +18,7 @@ from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
-from avatarkit.store.account import Pause
+from avatarkit.store.account import ClockOffset, Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import gate, reconcile, submit
@@ -51,13 +51,14 @@ QUOTA_S = 20.0
 class _Pass:
     """The result of one pass of ``run``.
 
-    ``next_at`` and ``has_running`` are set if it is ``complete``. ``trouble`` is the last pause,
-    until a call is answered.
+    ``next_at`` and ``has_running`` are set if it is ``complete``; ``polled`` says whether anything
+    was due. ``trouble`` is the last pause, until a call is answered.
     """
 
     changes: list[Change] = field(default_factory=list)
     error: str | None = None
     trouble: Pause | None = None
+    polled: bool = False
     next_at: datetime | None = None
     has_running: bool = False
     complete: bool = False
@@ -80,8 +81,8 @@ class Tracker:
             it when it starts and every hour, after an error sooner.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
-        last_error: The last error, in one sentence; None if there was none. ``last_error_at`` is
-            when it happened, on the session's clock.
+        last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
+        last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
 
     Raises:
@@ -105,6 +106,7 @@ class Tracker:
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
+        self._is_of_poll = False
         self._threads = threads
         self._backup_s = -math.inf
         self._running_in: set[int] = set()
@@ -248,13 +250,13 @@ class Tracker:
             self._compare_with_list()
             return []
         self._claim_store()
-        asking = self._api.ask()
-        account = reconcile.read_account(self._api, self.store, self.ask_quota)
-        verdicts = reconcile.decide(uncertain, account, asking.at)
+        account = reconcile.read_account(self._api, self.store, self.clock, self.ask_quota)
+        now = self.clock.now()
+        verdicts = reconcile.decide(uncertain, account, now)
         for verdict in verdicts:
-            reconcile.apply(self.store, verdict, asking)
+            reconcile.apply(self.store, verdict, now)
         listed = frozenset(persona.id for persona in account.listed)
-        self.store.compare_with_list(listed, asking.at)
+        self.store.compare_with_list(listed, account.listing.asked_at)
         return verdicts
 
     def _compare_with_list(self) -> None:
@@ -278,10 +280,18 @@ class Tracker:
             APIError: The persona cannot be read.
             StoreError: The log failed.
         """
-        verdict = reconcile.by_hand(self._api, self.store, submission_id, persona_id)
-        # The persona may have been listed long ago: 0 is older than every answer in the log.
-        if not reconcile.apply(self.store, verdict, Asking(0, self.clock.now())):
+        now = self.clock.now()
+        verdict = reconcile.by_hand(self._api, self.store, now, submission_id, persona_id)
+        if not reconcile.apply(self.store, verdict, self.clock.now()):
             raise ConfigError("It was settled in another way meanwhile; look again.")
+
+    @property
+    def clock_offset(self) -> ClockOffset | None:
+        """How far a machine's clock is from the API's, by its ``Date`` header; None if right.
+
+        ``str(tracker.clock_offset)`` is a sentence. It is kept in the store.
+        """
+        return self.store.clock_offset()
 
     @property
     def pause(self) -> Pause | None:
@@ -312,7 +322,8 @@ class Tracker:
         self._claim_store()
         for due in self.store.due(self.clock.now(), persona_id):
             outcome = self._poller.poll(due, by_person=True)
-            self.last_error = outcome.error or self.last_error
+            if outcome.error is not None:
+                self._set_last_error(outcome.error)
             if outcome.raised is not None:
                 raise outcome.raised
             return outcome.change
@@ -333,12 +344,25 @@ class Tracker:
         Raises:
             StoreError: The log failed.
         """
-        changes = []
+        changes, error, polled = [], None, False
         for outcome in self._poll_due(stop):
-            self.last_error = outcome.error or self.last_error
+            error, polled = outcome.error or error, True
             if outcome.change is not None:
                 changes.append(outcome.change)
+        self._end_pass(error, polled=polled)
         return changes
+
+    def _end_pass(self, error: str | None, *, polled: bool) -> None:
+        """Set ``last_error``; a pass that polled nothing says nothing about an error of a poll."""
+        if error is not None:
+            self._set_last_error(error)
+            self._is_of_poll = polled
+        elif polled or not self._is_of_poll:
+            self._set_last_error(None)
+
+    def _set_last_error(self, error: str | None) -> None:
+        self.last_error = error
+        self.last_error_at = None if error is None else self.clock.now()
 
     def _poll_due(self, stop: threading.Event | None) -> Iterator[Poll]:
         self._claim_store()
@@ -437,6 +461,7 @@ class Tracker:
             if self.access.error is not None:
                 done.error = str(self.access.error)
             for outcome in self._poll_due(stop):
+                done.polled = True
                 if outcome.change is not None:
                     done.changes.append(outcome.change)
                 done.error = outcome.error or done.error
@@ -455,7 +480,8 @@ class Tracker:
             logger.exception("A pass of the tracker ended early.")
         if stop.is_set():
             done.error = None  # the error is that of a cancelled call
-        self.last_error = done.error or self.last_error
+        else:
+            self._end_pass(done.error, polled=done.polled)
         return done
 
     def start(self) -> None:
@@ -558,13 +584,10 @@ class Tracker:
         """
         self._claim_store()
 
-        def keep_error(error: str) -> None:
-            self.last_error = error
-
         return wait(
             self._poller,
             persona_id,
             timeout=timeout,
             on_progress=on_progress,
-            on_error=keep_error,
+            on_error=self._set_last_error,
         )

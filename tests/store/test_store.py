@@ -23,6 +23,7 @@ from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
 ADDED_SINCE_1 = {
+    "accounts": ["clock_offset_us", "clock_machine", "pause_cause", "pause_keys"],
     "personas": [
         "last_error_us",
         "preview_image",
@@ -33,9 +34,16 @@ ADDED_SINCE_1 = {
         "unlisted_us",
         "asked_no",
         "asked_us",
+        "logged_no",
     ],
-    "submissions": ["upload_broke"],
-    "accounts": ["pause_cause", "pause_keys"],
+    "submissions": [
+        "upload_broke",
+        "listed_no",
+        "listed_after_us",
+        "listed_before_us",
+        "absent_us",
+        "absent_scale",
+    ],
 }
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

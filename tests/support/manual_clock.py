@@ -60,4 +60,21 @@ class StandingClock(ManualClock):
             stop.wait()
 
 
+class SetClock(ManualClock):
+    """A manual clock that can be set wrong, ahead or behind, and right again."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self.off = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the moment on this clock, right or wrong."""
+        return super().now() + self.off
+
+    @property
+    def truth(self) -> datetime:
+        """The moment that it would show if it was right."""
+        return super().now()
+
+
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)

@@ -14,26 +14,12 @@ from hypothesis import strategies as some
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, stages
 from avatarkit.models import STAGES
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.plan import LONGEST_GAP
-from support.manual_clock import MONDAY, ManualClock
+from support.manual_clock import MONDAY, ManualClock, SetClock
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-
-
-class SetClock(ManualClock):
-    """A manual clock that can be set wrong, ahead or behind, and right again."""
-
-    def __init__(self, start: datetime) -> None:
-        super().__init__(start)
-        self.off = timedelta(0)
-
-    def now(self) -> datetime:
-        return super().now() + self.off
-
-    @property
-    def truth(self) -> datetime:
-        return super().now()
 
 
 class API:
@@ -189,7 +175,7 @@ def test_a_create_that_was_overtaken_keeps_what_was_sent(
     polled = tracker.client.get_persona("p1")
     now, number = clock.now(), store.ask()
     store.record(polled, asked_at=now, answered_at=now, source="poll", asked_no=number)
-    store.accepted(submission_id, polled, now, asked_no=create_no)
+    store.accepted(submission_id, polled, now, call=Call(create_no, MONDAY, now))
     row = store.personas().iloc[0]
     assert (row["creator_name"], row["labels"], row["status"]) == ("Ada", ["a"], "done")
     assert row["submitted_at"] == MONDAY

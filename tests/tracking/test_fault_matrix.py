@@ -149,6 +149,7 @@ def test_a_create(
         got = outcome(lambda: tracker.submit(request))
         state = store.submissions().iloc[0]["state"]
         made = [one.id for one in client.list_personas() if one.creator_name == name]
+        tracker.reconcile()
         served.advance(hours=2)
         # One that is pending: a list that shows it hides none that is.
         witness = client.create_persona(PersonaCreate(creator_name="witness", gender="f"))

@@ -138,6 +138,7 @@ def test_an_entry_that_cannot_be_read_proves_no_absence(entry: Any) -> None:
     account.listed = [pending, entry]
     with Opened(account) as tracker:
         lose(tracker)
+        tracker.reconcile()
         tracker.clock.sleep(SETTLING.total_seconds() + 1)
         assert tracker.reconcile()[0].state == "uncertain"
         account.listed = [pending]

@@ -17,7 +17,8 @@ import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.models import STAGES, Persona, ProcessStatus
-from avatarkit.store.submissions import Uncertain
+from avatarkit.store.clock_skew import Call
+from avatarkit.store.submissions import Instant, Uncertain
 from avatarkit.tracking.reconcile import SETTLING, Account, decide
 from support.manual_clock import ManualClock
 from support.project import ROOT
@@ -36,6 +37,7 @@ def uncertain(number: int = 1, **values: Any) -> Uncertain:
         "broke_at": T0 + 3 * MINUTE,
         "candidates": (),
         "reason": "",
+        "absent": Instant("API", 0),
     }
     return Uncertain(**given | values)
 
@@ -52,8 +54,15 @@ def shown(persona_id: str = "p1", **values: Any) -> Persona:
     return Persona.model_validate(given | values)
 
 
+def after(time: timedelta) -> Instant:
+    """The moment so long after ``uncertain`` was first not found."""
+    return Instant("API", time // timedelta(microseconds=1))
+
+
 def account(*listed: Persona, **values: Any) -> Account:
     given: dict[str, Any] = {
+        "listing": Call(1, T0, T0),
+        "instant": after(SETTLING),
         "listed": listed,
         "taken": frozenset(),
         "sending": (),
@@ -86,12 +95,13 @@ class TestDecide:
     )
     def test_what_differs_does_not_fit(self, other: dict[str, Any]) -> None:
         """Another name, gender, scene or time is another persona."""
-        [verdict] = decide([uncertain()], account(shown(**other)), T0 + 4 * MINUTE)
+        soon = account(shown(**other), instant=after(MINUTE))
+        [verdict] = decide([uncertain()], soon, T0 + 4 * MINUTE)
         assert verdict.state == "uncertain"
 
     def test_what_another_submission_became_does_not_fit(self) -> None:
         """A persona that belongs to another submission is not counted twice."""
-        taken = account(shown(), taken=frozenset({"p1"}))
+        taken = account(shown(), taken=frozenset({"p1"}), instant=after(MINUTE))
         assert decide([uncertain()], taken, T0 + 4 * MINUTE)[0].state == "uncertain"
 
     def test_two_that_fit_are_for_a_person_to_choose(self) -> None:
@@ -137,10 +147,11 @@ class TestDecide:
         assert decide([uncertain()], account(fits), LATER)[0].state == "accepted"
 
     def test_absence_before_the_settling_time_proves_nothing(self) -> None:
-        """Right after the break an empty list says nothing, whatever else is known."""
-        knows_all = account(bo(), unlisted=frozenset({"bo"}), count=1)
-        [verdict] = decide([uncertain()], knows_all, LATER - MINUTE)
-        assert verdict.state == "uncertain"
+        """Soon after it was first not found, or by another clock, a list says nothing."""
+        for instant in (after(SETTLING - MINUTE), Instant("another machine", 10**15)):
+            knows_all = account(bo(), unlisted=frozenset({"bo"}), count=1, instant=instant)
+            [verdict] = decide([uncertain()], knows_all, LATER)
+            assert verdict.state == "uncertain"
 
     def test_absence_from_a_list_that_shows_pending_ones(self) -> None:
         """Later, absence from a list that shows what is pending means refused."""
@@ -333,6 +344,7 @@ class TestReconcile:
         tracker.look()
         fake.hides, fake.lose = hides, lose
         lost(tracker)
+        tracker.reconcile()
         clock.advance(SETTLING + MINUTE)
         tracker.reconcile()
         settled = "refused" if lose == "before" else "uncertain"
@@ -353,6 +365,7 @@ class TestReconcile:
         tracker.look()
         fake.hides, fake.lose = UNFINISHED, "after"
         lost(tracker)
+        tracker.reconcile()
         tracker.client.delete_persona(bo.id)
         clock.advance(SETTLING + MINUTE)
         tracker.look()
@@ -366,6 +379,7 @@ class TestReconcile:
         bo = tracker.submit(PersonaCreate(creator_name="Bo", gender="m"))
         fake.hides, fake.lose = UNFINISHED, "after"
         lost(tracker)
+        tracker.reconcile()
         clock.advance(SETTLING + MINUTE)
         tracker.client.delete_persona(bo.id)
         tracker.reconcile()
@@ -406,6 +420,7 @@ class TestReconcile:
         """A count and a list of two moments prove nothing together."""
         fake.hides, fake.lose = ("pending",), "after"
         lost(tracker)
+        tracker.reconcile()
         clock.advance(SETTLING + MINUTE)
         other = {"id": "x", "creator_name": "X", "process_status": "done"}
         fake.meanwhile = lambda: fake.personas.append(other)

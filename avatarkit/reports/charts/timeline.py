@@ -107,6 +107,8 @@ def _bars(rows: pd.DataFrame, part: style.Part, start: str, stop: str) -> pd.Dat
     bars = rows[["row", "stage", "took", start, stop]].dropna()
     bars.columns = pd.Index(["row", "stage", "took", "from", "to"])
     bars["part"] = part.name
+    if part is _CERTAIN:  # seen once, it is certain as of asking, before the answer came
+        bars["to"] = bars["to"].where(bars["to"] > bars["from"], bars["from"])
     hours = (bars["to"] - bars["from"]).dt.total_seconds() / 3600
     bars["length"] = hours.map(format_hours)
     # The certain part is kept even when it is a single poll.

@@ -46,7 +46,10 @@ def _connections() -> None:
     session = running.get().session
     tracker = session.tracker
     now = session.clock.now()
-    pass_at = tracker.last_pass_at
+    pass_at, error_at = tracker.last_pass_at, tracker.last_error_at
+    error = tracker.last_error or "none"
+    if error_at is not None:
+        error = f"{format_hours((now - error_at) / HOUR)} ago: {error}"
     rows = {
         "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
         "Base URL": session.client.base_url,
@@ -55,9 +58,10 @@ def _connections() -> None:
         "Database": session.store.url,
         "Data folder": str(session.settings.folder),
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
+        "Clock of the API": str(tracker.clock_offset or "as this one, as far as is known"),
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
         "Last pass": f"{format_hours((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
-        "Last error": tracker.last_error or "none",
+        "Last error": error,
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
 
