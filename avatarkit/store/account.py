@@ -36,14 +36,17 @@ class Pause:
 class AccountState(Database):
     """The state of the account, shared by all processes that use the database."""
 
-    def ask(self) -> int:
+    def ask(self, count: int = 1) -> int:
         """Return the number of a call that is about to be sent, one higher for each.
 
         It tells which of two answers was asked for later, whatever the clocks show.
+
+        Args:
+            count: How many calls; the last one's number is returned.
         """
         with self.transaction() as connection:
-            number = _COLUMNS.asked_no + 1
-            query = self._upsert(connection, {"asked_no": 1}, {"asked_no": number})
+            number = _COLUMNS.asked_no + count
+            query = self._upsert(connection, {"asked_no": count}, {"asked_no": number})
             return int(connection.execute(query.returning(_COLUMNS.asked_no)).scalar_one())
 
     def begin_listing(self, at: datetime, every: timedelta) -> bool:

@@ -97,12 +97,25 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return connection.scalar(query.limit(1)) is not None
 
-    def in_flight(self) -> frozenset[str]:
-        """Return the ids of the personas that are still polled and whose last poll succeeded."""
+    def running(self) -> dict[str, str]:
+        """Return the last status of each persona that is polled and is not gone, by id."""
+        query = sa.select(_COLUMNS.persona_id, _COLUMNS.status).where(
+            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
+        )
+        with self.transaction(reading=True) as connection:
+            return {row.persona_id: row.status for row in connection.execute(query)}
+
+    def in_flight(self, *, asked_after: int = -1) -> frozenset[str]:
+        """Return the ids of the personas that are still polled and whose last poll succeeded.
+
+        Args:
+            asked_after: Only those of which the log holds an answer to a later call than this one.
+        """
         query = sa.select(_COLUMNS.persona_id).where(
             _COLUMNS.account == self._own(),
             _COLUMNS.next_look_us.is_not(None),
             _COLUMNS.failures == 0,
+            sa.func.coalesce(_COLUMNS.asked_no, 0) > asked_after,
             _COLUMNS.status.not_in([status.value for status in TERMINAL]),
         )
         with self.transaction(reading=True) as connection:

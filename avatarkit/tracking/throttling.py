@@ -87,10 +87,15 @@ class ThrottledClient:
         return pause is not None and pause.refusals > 0
 
     def ask(self, *, by_person: bool = False) -> Asking:
-        """Return the number of the next call.
+        """Return the number of the next call; see ``ask_many``."""
+        return self.ask_many(1, by_person=by_person)[0]
+
+    def ask_many(self, count: int, *, by_person: bool = False) -> list[Asking]:
+        """Return the numbers of the next calls, in one transaction.
 
         Args:
-            by_person: A person asks for this one call now; a pause does not hold it up.
+            count: How many calls are about to be sent.
+            by_person: A person asks for them now; a pause does not hold them up.
 
         Raises:
             RateLimited: The API asked to wait; nothing was sent.
@@ -107,7 +112,8 @@ class ThrottledClient:
                 )
             # In the same transaction, so that of two calls the later one has the later time.
             after_refusal = pause is not None and pause.refusals > 0
-            return Asking(self._store.ask(), self._clock.now(), after_refusal)
+            last, at = self._store.ask(count), self._clock.now()
+            return [Asking(no, at, after_refusal) for no in range(last - count + 1, last + 1)]
 
     def call(self, asking: Asking, send: Callable[[], Answer]) -> Answer:
         """Send a call; start a pause if the API asks to wait.

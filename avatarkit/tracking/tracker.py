@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
+from collections.abc import Callable
+from datetime import datetime
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
-from avatarkit.api.transport import cancel_on, is_cancelled
+from avatarkit.api.transport import is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError
+from avatarkit.errors import APIError, AuthError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.poll import Poll, Poller
+from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
+from avatarkit.tracking.run import STEP_S, Run
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
 
 __all__ = ["Change", "Tracker"]
-
-logger = logging.getLogger("avatarkit")
-
-SHORTEST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 5.0
-"""Wall seconds between two passes, at most, as another process may submit meanwhile."""
-RECONCILE_EVERY = timedelta(minutes=10)
-LIST_EVERY = timedelta(hours=6)
-"""How often the list is read to find what was deleted or is there again, on the session's clock."""
-
-
-@dataclass
-class _Pass:
-    """The result of one pass of ``run``.
-
-    ``next_at`` and ``has_running`` are set if it is ``complete``.
-    """
-
-    changes: list[Change] = field(default_factory=list)
-    error: str | None = None
-    next_at: datetime | None = None
-    has_running: bool = False
-    complete: bool = False
 
 
 class Tracker:
@@ -85,6 +61,7 @@ class Tracker:
         self.clock = clock or SystemClock()
         self._api = ThrottledClient(client, store, self.clock)
         self._poller = Poller(self._api, store, self.clock)
+        self._listing = Listing(self._api, store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.last_error: str | None = None
@@ -288,39 +265,46 @@ class Tracker:
         """Poll the personas that are due, once.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
-        If the API asks to wait, no more are polled until then; see ``pause``.
+        If the API asks to wait, no more are polled until then; see ``pause``. If several are due,
+        the account's list is read first, and only those that it leaves out are polled.
 
         Args:
             stop: Once it is set, no more are polled, and calls in progress are cancelled.
 
         Returns:
-            The changes of status, of the longest overdue persona first.
+            The changes of status, in the order in which they were logged.
 
         Raises:
             StoreError: The log failed.
         """
-        changes = []
-        for outcome in self._poll_due(stop):
-            self.last_error = outcome.error or self.last_error
-            if outcome.change is not None:
-                changes.append(outcome.change)
+        changes: list[Change] = []
+        with self.open_polls(stop) as polls:
+            results = self.hand_out(polls)
+            while polls.is_busy and not (stop is not None and stop.is_set()):
+                results += polls.step(STEP_S)
+        for poll in results:
+            self.last_error = poll.error or self.last_error
+            if poll.change is not None:
+                changes.append(poll.change)
         return changes
 
-    def _poll_due(self, stop: threading.Event | None) -> Iterator[Poll]:
+    def hand_out(self, polls: Polls) -> list[Poll]:
+        """Let the personas that are due be polled, unless the API has asked to wait."""
         self._claim_store()
         self.last_pass_at = self.clock.now()
-        poll_one = partial(self._poller.poll, stop=stop)
-        due = self.store.due(self.last_pass_at)
-        if due and self._api.is_probing() and self.pause is None:
-            # One call finds out whether the API takes calls again.
-            yield poll_one(due.pop(0))
         if (pause := self.pause) is not None:
-            yield Poll(error=pause.reason)
-        elif len(due) <= 1:
-            yield from map(poll_one, due)
-        else:
-            with ThreadPoolExecutor(min(self._threads, len(due)), "avatarkit-poll") as pool:
-                yield from pool.map(poll_one, due)
+            return [Poll(error=pause.reason)]
+        polls.add(self.store.due(self.last_pass_at))
+        return []
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether one call at a time is made, as the API took none of the last ones."""
+        return self._api.is_probing()
+
+    def open_polls(self, stop: threading.Event | None) -> Polls:
+        """Return polls that ``stop`` cancels, with this tracker's threads."""
+        return Polls(self._poller, self._listing, threads=self._threads, stop=stop)
 
     def run(
         self,
@@ -341,60 +325,7 @@ class Tracker:
             once: End after one pass.
             until_done: End when no persona is left to poll but those that are gone.
         """
-        reconcile_at, last_reported = self.clock.now(), None
-        with cancel_on(stop):
-            while not stop.is_set():
-                now = self.clock.now()
-                # A time further ahead was set while the clock was wrong.
-                is_time = not now < reconcile_at <= now + RECONCILE_EVERY
-                if is_time:
-                    reconcile_at = now + RECONCILE_EVERY
-                ask_quota = self.access.is_due(self.clock.monotonic()) or (is_time and not once)
-                done = self._pass(stop, reconcile=is_time, ask_quota=ask_quota)
-                for change in done.changes:
-                    logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
-                    if on_change is not None:
-                        on_change(change)
-                if on_error is not None and done.error not in (None, last_reported):
-                    on_error(str(done.error))
-                last_reported = done.error
-                if once or (until_done and done.complete and not done.has_running):
-                    return
-                pause_s = LONGEST_PAUSE_S
-                if done.next_at is not None:
-                    pause_s = min(pause_s, self.clock.wall_seconds_until(done.next_at))
-                self.clock.sleep(max(pause_s, SHORTEST_PAUSE_S), stop)
-
-    def _pass(self, stop: threading.Event, *, reconcile: bool, ask_quota: bool) -> _Pass:
-        done = _Pass()
-        try:
-            if reconcile:
-                try:
-                    self.reconcile()
-                except APIError as error:  # personas are polled all the same
-                    done.error = str(error)
-            if ask_quota:
-                self.ask_quota()
-            if self.access.error is not None:
-                done.error = str(self.access.error)
-            for outcome in self._poll_due(stop):
-                if outcome.change is not None:
-                    done.changes.append(outcome.change)
-                done.error = outcome.error or done.error
-            done.next_at, done.has_running = self.store.next_look_at(), self.store.has_running()
-            done.complete = True
-        except AvatarkitError as error:
-            done.error = str(error)
-            if not stop.is_set():
-                logger.warning("A pass of the tracker ended early: %s", error)
-        except Exception as error:
-            # One bug must not end days of tracking.
-            done.error = f"{type(error).__name__} in a pass of the tracker."
-            logger.exception("A pass of the tracker ended early.")
-        if stop.is_set():
-            done.error = None  # the error is that of a cancelled call
-        self.last_error = done.error or self.last_error
-        return done
+        Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
 
     def start(self) -> None:
         """Start ``run`` in a background thread, unless it runs already."""

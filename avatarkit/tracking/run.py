@@ -1,0 +1,172 @@
+"""Poll whatever is due, again and again, and reconcile beside it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from avatarkit.errors import APIError, AvatarkitError, StoreError
+from avatarkit.store.sightings import Change
+from avatarkit.tracking.poll import Poll
+from avatarkit.tracking.polls import Polls
+
+if TYPE_CHECKING:
+    from avatarkit.tracking.tracker import Tracker
+
+logger = logging.getLogger("avatarkit")
+
+STEP_S = 0.25
+"""Wall seconds to wait for answers, at most, before what has become due is handed out too."""
+LONGEST_PASS_S = 20.0
+"""Wall seconds after which a pass ends, for its error to be reported, though a call hangs still."""
+READ_DUE_EVERY_S = 1.0
+"""Wall seconds between two reads of what is due while calls are in progress."""
+SHORTEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 5.0
+"""Wall seconds between two passes, at most, as another process may submit meanwhile."""
+RECONCILE_EVERY = timedelta(minutes=10)
+
+
+@dataclass
+class _Pass:
+    """The result of one pass; ``next_at`` and ``has_running`` are set if it is complete."""
+
+    error: str | None = None
+    next_at: datetime | None = None
+    has_running: bool = False
+    is_complete: bool = False
+
+
+class Run:
+    """One run of a tracker: passes over what is due, until it is stopped.
+
+    A pass ends when no call is in progress any longer. A call that hangs does not hold it up: what
+    becomes due meanwhile is polled. The quota is read and uncertain submissions are reconciled in a
+    thread of their own, after the first polls have been handed out.
+
+    Args:
+        tracker: Polls, reconciles and keeps the last error.
+        stop: Ends the run.
+        on_change: Called with each change of status.
+        on_error: Called with the error of a pass, once if the same error repeats.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        stop: threading.Event,
+        on_change: Callable[[Change], None] | None,
+        on_error: Callable[[str], None] | None,
+    ) -> None:
+        self._tracker = tracker
+        self._stop = stop
+        self._on_change = on_change
+        self._on_error = on_error
+        self._reconcile_at = tracker.clock.now()
+        self._in_background = False
+        self._last_reported: str | None = None
+
+    def go(self, *, once: bool, until_done: bool) -> None:
+        """Make passes; for the arguments see ``Tracker.run``."""
+        tracker, clock = self._tracker, self._tracker.clock
+        with tracker.open_polls(self._stop) as polls:
+            while not self._stop.is_set():
+                passed = _Pass()
+                for poll in self._pass(polls, passed, once=once):
+                    self._report_change(poll)
+                    passed.error = poll.error or passed.error
+                self._report_error(passed)
+                if once or (until_done and passed.is_complete and not passed.has_running):
+                    break
+                if passed.is_complete and polls.is_busy:
+                    continue  # a call hangs; nobody else waits for it
+                pause_s = LONGEST_PAUSE_S
+                if passed.next_at is not None:
+                    pause_s = min(pause_s, clock.wall_seconds_until(passed.next_at))
+                clock.sleep(max(pause_s, SHORTEST_PAUSE_S), self._stop)
+            with suppress(StoreError):
+                for poll in polls.finish():
+                    self._report_change(poll)
+
+    def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
+        tracker, clock = self._tracker, self._tracker.clock
+        began_s = clock.monotonic()
+        try:
+            yield from tracker.hand_out(polls)
+            read_s = clock.monotonic()
+            while not self._stop.is_set():
+                yield from polls.step(STEP_S)
+                self._start_in_background(polls, once=once)
+                now_s = clock.monotonic()
+                if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
+                    break
+                if not once and not polls.has_waiting and now_s - read_s >= READ_DUE_EVERY_S:
+                    yield from tracker.hand_out(polls)
+                    read_s = now_s
+            passed.next_at = tracker.store.next_look_at()
+            passed.has_running = polls.is_busy or tracker.store.has_running()
+            passed.is_complete = True
+        except AvatarkitError as error:
+            polls.clear()
+            passed.error = str(error)
+            if not self._stop.is_set():
+                logger.warning("A pass of the tracker ended early: %s", error)
+        except Exception as error:
+            # One bug must not end days of tracking.
+            polls.clear()
+            passed.error = f"{type(error).__name__} in a pass of the tracker."
+            logger.exception("A pass of the tracker ended early.")
+
+    def _start_in_background(self, polls: Polls, *, once: bool) -> None:
+        """Start to reconcile or to read the quota, if it is time and no other call finds out."""
+        tracker, now = self._tracker, self._tracker.clock.now()
+        # A time further ahead was set while the clock was wrong.
+        is_time = not now < self._reconcile_at <= now + RECONCILE_EVERY
+        asks = tracker.access.is_due(tracker.clock.monotonic()) or (is_time and not once)
+        if self._in_background or not (is_time or asks):
+            return
+        if polls.is_busy and tracker.is_probing:
+            return
+        if is_time:
+            self._reconcile_at = now + RECONCILE_EVERY
+        self._in_background = True
+        polls.start(partial(self._reconcile, is_time=is_time, asks=asks))
+
+    def _reconcile(self, *, is_time: bool, asks: bool) -> Poll:
+        error: str | None = None
+        try:
+            if is_time:
+                try:
+                    self._tracker.reconcile()
+                except APIError as raised:
+                    error = str(raised)
+            if asks:
+                self._tracker.ask_quota()
+        except AvatarkitError as raised:
+            error = str(raised)
+        finally:
+            self._in_background = False
+        return Poll(error=error)
+
+    def _report_change(self, poll: Poll) -> None:
+        change = poll.change
+        if change is not None:
+            logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
+            if self._on_change is not None:
+                self._on_change(change)
+
+    def _report_error(self, passed: _Pass) -> None:
+        access = self._tracker.access.error
+        error = passed.error or (None if access is None else str(access))
+        if self._stop.is_set():
+            error = None  # it is that of a cancelled call
+        self._tracker.last_error = error or self._tracker.last_error
+        if self._on_error is not None and error not in (None, self._last_reported):
+            self._on_error(str(error))
+        self._last_reported = error
