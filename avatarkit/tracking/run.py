@@ -96,13 +96,14 @@ class Run:
 
     def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
         tracker, clock = self._tracker, self._tracker.clock
-        began_s = clock.monotonic()
+        began_s, is_started = clock.monotonic(), False
         try:
             yield from tracker.hand_out(polls)
             read_s = clock.monotonic()
             while not self._stop.is_set():
                 yield from polls.step(STEP_S)
-                self._start_in_background(polls, once=once)
+                if not is_started:
+                    is_started = self._start_in_background(polls, once=once)
                 now_s = clock.monotonic()
                 if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
                     break
@@ -123,20 +124,25 @@ class Run:
             passed.error = f"{type(error).__name__} in a pass of the tracker."
             logger.exception("A pass of the tracker ended early.")
 
-    def _start_in_background(self, polls: Polls, *, once: bool) -> None:
-        """Start to reconcile or to read the quota, if it is time and no other call finds out."""
+    def _start_in_background(self, polls: Polls, *, once: bool) -> bool:
+        """Start to reconcile or to read the quota, if it is time and no other call finds out.
+
+        Returns:
+            Whether it was started.
+        """
         tracker, now = self._tracker, self._tracker.clock.now()
         # A time further ahead was set while the clock was wrong.
         is_time = not now < self._reconcile_at <= now + RECONCILE_EVERY
         asks = tracker.access.is_due(tracker.clock.monotonic()) or (is_time and not once)
         if self._in_background or not (is_time or asks):
-            return
+            return False
         if polls.is_busy and tracker.is_probing:
-            return
+            return False
         if is_time:
             self._reconcile_at = now + RECONCILE_EVERY
         self._in_background = True
         polls.start(partial(self._reconcile, is_time=is_time, asks=asks))
+        return True
 
     def _reconcile(self, *, is_time: bool, asks: bool) -> Poll:
         error: str | None = None

@@ -33,6 +33,7 @@ class API:
         self.fault: httpx.Response | Exception | None = None
         self.faults: dict[str, httpx.Response | Exception] = {}
         self.hidden: set[str] = set()
+        self.has_list = False
         self.limit = 9
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -41,7 +42,8 @@ class API:
                 200, json={"max_count": self.limit, "current_count": len(self.statuses)}
             )
         if request.method == "GET" and request.url.path == "/api/personas_v2/":
-            listed = [self.body(one) for one in self.statuses if one not in self.hidden]
+            shown = self.statuses if self.has_list else ()
+            listed = [self.body(one) for one in shown if one not in self.hidden]
             return httpx.Response(200, json=listed)
         self.calls.append(f"{request.method} {request.url.path}")
         fault = self.faults.get(request.url.path.split("/")[-2], self.fault)
