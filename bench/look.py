@@ -31,7 +31,7 @@ from avatarkit.clock import ScaledClock
 THREADS = 4
 DUE = 1_000
 IN_FLIGHT = 10_000
-ROUNDS = 5
+ROUNDS = 3
 KEYS = {"X-API-ID": "bench", "X-API-KEY": "bench-bench-bench-bench"}
 UPDATED = "2026-01-05T09:00:00.000000+00:00"
 

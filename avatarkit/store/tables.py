@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every column that is added.
 
 Databases of older versions get the missing columns, which are nullable therefore, or have a
@@ -39,6 +39,10 @@ accounts = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False, server_default="0"),
     # When the list was last read to be compared with the log.
     sa.Column("listed_us", sa.BigInteger),
+    # The count and the ids of the account as last read, and since which call they are the same.
+    sa.Column("known", sa.Text),
+    sa.Column("known_no", sa.BigInteger),
+    sa.Column("known_us", sa.BigInteger),
 )
 
 submissions = sa.Table(

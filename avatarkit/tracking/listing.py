@@ -18,7 +18,9 @@ from avatarkit.errors import APIError, StoreError
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, Persona, ProcessStatus
 from avatarkit.store.answers import previews
 from avatarkit.store.plan import DuePersona
+from avatarkit.store.sightings import Recorded
 from avatarkit.store.store import Store
+from avatarkit.store.unchanged import Seen
 from avatarkit.tracking.poll import DEADLINE_S, Poll, plan_next
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 
@@ -145,9 +147,12 @@ class Listing:
         ]
 
     def _log(self, personas: Sequence[Persona], listed: Listed) -> list[Poll]:
+        asking, at = listed.asking, listed.at
+        seen = [Seen(persona, asking.at, at, asking.no) for persona in personas]
         try:
-            with self._store.transaction():
-                return [self._log_one(persona, listed) for persona in personas]
+            with self._store.transaction(), self._store.plan_together():
+                unchanged = self._store.record_unchanged(seen)
+                return [self._log_one(each, listed, unchanged.get(each.id)) for each in personas]
         except StoreError:
             raise
         except Exception as error:
@@ -157,11 +162,12 @@ class Listing:
             logger.exception("What the list shows of %s could not be kept.", personas[0].id)
             return [Poll(error=f"The list could not be kept ({type(error).__name__}).")]
 
-    def _log_one(self, persona: Persona, listed: Listed) -> Poll:
+    def _log_one(self, persona: Persona, listed: Listed, recorded: Recorded | None) -> Poll:
         asking, at = listed.asking, listed.at
-        recorded = self._store.record(
-            persona, asked_at=asking.at, answered_at=at, source="list", asked_no=asking.no
-        )
+        if recorded is None:
+            recorded = self._store.record(
+                persona, asked_at=asking.at, answered_at=at, source="list", asked_no=asking.no
+            )
         if _is_incomplete(persona):
             self._store.plan(persona.id, at)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,6 +18,7 @@ from avatarkit.models import Persona
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
+from avatarkit.store.unchanged import Seen
 from avatarkit.tracking import polling
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 
@@ -131,6 +133,25 @@ class Poller:
             raise error or RuntimeError("An answer without a persona.")
         self._log_error(answer, str(error), missing=is_missing(error))
         return Poll(error=str(error), raised=error)
+
+    def log_many(self, answers: Sequence[Answer]) -> list[Poll]:
+        """Log what came of several calls in one transaction: all of it or nothing; see ``log``."""
+        seen = [
+            Seen(each.persona, each.asking.at, each.at, each.asking.no)
+            for each in answers
+            if each.persona is not None
+        ]
+        polls: list[Poll] = []
+        with self.store.transaction(), self.store.plan_together():
+            unchanged = self.store.record_unchanged(seen)
+            for answer in answers:
+                recorded = unchanged.get(answer.due.persona_id)
+                if recorded is None:
+                    polls.append(self.log(answer))
+                else:
+                    plan_next(self.store, answer.due.persona_id, recorded, answer.at)
+                    polls.append(Poll())
+        return polls
 
     def log_alone(self, answer: Answer) -> Poll:
         """Log what came of a call; a bug that it triggers is logged as the persona's error.

@@ -291,9 +291,10 @@ class Polls:
         return polls + self._log_answers(answers)
 
     def _log_answers(self, answers: list[Answer]) -> list[Poll]:
+        if not answers:
+            return []
         try:
-            with self._poller.store.transaction():
-                return [self._poller.log(answer) for answer in answers]
+            return self._poller.log_many(answers)
         except Exception:  # noqa: BLE001 - each is tried alone, which raises what is to be raised
             return self._log_each(answers)
 

@@ -34,6 +34,7 @@ ADDED_SINCE_1 = {
         "asked_us",
     ],
     "submissions": ["upload_broke"],
+    "accounts": ["known", "known_no", "known_us"],
 }
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
