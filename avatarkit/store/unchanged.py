@@ -117,7 +117,7 @@ class UnchangedLog(Database):
         return recorded
 
 
-def _is_unchanged(row: sa.Row[Any], seen: Seen) -> bool:
+def _is_unchanged(row: Any, seen: Seen) -> bool:
     if row.status != seen.persona.status_text or seen.asked_no <= (row.asked_no or 0):
         return False
     # Else a clock was set back.

@@ -240,7 +240,7 @@ class Polls:
         try:
             with cancel_on(self._stop):
                 result = job()
-            if call is not None and is_throttling(getattr(result, "error", None)):
+            if is_throttling(result.raised if isinstance(result, Poll) else result.error):
                 self._is_held.set()
         except Exception as error:
             # One bug must not end days of tracking.

@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from avatarkit.clock import Clock
 from avatarkit.errors import APIError, AvatarkitError, StoreError
 from avatarkit.store.sightings import Change
+from avatarkit.store.store import Store
+from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll
 from avatarkit.tracking.polls import Polls
-
-if TYPE_CHECKING:
-    from avatarkit.tracking.tracker import Tracker
 
 logger = logging.getLogger("avatarkit")
 
@@ -31,6 +31,22 @@ SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
 RECONCILE_EVERY = timedelta(minutes=10)
+
+
+class Tracker(Protocol):
+    """What a run needs of ``tracker.Tracker``, which lies above it."""
+
+    clock: Clock
+    store: Store
+    access: Access
+    last_error: str | None
+
+    @property
+    def is_probing(self) -> bool: ...  # noqa: D102
+    def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
+    def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
+    def reconcile(self) -> object: ...  # noqa: D102
+    def ask_quota(self) -> object: ...  # noqa: D102
 
 
 @dataclass
@@ -48,7 +64,7 @@ class Run:
 
     A pass ends when no call is in progress any longer. A call that hangs does not hold it up: what
     becomes due meanwhile is polled. The quota is read and uncertain submissions are reconciled in a
-    thread of their own, after the first polls have been handed out.
+    thread of their own, so that no poll waits for that.
 
     Args:
         tracker: Polls, reconciles and keeps the last error.
@@ -101,9 +117,9 @@ class Run:
             yield from tracker.hand_out(polls)
             read_s = clock.monotonic()
             while not self._stop.is_set():
-                yield from polls.step(STEP_S)
                 if not is_started:
                     is_started = self._start_in_background(polls, once=once)
+                yield from polls.step(STEP_S)
                 now_s = clock.monotonic()
                 if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
                     break
@@ -145,20 +161,20 @@ class Run:
         return True
 
     def _reconcile(self, *, is_time: bool, asks: bool) -> Poll:
-        error: str | None = None
+        result = Poll()
         try:
             if is_time:
                 try:
                     self._tracker.reconcile()
-                except APIError as raised:
-                    error = str(raised)
+                except APIError as error:
+                    result = Poll(error=str(error), raised=error)
             if asks:
                 self._tracker.ask_quota()
-        except AvatarkitError as raised:
-            error = str(raised)
+        except AvatarkitError as error:
+            result = Poll(error=str(error))
         finally:
             self._in_background = False
-        return Poll(error=error)
+        return result
 
     def _report_change(self, poll: Poll) -> None:
         change = poll.change

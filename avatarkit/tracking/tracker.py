@@ -282,6 +282,8 @@ class Tracker:
             results = self.hand_out(polls)
             while polls.is_busy and not (stop is not None and stop.is_set()):
                 results += polls.step(STEP_S)
+            if polls.is_busy:
+                results += polls.finish()
         for poll in results:
             self.last_error = poll.error or self.last_error
             if poll.change is not None:

@@ -26,13 +26,12 @@ WORDS = "Request was throttled. Expected available in 3600 seconds."
 
 
 class Server:
-    """An API on a loopback socket that answers every call with the same status, the list with 404."""
+    """An API on a loopback socket that answers every call with the same status; the list is off."""
 
     def __init__(self) -> None:
         self.status = 429
         self.headers: dict[str, str] = {}
         self.body: object = {"detail": "Request was throttled."}
-        self.has_list = False
         self.calls: list[str] = []
         server = self
 
@@ -43,7 +42,7 @@ class Server:
                 if self.path.startswith("/_sandbox/"):
                     self.answer(404, {}, {})
                     return
-                if self.path == "/api/personas_v2/" and not server.has_list:
+                if self.path == "/api/personas_v2/":
                     self.answer(404, {}, {"detail": "No list."})
                     return
                 server.calls.append(f"{self.command} {self.path}")
