@@ -4,7 +4,8 @@ Both poll the same avatars over loopback, with as many threads, from a small ser
 process; its list is off. Goals: at most 2 times the wall time of raw httpx without latency, at most
 1.1 times with answers that take 50 ms; at most 60 MiB more for 10,000 avatars in flight.
 
-Before there were batches (one transaction for each number, answer and plan): 5.3 and 1.13 times.
+Before there were batches, with a transaction for each number and each answer, the median was 8.4
+times without latency and 1.5 times with it, on two busy cores.
 """
 
 from __future__ import annotations

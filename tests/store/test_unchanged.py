@@ -23,9 +23,12 @@ MINUTE = timedelta(minutes=1)
 LATER = MONDAY + timedelta(days=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path / 'log.db'}", account="mine") as store:
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres")
+    with Store(url, account="mine") as store:
         yield store
 
 

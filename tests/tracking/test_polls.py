@@ -15,7 +15,7 @@ from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.clock import ScaledClock, SystemClock
 from avatarkit.models import Persona
 from avatarkit.store.sightings import Change
-from avatarkit.tracking import listing, polls
+from avatarkit.tracking import polls
 from support.manual_clock import MONDAY, ManualClock
 
 HOUR = timedelta(hours=1)
@@ -299,6 +299,30 @@ class TestNoBarrier:
         assert [change.after for change in changes] == ["done"]
         assert told == ["Down."]
 
+    def test_a_poll_has_a_deadline_of_its_own(
+        self,
+        api: API,
+        open_tracker: Callable[..., Tracker],
+        manual_clock: ManualClock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A pass, a wait and a person wait twenty seconds for one call, retries included."""
+        tracker = open_tracker(1, manual_clock)
+        deadlines: list[float] = []
+        get = tracker.client.get_persona
+
+        def get_persona(persona_id: str, *, deadline_s: float) -> Persona:
+            deadlines.append(deadline_s)
+            return get(persona_id, deadline_s=deadline_s)
+
+        monkeypatch.setattr(tracker.client, "get_persona", get_persona)
+        tracker.look()
+        tracker.poll("p0")
+        make_all_due(tracker, api)
+        with pytest.raises(errors.WaitTimeout):
+            tracker.wait("p0", timeout=60)
+        assert deadlines == [20.0, 20.0, 20.0]
+
     def test_no_more_threads_call_at_once_than_wished(
         self, api: API, open_tracker: Callable[..., Tracker], manual_clock: ManualClock
     ) -> None:
@@ -317,8 +341,8 @@ class TestBatches:
         manual_clock: ManualClock,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Two hundred polls are logged in a fraction of as many transactions."""
-        tracker = open_tracker(200, manual_clock)
+        """Eighty polls are logged in a fraction of as many transactions."""
+        tracker = open_tracker(80, manual_clock)
         api.list_status = 404
         begun: list[str] = []
         monkeypatch.setattr(
@@ -327,7 +351,7 @@ class TestBatches:
         )
         tracker.look()
         assert len(tracker.store.due(manual_clock.now())) == 0
-        assert begun.count("BEGIN IMMEDIATE") < 100
+        assert begun.count("BEGIN IMMEDIATE") < 80  # two a poll without batches
 
     def test_one_answer_that_cannot_be_logged_undoes_no_other(
         self,
@@ -409,5 +433,5 @@ def test_it_stops_at_once_while_a_call_hangs_that_cannot_be_cancelled(
     began_s = clock.monotonic()
     tracker.stop()
     assert not tracker.alive
+    # A second or two where nothing else runs.
     assert clock.monotonic() - began_s < 10
-    assert listing.USELESS_FOR == 6 * HOUR
