@@ -208,6 +208,7 @@ class Client:
         style: str | None = None,
         deadline_s: float | None = None,
         on_skipped: Callable[[object], None] | None = None,
+        on_next_page: Callable[[int], None] | None = None,
     ) -> Iterator[Persona]:
         """Iterate over the account's custom avatars, each once, in the API's order.
 
@@ -222,6 +223,8 @@ class Client:
             style: Such as ``presenter``.
             deadline_s: Wall seconds for all pages together.
             on_skipped: Called with each entry that is skipped.
+            on_next_page: Called before another page is requested, with how many pages there are at
+                least; what it raises ends the list.
 
         Raises:
             APIError: A page cannot be read, or nothing on the first one is a persona.
@@ -234,7 +237,7 @@ class Client:
         )
         end = math.inf if deadline_s is None else time.monotonic() + deadline_s
         seen: set[str] = set()
-        for _ in range(MAX_PAGES):
+        for number in range(1, MAX_PAGES + 1):
             left_s = max(0.0, end - time.monotonic())
             response = self._call("GET", str(url), left_s, connections.MAX_LIST_BYTES)
             page = responses.json_of(response)
@@ -263,6 +266,10 @@ class Client:
             if len(seen) + skipped == seen_before:
                 raise responses.unexpected(response, "has a next page but nothing new on this one")
             url = responses.next_page(response, str(following))
+            if on_next_page is not None:
+                count = page.get("count")
+                whole = -(-count // len(items)) if isinstance(count, int) and items else 0
+                on_next_page(max(number + 1, whole))
         raise responses.unexpected(response, f"has more than {MAX_PAGES:,} pages")
 
     def persona_quota(self, *, deadline_s: float | None = None) -> Quota:

@@ -71,14 +71,17 @@ class ClockOffset:
 class AccountState(Database):
     """The state of the account, shared by all processes that use the database."""
 
-    def ask(self) -> int:
+    def ask(self, count: int = 1) -> int:
         """Return the number of a call that is about to be sent, one higher for each.
 
         It tells which of two answers was asked for later, whatever the clocks show.
+
+        Args:
+            count: How many calls; the last one's number is returned.
         """
         with self.transaction() as connection:
-            number = _COLUMNS.asked_no + 1
-            query = self._upsert(connection, {"asked_no": 1}, {"asked_no": number})
+            number = _COLUMNS.asked_no + count
+            query = self._upsert(connection, {"asked_no": count}, {"asked_no": number})
             return int(connection.execute(query.returning(_COLUMNS.asked_no)).scalar_one())
 
     def begin_listing(self, at: datetime, every: timedelta) -> bool:
@@ -119,6 +122,28 @@ class AccountState(Database):
         ended = _TABLE.update().where(is_own).values(clock_offset_us=None, clock_machine=None)
         with self.transaction() as connection:
             connection.execute(self._upsert(connection, values, values) if us else ended)
+
+    def known_since(self, known: str, asked_no: int, at: datetime) -> tuple[int, datetime]:
+        """Keep what an account is known to have, and return since which call that is the same.
+
+        Args:
+            known: A digest of it.
+            asked_no: The number of the call that read it.
+            at: When that was.
+
+        Returns:
+            The number and the moment of the first of the calls in a row that read the same.
+        """
+        names = (_COLUMNS.known, _COLUMNS.known_no, _COLUMNS.known_us)
+        with self.transaction() as connection:
+            row = connection.execute(
+                sa.select(*names).where(_COLUMNS.account == self._own())
+            ).first()
+            if row is not None and row.known == known:
+                return row.known_no, to_moment(row.known_us)
+            values = {"known": known, "known_no": asked_no, "known_us": to_us(at)}
+            connection.execute(self._upsert(connection, values, values))
+        return asked_no, at
 
     def last_pause(self) -> Pause | None:
         """Return the last pause, also one that is over."""

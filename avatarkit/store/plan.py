@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,11 @@ _JITTER = 1.2
 """A plan that lies further ahead than this many longest gaps was made by a wrong clock."""
 
 _COLUMNS = tables.personas.c
+_PLAN = (
+    tables.personas.update()
+    .where(_COLUMNS.account == sa.bindparam("own"), _COLUMNS.persona_id == sa.bindparam("key"))
+    .values(next_look_us=sa.bindparam("next_us"))
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,25 @@ class PollPlan(Database):
 
     def plan(self, persona_id: str, next_poll_at: datetime | None) -> None:
         """Set when a persona is polled next; None for never."""
-        self._plan(persona_id, None if next_poll_at is None else to_us(next_poll_at))
+        next_us = None if next_poll_at is None else to_us(next_poll_at)
+        plans: list[dict[str, Any]] | None = getattr(self._open, "plans", None)
+        if plans is None:
+            self._plan(persona_id, next_us)
+        else:
+            plans.append({"own": self._own(), "key": persona_id, "next_us": next_us})
+
+    @contextmanager
+    def plan_together(self) -> Iterator[None]:
+        """Write what this thread plans in the block in one statement, at its end."""
+        plans: list[dict[str, Any]] = []
+        self._open.plans = plans
+        try:
+            yield
+        finally:
+            self._open.plans = None
+        if plans:
+            with self.transaction() as connection:
+                connection.execute(_PLAN, plans)
 
     def defer(self, persona_id: str, at: datetime) -> None:
         """Let a persona that is due be polled after the others that are due.
@@ -110,12 +134,25 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return connection.scalar(query.limit(1)) is not None
 
-    def in_flight(self) -> frozenset[str]:
-        """Return the ids of the personas that are still polled and whose last poll succeeded."""
+    def running(self) -> dict[str, str]:
+        """Return the last status of each persona that is polled and is not gone, by id."""
+        query = sa.select(_COLUMNS.persona_id, _COLUMNS.status).where(
+            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
+        )
+        with self.transaction(reading=True) as connection:
+            return {row.persona_id: row.status for row in connection.execute(query)}
+
+    def in_flight(self, *, asked_after: int = -1) -> frozenset[str]:
+        """Return the ids of the personas that are still polled and whose last poll succeeded.
+
+        Args:
+            asked_after: Only those of which the log holds an answer to a later call than this one.
+        """
         query = sa.select(_COLUMNS.persona_id).where(
             _COLUMNS.account == self._own(),
             _COLUMNS.next_look_us.is_not(None),
             _COLUMNS.failures == 0,
+            sa.func.coalesce(_COLUMNS.asked_no, 0) > asked_after,
             _COLUMNS.status.not_in([status.value for status in TERMINAL]),
         )
         with self.transaction(reading=True) as connection:

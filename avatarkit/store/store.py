@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Self
 from avatarkit.store.account import AccountState
 from avatarkit.store.live import LiveView
 from avatarkit.store.submissions import SubmissionLog
+from avatarkit.store.unchanged import UnchangedLog
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, LiveView, AccountState):
+class Store(SubmissionLog, UnchangedLog, LiveView, AccountState):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when

@@ -43,6 +43,10 @@ accounts = sa.Table(
     # How far the API's clock is ahead of that of the machine of this name.
     sa.Column("clock_offset_us", sa.BigInteger),
     sa.Column("clock_machine", sa.Text),
+    # The count and the ids of the account as last read, and since which call they are the same.
+    sa.Column("known", sa.Text),
+    sa.Column("known_no", sa.BigInteger),
+    sa.Column("known_us", sa.BigInteger),
 )
 
 submissions = sa.Table(

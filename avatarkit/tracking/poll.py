@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,10 +18,14 @@ from avatarkit.models import Persona
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
+from avatarkit.store.unchanged import Seen
 from avatarkit.tracking import polling
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 
 logger = logging.getLogger("avatarkit")
+
+DEADLINE_S = 20.0
+"""Wall seconds of a poll, retries included."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,21 @@ class Poll:
     change: Change | None = None
     error: str | None = None
     raised: APIError | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of the call for one persona: ``persona``, or ``error``.
+
+    ``at`` is when it arrived. A call that was cancelled says nothing of the persona.
+    """
+
+    due: DuePersona
+    asking: Asking
+    at: datetime
+    persona: Persona | None = None
+    error: Exception | None = None
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class Poller:
 
         Args:
             due: The persona, with its number of failed polls.
-            deadline_s: Wall seconds for the call, retries included.
+            deadline_s: Wall seconds for the call, retries included, if less than ``DEADLINE_S``.
             stop: Once it is set, the call is cancelled and nothing is logged.
             by_person: A person asks for this poll now; a pause of the account does not hold it up.
             probe: Only a pause that the API asked for holds it up.
@@ -73,29 +93,82 @@ class Poller:
             asking = self.api.ask(by_person=by_person, probe=probe)
         except APIError as error:
             return Poll(error=str(error), raised=error)
+        return self.log_alone(self.fetch(due, asking, deadline_s=deadline_s, stop=stop))
+
+    def fetch(
+        self,
+        due: DuePersona,
+        asking: Asking,
+        *,
+        deadline_s: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> Answer:
+        """Request a persona from the API; log nothing. For the arguments see ``poll``."""
+        persona: Persona | None = None
+        error: Exception | None = None
         try:
             with cancel_on(stop):
-                persona = self.request(due.persona_id, asking, deadline_s)
-            recorded = self.log_answer(persona, asking)
+                persona = self.request(
+                    due.persona_id, asking, min(DEADLINE_S, deadline_s or DEADLINE_S)
+                )
+        except Exception as raised:  # noqa: BLE001 - ``log`` tells a bug from an error of the API
+            error = raised
+        is_cancelled = persona is None and stop is not None and stop.is_set()
+        return Answer(due, asking, self.clock.now(), persona, error, is_cancelled)
+
+    def log(self, answer: Answer) -> Poll:
+        """Log what came of a call, and plan the next poll, in one transaction.
+
+        Raises:
+            StoreError: It cannot be logged. Any other error is a bug that the answer triggers.
+        """
+        error = answer.error
+        if answer.is_cancelled:
+            return Poll()
+        if answer.persona is not None:
+            recorded = self.log_answer(answer.persona, answer.asking, answer.at)
             return Poll(recorded.change, recorded.notice)
-        except APIError as error:
-            if stop is not None and stop.is_set():
-                return Poll()
-            if self.api.is_about_account(error):
-                # Others that are due are asked first after the pause: one alone must not hold up
-                # all, if something in between lets its calls through and not those of this one.
-                self.store.defer(due.persona_id, self.clock.now())
-                pause = self.api.pause()
-                return Poll(error=str(error) if pause is None else pause.reason, raised=error)
-            self._log_error(due, str(error), asking, missing=is_missing(error))
-            return Poll(error=str(error), raised=error)
+        if not isinstance(error, APIError):
+            raise error or RuntimeError("An answer without a persona.")
+        if self.api.is_about_account(error):
+            # Others that are due are asked first after the pause: one alone must not hold up all,
+            # if something in between lets its calls through and not those of this one.
+            self.store.defer(answer.due.persona_id, answer.at)
+            pause = self.api.pause()
+            return Poll(error=str(error) if pause is None else pause.reason, raised=error)
+        self._log_error(answer, str(error), missing=is_missing(error))
+        return Poll(error=str(error), raised=error)
+
+    def log_many(self, answers: Sequence[Answer]) -> list[Poll]:
+        """Log what came of several calls in one transaction: all of it or nothing; see ``log``."""
+        seen = [Seen(each.persona, each.asking) for each in answers if each.persona is not None]
+        polls: list[Poll] = []
+        with self.store.transaction(), self.store.plan_together():
+            unchanged = self.store.record_unchanged(seen)
+            for answer in answers:
+                recorded = unchanged.get(answer.due.persona_id)
+                if recorded is None:
+                    polls.append(self.log(answer))
+                else:
+                    plan_next(self.store, answer.due.persona_id, recorded, answer.at)
+                    polls.append(Poll())
+        return polls
+
+    def log_alone(self, answer: Answer) -> Poll:
+        """Log what came of a call; a bug that it triggers is logged as the persona's error.
+
+        Raises:
+            StoreError: It cannot be logged.
+        """
+        try:
+            return self.log(answer)
         except StoreError:
             raise
         except Exception as error:
             # A bug that one answer triggers must not stop the polls of other personas.
-            logger.exception("The poll of %s failed.", due.persona_id)
+            logger.exception("The poll of %s failed.", answer.due.persona_id)
             message = f"The answer could not be kept ({type(error).__name__})."
-            self._log_error(due, message, asking, missing=False)
+            self._log_error(answer, message, missing=False)
             return Poll(error=message)
 
     def request(self, persona_id: str, asking: Asking, deadline_s: float | None = None) -> Persona:
@@ -112,17 +185,17 @@ class Poller:
         get = partial(self.api.client.get_persona, persona_id, deadline_s=deadline_s)
         return self.api.call(asking, get)
 
-    def log_answer(self, persona: Persona, asking: Asking) -> Recorded:
+    def log_answer(self, persona: Persona, asking: Asking, at: datetime) -> Recorded:
         """Log an answer and plan the next poll, in one transaction.
 
         Args:
             persona: The answer.
             asking: The number of the call, and when the request was sent.
+            at: When the answer arrived.
 
         Returns:
             What was logged.
         """
-        at = self.clock.now()
         with self.store.transaction():
             recorded = self.store.record(
                 persona,
@@ -137,11 +210,11 @@ class Poller:
             logger.warning("%s", recorded.notice)
         return recorded
 
-    def _log_error(self, due: DuePersona, error: str, asking: Asking, *, missing: bool) -> None:
-        at = self.clock.now()
+    def _log_error(self, answer: Answer, error: str, *, missing: bool) -> None:
+        due, at, asked_no = answer.due, answer.at, answer.asking.no
         with self.store.transaction():
             gone = self.store.record_error(
-                due.persona_id, error, at=at, missing=missing, asked_no=asking.no
+                due.persona_id, error, at=at, missing=missing, asked_no=asked_no
             )
             next_at: datetime | None = polling.next_retry_at(due.failures, at, due.persona_id)
             if gone:

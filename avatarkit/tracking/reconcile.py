@@ -8,9 +8,10 @@ In all other cases the user decides.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -20,7 +21,7 @@ from avatarkit.models import Persona, ProcessStatus, Quota
 from avatarkit.store.clock_skew import Call
 from avatarkit.store.store import Store
 from avatarkit.store.submissions import Instant, Uncertain, instant
-from avatarkit.tracking.poll import is_missing, plan_next
+from avatarkit.tracking.poll import plan_next
 from avatarkit.tracking.throttling import ThrottledClient
 
 SETTLING = timedelta(hours=1)
@@ -69,10 +70,12 @@ class Account:
     """What the API and the log know of an account at one moment.
 
     ``listed`` are the personas in its list, ``taken`` the ids that other submissions became,
-    ``sending`` the submissions that are being sent, ``unlisted`` the ids that are not listed but
-    were found by id. ``count`` is the quota's ``current_count``; None when it is unknown or changed
-    while the account was read. ``skipped`` is the number of listed entries that could not be read.
-    ``listing`` is the call that read the list, and ``instant`` when.
+    ``sending`` the submissions that are being sent, ``unlisted`` the ids that are followed and not
+    listed. ``count`` is the quota's ``current_count``; None when it is unknown, changed while the
+    account was read, or may count one that replaced an unlisted one. If any are unlisted,
+    ``steady_since`` is since when ids and count have been the same, each unlisted one polled since.
+    ``skipped`` is the number of listed entries that could not be read. ``listing`` is the call that
+    read the list, and ``instant`` when.
     """
 
     listing: Call
@@ -82,6 +85,7 @@ class Account:
     sending: Sequence[Uncertain]
     unlisted: frozenset[str]
     count: int | None
+    steady_since: datetime | None = None
     skipped: int = 0
 
 
@@ -137,7 +141,7 @@ def _decide(
         )
     elif not was_ahead and absent_for < SETTLING:
         reason = "It does not show yet; the account is looked at again."
-    elif not was_ahead and _is_absent(account):
+    elif not was_ahead and _is_absent(_without_doubt(account, submission)):
         reason = "The account does not have it; it is safe to send it again."
         return Verdict(submission_id, "refused", reason=reason)
     else:
@@ -177,6 +181,17 @@ def _may_be(
     return not (is_early or (latest is not None and persona.created_at > latest))
 
 
+def _without_doubt(account: Account, submission: Uncertain) -> Account:
+    """Return the account without its count if the submission may have arrived since it is steady.
+
+    Then it may have taken the place of an unlisted one that was deleted.
+    """
+    since = account.steady_since
+    if since is None or submission.broke_at + SETTLING <= since:
+        return account
+    return replace(account, count=None)
+
+
 def _is_absent(account: Account) -> bool:
     """Return whether a persona that is not listed does not exist.
 
@@ -199,7 +214,7 @@ def _is_absent(account: Account) -> bool:
 def read_account(
     api: ThrottledClient, store: Store, clock: Clock, ask_quota: Callable[[], Quota | None]
 ) -> Account:
-    """Read list and quota of the account, and request each running persona that is not listed.
+    """Read list and quota of the account, and what the log knows of those that are not listed.
 
     Args:
         api: The API.
@@ -216,11 +231,13 @@ def read_account(
     listing = api.ask()
     listed = api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append, asking=listing)
     listed_at = instant(listing, clock.monotonic())
-    # What is not listed was polled up to an hour ago and may be deleted by now.
-    missing = store.in_flight() - {persona.id for persona in listed}
-    unlisted = _existing(api, missing) if before is not None else None
     after = ask_quota()
-    of_one_moment = after == before and unlisted is not None
+    ids = {persona.id for persona in listed}
+    missing = store.in_flight() - ids
+    count = after.current_count if after is not None and after == before else None
+    steady_since: datetime | None = None
+    if missing and count is not None:
+        steady_since = _steady_since(store, ids, missing, count, listing)
     # Read last: a create that is being sent may have made a listed persona.
     with store.transaction(reading=True):
         taken, sending = store.submitted_ids(), store.open_submissions("sending")
@@ -230,26 +247,31 @@ def read_account(
         listed=listed,
         taken=taken,
         sending=sending,
-        unlisted=unlisted or frozenset(),
-        count=after.current_count if after is not None and of_one_moment else None,
+        unlisted=missing,
+        count=None if missing and steady_since is None else count,
+        steady_since=steady_since,
         skipped=len(skipped),
     )
 
 
-def _existing(api: ThrottledClient, ids: frozenset[str]) -> frozenset[str] | None:
-    """Return the ids that the API finds; None if the quota may not count all of them."""
-    existing = set()
-    for persona_id in sorted(ids):
-        try:
-            persona = api.get_persona(persona_id, deadline_s=FETCHING_S)
-        except APIError as error:
-            if is_missing(error):
-                continue
-            return None
-        if persona.status in _BAD:
-            return None
-        existing.add(persona_id)
-    return frozenset(existing)
+def _steady_since(
+    store: Store, listed: Set[str], missing: frozenset[str], count: int, listing: Call
+) -> datetime | None:
+    """Return since when the account has had the same avatars, each unlisted one polled since.
+
+    Args:
+        store: The log.
+        listed: The ids in the list.
+        missing: The ids that are followed and not in the list.
+        count: The quota's count, the same before and after the list was read.
+        listing: The call that read the list, after the quota was read first.
+
+    Returns:
+        The moment; None if an unlisted one was not polled since, and so may be deleted by now.
+    """
+    known = hashlib.sha256("\n".join([str(count), *sorted(listed | missing)]).encode()).hexdigest()
+    since_no, since = store.known_since(known, listing.no, listing.asked_at)
+    return since if missing <= store.in_flight(asked_after=since_no) else None
 
 
 def by_hand(

@@ -92,10 +92,15 @@ class ThrottledClient:
         return pause if pause is not None and (pause.refusals or self._holds(pause)) else None
 
     def ask(self, *, by_person: bool = False, probe: bool = False) -> Asking:
-        """Return the number of the next call.
+        """Return the number of the next call; see ``ask_many``."""
+        return self.ask_many(1, by_person=by_person, probe=probe)[0]
+
+    def ask_many(self, count: int, *, by_person: bool = False, probe: bool = False) -> list[Asking]:
+        """Return the numbers of the next calls, in one transaction.
 
         Args:
-            by_person: A person asks for this one call now; a pause does not hold it up.
+            count: How many calls are about to be sent.
+            by_person: A person asks for these calls now; a pause does not hold them up.
             probe: The call finds out whether the API takes calls again; only a pause that the API
                 asked for holds it up.
 
@@ -111,8 +116,9 @@ class ThrottledClient:
                 raise gate.error_of(pause, self.client.base_url, left_s)
             # In the same transaction, so that of two calls the later one has the later time.
             after_refusal = pause is not None and pause.refusals > 0
-            number, now = self._store.ask(), self._clock.now()
-            return Asking(number, now, now, after_refusal=after_refusal)
+            last, now = self._store.ask(count), self._clock.now()
+            numbers = range(last - count + 1, last + 1)
+            return [Asking(no, now, now, after_refusal=after_refusal) for no in numbers]
 
     def is_about_account(self, error: APIError) -> bool:
         """Return whether an error that ``call`` raised is about the account, not one persona."""

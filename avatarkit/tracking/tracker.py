@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
-from avatarkit.api.transport import cancel_on, is_cancelled
+from avatarkit.api.transport import is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, StoreError
+from avatarkit.errors import APIError, AuthError, ConfigError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import ClockOffset, Pause
 from avatarkit.store.sightings import Change
@@ -24,8 +20,11 @@ from avatarkit.store.store import Store
 from avatarkit.tracking import gate, reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.gate import Cause
+from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.poll import Poll, Poller
+from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
+from avatarkit.tracking.run import STEP_S, Run
 from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import wait
@@ -33,35 +32,8 @@ from avatarkit.tracking.watch import watch
 
 __all__ = ["Change", "Tracker"]
 
-logger = logging.getLogger("avatarkit")
-
-SHORTEST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 5.0
-"""Wall seconds between two passes, at most, as another process may submit meanwhile."""
-RECONCILE_EVERY = timedelta(minutes=10)
 BACKUP_EVERY_S = 3_600.0
 """Wall seconds after which it is looked again whether a daily backup is due."""
-LIST_EVERY = timedelta(hours=6)
-"""How often the list is read to find what was deleted or is there again, on the session's clock."""
-QUOTA_S = 20.0
-"""Wall seconds to read the quota before the personas are polled."""
-
-
-@dataclass
-class _Pass:
-    """The result of one pass of ``run``.
-
-    ``next_at`` and ``has_running`` are set if it is ``complete``; ``polled`` says whether anything
-    was due. ``trouble`` is the last pause, until a call is answered.
-    """
-
-    changes: list[Change] = field(default_factory=list)
-    error: str | None = None
-    trouble: Pause | None = None
-    polled: bool = False
-    next_at: datetime | None = None
-    has_running: bool = False
-    complete: bool = False
 
 
 class Tracker:
@@ -100,6 +72,7 @@ class Tracker:
         self.clock = clock or SystemClock()
         self._api = ThrottledClient(client, store, self.clock)
         self._poller = Poller(self._api, store, self.clock)
+        self._listing = Listing(self._api, store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
@@ -215,7 +188,8 @@ class Tracker:
             self.access = Access(failed, now, now_s, failures)
         return self.quota
 
-    def _is_quota_due(self) -> bool:
+    def is_quota_due(self) -> bool:
+        """Return whether it is time to read the quota."""
         error = self.access.error
         # No pause is left of an error that had begun one: another call was answered.
         is_outdated = error is not None and gate.is_certain(error) and self._api.trouble() is None
@@ -333,26 +307,35 @@ class Tracker:
         """Poll the personas that are due, once.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
-        In a ``pause`` none are polled, and after one the first alone until it is answered.
+        In a ``pause`` none are polled, and after one the first alone until it is answered. If
+        several are due, the account's list is read first, and only those that it leaves out are
+        polled.
 
         Args:
             stop: Once it is set, no more are polled, and calls in progress are cancelled.
 
         Returns:
-            The changes of status, of the longest overdue persona first.
+            The changes of status, in the order in which they were logged.
 
         Raises:
             StoreError: The log failed.
         """
-        changes, error, polled = [], None, False
-        for outcome in self._poll_due(stop):
-            error, polled = outcome.error or error, True
-            if outcome.change is not None:
-                changes.append(outcome.change)
-        self._end_pass(error, polled=polled)
+        changes: list[Change] = []
+        error: str | None = None
+        with self.open_polls(stop) as polls:
+            results = self.hand_out(polls)
+            while polls.is_busy and not (stop is not None and stop.is_set()):
+                results += polls.step(STEP_S)
+            if polls.is_busy:
+                results += polls.finish()
+        for poll in results:
+            error = poll.error or error
+            if poll.change is not None:
+                changes.append(poll.change)
+        self.end_pass(error, polled=bool(results))
         return changes
 
-    def _end_pass(self, error: str | None, *, polled: bool) -> None:
+    def end_pass(self, error: str | None, *, polled: bool) -> None:
         """Set ``last_error``; a pass that polled nothing says nothing about an error of a poll."""
         if error is not None:
             self._set_last_error(error)
@@ -364,21 +347,27 @@ class Tracker:
         self.last_error = error
         self.last_error_at = None if error is None else self.clock.now()
 
-    def _poll_due(self, stop: threading.Event | None) -> Iterator[Poll]:
+    def hand_out(self, polls: Polls) -> list[Poll]:
+        """Let the personas that are due be polled, unless the calls are paused."""
         self._claim_store()
         self.last_pass_at = self.clock.now()
-        poll_one = partial(self._poller.poll, stop=stop)
-        due = self.store.due(self.last_pass_at)
-        if due and self._api.is_probing() and self.pause is None:
-            # One call finds out whether the API takes calls again.
-            yield poll_one(due.pop(0))
         if (pause := self.pause) is not None:
-            yield Poll(error=pause.reason)
-        elif len(due) <= 1:
-            yield from map(poll_one, due)
-        else:
-            with ThreadPoolExecutor(min(self._threads, len(due)), "avatarkit-poll") as pool:
-                yield from pool.map(poll_one, due)
+            return [Poll(error=pause.reason)]
+        polls.add(self.store.due(self.last_pass_at))
+        return []
+
+    def trouble(self) -> Pause | None:
+        """Return the last pause until a call is answered, also when its time is over."""
+        return self._api.trouble()
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether one call at a time is made, as the API took none of the last ones."""
+        return self._api.is_probing()
+
+    def open_polls(self, stop: threading.Event | None) -> Polls:
+        """Return polls that ``stop`` cancels, with this tracker's threads."""
+        return Polls(self._poller, self._listing, threads=self._threads, stop=stop)
 
     def run(
         self,
@@ -400,89 +389,20 @@ class Tracker:
             once: End after one pass.
             until_done: End when no persona is left to poll but those that are gone.
         """
-        reconcile_at, probe = self.clock.now(), not once
-        reported, trouble = None, None
-        with cancel_on(stop), self._counted_run():
-            while not stop.is_set():
-                now = self.clock.now()
-                # A time further ahead was set while the clock was wrong.
-                is_time = not now < reconcile_at <= now + RECONCILE_EVERY
-                if is_time:
-                    reconcile_at = now + RECONCILE_EVERY
-                # Its start may follow a repair of what was in the way, unless cron starts it.
-                done = self._pass(stop, reconcile=is_time, once=once, probe=probe)
-                probe = False
-                for change in done.changes:
-                    logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
-                    if on_change is not None:
-                        on_change(change)
-                error = done.error if done.trouble is None else done.trouble.text
-                if on_error is not None and error not in (None, reported):
-                    on_error(str(done.error))
-                elif on_error is not None and trouble and done.complete and not done.trouble:
-                    on_error("The API answers again; the avatars are polled.")
-                reported = error
-                if done.complete:
-                    trouble = done.trouble
-                    self._back_up(on_error)
-                if once or (until_done and done.complete and not done.has_running):
-                    return
-                pause_s = LONGEST_PAUSE_S
-                if done.next_at is not None:
-                    pause_s = min(pause_s, self.clock.wall_seconds_until(done.next_at))
-                self.clock.sleep(max(pause_s, SHORTEST_PAUSE_S), stop)
+        with self._counted_run():
+            Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
 
-    def _back_up(self, on_error: Callable[[str], None] | None) -> None:
+    def back_up(self) -> None:
+        """Make the backup of the day, unless there is one or it was looked for recently.
+
+        Raises:
+            StoreError: It failed; it is tried again in an hour.
+        """
         now_s = self.clock.monotonic()
-        if now_s - self._backup_s < BACKUP_EVERY_S:
-            return
-        self._backup_s = now_s
-        try:
+        if now_s - self._backup_s >= BACKUP_EVERY_S:
+            self._backup_s = now_s
             # A day of the machine, as the sandbox's days may pass in seconds.
             self.store.back_up_daily(SystemClock().now())
-        except StoreError as error:
-            self.last_error = str(error)
-            logger.warning("%s", error)
-            if on_error is not None:
-                on_error(str(error))
-
-    def _pass(self, stop: threading.Event, *, reconcile: bool, once: bool, probe: bool) -> _Pass:
-        done = _Pass()
-        try:
-            if self.before_pass is not None and (notice := self.before_pass()) is not None:
-                done.error, probe = notice, True
-            if reconcile:
-                try:
-                    self.reconcile()
-                except APIError as error:  # personas are polled all the same
-                    done.error = str(error)
-            if probe or self._is_quota_due() or (reconcile and not once and not self.access.error):
-                self.ask_quota(deadline_s=QUOTA_S, probe=probe)
-            if self.access.error is not None:
-                done.error = str(self.access.error)
-            for outcome in self._poll_due(stop):
-                done.polled = True
-                if outcome.change is not None:
-                    done.changes.append(outcome.change)
-                done.error = outcome.error or done.error
-            done.trouble = self._api.trouble()
-            if done.trouble is not None:
-                done.error = done.trouble.reason
-            done.next_at, done.has_running = self.store.next_look_at(), self.store.has_running()
-            done.complete = True
-        except AvatarkitError as error:
-            done.error = str(error)
-            if not stop.is_set():
-                logger.warning("A pass of the tracker ended early: %s", error)
-        except Exception as error:
-            # One bug must not end days of tracking.
-            done.error = f"{type(error).__name__} in a pass of the tracker."
-            logger.exception("A pass of the tracker ended early.")
-        if stop.is_set():
-            done.error = None  # the error is that of a cancelled call
-        else:
-            self._end_pass(done.error, polled=done.polled)
-        return done
 
     def start(self) -> None:
         """Start ``run`` in a background thread, unless it runs already."""

@@ -33,7 +33,7 @@ def wait(
         # A person's own call, which a pause of the account does not hold up.
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, timeout)
-        poller.log_answer(persona, asking)
+        poller.log_answer(persona, asking, clock.now())
     status: str | None = None
     not_written: StoreError | None = None
     probe = True  # the caller may have mended what was in the way

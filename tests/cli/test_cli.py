@@ -135,7 +135,7 @@ class TestALockedDatabase:
     def lock(self, monkeypatch: pytest.MonkeyPatch, quick: None) -> Iterator[Callable[[int], None]]:
         """Lock the database, from another connection, for this many passes of ``track``."""
         monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
-        monkeypatch.setattr(tracker, "SHORTEST_PAUSE_S", 0.05)
+        monkeypatch.setattr("avatarkit.tracking.run.SHORTEST_PAUSE_S", 0.05)
         sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", "--force")
         assert sent.exit_code == 0, sent.output
         path, reconcile = Settings().folder / "avatarkit.db", tracker.Tracker.reconcile

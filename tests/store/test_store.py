@@ -23,7 +23,15 @@ from avatarkit.store.sightings import Change
 
 T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
 ADDED_SINCE_1 = {
-    "accounts": ["clock_offset_us", "clock_machine", "pause_cause", "pause_keys"],
+    "accounts": [
+        "clock_offset_us",
+        "clock_machine",
+        "pause_cause",
+        "pause_keys",
+        "known",
+        "known_no",
+        "known_us",
+    ],
     "personas": [
         "last_error_us",
         "preview_image",

@@ -26,7 +26,7 @@ WORDS = "Request was throttled. Expected available in 3600 seconds."
 
 
 class Server:
-    """An API on a loopback socket that answers every call with the same status."""
+    """An API on a loopback socket that answers every call with the same status; the list is off."""
 
     def __init__(self) -> None:
         self.status = 429
@@ -41,6 +41,9 @@ class Server:
             def do_GET(self) -> None:
                 if self.path.startswith("/_sandbox/"):
                     self.answer(404, {}, {})
+                    return
+                if self.path == "/api/personas_v2/":
+                    self.answer(404, {}, {"detail": "No list."})
                     return
                 server.calls.append(f"{self.command} {self.path}")
                 body = server.body

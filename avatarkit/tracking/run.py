@@ -1,0 +1,239 @@
+"""Poll whatever is due, again and again, and reconcile beside it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from avatarkit.clock import Clock
+from avatarkit.errors import APIError, AvatarkitError, StoreError
+from avatarkit.store.account import Pause
+from avatarkit.store.sightings import Change
+from avatarkit.store.store import Store
+from avatarkit.tracking.access import Access
+from avatarkit.tracking.poll import Poll
+from avatarkit.tracking.polls import Polls
+
+logger = logging.getLogger("avatarkit")
+
+STEP_S = 0.25
+"""Wall seconds to wait for answers, at most, before what has become due is handed out too."""
+LONGEST_PASS_S = 20.0
+"""Wall seconds after which a pass ends, for its error to be reported, though a call hangs still."""
+READ_DUE_EVERY_S = 1.0
+"""Wall seconds between two reads of what is due while calls are in progress."""
+SHORTEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 5.0
+"""Wall seconds between two passes, at most, as another process may submit meanwhile."""
+RECONCILE_EVERY = timedelta(minutes=10)
+QUOTA_S = 20.0
+"""Wall seconds to read the quota."""
+
+
+class Tracker(Protocol):
+    """What a run needs of ``tracker.Tracker``, which lies above it."""
+
+    clock: Clock
+    store: Store
+    access: Access
+    before_pass: Callable[[], str | None] | None
+
+    @property
+    def is_probing(self) -> bool: ...  # noqa: D102
+    def trouble(self) -> Pause | None: ...  # noqa: D102
+    def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
+    def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
+    def reconcile(self) -> object: ...  # noqa: D102
+    def is_quota_due(self) -> bool: ...  # noqa: D102
+    def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
+    def end_pass(self, error: str | None, *, polled: bool) -> None: ...  # noqa: D102
+    def back_up(self) -> None: ...  # noqa: D102
+
+
+@dataclass
+class _Pass:
+    """The result of one pass.
+
+    ``next_at`` and ``has_running`` are set if it is complete; ``polled`` says whether anything was
+    due. ``trouble`` is the last pause, until a call is answered.
+    """
+
+    error: str | None = None
+    trouble: Pause | None = None
+    polled: bool = False
+    next_at: datetime | None = None
+    has_running: bool = False
+    is_complete: bool = False
+
+
+class Run:
+    """One run of a tracker: passes over what is due, until it is stopped.
+
+    A pass ends when no call is in progress any longer. A call that hangs does not hold it up: what
+    becomes due meanwhile is polled. The quota is read and uncertain submissions are reconciled in a
+    thread of their own, so that no poll waits for that.
+
+    Args:
+        tracker: Polls, reconciles and keeps the last error.
+        stop: Ends the run.
+        on_change: Called with each change of status.
+        on_error: Called with the error of a pass, once if the same error repeats, and with a
+            sentence when the API answers again after a pause.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        stop: threading.Event,
+        on_change: Callable[[Change], None] | None,
+        on_error: Callable[[str], None] | None,
+    ) -> None:
+        self._tracker = tracker
+        self._stop = stop
+        self._on_change = on_change
+        self._on_error = on_error
+        self._reconcile_at = tracker.clock.now()
+        self._in_background = False
+        self._probe = False
+        self._reported: str | None = None
+        self._trouble: Pause | None = None
+
+    def go(self, *, once: bool, until_done: bool) -> None:
+        """Make passes; for the arguments see ``Tracker.run``."""
+        tracker, clock = self._tracker, self._tracker.clock
+        # Its start may follow a repair of what was in the way, unless cron starts it.
+        self._probe = not once
+        with tracker.open_polls(self._stop) as polls:
+            while not self._stop.is_set():
+                passed = _Pass()
+                for poll in self._pass(polls, passed, once=once):
+                    self._report_change(poll)
+                    passed.polled = True
+                    passed.error = poll.error or passed.error
+                self._report_error(passed)
+                if passed.is_complete:
+                    self._back_up()
+                if once or (until_done and passed.is_complete and not passed.has_running):
+                    break
+                if passed.is_complete and polls.is_busy:
+                    continue  # a call hangs; nobody else waits for it
+                pause_s = LONGEST_PAUSE_S
+                if passed.next_at is not None:
+                    pause_s = min(pause_s, clock.wall_seconds_until(passed.next_at))
+                clock.sleep(max(pause_s, SHORTEST_PAUSE_S), self._stop)
+            with suppress(StoreError):
+                for poll in polls.finish():
+                    self._report_change(poll)
+
+    def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
+        tracker, clock = self._tracker, self._tracker.clock
+        began_s, is_started = clock.monotonic(), False
+        try:
+            if tracker.before_pass is not None and (notice := tracker.before_pass()) is not None:
+                passed.error, self._probe = notice, True
+            yield from tracker.hand_out(polls)
+            read_s = clock.monotonic()
+            while not self._stop.is_set():
+                if not is_started:
+                    is_started = self._start_in_background(polls, once=once)
+                yield from polls.step(STEP_S)
+                now_s = clock.monotonic()
+                if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
+                    break
+                if not once and not polls.has_waiting and now_s - read_s >= READ_DUE_EVERY_S:
+                    yield from tracker.hand_out(polls)
+                    read_s = now_s
+            passed.trouble = tracker.trouble()
+            passed.next_at = tracker.store.next_look_at()
+            passed.has_running = polls.is_busy or tracker.store.has_running()
+            passed.is_complete = True
+        except AvatarkitError as error:
+            polls.clear()
+            passed.error = str(error)
+            if not self._stop.is_set():
+                logger.warning("A pass of the tracker ended early: %s", error)
+        except Exception as error:
+            # One bug must not end days of tracking.
+            polls.clear()
+            passed.error = f"{type(error).__name__} in a pass of the tracker."
+            logger.exception("A pass of the tracker ended early.")
+
+    def _start_in_background(self, polls: Polls, *, once: bool) -> bool:
+        """Start to reconcile or to read the quota, if it is time and no other call finds out.
+
+        Returns:
+            Whether it was started.
+        """
+        tracker, now = self._tracker, self._tracker.clock.now()
+        # A time further ahead was set while the clock was wrong.
+        is_time = not now < self._reconcile_at <= now + RECONCILE_EVERY
+        may_ask = is_time and not once and tracker.access.error is None
+        asks = self._probe or may_ask or tracker.is_quota_due()
+        if self._in_background or not (is_time or asks):
+            return False
+        if polls.is_busy and tracker.is_probing:
+            return False
+        if is_time:
+            self._reconcile_at = now + RECONCILE_EVERY
+        self._in_background, probe, self._probe = True, self._probe, False
+        polls.start(partial(self._reconcile, is_time=is_time, asks=asks, probe=probe))
+        return True
+
+    def _reconcile(self, *, is_time: bool, asks: bool, probe: bool) -> Poll:
+        result = Poll()
+        try:
+            if is_time:
+                try:
+                    self._tracker.reconcile()
+                except APIError as error:
+                    result = Poll(error=str(error), raised=error)
+            if asks:
+                self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
+        except AvatarkitError as error:
+            result = Poll(error=str(error))
+        finally:
+            self._in_background = False
+        return result
+
+    def _report_change(self, poll: Poll) -> None:
+        change = poll.change
+        if change is not None:
+            logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
+            if self._on_change is not None:
+                self._on_change(change)
+
+    def _report_error(self, passed: _Pass) -> None:
+        if self._stop.is_set():
+            return  # its error is that of a cancelled call
+        access = self._tracker.access.error
+        message = passed.error or (None if access is None else str(access))
+        kind = message
+        if passed.trouble is not None:
+            # Its reason names a moment, which is another one each time.
+            message, kind = passed.trouble.reason, passed.trouble.text
+        self._tracker.end_pass(message, polled=passed.polled)
+        if message is not None and kind != self._reported:
+            self._report(message)
+        elif self._trouble is not None and passed.is_complete and passed.trouble is None:
+            self._report("The API answers again; the avatars are polled.")
+        self._reported = kind
+        if passed.is_complete:
+            self._trouble = passed.trouble
+
+    def _report(self, message: str) -> None:
+        if self._on_error is not None:
+            self._on_error(message)
+
+    def _back_up(self) -> None:
+        try:
+            self._tracker.back_up()
+        except StoreError as error:
+            self._tracker.end_pass(str(error), polled=False)
+            logger.warning("%s", error)
+            self._report(str(error))
