@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every column that is added.
 
 Databases of older versions get the missing columns, which are nullable therefore, or have a
@@ -91,6 +91,7 @@ personas = sa.Table(
     sa.Column("deleted_us", sa.BigInteger),
     # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).
     sa.Column("run_id", sa.BigInteger),
+    sa.Column("planned_us", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),
     sa.Column("unlisted_us", sa.BigInteger),

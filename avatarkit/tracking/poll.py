@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeGuard
@@ -18,6 +18,7 @@ from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
 from avatarkit.tracking import polling
+from avatarkit.tracking.schedule import Schedule
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 
 logger = logging.getLogger("avatarkit")
@@ -37,11 +38,12 @@ class Poll:
 
 @dataclass(frozen=True)
 class Poller:
-    """Polls personas through ``api`` and logs the answers in ``store``."""
+    """Polls personas through ``api`` and logs the answers in ``store``, as ``schedule`` says."""
 
     api: ThrottledClient
     store: Store
     clock: Clock
+    schedule: Schedule = field(default_factory=Schedule)
 
     def poll(
         self,
@@ -122,7 +124,7 @@ class Poller:
             recorded = self.store.record(
                 persona, asked_at=asking.at, answered_at=at, source="poll", asked_no=asking.no
             )
-            plan_next(self.store, persona.id, recorded, at)
+            plan_next(self.store, persona.id, recorded, at, self.schedule)
         if recorded.notice is not None:
             logger.warning("%s", recorded.notice)
         return recorded
@@ -136,7 +138,7 @@ class Poller:
             next_at: datetime | None = polling.next_retry_at(due.failures, at, due.persona_id)
             if gone:
                 next_at = None if due.has_ended else polling.next_poll_of_gone(at, due.persona_id)
-            self.store.plan(due.persona_id, next_at)
+            self.store.plan(due.persona_id, next_at, at)
 
 
 def is_missing(error: APIError | None) -> TypeGuard[NotFound]:
@@ -155,7 +157,13 @@ def is_missing(error: APIError | None) -> TypeGuard[NotFound]:
     return isinstance(body, dict) and "detail" in body
 
 
-def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -> None:
+def plan_next(
+    store: Store,
+    persona_id: str,
+    recorded: Recorded,
+    at: datetime,
+    schedule: Schedule | None = None,
+) -> None:
     """Plan the poll that follows an answer.
 
     Args:
@@ -163,6 +171,7 @@ def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -
         persona_id: The persona.
         recorded: What ``store.record`` returned.
         at: When the answer arrived.
+        schedule: What is known of the stages, and the budget; without it, neither.
     """
-    next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
-    store.plan(persona_id, next_at)
+    next_poll_at = polling.next_poll_at if schedule is None else schedule.next_poll_at
+    store.plan(persona_id, next_poll_at(recorded.status, recorded.since, at, persona_id), at)

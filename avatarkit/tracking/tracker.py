@@ -14,7 +14,7 @@ from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
 from avatarkit.api.transport import cancel_on, is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError
+from avatarkit.errors import APIError, AuthError, AvatarkitError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
@@ -23,6 +23,7 @@ from avatarkit.tracking import reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
+from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.throttling import Asking, ThrottledClient, is_throttling
 from avatarkit.tracking.wait import wait
 
@@ -62,8 +63,11 @@ class Tracker:
         store: The log; this binds it to the client's account.
         clock: The session's clock; the system's by default.
         threads: How many personas are polled at once.
+        calls_per_hour: The budget of calls, in hours of the session's clock; more personas are
+            polled less often each.
 
     Attributes:
+        schedule: What is known of the stages, and the staleness that the budget promises.
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error every minute.
@@ -75,7 +79,13 @@ class Tracker:
     """
 
     def __init__(
-        self, client: Client, store: Store, *, clock: Clock | None = None, threads: int = 4
+        self,
+        client: Client,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        threads: int = 4,
+        calls_per_hour: float = CALLS_PER_HOUR,
     ) -> None:
         store.bind(client.account)
         self.client = client
@@ -84,7 +94,8 @@ class Tracker:
         self._claim_store()
         self.clock = clock or SystemClock()
         self._api = ThrottledClient(client, store, self.clock)
-        self._poller = Poller(self._api, store, self.clock)
+        self.schedule = Schedule(calls_per_hour)
+        self._poller = Poller(self._api, store, self.clock, self.schedule)
         self.quota: Quota | None = None
         self.access = Access()
         self.last_error: str | None = None
@@ -360,10 +371,20 @@ class Tracker:
                 last_reported = done.error
                 if once or (until_done and done.complete and not done.has_running):
                     return
+                self._refresh_schedule()
                 pause_s = LONGEST_PAUSE_S
                 if done.next_at is not None:
                     pause_s = min(pause_s, self.clock.wall_seconds_until(done.next_at))
                 self.clock.sleep(max(pause_s, SHORTEST_PAUSE_S), stop)
+
+    def _refresh_schedule(self) -> None:
+        try:
+            self.schedule.refresh(self.store, self.clock.now(), self.clock.monotonic())
+        except StoreError as error:
+            self.last_error = str(error)
+        except Exception:
+            # The plan that was made before still holds.
+            logger.exception("The times of the polls could not be fitted to the log.")
 
     def _pass(self, stop: threading.Event, *, reconcile: bool, ask_quota: bool) -> _Pass:
         done = _Pass()

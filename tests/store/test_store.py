@@ -30,6 +30,7 @@ ADDED_SINCE_1 = {
         "footage_note",
         "deleted_us",
         "unlisted_us",
+        "planned_us",
         "asked_no",
         "asked_us",
     ],

@@ -57,9 +57,12 @@ def _connections() -> None:
         "Clock (UTC)": f"{now:%Y-%m-%d %H:%M:%S}",
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
         "Last pass": f"{format_hours((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
+        "Polls": tracker.schedule.staleness().sentence,
         "Last error": tracker.last_error or "none",
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+    if (warning := tracker.schedule.staleness().warning) is not None:
+        st.warning(warning, icon=":material/warning:")
 
 
 def _uploads() -> None:
