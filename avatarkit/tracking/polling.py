@@ -43,7 +43,7 @@ JITTER = 0.1
 ERROR_GAP, LONGEST_ERROR_GAP = timedelta(minutes=5), timedelta(hours=2)
 
 WEEK = 168
-_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _STEP_H = 0.5
 
@@ -59,7 +59,7 @@ class Pace:
 
     median_h: float
     sigma: float = 0.6
-    weight: float = 0.05
+    weight: float = 0.04
     speeds: tuple[float, ...] = ()
     _sums: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
@@ -110,10 +110,13 @@ class Pace:
 
 
 PRIOR: Mapping[ProcessStatus | None, Pace] = {
+    ProcessStatus.PENDING: Pace(2.0, weight=0.12),
     ProcessStatus.REVIEWING: Pace(18.0, weight=1.0),
     None: Pace(7.0),
 }
-"""The paces without history: of the review, and of every other status.
+"""The paces without history; ``None`` is every other status.
+
+The queue is taken to be short, and what is refused at once is seen within an hour.
 
 Source:
     "2 ~ 5 days" in all and "reviews typically within 24 hours" (the vendor).
@@ -127,7 +130,7 @@ def prior(status: str) -> Pace:
 
 def to_hours(moment: datetime) -> float:
     """Convert an aware moment to hours since a Monday, 00:00 UTC."""
-    return (moment - _MONDAY) / _HOUR
+    return (moment - MONDAY) / _HOUR
 
 
 def next_poll_at(

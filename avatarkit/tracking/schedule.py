@@ -14,7 +14,7 @@ from avatarkit.store.plan import LONGEST_GAP
 from avatarkit.store.store import Store
 from avatarkit.text import format_hours
 from avatarkit.tracking import polling
-from avatarkit.tracking.polling import Pace, to_hours
+from avatarkit.tracking.polling import SHORTEST, Pace, to_hours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,9 @@ BALANCE_EVERY_S, LEARN_EVERY_S = 60.0, 3_600.0
 BALANCE_EVERY = timedelta(hours=1)
 BALANCE_AFTER_S = 5.0
 """The polls are counted sooner on a fast clock: after an hour on it, but not within 5 seconds."""
+
+AWAITED = 4.0
+"""A persona that a person waits for is polled this many times as often, whatever the budget."""
 
 SIGMA = (0.25, 1.0)
 _NORMAL_P90 = 1.2815515655446004
@@ -96,13 +99,16 @@ class Schedule:
     Attributes:
         paces: What is known of each stage, by status; the others have ``polling.prior``.
         share: The share of the polls that the budget allows, from 0 to 1.
-        awaited: The personas that a person waits for; the budget does not slow down their polls.
+        together: Whether polls are planned for the same moments, as one call of the list answers
+            for several personas; set while the list carries their statuses.
+        awaited: The personas that a person waits for; their polls are ``AWAITED`` times as many.
     """
 
     def __init__(self, calls_per_hour: float = CALLS_PER_HOUR) -> None:
         self.calls_per_hour = calls_per_hour
         self.paces: Mapping[str, Pace] = {}
         self.share = 1.0
+        self.together = False
         self.awaited: set[str] = set()
         self._promise = Staleness(math.nan, math.nan, 0.0, calls_per_hour)
         self._learned_s = self._balanced_s = -math.inf
@@ -113,9 +119,13 @@ class Schedule:
         self, status: str, since: datetime, now: datetime, persona_id: str
     ) -> datetime | None:
         """Return when to poll a persona next; see ``polling.next_poll_at``."""
-        share = 1.0 if persona_id in self.awaited else self.share
+        share = AWAITED if persona_id in self.awaited else self.share
         pace = self.paces.get(status)
-        return polling.next_poll_at(status, since, now, persona_id, pace, share)
+        next_at = polling.next_poll_at(status, since, now, persona_id, pace, share)
+        if self.together and next_at is not None:
+            next_at -= (next_at - polling.MONDAY) % SHORTEST
+            next_at += SHORTEST if next_at < now + SHORTEST else timedelta(0)
+        return next_at
 
     def staleness(self) -> Staleness:
         """Return how late changes are seen, as of the last ``balance``."""

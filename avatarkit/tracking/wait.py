@@ -51,7 +51,7 @@ def _wait(
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking)
     elif not persona.is_terminal:
-        _plan_now(poller, persona_id)
+        _plan_soon(poller, persona_id)
     status: str | None = None
     while True:
         if on_progress is not None and persona.status_text != status:
@@ -78,12 +78,12 @@ def _wait(
             persona = store.persona(persona_id) or persona
 
 
-def _plan_now(poller: Poller, persona_id: str) -> None:
-    """Plan a poll for now, unless there is one soon: the budget may have put it off by hours."""
+def _plan_soon(poller: Poller, persona_id: str) -> None:
+    """Bring the next poll forward to the shortest gap from now; it may be hours away."""
     now = poller.clock.now()
-    next_at = poller.store.next_look_at(persona_id)
-    if next_at is not None and next_at > now + SHORTEST:
-        poller.store.plan(persona_id, now, now)
+    soon, next_at = now + SHORTEST, poller.store.next_look_at(persona_id)
+    if next_at is not None and next_at > soon:
+        poller.store.plan(persona_id, soon, now)
 
 
 def _poll_if_due(
