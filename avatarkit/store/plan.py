@@ -18,9 +18,9 @@ LONGEST_GAP = timedelta(days=1)
 """The longest time to the next poll of a persona, give or take the jitter; that of a gone one."""
 
 _JITTER = 1.2
-_CLOCKS_DIFFER = timedelta(minutes=5)
+_CLOCKS_DIFFER = timedelta(hours=1)
 """A plan is that of a wrong clock if it lies further ahead than this many longest gaps, or was made
-later than now by more than the clocks of several machines differ."""
+later than now by more than clocks, or the moments at which they are read, may differ."""
 
 _COLUMNS = tables.personas.c
 

@@ -37,7 +37,7 @@ BALANCE_EVERY = timedelta(hours=1)
 BALANCE_AFTER_S = 5.0
 """The polls are counted sooner on a fast clock: after an hour on it, but not within 5 seconds."""
 
-AWAITED = 4.0
+AWAITED = 8.0
 """A persona that a person waits for is polled this many times as often, whatever the budget."""
 
 SIGMA = (0.25, 1.0)

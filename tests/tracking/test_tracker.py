@@ -265,11 +265,11 @@ class TestLook:
     def test_only_what_is_due_is_polled(
         self, tracker: Tracker, api: API, clock: LivingClock
     ) -> None:
-        """Right after the create nothing is due; minutes later it is."""
+        """Right after the create nothing is due; an hour later it is."""
         tracker.submit(request())
         assert tracker.look() == []
         assert len(api.calls) == 1
-        clock.advance(timedelta(minutes=5))
+        clock.advance(timedelta(hours=1))
         api.statuses["p1"] = "processing"
         changes = tracker.look()
         assert [(c.before, c.after, c.creator_name) for c in changes] == [
@@ -493,9 +493,10 @@ class TestRun:
         began = clock.now()
 
         def live(seconds: float) -> None:
-            tenths = (clock.now() - began) / timedelta(minutes=6)
-            api.statuses["p1"] = "done" if tenths > 5 else "processing" if tenths > 1 else "pending"
-            if tenths > 8:
+            clock.advance(timedelta(minutes=3))
+            hours = (clock.now() - began) / timedelta(hours=1)
+            api.statuses["p1"] = "done" if hours > 8 else "processing" if hours > 3 else "pending"
+            if hours > 12:
                 stop.set()
 
         clock.on_sleep = live
@@ -565,7 +566,7 @@ class TestWait:
     ) -> None:
         """wait() returns the persona when it is done, and tells each status on the way."""
         tracker.submit(request())
-        self.live(api, clock, [(1, "processing"), (2, "reviewing"), (3, "done")])
+        self.live(api, clock, [(1, "processing"), (5, "reviewing"), (10, "done")])
         told: list[str] = []
         persona = tracker.wait(
             "p1", timeout=1e6, on_progress=lambda one: told.append(one.status_text)
