@@ -47,6 +47,9 @@ _CELLS = 5
 
 _TOLERANCE = 1.05
 
+SMALL_SHARE = 0.5
+"""A budget that leaves less than this share of the usual polls is warned about."""
+
 Stays = Counter[tuple[str, float]]
 """How many personas in flight are in a status at an age in hours."""
 
@@ -57,13 +60,14 @@ class Staleness:
 
     ``mean_h`` and ``p95_h`` are the expected hours from a change to the poll that sees it, and
     those that 95 % of the changes keep; NaN while no avatar is in flight. ``calls_per_hour`` are
-    those planned, ``budget`` those allowed, and ``share`` is the share of the polls that the budget
-    leaves.
+    those planned, ``usual_calls_per_hour`` those of the usual pace, and ``budget`` those allowed;
+    ``share`` is the share of the usual polls that the budget leaves.
     """
 
     mean_h: float
     p95_h: float
     calls_per_hour: float
+    usual_calls_per_hour: float
     budget: float
     share: float = 1.0
 
@@ -81,12 +85,21 @@ class Staleness:
 
     @property
     def warning(self) -> str | None:
-        """A sentence if the budget cannot be kept; None if it can."""
-        if self.calls_per_hour <= self.budget * _TOLERANCE:
+        """A sentence if the budget is far too small or cannot be kept; None otherwise."""
+        if self.calls_per_hour > self.budget * _TOLERANCE:
+            problem = (
+                f"cannot be kept: polling every avatar once a day takes {self.calls_per_hour:,.0f}"
+            )
+        elif self.share < SMALL_SHARE:
+            problem = (
+                f"makes polls rare: changes are seen {format_hours(self.mean_h)} late on average, "
+                f"and the usual pace takes {self.usual_calls_per_hour:,.0f}"
+            )
+        else:
             return None
         return (
-            f"The budget of {self.budget:,.0f} calls an hour cannot be kept: polling every avatar "
-            f"once a day takes {self.calls_per_hour:,.0f}; raise AVATARKIT_CALLS_PER_HOUR."
+            f"The budget of {self.budget:,.0f} calls an hour {problem}; raise "
+            "AVATARKIT_CALLS_PER_HOUR."
         )
 
 
@@ -110,7 +123,7 @@ class Schedule:
         self.share = 1.0
         self.together = False
         self.awaited: set[str] = set()
-        self._promise = Staleness(math.nan, math.nan, 0.0, calls_per_hour)
+        self._promise = Staleness(math.nan, math.nan, 0.0, 0.0, calls_per_hour)
         self._learned_s = self._balanced_s = -math.inf
         self._balanced_at: datetime | None = None
         self._learned_from = 0
@@ -172,14 +185,23 @@ class Schedule:
         moments = [now_h + hours for hours in range(0, 24, 4)]
         if not any(pace.speeds for pace in self.paces.values()):
             moments = [now_h]
-        polls, busiest_h = max((self._polls(ages, at_h, 1.0), at_h) for at_h in moments)
-        for _ in range(4):  # gaps have limits, so the polls are not quite proportional to the share
+        usual, busiest_h = max((self._polls(ages, at_h, 1.0), at_h) for at_h in moments)
+        polls = usual
+        for _ in range(8):  # gaps have limits, so the polls are not quite proportional to the share
             if polls > budget or share < 1:
                 share = min(1.0, share * budget / polls)
                 polls = self._polls(ages, busiest_h, share)
         self.share = max(share, 1e-6)
         before = self._promise.warning
-        self._promise = self._staleness(ages, now_h, polls + OTHER_CALLS_PER_HOUR)
+        mean_h, p95_h = self._lateness(ages, now_h)
+        self._promise = Staleness(
+            mean_h,
+            p95_h,
+            calls_per_hour=polls + OTHER_CALLS_PER_HOUR,
+            usual_calls_per_hour=usual + OTHER_CALLS_PER_HOUR,
+            budget=self.calls_per_hour,
+            share=self.share,
+        )
         if self._promise.warning is not None and before is None:
             logger.warning("%s", self._promise.warning)
 
@@ -194,7 +216,8 @@ class Schedule:
         )
         return sum(gaps)
 
-    def _staleness(self, ages: Stays, now_h: float, calls_per_hour: float) -> Staleness:
+    def _lateness(self, ages: Stays, now_h: float) -> tuple[float, float]:
+        """Return the mean and the 95th percentile of how late changes are seen, in hours."""
         # Within a gap a change is equally likely at any moment.
         gaps, changes = [], []
         for (status, age_h), count in ages.items():
@@ -211,8 +234,7 @@ class Schedule:
                 c * max(0.0, 1 - middle / gap) for c, gap in zip(changes, gaps, strict=True)
             )
             low, high = (middle, high) if later > total / 20 else (low, middle)
-        p95_h = math.nan if math.isnan(total) else high
-        return Staleness(mean_h, p95_h, calls_per_hour, self.calls_per_hour, self.share)
+        return mean_h, math.nan if math.isnan(total) else high
 
 
 def learn(sightings: pd.DataFrame, personas: pd.DataFrame | None, now: datetime) -> dict[str, Pace]:

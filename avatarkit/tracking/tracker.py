@@ -355,6 +355,7 @@ class Tracker:
         reconcile_at, last_reported = self.clock.now(), None
         with cancel_on(stop):
             while not stop.is_set():
+                self._refresh_schedule()
                 now = self.clock.now()
                 # A time further ahead was set while the clock was wrong.
                 is_time = not now < reconcile_at <= now + RECONCILE_EVERY
@@ -371,7 +372,6 @@ class Tracker:
                 last_reported = done.error
                 if once or (until_done and done.complete and not done.has_running):
                     return
-                self._refresh_schedule()
                 pause_s = LONGEST_PAUSE_S
                 if done.next_at is not None:
                     pause_s = min(pause_s, self.clock.wall_seconds_until(done.next_at))

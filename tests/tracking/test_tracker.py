@@ -505,6 +505,28 @@ class TestRun:
         assert list(rows["status"]) == ["pending", "processing", "done"]
         assert rows.iloc[0]["times_seen"] > 2
 
+    def test_run_keeps_the_budget(self, tracker: Tracker, clock: LivingClock) -> None:
+        """Before each pass, what is in flight is counted, so that many are polled less often."""
+        tracker.submit(request())
+        tracker.schedule.calls_per_hour = 12.1
+        tracker.run(threading.Event(), once=True)
+        assert tracker.schedule.share < 0.2
+        assert "makes polls rare" in str(tracker.schedule.staleness().warning)
+
+    def test_a_fit_that_fails_stops_no_poll(
+        self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bug or an error of the log in the fit leaves the plans as they are."""
+        tracker.submit(request())
+        for error in (ValueError("bug"), errors.StoreError("Disk full.")):
+
+            def fail(*_: object, error: Exception = error) -> None:
+                raise error
+
+            monkeypatch.setattr(tracker.schedule, "refresh", fail)
+            tracker.run(threading.Event(), once=True)
+        assert tracker.last_error == "Disk full."
+
     def test_run_survives_what_nobody_foresaw(
         self, tracker: Tracker, clock: LivingClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -601,6 +623,17 @@ class TestWait:
         assert caught.value.persona_id == "p1"
         assert 360 <= caught.value.waited_s < 370
         assert tracker.wait("p1", timeout=1e6).status_text == "done"
+
+    def test_the_budget_delays_no_wait(
+        self, tracker: Tracker, api: API, clock: LivingClock
+    ) -> None:
+        """A person waits: the next polls come in minutes though the budget puts them off a day."""
+        tracker.schedule.share = 1e-6
+        tracker.submit(request())
+        tracker.poll("p1")
+        assert tracker.store.next_look_at() == clock.now() + timedelta(days=1)
+        self.live(api, clock, [(4, "done")])
+        assert tracker.wait("p1", timeout=3_600).status_text == "done"
 
     def test_a_persona_that_the_log_does_not_know_is_fetched(
         self, tracker: Tracker, api: API
