@@ -21,18 +21,21 @@ from itertools import accumulate
 from avatarkit.models import TERMINAL, ProcessStatus, as_status
 from avatarkit.store.plan import LONGEST_GAP
 
-POLLS = 7.0
+POLLS = 6.8
 """Polls an hour where weight × hazard is 1 an hour: more polls see changes earlier."""
 
 SHORTEST = timedelta(minutes=5)
 LONGEST_H, LONGEST_SHARE = 3.0, 0.1
 """The longest gap is 3 hours, or a tenth of a longer time in the status."""
 
-BAND = (0.5, 1.5)
+BAND = (0.7, 1.5)
 """The hazard is taken to lie within these multiples of 1/median, whatever the distribution says."""
 
 OVERDUE = 16.0
 """Beyond this many medians the gap grows with the age."""
+
+CHANGE = 0.04
+"""How much it matters to see a stage on the way early, against 1 for the end of a life."""
 
 STUCK = 0.02
 """The share of personas that are taken to stay in a stage for ever."""
@@ -59,7 +62,7 @@ class Pace:
 
     median_h: float
     sigma: float = 0.6
-    weight: float = 0.04
+    weight: float = CHANGE
     speeds: tuple[float, ...] = ()
     _sums: tuple[float, ...] = field(init=False, repr=False, compare=False)
 

@@ -14,7 +14,7 @@ from avatarkit.store.plan import LONGEST_GAP
 from avatarkit.store.store import Store
 from avatarkit.text import format_hours
 from avatarkit.tracking import polling
-from avatarkit.tracking.polling import SHORTEST, Pace, to_hours
+from avatarkit.tracking.polling import CHANGE, SHORTEST, Pace, to_hours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,5 +267,9 @@ def learn(sightings: pd.DataFrame, personas: pd.DataFrame | None, now: datetime)
         short, median, long = np.maximum(hours, 1 / 60).tolist()
         sigma = min(max(math.log(long / short) / (2 * _NORMAL_P90), SIGMA[0]), SIGMA[1])
         speeds = () if stage.clock.is_flat else tuple(stage.clock.rates.tolist())
-        paces[name] = Pace(median, sigma, polling.prior(name).weight, speeds)
+        # The codes beyond those of the stages are the ends.
+        left = np.diff(stage.cdf, prepend=0.0)
+        ended = float(left[stage.follows >= len(model.stages)].sum() / left.sum())
+        weight = max(polling.prior(name).weight, CHANGE + (1 - CHANGE) * ended)
+        paces[name] = Pace(median, sigma, weight, speeds)
     return paces
