@@ -54,7 +54,12 @@ class Session:
                 }
                 settings = settings.model_copy(update=keys)
             self.client = stack.enter_context(Client(settings=settings))
-            self.tracker = Tracker(self.client, self.store, clock=self.clock)
+            self.tracker = Tracker(
+                self.client,
+                self.store,
+                clock=self.clock,
+                calls_per_hour=settings.calls_per_hour,
+            )
             self.tracker.before_pass = self.keep_served
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()

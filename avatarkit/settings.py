@@ -76,6 +76,9 @@ class Settings(BaseModel):
     sandbox_plan: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     """Custom avatars that the plan of the sandbox allows."""
 
+    calls_per_hour: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 600.0
+    """The most calls of the API that following avatars takes, an hour of the session's clock."""
+
     connect_timeout_s: Seconds = 10.0
     """Wall seconds to connect to the API."""
 

@@ -15,20 +15,19 @@ from avatarkit.store import tables
 from avatarkit.store.database import Database
 from avatarkit.store.tables import to_moment, to_us
 
-LONGEST_GAP = timedelta(hours=2)
-"""The longest time to the next poll of a persona, give or take the jitter."""
-
-LONGEST_GAP_GONE = timedelta(days=1)
-"""The same for one that is gone."""
+LONGEST_GAP = timedelta(days=1)
+"""The longest time to the next poll of a persona, give or take the jitter; that of a gone one."""
 
 _JITTER = 1.2
-"""A plan that lies further ahead than this many longest gaps was made by a wrong clock."""
+_CLOCKS_DIFFER = timedelta(hours=1)
+"""A plan is that of a wrong clock if it lies further ahead than this many longest gaps, or was made
+later than now by more than clocks, or the moments at which they are read, may differ."""
 
 _COLUMNS = tables.personas.c
 _PLAN = (
     tables.personas.update()
     .where(_COLUMNS.account == sa.bindparam("own"), _COLUMNS.persona_id == sa.bindparam("key"))
-    .values(next_look_us=sa.bindparam("next_us"))
+    .values(next_look_us=sa.bindparam("next_us"), planned_us=sa.bindparam("planned_at_us"))
 )
 
 
@@ -49,14 +48,23 @@ class DuePersona:
 class PollPlan(Database):
     """The time of each persona's next poll."""
 
-    def plan(self, persona_id: str, next_poll_at: datetime | None) -> None:
-        """Set when a persona is polled next; None for never."""
-        next_us = None if next_poll_at is None else to_us(next_poll_at)
+    def plan(
+        self, persona_id: str, next_poll_at: datetime | None, at: datetime | None = None
+    ) -> None:
+        """Set when a persona is polled next; None for never.
+
+        Args:
+            persona_id: The persona.
+            next_poll_at: The moment of its next poll.
+            at: When this was planned, by which a plan of a clock that was ahead is found.
+        """
+        next_us, planned_us = (None if when is None else to_us(when) for when in (next_poll_at, at))
         plans: list[dict[str, Any]] | None = getattr(self._open, "plans", None)
         if plans is None:
-            self._plan(persona_id, next_us)
+            self._plan(persona_id, next_us, planned_us=planned_us)
         else:
-            plans.append({"own": self._own(), "key": persona_id, "next_us": next_us})
+            plan = {"own": self._own(), "key": persona_id}
+            plans.append({**plan, "next_us": next_us, "planned_at_us": planned_us})
 
     @contextmanager
     def plan_together(self) -> Iterator[None]:
@@ -99,8 +107,8 @@ class PollPlan(Database):
     def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
         """Return the personas that are due.
 
-        A plan that lies further ahead than the longest gap was made when a clock was wrong, and
-        counts as due.
+        A plan that lies further ahead than the longest gap, or was made later than now, is that of
+        a wrong clock, and counts as due.
 
         Args:
             at: The moment, on the session's clock.
@@ -142,6 +150,27 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return {row.persona_id: row.status for row in connection.execute(query)}
 
+    def stays(self) -> list[tuple[str, datetime]]:
+        """Return the status of each persona that is still polled and not gone, and since when."""
+        runs = tables.sightings.c
+        query = sa.select(_COLUMNS.status, runs.first_seen_us).where(
+            _COLUMNS.account == self._own(),
+            _COLUMNS.next_look_us.is_not(None),
+            ~_COLUMNS.gone,
+            _COLUMNS.run_id == runs.id,
+        )
+        with self.transaction(reading=True) as connection:
+            return [(status, to_moment(us)) for status, us in connection.execute(query)]
+
+    def count_ended(self) -> int:
+        """Return how many personas have ended."""
+        query = sa.select(sa.func.count()).where(
+            _COLUMNS.account == self._own(),
+            _COLUMNS.status.in_([status.value for status in TERMINAL]),
+        )
+        with self.transaction(reading=True) as connection:
+            return int(connection.scalar(query) or 0)
+
     def in_flight(self, *, asked_after: int = -1) -> frozenset[str]:
         """Return the ids of the personas that are still polled and whose last poll succeeded.
 
@@ -180,7 +209,7 @@ class PollPlan(Database):
         query = sa.select(*(_COLUMNS[name] for name in names))
         query = query.where(_COLUMNS.account == self._own())
         now_us = to_us(at)
-        recently = range(to_us(at - LONGEST_GAP_GONE) + 1, now_us + 1)
+        recently = range(to_us(at - LONGEST_GAP) + 1, now_us + 1)
         with self.transaction() as connection:
             for row in connection.execute(query).all():
                 if row.persona_id in listed:
@@ -221,7 +250,8 @@ class PollPlan(Database):
 
 
 def _is_due(at: datetime) -> sa.ColumnElement[bool]:
-    planned = _COLUMNS.next_look_us
-    is_due = planned <= to_us(at)
-    is_due |= ~_COLUMNS.gone & (planned > to_us(at + LONGEST_GAP * _JITTER))
-    return is_due | (planned > to_us(at + LONGEST_GAP_GONE * _JITTER))
+    next_us, planned_us = _COLUMNS.next_look_us, _COLUMNS.planned_us
+    by_wrong_clock = (next_us > to_us(at + LONGEST_GAP * _JITTER)) | (
+        next_us.is_not(None) & (planned_us > to_us(at + _CLOCKS_DIFFER))
+    )
+    return (next_us <= to_us(at)) | by_wrong_clock

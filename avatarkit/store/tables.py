@@ -106,6 +106,7 @@ personas = sa.Table(
     sa.Column("deleted_us", sa.BigInteger),
     # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).
     sa.Column("run_id", sa.BigInteger),
+    sa.Column("planned_us", sa.BigInteger),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("missed_since_us", sa.BigInteger),
     sa.Column("unlisted_us", sa.BigInteger),

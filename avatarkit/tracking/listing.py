@@ -13,16 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from avatarkit.clock import Clock
 from avatarkit.errors import APIError, StoreError
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, Persona, ProcessStatus
 from avatarkit.store.answers import previews
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Recorded
-from avatarkit.store.store import Store
 from avatarkit.store.unchanged import Seen
-from avatarkit.tracking.poll import DEADLINE_S, Poll, plan_next
-from avatarkit.tracking.throttling import Asking, ThrottledClient
+from avatarkit.tracking.poll import DEADLINE_S, Poll, Poller, plan_next
+from avatarkit.tracking.throttling import Asking
 
 logger = logging.getLogger("avatarkit")
 
@@ -58,15 +56,14 @@ class Listing:
     """Decides when the list is read, reads it, and logs it.
 
     Args:
-        api: The API.
-        store: The log.
-        clock: The session's clock.
+        poller: Plans the next polls, together while the list answers for several.
     """
 
-    def __init__(self, api: ThrottledClient, store: Store, clock: Clock) -> None:
-        self._api = api
-        self._store = store
-        self._clock = clock
+    def __init__(self, poller: Poller) -> None:
+        self._schedule = poller.schedule
+        self._api = poller.api
+        self._store = poller.store
+        self._clock = poller.clock
         self._pages = 1
         self._failures = 0
         self._not_before: datetime | None = None
@@ -173,14 +170,15 @@ class Listing:
                 dates=asking.dates,
             )
         if _is_incomplete(persona):
-            self._store.plan(persona.id, at)
+            self._store.plan(persona.id, at, at)
         else:
-            plan_next(self._store, persona.id, recorded, at)
+            plan_next(self._store, persona.id, recorded, at, self._schedule)
         return Poll(recorded.change, recorded.notice)
 
     def _judge(self, listed: Listed, saved: int) -> None:
         """Decide from a reading when the next one may be tried."""
         self._pages = listed.pages
+        self._schedule.together = listed.error is None and saved > listed.pages
         self._failures = 0 if listed.error is None else self._failures + 1
         if self._failures:
             gap = min(FAILED_FOR * 2.0 ** min(self._failures - 1, 10), USELESS_FOR)

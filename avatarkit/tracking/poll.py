@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeGuard
@@ -20,6 +20,7 @@ from avatarkit.store.sightings import Change, Recorded
 from avatarkit.store.store import Store
 from avatarkit.store.unchanged import Seen
 from avatarkit.tracking import polling
+from avatarkit.tracking.schedule import Schedule
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 
 logger = logging.getLogger("avatarkit")
@@ -57,11 +58,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Poller:
-    """Polls personas through ``api`` and logs the answers in ``store``."""
+    """Polls personas through ``api`` and logs the answers in ``store``, as ``schedule`` says."""
 
     api: ThrottledClient
     store: Store
     clock: Clock
+    schedule: Schedule = field(default_factory=Schedule)
 
     def poll(
         self,
@@ -150,7 +152,7 @@ class Poller:
                 if recorded is None:
                     polls.append(self.log(answer))
                 else:
-                    plan_next(self.store, answer.due.persona_id, recorded, answer.at)
+                    plan_next(self.store, answer.due.persona_id, recorded, answer.at, self.schedule)
                     polls.append(Poll())
         return polls
 
@@ -205,7 +207,7 @@ class Poller:
                 asked_no=asking.no,
                 dates=asking.dates,
             )
-            plan_next(self.store, persona.id, recorded, at)
+            plan_next(self.store, persona.id, recorded, at, self.schedule)
         if recorded.notice is not None:
             logger.warning("%s", recorded.notice)
         return recorded
@@ -219,7 +221,7 @@ class Poller:
             next_at: datetime | None = polling.next_retry_at(due.failures, at, due.persona_id)
             if gone:
                 next_at = None if due.has_ended else polling.next_poll_of_gone(at, due.persona_id)
-            self.store.plan(due.persona_id, next_at)
+            self.store.plan(due.persona_id, next_at, at)
 
 
 def is_missing(error: APIError | None) -> TypeGuard[NotFound]:
@@ -238,7 +240,13 @@ def is_missing(error: APIError | None) -> TypeGuard[NotFound]:
     return isinstance(body, dict) and "detail" in body
 
 
-def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -> None:
+def plan_next(
+    store: Store,
+    persona_id: str,
+    recorded: Recorded,
+    at: datetime,
+    schedule: Schedule | None = None,
+) -> None:
     """Plan the poll that follows an answer.
 
     Args:
@@ -246,6 +254,8 @@ def plan_next(store: Store, persona_id: str, recorded: Recorded, at: datetime) -
         persona_id: The persona.
         recorded: What ``store.record`` returned.
         at: When the answer arrived.
+        schedule: What is known of the stages, and the budget; without it, neither.
     """
-    next_at = polling.next_poll_at(recorded.status, recorded.since, at, persona_id)
-    store.plan(persona_id, at if recorded.is_disputed else next_at)
+    next_poll_at = polling.next_poll_at if schedule is None else schedule.next_poll_at
+    next_at = next_poll_at(recorded.status, recorded.since, at, persona_id)
+    store.plan(persona_id, at if recorded.is_disputed else next_at, at)

@@ -53,6 +53,7 @@ class Tracker(Protocol):
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(self, error: str | None, *, polled: bool) -> None: ...  # noqa: D102
+    def refresh_schedule(self) -> None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
 
 
@@ -111,6 +112,7 @@ class Run:
         self._probe = not once
         with tracker.open_polls(self._stop) as polls:
             while not self._stop.is_set():
+                tracker.refresh_schedule()
                 passed = _Pass()
                 for poll in self._pass(polls, passed, once=once):
                     self._report_change(poll)

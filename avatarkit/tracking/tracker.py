@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
 from avatarkit.api.transport import is_cancelled
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import APIError, AuthError, ConfigError
+from avatarkit.errors import APIError, AuthError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import ClockOffset, Pause
 from avatarkit.store.sightings import Change
@@ -25,6 +26,7 @@ from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
 from avatarkit.tracking.run import STEP_S, Run
+from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import wait
@@ -34,6 +36,8 @@ __all__ = ["Change", "Tracker"]
 
 BACKUP_EVERY_S = 3_600.0
 """Wall seconds after which it is looked again whether a daily backup is due."""
+
+logger = logging.getLogger("avatarkit")
 
 
 class Tracker:
@@ -46,8 +50,11 @@ class Tracker:
         store: The log; this binds it to the client's account.
         clock: The session's clock; the system's by default.
         threads: How many personas are polled at once.
+        calls_per_hour: The budget of calls, in hours of the session's clock; more personas are
+            polled less often each.
 
     Attributes:
+        schedule: What is known of the stages, and the staleness that the budget promises.
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error sooner.
@@ -62,7 +69,13 @@ class Tracker:
     """
 
     def __init__(
-        self, client: Client, store: Store, *, clock: Clock | None = None, threads: int = 4
+        self,
+        client: Client,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        threads: int = 4,
+        calls_per_hour: float = CALLS_PER_HOUR,
     ) -> None:
         store.bind(client.account)
         self.client = client
@@ -71,8 +84,9 @@ class Tracker:
         self._claim_store()
         self.clock = clock or SystemClock()
         self._api = ThrottledClient(client, store, self.clock)
-        self._poller = Poller(self._api, store, self.clock)
-        self._listing = Listing(self._api, store, self.clock)
+        self.schedule = Schedule(calls_per_hour)
+        self._poller = Poller(self._api, store, self.clock, self.schedule)
+        self._listing = Listing(self._poller)
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
@@ -392,6 +406,16 @@ class Tracker:
         with self._counted_run():
             Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
 
+    def refresh_schedule(self) -> None:
+        """Fit the times of the polls to the log, if it is time."""
+        try:
+            self.schedule.refresh(self.store, self.clock.now(), self.clock.monotonic())
+        except StoreError as error:
+            self._set_last_error(str(error))
+        except Exception:
+            # The plan that was made before still holds.
+            logger.exception("The times of the polls could not be fitted to the log.")
+
     def back_up(self) -> None:
         """Make the backup of the day, unless there is one or it was looked for recently.
 
@@ -442,7 +466,7 @@ class Tracker:
         Raises:
             StoreError: The log failed.
         """
-        now = self.clock.now()
+        now, promise = self.clock.now(), self.schedule.staleness()
         with self.store.transaction(reading=True):
             total, in_flight, due = self.store.counts(now)
             next_poll_at, pause = self.store.next_look_at(), self.pause
@@ -455,6 +479,9 @@ class Tracker:
             next_poll_at=next_poll_at,
             last_pass_at=self.last_pass_at,
             calls_last_hour=self._api.calls_since(now - timedelta(hours=1)),
+            calls_per_hour=promise.budget,
+            staleness_h=None if math.isnan(promise.p95_h) else promise.p95_h,
+            warning=promise.warning,
             pause=pause,
             last_error=self.last_error,
             last_error_at=self.last_error_at,

@@ -8,6 +8,7 @@ from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreErr
 from avatarkit.models import Persona, ProcessStatus
 from avatarkit.text import format_hours
 from avatarkit.tracking.poll import Poller, is_missing
+from avatarkit.tracking.polling import SHORTEST
 
 SHORTEST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
@@ -26,6 +27,21 @@ def wait(
 
     ``on_error`` is called with what went wrong in a poll.
     """
+    awaited = poller.schedule.awaited
+    awaited.add(persona_id)
+    try:
+        return _wait(poller, persona_id, timeout, on_error, on_progress)
+    finally:
+        awaited.discard(persona_id)
+
+
+def _wait(
+    poller: Poller,
+    persona_id: str,
+    timeout: float,
+    on_error: Callable[[str], None],
+    on_progress: Callable[[Persona], None] | None,
+) -> Persona:
     store, clock = poller.store, poller.clock
     began_s = clock.monotonic()
     persona = store.persona(persona_id)
@@ -34,6 +50,8 @@ def wait(
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking, clock.now())
+    elif not persona.is_terminal:
+        _plan_soon(poller, persona_id)
     status: str | None = None
     not_written: StoreError | None = None
     probe = True  # the caller may have mended what was in the way
@@ -68,6 +86,14 @@ def wait(
         if not persona.is_terminal:
             clock.sleep(pause_s)
             persona = store.persona(persona_id) or persona
+
+
+def _plan_soon(poller: Poller, persona_id: str) -> None:
+    """Bring the next poll forward to the shortest gap from now; it may be hours away."""
+    now = poller.clock.now()
+    soon, next_at = now + SHORTEST, poller.store.next_look_at(persona_id)
+    if next_at is not None and next_at > soon:
+        poller.store.plan(persona_id, soon, now)
 
 
 def _poll_if_due(

@@ -40,6 +40,7 @@ ADDED_SINCE_1 = {
         "footage_note",
         "deleted_us",
         "unlisted_us",
+        "planned_us",
         "asked_no",
         "asked_us",
         "logged_no",
@@ -398,7 +399,7 @@ class TestDue:
 
     def test_a_plan_that_no_gap_explains_is_due(self, store: Store) -> None:
         """A plan was made while a clock was wrong if it lies further ahead than the longest gap."""
-        for name, hours in (("soon", 1), ("longest", 2), ("far", 3), ("year", 9_000)):
+        for name, hours in (("soon", 1), ("longest", 24), ("far", 30), ("year", 9_000)):
             see(store, T0, id=name)
             store.plan(name, T0 + hours * HOUR)
         assert {each.persona_id for each in store.due(T0)} == {"far", "year"}
@@ -409,6 +410,22 @@ class TestDue:
         assert {each.persona_id for each in store.due(T0)} == {"year"}
         store.plan("far", T0 + 30 * HOUR)
         assert {each.persona_id for each in store.due(T0)} == {"far", "year"}
+
+    def test_a_plan_of_a_clock_that_was_ahead_is_due(self, store: Store) -> None:
+        """A plan that was made later than now is that of a wrong clock, however near it lies."""
+        for name, hours in (("now", 0), ("ahead", 2)):
+            see(store, T0, id=name)
+            store.plan(name, T0 + 3 * HOUR, T0 + hours * HOUR)
+        assert {each.persona_id for each in store.due(T0)} == {"ahead"}
+
+    def test_stays_are_those_that_are_polled(self, store: Store) -> None:
+        """The status of what is in flight and since when; what has ended is counted."""
+        see(store, T0, id="runs")
+        see(store, T0 + HOUR, id="runs")
+        see(store, T0, "done", id="ended")
+        store.plan("runs", T0 + 2 * HOUR)
+        assert store.stays() == [("pending", T0)]
+        assert store.count_ended() == 1
 
     def test_misses_count_after_a_clock_was_ahead(self, store: Store) -> None:
         """A first miss that was logged in the future does not keep an avatar from being gone."""

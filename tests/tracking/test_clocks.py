@@ -101,7 +101,7 @@ def test_polling_goes_on_though_nothing_has_changed(
     for _ in range(120):
         clock.advance(MINUTE)
         tracker.look()
-    assert 5 < api.calls < 60
+    assert 2 < api.calls < 60
     [(status, first, last)] = first_and_last(store)
     assert status == "pending"
     assert first <= MONDAY + 30 * MINUTE

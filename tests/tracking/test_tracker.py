@@ -263,11 +263,11 @@ class TestLook:
     def test_only_what_is_due_is_polled(
         self, tracker: Tracker, api: API, clock: LivingClock
     ) -> None:
-        """Right after the create nothing is due; minutes later it is."""
+        """Right after the create nothing is due; an hour later it is."""
         tracker.submit(request())
         assert tracker.look() == []
         assert len(api.calls) == 1
-        clock.advance(timedelta(minutes=5))
+        clock.advance(timedelta(hours=1))
         api.statuses["p1"] = "processing"
         changes = tracker.look()
         assert [(c.before, c.after, c.creator_name) for c in changes] == [
@@ -491,9 +491,10 @@ class TestRun:
         began = clock.now()
 
         def live(seconds: float) -> None:
-            tenths = (clock.now() - began) / timedelta(minutes=6)
-            api.statuses["p1"] = "done" if tenths > 5 else "processing" if tenths > 1 else "pending"
-            if tenths > 8:
+            clock.advance(timedelta(minutes=3))
+            hours = (clock.now() - began) / timedelta(hours=1)
+            api.statuses["p1"] = "done" if hours > 8 else "processing" if hours > 3 else "pending"
+            if hours > 12:
                 stop.set()
 
         clock.on_sleep = live
@@ -501,6 +502,28 @@ class TestRun:
         rows = tracker.store.sightings()
         assert list(rows["status"]) == ["pending", "processing", "done"]
         assert rows.iloc[0]["times_seen"] > 2
+
+    def test_run_keeps_the_budget(self, tracker: Tracker, clock: LivingClock) -> None:
+        """Before each pass, what is in flight is counted, so that many are polled less often."""
+        tracker.submit(request())
+        tracker.schedule.calls_per_hour = 12.1
+        tracker.run(threading.Event(), once=True)
+        assert tracker.schedule.share < 0.2
+        assert "makes polls rare" in str(tracker.schedule.staleness().warning)
+
+    def test_a_fit_that_fails_stops_no_poll(
+        self, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bug or an error of the log in the fit leaves the plans as they are."""
+        tracker.submit(request())
+        for error in (ValueError("bug"), errors.StoreError("Disk full.")):
+
+            def fail(*_: object, error: Exception = error) -> None:
+                raise error
+
+            monkeypatch.setattr(tracker.schedule, "refresh", fail)
+            tracker.run(threading.Event(), once=True)
+        assert tracker.last_error == "Disk full."
 
     def test_run_survives_what_nobody_foresaw(
         self, tracker: Tracker, clock: LivingClock, monkeypatch: pytest.MonkeyPatch
@@ -563,7 +586,7 @@ class TestWait:
     ) -> None:
         """wait() returns the persona when it is done, and tells each status on the way."""
         tracker.submit(request())
-        self.live(api, clock, [(1, "processing"), (2, "reviewing"), (3, "done")])
+        self.live(api, clock, [(1, "processing"), (5, "reviewing"), (10, "done")])
         told: list[str] = []
         persona = tracker.wait(
             "p1", timeout=1e6, on_progress=lambda one: told.append(one.status_text)
@@ -598,6 +621,17 @@ class TestWait:
         assert caught.value.persona_id == "p1"
         assert 360 <= caught.value.waited_s < 370
         assert tracker.wait("p1", timeout=1e6).status_text == "done"
+
+    def test_the_budget_delays_no_wait(
+        self, tracker: Tracker, api: API, clock: LivingClock
+    ) -> None:
+        """A person waits: the next polls come in minutes though the budget puts them off a day."""
+        tracker.schedule.share = 1e-6
+        tracker.submit(request())
+        tracker.poll("p1")
+        assert tracker.store.next_look_at() == clock.now() + timedelta(days=1)
+        self.live(api, clock, [(4, "done")])
+        assert tracker.wait("p1", timeout=3_600).status_text == "done"
 
     def test_a_persona_that_the_log_does_not_know_is_fetched(
         self, tracker: Tracker, api: API

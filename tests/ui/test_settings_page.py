@@ -41,6 +41,19 @@ def test_it_says_where_settings_were_found(
     assert "canary" not in texts(test)
 
 
+def test_it_says_how_late_changes_are_seen(
+    monkeypatch: pytest.MonkeyPatch, restart: Callable[..., Running]
+) -> None:
+    """It shows the staleness that the budget promises, and warns of a budget that is too small."""
+    monkeypatch.setenv("AVATARKIT_CALLS_PER_HOUR", "60")
+    session = restart().session
+    now = session.clock.now()
+    session.tracker.schedule.balance([("reviewing", now)] * 100, now)
+    test = page(settings_page)
+    assert "of 60 calls an hour" in json.dumps(test.table[0].value.to_dict(), default=str)
+    assert "AVATARKIT_CALLS_PER_HOUR" in texts(test)
+
+
 @pytest.mark.parametrize(("api_id", "shown"), [("abc", "…"), ("abcd-1234-xy", "abcd…xy")])
 def test_ids_are_masked(api_id: str, shown: str) -> None:
     """An id is shown so that it can be recognised and not used."""

@@ -61,9 +61,12 @@ def _connections() -> None:
         "Clock of the API": str(tracker.clock_offset or "as this one, as far as is known"),
         "Tracker": "alive" if tracker.alive else "not running: restart the app",
         "Last pass": f"{format_hours((now - pass_at) / HOUR)} ago" if pass_at else "none yet",
+        "Polls": tracker.schedule.staleness().sentence,
         "Last error": error,
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+    if (warning := tracker.schedule.staleness().warning) is not None:
+        st.warning(warning, icon=":material/warning:")
 
 
 def _uploads() -> None:
