@@ -16,6 +16,9 @@ from avatarkit.store import answers, tables
 
 BUSY_TIMEOUT_MS = 15_000
 
+_PREPARING = 0x617661746172
+"""The number of the lock under which the tables of a PostgreSQL are created."""
+
 
 class Database:
     """The rows of one account in a database, and each thread's open transaction.
@@ -166,6 +169,9 @@ def open_engine(url: str) -> sa.Engine:
 
 def _prepare_tables(connection: sa.Connection, shown: str) -> None:
     """Create missing tables and columns; raise ``StoreError`` if a newer avatarkit made them."""
+    if connection.dialect.name == "postgresql":
+        # Else two processes that open an empty database at once both create the tables.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
     query = sa.select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")
     version = connection.scalar(query) if sa.inspect(connection).has_table("meta") else None
     newest = tables.SCHEMA_VERSION

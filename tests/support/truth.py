@@ -67,6 +67,7 @@ class Compared:
 
     personas: int
     submissions: int
+    found_by_list: int
     ended: int
     changes: int
     visits_seen: int
@@ -75,7 +76,8 @@ class Compared:
 
     def __str__(self) -> str:
         return (
-            f"{self.submissions} submissions, {self.personas} personas ({self.ended} ended), "
+            f"{self.submissions} submissions, {self.personas} personas "
+            f"({self.found_by_list} found by the list, {self.ended} ended), "
             f"{self.changes} changes, {self.visits_seen} visits seen and {self.visits_never_seen} "
             f"never seen, {len(self.faults)} faults"
         )
@@ -101,6 +103,7 @@ def compare(log: Log, truth: Truth, *, up_to_date: bool = False) -> Compared:
     return Compared(
         personas=len(log.personas),
         submissions=len(log.submissions),
+        found_by_list=int((log.sightings["source"] == "list").sum()),
         ended=int(log.personas["status"].isin([status.value for status in TERMINAL]).sum()),
         changes=len(log.sightings) - log.sightings["persona_id"].nunique(),
         visits_seen=len(visits) - unseen,
