@@ -18,7 +18,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from avatarkit.errors import AvatarkitError
+from avatarkit.errors import APIError, AvatarkitError
 from avatarkit.models import PersonaCreate
 from avatarkit.sandbox import Sandbox
 from avatarkit.session import Session, open_session
@@ -39,10 +39,16 @@ OUTCOMES = ("done", "failed", "rejected", "unknown-status", "skips-stages", "don
 class Work:
     """What a process does: submit avatars of these names, and track until it is killed.
 
-    ``dies_after`` is the number of steps after which it kills itself: statements and commits of the
-    database, and what goes over a connection. ``stops_at`` is the number of answers after which it
-    stops itself, each time with the next request sent and its answer not read. Without them it goes
-    on until its parent kills it. ``spins`` polls in a second thread all the time.
+    Attributes:
+        data_dir: The data folder; another process serves its sandbox.
+        names: The names of the avatars that it submits.
+        footage: The footage of all of them.
+        database_url: The database, if it is not in the data folder.
+        dies_after: Kill itself with this step: a statement or commit of the database, a part of an
+            upload, or another event on a connection. None: go on until another process kills it.
+        stops_at: Stop itself at each so many requests, when one is sent and its answer not read.
+        spins: Poll what is due in a second thread, without pauses.
+        read_timeout_s: Wall seconds that an answer may take.
     """
 
     data_dir: Path
@@ -65,7 +71,8 @@ class Work:
         signals = _Signals(self.dies_after, self.stops_at)
         with self.open() as session:
             tracker = session.tracker
-            tracker.reconcile()
+            with suppress(APIError):
+                tracker.reconcile()
             for name, outcome in zip(self.names, cycle(OUTCOMES), strict=False):
                 request = PersonaCreate(
                     creator_name=name,

@@ -24,15 +24,13 @@ from support.truth import finish
 
 pytestmark = needs_signals
 
-STOPS = 6
-
 SPEED = 20_000
 """An hour of the sandbox takes 0.2 s, so that polls are due all the time."""
 
-KILLS = 20
-
 STEPS_OF_SUBMISSIONS = 240
 """About how many steps a process takes to open a session and to submit three avatars."""
+
+KILLS, MANY_KILLS, STOPS = 20, 300, 3
 
 
 def test_trackers_killed_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +50,7 @@ def test_trackers_killed_hundreds_of_times(
 ) -> None:
     """The same holds after 300 kills, on PostgreSQL too."""
     url = request.getfixturevalue("postgres") if database == "postgres" else None
-    counts = kill_at_random(Work(tmp_path, database_url=url), kills=300, seed=10)
+    counts = kill_at_random(Work(tmp_path, database_url=url), kills=MANY_KILLS, seed=10)
     with capsys.disabled():
         print(f"\n{database}: {counts}")  # noqa: T201 - the counts are what the test is for
 
