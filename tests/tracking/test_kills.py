@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from avatarkit import PersonaCreate
+from support.log_check import finish
 from support.sandbox_client import until
 from support.tracking_process import (
     Work,
@@ -20,7 +21,6 @@ from support.tracking_process import (
     serving,
     wait_until_stopped,
 )
-from support.truth import finish
 
 pytestmark = needs_signals
 

@@ -13,8 +13,8 @@ import pytest
 from avatarkit.errors import AvatarkitError
 from avatarkit.sandbox import Sandbox
 from avatarkit.session import Session
+from support.log_check import finish
 from support.tracking_process import Work, needs_signals, running, serving
-from support.truth import finish
 
 pytestmark = [pytest.mark.long, needs_signals]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from support.truth import Log, Truth, compare
+from support.log_check import Log, Truth, compare
 
 START = pd.Timestamp("2026-01-05 09:00", tz="UTC")
 
