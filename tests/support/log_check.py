@@ -99,11 +99,12 @@ def compare(log: Log, truth: Truth, *, up_to_date: bool = False) -> Compared:
         *_faults_of_visits(visits, truth),
         *_faults_of_lives(lives, truth),
     ]
+    first = log.sightings.drop_duplicates("persona_id")
     unseen = int((visits["state"] == "never_seen").sum())
     return Compared(
         personas=len(log.personas),
         submissions=len(log.submissions),
-        found_by_list=int((log.sightings["source"] == "list").sum()),
+        found_by_list=int((first["source"] == "list").sum()),
         ended=int(log.personas["status"].isin([status.value for status in TERMINAL]).sum()),
         changes=len(log.sightings) - log.sightings["persona_id"].nunique(),
         visits_seen=len(visits) - unseen,

@@ -19,8 +19,8 @@ from support.tracking_process import Work, needs_signals, running, serving
 pytestmark = [pytest.mark.long, needs_signals]
 
 PERSONAS = 500
-SPEED = 1_800
-"""Five days of the sandbox take four minutes."""
+SPEED = 1_500
+"""Five days of the sandbox take five minutes."""
 
 SHARES = {
     "429-seconds": 0.001,
