@@ -48,7 +48,7 @@ class Work:
             upload, or another event on a connection. None: go on until another process kills it.
         stops_at: Stop itself at each so many requests, when one is sent and its answer not read.
         spins: Poll what is due in a second thread, without pauses.
-        read_timeout_s: Wall seconds that an answer may take.
+        answer_s: Wall seconds that an answer may take, also that of a create.
     """
 
     data_dir: Path
@@ -58,13 +58,14 @@ class Work:
     dies_after: int | None = None
     stops_at: int | None = None
     spins: bool = True
-    read_timeout_s: float = 60.0
+    answer_s: float = 60.0
 
     def open(self) -> Session:
         """Open a session on the data folder of this work."""
         database = {} if self.database_url is None else {"database_url": self.database_url}
-        values = {"data_dir": self.data_dir, "read_timeout_s": self.read_timeout_s}
-        return open_session(**values, **database)
+        # A create may take as long as the longer one of the two.
+        timeouts = {"read_timeout_s": self.answer_s, "write_timeout_s": self.answer_s}
+        return open_session(data_dir=self.data_dir, **timeouts, **database)
 
     def __call__(self) -> None:
         """Reconcile, submit, then track."""

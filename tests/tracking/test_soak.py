@@ -44,7 +44,7 @@ SHARES = {
 
 def test_five_days_of_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two trackers and now and then a ``wait`` leave a true log of 500 avatars and every fault."""
-    work = Work(tmp_path, spins=False, read_timeout_s=5)
+    work = Work(tmp_path, spins=False, answer_s=5)
     half = PERSONAS // 2
     works = [
         replace(work, names=tuple(f"{place}-{number}" for number in range(half)))
