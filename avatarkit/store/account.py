@@ -123,27 +123,26 @@ class AccountState(Database):
         with self.transaction() as connection:
             connection.execute(self._upsert(connection, values, values) if us else ended)
 
-    def known_since(self, known: str, asked_no: int, at: datetime) -> tuple[int, datetime]:
+    def known_since(self, known: str, asked_no: int) -> int:
         """Keep what an account is known to have, and return since which call that is the same.
 
         Args:
             known: A digest of it.
             asked_no: The number of the call that read it.
-            at: When that was.
 
         Returns:
-            The number and the moment of the first of the calls in a row that read the same.
+            The number of the first of the calls in a row that read the same.
         """
-        names = (_COLUMNS.known, _COLUMNS.known_no, _COLUMNS.known_us)
+        names = (_COLUMNS.known, _COLUMNS.known_no)
         with self.transaction() as connection:
             row = connection.execute(
                 sa.select(*names).where(_COLUMNS.account == self._own())
             ).first()
             if row is not None and row.known == known:
-                return row.known_no, to_moment(row.known_us)
-            values = {"known": known, "known_no": asked_no, "known_us": to_us(at)}
+                return int(row.known_no)
+            values = {"known": known, "known_no": asked_no}
             connection.execute(self._upsert(connection, values, values))
-        return asked_no, at
+        return asked_no
 
     def last_pause(self) -> Pause | None:
         """Return the last pause, also one that is over."""

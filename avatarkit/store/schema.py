@@ -14,6 +14,9 @@ from avatarkit.errors import StoreError
 from avatarkit.models import Persona
 from avatarkit.store import answers, backup, tables
 
+_PREPARING = 0x617661746172
+"""The number of the lock under which the tables of a PostgreSQL are created."""
+
 _META = tables.meta.c
 
 
@@ -43,6 +46,9 @@ def prepare(engine: sa.Engine, shown: str, file: Path | None) -> None:
 
 
 def _upgrade(connection: sa.Connection, shown: str, file: Path | None) -> None:
+    if connection.dialect.name == "postgresql":
+        # Else two processes that open an empty database at once both create the tables.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
     version, missing = _version(connection, shown), _missing(connection)
     newest = tables.SCHEMA_VERSION
     is_new = not sa.inspect(connection).has_table(tables.personas.name)

@@ -46,7 +46,6 @@ accounts = sa.Table(
     # The count and the ids of the account as last read, and since which call they are the same.
     sa.Column("known", sa.Text),
     sa.Column("known_no", sa.BigInteger),
-    sa.Column("known_us", sa.BigInteger),
 )
 
 submissions = sa.Table(

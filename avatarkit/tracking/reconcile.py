@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -72,10 +72,9 @@ class Account:
     ``listed`` are the personas in its list, ``taken`` the ids that other submissions became,
     ``sending`` the submissions that are being sent, ``unlisted`` the ids that are followed and not
     listed. ``count`` is the quota's ``current_count``; None when it is unknown, changed while the
-    account was read, or may count one that replaced an unlisted one. If any are unlisted,
-    ``steady_since`` is since when ids and count have been the same, each unlisted one polled since.
-    ``skipped`` is the number of listed entries that could not be read. ``listing`` is the call that
-    read the list, and ``instant`` when.
+    account was read, or may count one that replaced an unlisted one. ``skipped`` is the number of
+    listed entries that could not be read. ``listing`` is the call that read the list, and
+    ``instant`` when.
     """
 
     listing: Call
@@ -85,7 +84,6 @@ class Account:
     sending: Sequence[Uncertain]
     unlisted: frozenset[str]
     count: int | None
-    steady_since: datetime | None = None
     skipped: int = 0
 
 
@@ -141,7 +139,7 @@ def _decide(
         )
     elif not was_ahead and absent_for < SETTLING:
         reason = "It does not show yet; the account is looked at again."
-    elif not was_ahead and _is_absent(_without_doubt(account, submission)):
+    elif not was_ahead and _is_absent(account):
         reason = "The account does not have it; it is safe to send it again."
         return Verdict(submission_id, "refused", reason=reason)
     else:
@@ -179,17 +177,6 @@ def _may_be(
         return True
     is_early = earliest is not None and persona.created_at < earliest
     return not (is_early or (latest is not None and persona.created_at > latest))
-
-
-def _without_doubt(account: Account, submission: Uncertain) -> Account:
-    """Return the account without its count if the submission may have arrived since it is steady.
-
-    Then it may have taken the place of an unlisted one that was deleted.
-    """
-    since = account.steady_since
-    if since is None or submission.broke_at + SETTLING <= since:
-        return account
-    return replace(account, count=None)
 
 
 def _is_absent(account: Account) -> bool:
@@ -235,9 +222,13 @@ def read_account(
     ids = {persona.id for persona in listed}
     missing = store.in_flight() - ids
     count = after.current_count if after is not None and after == before else None
-    steady_since: datetime | None = None
     if missing and count is not None:
-        steady_since = _steady_since(store, ids, missing, count, listing)
+        settled = sorted(
+            each.submission_id
+            for each in store.open_submissions()
+            if listed_at.since(each.absent) >= SETTLING
+        )
+        count = count if _is_steady(store, ids, missing, [count, *settled], listing) else None
     # Read last: a create that is being sent may have made a listed persona.
     with store.transaction(reading=True):
         taken, sending = store.submitted_ids(), store.open_submissions("sending")
@@ -248,30 +239,29 @@ def read_account(
         taken=taken,
         sending=sending,
         unlisted=missing,
-        count=None if missing and steady_since is None else count,
-        steady_since=steady_since,
+        count=count,
         skipped=len(skipped),
     )
 
 
-def _steady_since(
-    store: Store, listed: Set[str], missing: frozenset[str], count: int, listing: Call
-) -> datetime | None:
-    """Return since when the account has had the same avatars, each unlisted one polled since.
+def _is_steady(
+    store: Store, listed: Set[str], missing: frozenset[str], facts: list[object], listing: Call
+) -> bool:
+    """Return whether the account was the same before each unlisted avatar was polled last.
+
+    If not, an unlisted one may be deleted by now, and the lost one counted in its place.
 
     Args:
         store: The log.
         listed: The ids in the list.
         missing: The ids that are followed and not in the list.
-        count: The quota's count, the same before and after the list was read.
+        facts: The quota's count, the same before and after the list was read, and the submissions
+            that have had the time to arrive.
         listing: The call that read the list, after the quota was read first.
-
-    Returns:
-        The moment; None if an unlisted one was not polled since, and so may be deleted by now.
     """
-    known = hashlib.sha256("\n".join([str(count), *sorted(listed | missing)]).encode()).hexdigest()
-    since_no, since = store.known_since(known, listing.no, listing.asked_at)
-    return since if missing <= store.in_flight(asked_after=since_no) else None
+    known = "\n".join(map(str, [*facts, *sorted(listed | missing)]))
+    since_no = store.known_since(hashlib.sha256(known.encode()).hexdigest(), listing.no)
+    return missing <= store.in_flight(asked_after=since_no)
 
 
 def by_hand(

@@ -53,7 +53,7 @@ class Tracker(Protocol):
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(self, error: str | None, *, polled: bool) -> None: ...  # noqa: D102
-    def refresh_schedule(self) -> None: ...  # noqa: D102
+    def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
 
 
@@ -112,8 +112,7 @@ class Run:
         self._probe = not once
         with tracker.open_polls(self._stop) as polls:
             while not self._stop.is_set():
-                tracker.refresh_schedule()
-                passed = _Pass()
+                passed = _Pass(error=tracker.refresh_schedule())
                 for poll in self._pass(polls, passed, once=once):
                     self._report_change(poll)
                     passed.polled = True
@@ -135,12 +134,17 @@ class Run:
 
     def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
         tracker, clock = self._tracker, self._tracker.clock
-        began_s, is_started = clock.monotonic(), False
+        is_started = False
         try:
             if tracker.before_pass is not None and (notice := tracker.before_pass()) is not None:
                 passed.error, self._probe = notice, True
+            if self._probe and tracker.trouble() is not None:
+                # Nothing is polled before a call was answered.
+                is_started = self._start_in_background(polls, once=once)
+                while self._in_background and not self._stop.is_set():
+                    yield from polls.step(STEP_S)
             yield from tracker.hand_out(polls)
-            read_s = clock.monotonic()
+            began_s = read_s = clock.monotonic()
             while not self._stop.is_set():
                 if not is_started:
                     is_started = self._start_in_background(polls, once=once)

@@ -406,15 +406,16 @@ class Tracker:
         with self._counted_run():
             Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
 
-    def refresh_schedule(self) -> None:
-        """Fit the times of the polls to the log, if it is time."""
+    def refresh_schedule(self) -> str | None:
+        """Fit the times of the polls to the log, if it is time; return what went wrong, if any."""
         try:
             self.schedule.refresh(self.store, self.clock.now(), self.clock.monotonic())
         except StoreError as error:
-            self._set_last_error(str(error))
+            return str(error)
         except Exception:
             # The plan that was made before still holds.
             logger.exception("The times of the polls could not be fitted to the log.")
+        return None
 
     def back_up(self) -> None:
         """Make the backup of the day, unless there is one or it was looked for recently.

@@ -30,7 +30,6 @@ ADDED_SINCE_1 = {
         "pause_keys",
         "known",
         "known_no",
-        "known_us",
     ],
     "personas": [
         "last_error_us",

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 
 from avatarkit import Store
 from avatarkit.models import Persona
+from avatarkit.store.clock_skew import Call
 from avatarkit.store.unchanged import Seen
 from support.manual_clock import MONDAY
 
@@ -34,16 +35,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def seen(no: int, status: str = "pending", **fields: Any) -> Seen:
     persona = Persona.model_validate({"id": "p", "process_status": status, **fields})
-    return Seen(persona, MONDAY + no * MINUTE, MONDAY + (no + 0.5) * MINUTE, no)
+    return Seen(persona, Call(no, MONDAY + no * MINUTE, MONDAY + (no + 0.5) * MINUTE))
 
 
 def record(store: Store, answer: Seen) -> None:
     store.record(
         answer.persona,
-        asked_at=answer.asked_at,
-        answered_at=answer.answered_at,
+        asked_at=answer.call.asked_at,
+        answered_at=answer.call.answered_at,
         source="poll",
-        asked_no=answer.asked_no,
+        asked_no=answer.call.no,
     )
 
 
@@ -101,7 +102,7 @@ def test_what_is_unchanged_is_logged_at_once(store: Store) -> None:
         seen(1),
         seen(3, "reviewing"),
         seen(3, creator_name="Ada"),
-        Seen(seen(3).persona, MONDAY, MONDAY, 3),
+        Seen(seen(3).persona, Call(3, MONDAY, MONDAY)),
     ],
     ids=["not newer", "another status", "another field", "a clock that was set back"],
 )

@@ -272,10 +272,10 @@ def test_what_answers_in_its_place(
 def test_what_is_about_an_avatar_pauses_nothing(
     tracker: Tracker, api: API, own: httpx.Response | Exception
 ) -> None:
-    """Every avatar is asked for, and has its own error."""
+    """Every avatar is asked for after the list, and has its own error."""
     api.answer = own
     tracker.look()
-    assert len(api.calls) == DUE
+    assert len(api.calls) == 1 + DUE
     assert tracker.pause is None
     assert tracker.store.personas()["last_error"].notna().all()
 

@@ -296,7 +296,7 @@ class TestOverlap:
         for asking, status in ((one, first), (other, second)):
             api.personas["p1"]["process_status"] = status
             persona = tracker._poller.request("p1", asking)
-            tracker._poller.log_answer(persona, asking)
+            tracker._poller.log_answer(persona, asking, tracker.clock.now())
         assert tracker.store.sightings()["status"].tolist() == ["pending", *log]
         is_disputed = log == [first]
         assert tracker.store.is_due("p1", clock.now()) or not is_disputed
@@ -313,8 +313,8 @@ class TestOverlap:
         early = tracker._poller.request("p1", other)
         api.personas["p1"]["process_status"] = "done"
         late = tracker._poller.request("p1", one)
-        tracker._poller.log_answer(early, other)
-        assert tracker._poller.log_answer(late, one).change is None
+        tracker._poller.log_answer(early, other, tracker.clock.now())
+        assert tracker._poller.log_answer(late, one, tracker.clock.now()).change is None
         assert tracker.store.is_due("p1", clock.now())
         [change] = tracker.look()
         assert change.after == "done"

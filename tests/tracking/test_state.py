@@ -66,7 +66,8 @@ def tracker(api: API, manual_clock: ManualClock, tmp_path: Path) -> Iterator[Tra
 
 def test_a_new_tracker_has_nothing_to_do(tracker: Tracker) -> None:
     """Without avatars there is no poll, no pass, no call and no error."""
-    assert tracker.state() == TrackerState(MONDAY, False, 0, 0, 0, None, None, 0)
+    state = TrackerState(MONDAY, False, 0, 0, 0, None, None, 0, calls_per_hour=600.0)
+    assert tracker.state() == state
 
 
 def test_the_state_follows_a_pass(tracker: Tracker, manual_clock: ManualClock) -> None:
@@ -91,7 +92,7 @@ def test_calls_older_than_an_hour_are_not_counted(
     calls = tracker.state().calls_last_hour
     assert calls == 2  # the quota and the create
     manual_clock.advance(HOUR / 2)
-    tracker.look()
+    tracker.poll("p1")
     assert tracker.state().calls_last_hour == calls + 1
     manual_clock.advance(HOUR * 0.6)
     assert tracker.state().calls_last_hour == 1
@@ -100,7 +101,7 @@ def test_calls_older_than_an_hour_are_not_counted(
 def test_it_runs_while_run_is_busy(tracker: Tracker) -> None:
     """A run in this thread counts as running, as the background thread does."""
     tracker.submit(ADA)
-    tracker.clock.sleep(600)
+    tracker.clock.sleep(3_600)
     running = []
     tracker.run(threading.Event(), on_change=lambda _: running.append(tracker.state().running),
                 once=True)  # fmt: skip

@@ -263,7 +263,7 @@ class TestElsewhere:
         record(store, "p1", "pending", creator_name="Ada")
         tracker.watch()
         assert capsys.readouterr().out.splitlines() == [
-            "1 in flight · 0 due · next poll 10:00:00 · 0 calls in the last hour"
+            "1 in flight · 0 due · next poll 10:00:00 · 0 of 600 calls in the last hour"
             " · the tracker does not run",
             "2026-01-05 09:01:00Z  p1  Ada  pending -> reviewing",
             "2026-01-05 09:02:00Z  p1  Ada  reviewing -> failed (Too \ufffddark.)",
