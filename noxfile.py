@@ -45,7 +45,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def prepare(session: nox.Session) -> None:
     """Make the environment that the sessions below share; once, as it takes longest."""
-    session.install("-c", CONSTRAINTS, "-e", ".[dev]")
+    # Most modules are never imported, and compiling all of them takes most of the time.
+    session.install("--no-compile", "-c", CONSTRAINTS, "-e", ".[dev]")
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
