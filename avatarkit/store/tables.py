@@ -63,6 +63,8 @@ submissions = sa.Table(
     sa.Column("error", sa.Text),
     # Not in the frame: needed to settle an uncertain submission.
     sa.Column("sender", sa.Text),
+    # The API's clock before it was sent, which is right if this machine's is not.
+    sa.Column("sent_api_us", sa.BigInteger),
     sa.Column("broke_us", sa.BigInteger),
     sa.Column("upload_broke", sa.Text),
     sa.Column("candidates", sa.Text),

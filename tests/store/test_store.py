@@ -45,6 +45,7 @@ ADDED_SINCE_1 = {
         "logged_no",
     ],
     "submissions": [
+        "sent_api_us",
         "upload_broke",
         "listed_no",
         "listed_after_us",

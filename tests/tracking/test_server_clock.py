@@ -197,6 +197,40 @@ def test_a_clock_that_is_set_makes_no_create_safe_to_send_again(
     assert states(tracker) == ["refused"]
 
 
+@pytest.mark.parametrize("has_date", [True, False])
+@pytest.mark.parametrize(("sent", "reconciled"), [(48, 48), (48, 0), (-48, -48), (-48, 0)])
+def test_what_arrived_is_never_refused_however_wrong_the_clock_was(
+    tracker: Tracker, api: API, clock: SetClock, has_date: bool, sent: float, reconciled: float
+) -> None:
+    """Days ahead when it was sent, and corrected or not, the clock says nothing of namesakes."""
+    api.has_date = has_date
+    clock.off = sent * HOUR
+    lose(tracker, api)
+    clock.off = reconciled * HOUR
+    for _ in range(60):
+        clock.advance(HOUR)
+        tracker.reconcile()
+        assert states(tracker) == ["uncertain"]
+    [uncertain] = tracker.store.open_submissions()
+    assert [candidate.id for candidate in uncertain.candidates] == ["p1"]
+
+
+def test_an_old_namesake_is_not_taken_for_what_never_arrived(
+    tracker: Tracker, api: API, clock: SetClock
+) -> None:
+    """By the API's own clock it was created days before, whatever this machine's shows."""
+    made = {"id": "old", "creator_name": "Ada", "gender": "f", "process_status": "done"}
+    created = {"created_at": clock.truth.isoformat()}
+    clock.advance(72 * HOUR)
+    clock.off = 48 * HOUR
+    lose(tracker, api)
+    api.personas = {"old": made | created}
+    for _ in range(3):
+        clock.advance(HOUR)
+        tracker.reconcile()
+    assert states(tracker) == ["refused"]
+
+
 def test_another_process_without_the_apis_time_waits_for_itself(
     tracker: Tracker, api: API, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
