@@ -116,6 +116,8 @@ personas = sa.Table(
     sa.Column("asked_us", sa.BigInteger),
     # Number of the last call that was asked before that answer was logged.
     sa.Column("logged_no", sa.BigInteger),
+    # Number of the newest call whose error is logged.
+    sa.Column("error_no", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),
 )
