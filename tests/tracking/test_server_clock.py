@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
@@ -301,10 +302,26 @@ class TestLastError:
         api.is_down = False
         clock.advance(SECOND)
         tracker.look()
+        # Reconciles and reads the quota, which answers.
+        tracker.run(threading.Event(), once=True)
         assert tracker.last_error is not None
         clock.advance(HOUR)
         tracker.look()
         assert (tracker.last_error, tracker.last_error_at) == (None, None)
+
+    def test_it_goes_when_another_process_saw_the_last_avatar_end(
+        self, tracker: Tracker, api: API, clock: SetClock
+    ) -> None:
+        """No poll of this tracker will take it back."""
+        tracker.submit(ADA)
+        clock.advance(HOUR)
+        api.is_down = True
+        tracker.look()
+        api.is_down = False
+        api.personas["p1"]["process_status"] = "done"
+        Tracker(tracker.client, tracker.store, clock=clock).poll("p1")
+        tracker.run(threading.Event(), once=True)
+        assert tracker.last_error is None
 
 
 class TestOverlap:
