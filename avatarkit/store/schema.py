@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from avatarkit.errors import StoreError
-from avatarkit.models import Persona
+from avatarkit.models import TERMINAL, Persona
 from avatarkit.store import answers, backup, tables
 
 _PREPARING = 0x617661746172
@@ -66,6 +66,7 @@ def _upgrade(connection: sa.Connection, shown: str, file: Path | None) -> None:
             index.create(connection, checkfirst=True)
     if not is_new:
         _fill_previews(connection)
+        _plan_gone(connection)
     connection.execute(tables.meta.delete().where(_META.key == "schema_version"))
     connection.execute(tables.meta.insert().values(key="schema_version", value=str(newest)))
 
@@ -98,6 +99,15 @@ def _missing(connection: sa.Connection) -> list[sa.Table | sa.Column[object] | s
         missing += [column for column in table.columns if column.name not in columns]
         missing += [index for index in table.indexes if index.name not in indexes]
     return missing
+
+
+def _plan_gone(connection: sa.Connection) -> None:
+    # Older versions did not poll a persona again that was gone before it had ended.
+    columns = tables.personas.c
+    has_ended = columns.status.in_([status.value for status in TERMINAL])
+    left = columns.gone & columns.next_look_us.is_(None) & columns.deleted_us.is_(None)
+    due = tables.personas.update().where(left, ~has_ended)
+    connection.execute(due.values(next_look_us=columns.last_seen_us))
 
 
 def _fill_previews(connection: sa.Connection) -> None:

@@ -21,6 +21,11 @@ GONE_AFTER = timedelta(hours=6)
 GONE_MISSES = 3
 """A persona is gone after this many 404s in a row, over at least ``GONE_AFTER``."""
 
+_OF_ERRORS = {
+    "gone", "last_error", "last_error_us", "failures", "missed_since_us", "deleted_us",
+}  # fmt: skip
+"""The columns that an answer resets, unless the error is that of a later call."""
+
 _KEPT = ("creator_name", "gender", "video_scene", "keywords", "labels")
 
 
@@ -142,6 +147,8 @@ class SightingLog(Database):
             values = _columns(known, submission, stamps)
             values |= {"last_seen_us": seen_us, "run_id": run_id}
             if asked_no is not None:
+                if row is not None and asked_no < (row.error_no or 0):
+                    values = {name: values[name] for name in values.keys() - _OF_ERRORS}
                 values |= {"asked_no": asked_no, "asked_us": stamps.asked_us}
                 values["logged_no"] = _last_asked(account)
             if row is None:
@@ -173,8 +180,8 @@ class SightingLog(Database):
             error: One sentence, kept as ``last_error`` until the next answer.
             at: When it failed.
             missing: The API answered that it has no such persona.
-            asked_no: The number of the call; if the log holds an answer to a later one, nothing is
-                changed.
+            asked_no: The number of the call; if the log holds an answer to a later one, or its
+                error, nothing is changed.
 
         Returns:
             True when the persona is gone: missing three times in a row, over six hours or more; or
@@ -182,13 +189,12 @@ class SightingLog(Database):
         """
         table = tables.personas
         key = tables.is_persona(self._own(), persona_id)
-        names = ("failures", "missed_since_us", "asked_no", "gone", "status", "deleted_us")
-        query = sa.select(*(table.c[name] for name in names)).where(key)
+        query = sa.select(table).where(key)
         with self.transaction() as connection:
             row = connection.execute(query.with_for_update()).one_or_none()
             if row is None:
                 return False
-            if asked_no is not None and asked_no < (row.asked_no or 0):
+            if asked_no is not None and asked_no < max(row.asked_no or 0, row.error_no or 0):
                 return bool(row.gone)
             # A clock that was ahead must not put it off.
             since_us = min(row.missed_since_us or to_us(at), to_us(at)) if missing else None
@@ -206,6 +212,7 @@ class SightingLog(Database):
                 "gone": gone,
                 "last_error": error,
                 "last_error_us": to_us(at),
+                "error_no": asked_no,
             }
             connection.execute(table.update().where(key).values(values))
         return gone

@@ -74,6 +74,7 @@ class Uncertain:
     ``candidates`` are the personas that it may have become according to ``listing``, a list of the
     account; the user has to choose among them. ``reason`` says why it is not settled. ``absent`` is
     when it was first not found; None if it was not looked for, or something like it was found.
+    ``sent_by_api`` is what the API's clock had shown before it was sent; None if that is unknown.
     """
 
     submission_id: str
@@ -86,6 +87,7 @@ class Uncertain:
     reason: str
     listing: Call | None = None
     absent: Instant | None = None
+    sent_by_api: datetime | None = None
 
 
 class SubmissionLog(SightingLog, FootageLog):
@@ -133,13 +135,19 @@ class SubmissionLog(SightingLog, FootageLog):
         """End a reservation; ``settle_abandoned`` may settle the submission from now on."""
         _owned.pop(submission_id, None)
 
-    def sending(self, submission_id: str, at: datetime) -> None:
+    def sending(self, submission_id: str, at: datetime, by_api: datetime | None = None) -> None:
         """Mark a submission as being sent, before the request is sent.
+
+        Args:
+            submission_id: The submission.
+            at: The moment, on the session's clock.
+            by_api: The last moment that the API's own clock is known to have shown.
 
         Raises:
             StoreError: It was sent before: a create is sent once.
         """
-        sent = {"sent_us": to_us(at), "sender": _this_process()}
+        sent: dict[str, Any] = {"sent_us": to_us(at), "sender": _this_process()}
+        sent["sent_api_us"] = None if by_api is None else to_us(by_api)
         if not self._update(submission_id, ("prepared",), state="sending", **sent):
             raise _sent_before(submission_id)
 
@@ -352,6 +360,7 @@ def _uncertain(row: sa.Row[Any]) -> Uncertain:
         if row.listed_no is None
         else Call(row.listed_no, to_moment(row.listed_after_us), to_moment(row.listed_before_us)),
         absent=None if row.absent_scale is None else Instant(row.absent_scale, row.absent_us),
+        sent_by_api=None if row.sent_api_us is None else to_moment(row.sent_api_us),
     )
 
 

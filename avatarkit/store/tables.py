@@ -63,6 +63,8 @@ submissions = sa.Table(
     sa.Column("error", sa.Text),
     # Not in the frame: needed to settle an uncertain submission.
     sa.Column("sender", sa.Text),
+    # The API's clock before it was sent, which is right if this machine's is not.
+    sa.Column("sent_api_us", sa.BigInteger),
     sa.Column("broke_us", sa.BigInteger),
     sa.Column("upload_broke", sa.Text),
     sa.Column("candidates", sa.Text),
@@ -114,6 +116,8 @@ personas = sa.Table(
     sa.Column("asked_us", sa.BigInteger),
     # Number of the last call that was asked before that answer was logged.
     sa.Column("logged_no", sa.BigInteger),
+    # Number of the newest call whose error is logged.
+    sa.Column("error_no", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),
 )

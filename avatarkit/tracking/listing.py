@@ -196,15 +196,15 @@ class _TooManyPages(Exception):
 def _is_sighting(before: str | None, persona: Persona) -> bool:
     """Return whether an entry of the list tells the status of a followed persona.
 
-    A status that is earlier than the log's does not, as the list may be behind.
+    A status that is earlier than the log's does not, as the list may be behind; nor does a change
+    from or to an undocumented status, which may be earlier.
     """
     after = persona.status_text
     if before is None or after == UNKNOWN:
         return False
     if after == before:
         return True
-    places = [_ORDER.get(status, -1) for status in (before, after)]
-    return before not in TERMINAL and (-1 in places or places[0] < places[1])
+    return before in _ORDER and after in _ORDER and _ORDER[before] < _ORDER[after]
 
 
 def _is_incomplete(persona: Persona) -> bool:

@@ -33,12 +33,14 @@ DEADLINE_S = 20.0
 class Poll:
     """The result of a poll: a change of status, an error as a sentence, or neither.
 
-    ``raised`` is the exception, if the API caused the error.
+    ``raised`` is the exception, if the API caused the error. ``is_beside`` is True for what runs
+    beside the polls, which says nothing about them.
     """
 
     change: Change | None = None
     error: str | None = None
     raised: APIError | None = None
+    is_beside: bool = False
 
 
 @dataclass(frozen=True)

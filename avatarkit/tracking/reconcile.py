@@ -39,7 +39,8 @@ FETCHING_S = 20.0
 STRAY = timedelta(days=1)
 """How long before it was sent a persona may be created to be offered as a candidate.
 
-One that was created later is a candidate at any time, as the clock may have been behind.
+By the API's own clock: if that was unknown when it was sent, one of any time is a candidate, as is
+always one that was created later. This machine's clock may have been ahead or behind.
 """
 
 
@@ -122,7 +123,8 @@ def _decide(
         return Verdict(submission_id, "accepted", persona=fitting[0], call=listing)
     # Sent at a time that is still to come: the clock was wrong then, and no time says anything.
     was_ahead = submission.sent_at > now + SKEW
-    earliest = None if was_ahead else submission.sent_at - STRAY
+    sent_by_api = submission.sent_by_api
+    earliest = None if sent_by_api is None else sent_by_api - STRAY
     candidates = tuple(
         persona for persona in free if _may_be(persona, submission, earliest, latest=None)
     )

@@ -52,7 +52,9 @@ class Tracker(Protocol):
     def reconcile(self) -> object: ...  # noqa: D102
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
-    def end_pass(self, error: str | None, *, polled: bool) -> None: ...  # noqa: D102
+    def end_pass(  # noqa: D102
+        self, error: str | None, *, polled: bool, reconciled: bool = False
+    ) -> None: ...
     def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
 
@@ -62,12 +64,14 @@ class _Pass:
     """The result of one pass.
 
     ``next_at`` and ``has_running`` are set if it is complete; ``polled`` says whether anything was
-    due. ``trouble`` is the last pause, until a call is answered.
+    due, ``reconciled`` whether what runs beside the polls ended. ``trouble`` is the last pause,
+    until a call is answered.
     """
 
     error: str | None = None
     trouble: Pause | None = None
     polled: bool = False
+    reconciled: bool = False
     next_at: datetime | None = None
     has_running: bool = False
     is_complete: bool = False
@@ -115,7 +119,8 @@ class Run:
                 passed = _Pass(error=tracker.refresh_schedule())
                 for poll in self._pass(polls, passed, once=once):
                     self._report_change(poll)
-                    passed.polled = True
+                    passed.polled |= not poll.is_beside
+                    passed.reconciled |= poll.is_beside
                     passed.error = poll.error or passed.error
                 self._report_error(passed)
                 if passed.is_complete:
@@ -192,17 +197,17 @@ class Run:
         return True
 
     def _reconcile(self, *, is_time: bool, asks: bool, probe: bool) -> Poll:
-        result = Poll()
+        result = Poll(is_beside=True)
         try:
             if is_time:
                 try:
                     self._tracker.reconcile()
                 except APIError as error:
-                    result = Poll(error=str(error), raised=error)
+                    result = Poll(error=str(error), raised=error, is_beside=True)
             if asks:
                 self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
         except AvatarkitError as error:
-            result = Poll(error=str(error))
+            result = Poll(error=str(error), is_beside=True)
         finally:
             self._in_background = False
         return result
@@ -223,7 +228,10 @@ class Run:
         if passed.trouble is not None:
             # Its reason names a moment, which is another one each time.
             message, kind = passed.trouble.reason, passed.trouble.text
-        self._tracker.end_pass(message, polled=passed.polled)
+        # With none left to poll, no later poll would take back the error of one.
+        is_idle = message is None and passed.is_complete and not passed.has_running
+        polled = passed.polled or is_idle
+        self._tracker.end_pass(message, polled=polled, reconciled=passed.reconciled)
         if message is not None and kind != self._reported:
             self._report(message)
         elif self._trouble is not None and passed.is_complete and passed.trouble is None:

@@ -78,7 +78,7 @@ def send(
     try:
         _check_room(api.client, ask_quota())
         asking = api.ask(by_person=True)
-        store.sending(submission_id, clock.now())
+        store.sending(submission_id, clock.now(), api.last_date)
         is_sending = True
         create = partial(api.client.create_persona, request, progress=upload)
         persona = api.call(asking, create)

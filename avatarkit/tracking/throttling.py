@@ -63,6 +63,10 @@ class ThrottledClient:
         client: The API.
         store: The log; it keeps the pause.
         clock: The session's clock.
+
+    Attributes:
+        last_date: The last moment that the API's clock has shown, by the ``Date`` header of an
+            answer; None if there was none.
     """
 
     def __init__(self, client: Client, store: Store, clock: Clock) -> None:
@@ -72,6 +76,7 @@ class ThrottledClient:
         self._asked: deque[datetime] = deque(maxlen=MOST_CALLS)
         self._doubtful: set[str] = set()  # URLs of calls since the last answer
         self._offset: timedelta | None = None
+        self.last_date: datetime | None = None
 
     def calls_since(self, moment: datetime) -> int:
         """Return how many calls were asked since a moment, a list or a call's retries as one."""
@@ -144,6 +149,7 @@ class ThrottledClient:
                 self._note_error(error, asking)
             raise
         asking.answered_at, asking.dates = self._clock.now(), dates
+        self.last_date = max(dates, default=self.last_date)
         with _log_may_fail:
             self._compare_clocks(asking)
         self._note_answer(asking)

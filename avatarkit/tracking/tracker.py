@@ -93,7 +93,7 @@ class Tracker:
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
-        self._is_of_poll = False
+        self._error_rank = 0
         self._threads = threads
         self._backup_s = -math.inf
         self._running_in: set[int] = set()
@@ -349,12 +349,16 @@ class Tracker:
         self.end_pass(error, polled=bool(results))
         return changes
 
-    def end_pass(self, error: str | None, *, polled: bool) -> None:
-        """Set ``last_error``; a pass that polled nothing says nothing about an error of a poll."""
+    def end_pass(self, error: str | None, *, polled: bool, reconciled: bool = False) -> None:
+        """Set ``last_error``; a pass that polled nothing says nothing about an error of a poll.
+
+        Nor does one that reconciled nothing say anything about an error of that.
+        """
+        rank = 2 if polled else int(reconciled)
         if error is not None:
             self._set_last_error(error)
-            self._is_of_poll = polled
-        elif polled or not self._is_of_poll:
+            self._error_rank = rank
+        elif rank >= self._error_rank:
             self._set_last_error(None)
 
     def _set_last_error(self, error: str | None) -> None:

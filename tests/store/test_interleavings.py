@@ -152,3 +152,34 @@ def test_an_api_that_handles_calls_in_order_is_logged_like_one_call_at_a_time(
         newest = max(in_order, key=lambda call: call.asked)
         status = store.personas().loc[0, "status"]
         assert status == truth.at(newest.asked) or "dreaming" in truth.statuses
+
+
+def test_an_older_call_does_not_undo_the_error_of_a_newer_one() -> None:
+    """Whichever arrives first, the log ends with the newest error, and with the older status."""
+    for is_late in (True, False):
+        with opened() as store:
+            ask_and_record(store, "done", MONDAY)
+            numbers = [store.ask() for _ in range(3)]
+
+            def answer(store: Store = store, number: int = numbers[0]) -> None:
+                ask_and_record(store, "done", MONDAY + SECOND, number)
+
+            def refuse(store: Store = store, numbers: list[int] = numbers) -> None:
+                at = MONDAY + 2 * SECOND
+                store.record_error("p1", "New.", at=at, missing=True, asked_no=numbers[2])
+                store.record_error("p1", "Old.", at=at, missing=False, asked_no=numbers[1])
+
+            for step in (refuse, answer) if is_late else (answer, refuse):
+                step()
+            row = store.personas().iloc[0]
+            assert (row["gone"], row["last_error"], row["status"]) == (True, "New.", "done")
+            assert row["deleted_at"] == MONDAY + 2 * SECOND
+            assert row["last_seen_at"] == MONDAY + SECOND
+            ask_and_record(store, "done", MONDAY + 3 * SECOND)
+            assert not store.personas().loc[0, "gone"]
+
+
+def ask_and_record(store: Store, status: str, at: datetime, number: int | None = None) -> None:
+    persona = Persona.model_validate({"id": "p1", "process_status": status})
+    asked_no = store.ask() if number is None else number
+    store.record(persona, asked_at=at, answered_at=at, source="poll", asked_no=asked_no)

@@ -43,8 +43,10 @@ ADDED_SINCE_1 = {
         "asked_no",
         "asked_us",
         "logged_no",
+        "error_no",
     ],
     "submissions": [
+        "sent_api_us",
         "upload_broke",
         "listed_no",
         "listed_after_us",
@@ -669,6 +671,18 @@ class TestUpgrade:
                 for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
             }
         return {name for names in ADDED_SINCE_1.values() for name in names} - present
+
+    @pytest.mark.parametrize(("status", "is_polled"), [("pending", True), ("done", False)])
+    def test_what_an_older_version_gave_up_is_polled_again(
+        self, old: Path, status: str, is_polled: bool
+    ) -> None:
+        """One that was gone was not polled any longer; one that had ended still is not."""
+        with closing(sqlite3.connect(old)) as connection, connection:
+            connection.execute(
+                "UPDATE personas SET gone = 1, next_look_us = NULL, status = ?", (status,)
+            )
+        with Store(f"sqlite:///{old}", account="mine") as store:
+            assert bool(store.due(T0 + HOUR)) is is_polled
 
     @pytest.mark.parametrize("number", ["3", "2", None])
     def test_the_tables_count_and_not_the_number_alone(self, old: Path, number: str | None) -> None:

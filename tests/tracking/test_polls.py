@@ -191,13 +191,18 @@ class TestOneCallForMany:
             assert len(api.calls) - lists[-1] == 5
         assert 3 <= sum(lists) <= 8
 
+    @pytest.mark.parametrize("status", ["reviewing", "dreaming"])
     def test_a_list_that_is_behind_takes_nothing_back(
-        self, api: API, open_tracker: Callable[..., Tracker], manual_clock: ManualClock
+        self,
+        api: API,
+        open_tracker: Callable[..., Tracker],
+        manual_clock: ManualClock,
+        status: str,
     ) -> None:
-        """A status that is earlier than the log's is no sighting; the avatar is polled by id."""
+        """A status that is or may be earlier than the log's is polled by id, and no sighting."""
         tracker = open_tracker(3, manual_clock)
         manual_clock.advance(HOUR)
-        add(tracker, "p1", "reviewing")
+        add(tracker, "p1", status)
         tracker.look()
         # By id it is pending, which is believed.
         assert api.calls == [LIST, "/api/personas/p1/"]

@@ -38,6 +38,7 @@ def uncertain(number: int = 1, **values: Any) -> Uncertain:
         "candidates": (),
         "reason": "",
         "absent": Instant("API", 0),
+        "sent_by_api": T0,
     }
     return Uncertain(**given | values)
 
@@ -133,7 +134,7 @@ class TestDecide:
     def test_a_clock_that_was_ahead_leaves_it_to_a_person_at_once(self) -> None:
         """Sent in a year from now: a namesake is a candidate, and absence is no proof."""
         ahead = timedelta(days=300)
-        wrong = uncertain(sent_at=T0 + ahead, broke_at=T0 + ahead + MINUTE)
+        wrong = uncertain(sent_at=T0 + ahead, broke_at=T0 + ahead + MINUTE, sent_by_api=None)
         [verdict] = decide([wrong], account(shown(), count=1), LATER)
         assert (verdict.state, verdict.candidates) == ("uncertain", (shown(),))
         [verdict] = decide([wrong], account(bo(), count=1), LATER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
@@ -197,6 +198,40 @@ def test_a_clock_that_is_set_makes_no_create_safe_to_send_again(
     assert states(tracker) == ["refused"]
 
 
+@pytest.mark.parametrize("has_date", [True, False])
+@pytest.mark.parametrize(("sent", "reconciled"), [(48, 48), (48, 0), (-48, -48), (-48, 0)])
+def test_what_arrived_is_never_refused_however_wrong_the_clock_was(
+    tracker: Tracker, api: API, clock: SetClock, has_date: bool, sent: float, reconciled: float
+) -> None:
+    """Days ahead when it was sent, and corrected or not, the clock says nothing of namesakes."""
+    api.has_date = has_date
+    clock.off = sent * HOUR
+    lose(tracker, api)
+    clock.off = reconciled * HOUR
+    for _ in range(60):
+        clock.advance(HOUR)
+        tracker.reconcile()
+        assert states(tracker) == ["uncertain"]
+    [uncertain] = tracker.store.open_submissions()
+    assert [candidate.id for candidate in uncertain.candidates] == ["p1"]
+
+
+def test_an_old_namesake_is_not_taken_for_what_never_arrived(
+    tracker: Tracker, api: API, clock: SetClock
+) -> None:
+    """By the API's own clock it was created days before, whatever this machine's shows."""
+    made = {"id": "old", "creator_name": "Ada", "gender": "f", "process_status": "done"}
+    created = {"created_at": clock.truth.isoformat()}
+    clock.advance(72 * HOUR)
+    clock.off = 48 * HOUR
+    lose(tracker, api)
+    api.personas = {"old": made | created}
+    for _ in range(3):
+        clock.advance(HOUR)
+        tracker.reconcile()
+    assert states(tracker) == ["refused"]
+
+
 def test_another_process_without_the_apis_time_waits_for_itself(
     tracker: Tracker, api: API, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,10 +302,26 @@ class TestLastError:
         api.is_down = False
         clock.advance(SECOND)
         tracker.look()
+        # Reconciles and reads the quota, which answers.
+        tracker.run(threading.Event(), once=True)
         assert tracker.last_error is not None
         clock.advance(HOUR)
         tracker.look()
         assert (tracker.last_error, tracker.last_error_at) == (None, None)
+
+    def test_it_goes_when_another_process_saw_the_last_avatar_end(
+        self, tracker: Tracker, api: API, clock: SetClock
+    ) -> None:
+        """No poll of this tracker will take it back."""
+        tracker.submit(ADA)
+        clock.advance(HOUR)
+        api.is_down = True
+        tracker.look()
+        api.is_down = False
+        api.personas["p1"]["process_status"] = "done"
+        Tracker(tracker.client, tracker.store, clock=clock).poll("p1")
+        tracker.run(threading.Event(), once=True)
+        assert tracker.last_error is None
 
 
 class TestOverlap:
