@@ -49,7 +49,7 @@ class Tracker(Protocol):
     def trouble(self) -> Pause | None: ...  # noqa: D102
     def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
     def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
-    def reconcile(self) -> object: ...  # noqa: D102
+    def reconcile(self, *, probe: bool) -> object: ...  # noqa: D102
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(self, error: str | None, *, polled: bool) -> None: ...  # noqa: D102
@@ -196,7 +196,7 @@ class Run:
         try:
             if is_time:
                 try:
-                    self._tracker.reconcile()
+                    self._tracker.reconcile(probe=False)
                 except APIError as error:
                     result = Poll(error=str(error), raised=error)
             if asks:

@@ -441,7 +441,7 @@ class TestRun:
         clock.advance(timedelta(hours=1))
         api.statuses["p1"] = "done"
 
-        def fail() -> None:
+        def fail(**_: object) -> None:
             raise errors.ServerError("Down.", method="GET", url="u", status_code=500)
 
         monkeypatch.setattr(tracker, "reconcile", fail)
