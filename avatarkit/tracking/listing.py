@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from avatarkit.api.transport import is_cancelled
 from avatarkit.errors import APIError, StoreError
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, Persona, ProcessStatus
 from avatarkit.store.answers import previews
@@ -39,7 +40,8 @@ class Listed:
     """What came of reading the list in place of the polls of ``due``.
 
     ``personas`` are those of it that are followed, and ``ids`` all; a reading that failed has those
-    of the pages before. It is ``whole`` if it was read to its end and every entry could be read.
+    of the pages before. It is ``whole`` if it was read to its end and every entry could be read. A
+    reading that was cancelled says nothing of the list.
     """
 
     due: Sequence[DuePersona]
@@ -50,6 +52,7 @@ class Listed:
     pages: int
     is_whole: bool
     error: Exception | None
+    is_cancelled: bool = False
 
 
 class Listing:
@@ -65,6 +68,7 @@ class Listing:
         self._store = poller.store
         self._clock = poller.clock
         self._pages = 1
+        self._read_at: datetime | None = None
         self._failures = 0
         self._not_before: datetime | None = None
 
@@ -74,10 +78,11 @@ class Listing:
         Not for one, nor if the list has more pages than that, nor for a while after it failed or
         saved no call.
         """
-        until = self._not_before
+        until, read_at = self._not_before, self._read_at
         # A time further ahead was set while the clock was wrong.
         waits = until is not None and now < until <= now + USELESS_FOR
-        return count > 1 and self._pages <= count and not waits
+        is_known = read_at is not None and now - USELESS_FOR < read_at <= now
+        return count > 1 and (self._pages if is_known else 1) <= count and not waits
 
     def read(self, due: Sequence[DuePersona], running: Mapping[str, str], asking: Asking) -> Listed:
         """Read the list; log nothing.
@@ -91,13 +96,15 @@ class Listing:
         personas: list[Persona] = []
         ids: set[str] = set()
         skipped: list[object] = []
-        pages, error = 1, None
+        pages = 1
+        error: Exception | None = None
 
         def go_on(total: int) -> None:
             nonlocal pages
             pages = total
             if pages > len(due):
                 raise _TooManyPages
+            self._api.count_page()
 
         def read() -> None:
             listed = self._api.client.list_personas(
@@ -113,8 +120,13 @@ class Listing:
             self._api.call(asking, read)
         except APIError as raised:
             error = raised
+        except Exception as raised:
+            # A bug that the list triggers must not keep avatars from being polled by id.
+            logger.exception("The list could not be read.")
+            error = raised
         is_whole = error is None and pages <= len(due) and not skipped
-        return Listed(due, asking, self._clock.now(), personas, ids, pages, is_whole, error)
+        at, is_stopped = self._clock.now(), error is not None and is_cancelled()
+        return Listed(due, asking, at, personas, ids, pages, is_whole, error, is_stopped)
 
     def log(self, listed: Listed) -> tuple[list[Poll], list[DuePersona]]:
         """Log what the list shows.
@@ -127,6 +139,9 @@ class Listing:
             StoreError: The log failed.
         """
         if isinstance(listed.error, APIError) and self._api.is_about_account(listed.error):
+            if listed.asking.after_refusal:
+                # Perhaps only the list is refused: the next call that finds out is one by id.
+                self._judge(listed, 0)
             pause = self._api.pause()
             return [Poll(error=str(listed.error) if pause is None else pause.reason)], []
         statuses = {each.persona_id: each.status for each in listed.due} | self._store.running()
@@ -138,7 +153,8 @@ class Listing:
             self._store.compare_with_list(listed.ids, listed.asking.asked_at)
         seen = {each.id for each in shown}
         left_out = [each for each in listed.due if each.persona_id not in seen]
-        self._judge(listed, len(listed.due) - len(left_out))
+        if not listed.is_cancelled:
+            self._judge(listed, len(listed.due) - len(left_out))
         return polls, left_out + [
             DuePersona(each.id, 0, each.status_text) for each in shown if _is_incomplete(each)
         ]
@@ -177,14 +193,14 @@ class Listing:
 
     def _judge(self, listed: Listed, saved: int) -> None:
         """Decide from a reading when the next one may be tried."""
-        self._pages = listed.pages
+        self._pages, self._read_at = listed.pages, listed.at
         self._schedule.together = listed.error is None and saved > listed.pages
         self._failures = 0 if listed.error is None else self._failures + 1
         if self._failures:
             gap = min(FAILED_FOR * 2.0 ** min(self._failures - 1, 10), USELESS_FOR)
             self._not_before = listed.at + gap
             logger.info("The list cannot be read (%s); avatars are polled by id.", listed.error)
-        elif listed.is_whole and saved < listed.pages:
+        elif saved < listed.pages <= len(listed.due):
             self._not_before = listed.at + USELESS_FOR
             logger.info("The list shows no status of what is due; avatars are polled by id.")
 

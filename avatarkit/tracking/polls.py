@@ -108,7 +108,9 @@ class Polls:
         """
         new = [each for each in due if each.persona_id not in self._in_flight]
         self._in_flight.update(each.persona_id for each in new)
-        if not self._to_list and self._listing.is_worthwhile(len(new), self._clock.now()):
+        # One list at a time: another one would be asked for what hangs already.
+        is_listing = self._to_list or any(call.is_list for call in self._unanswered)
+        if not is_listing and self._listing.is_worthwhile(len(new), self._clock.now()):
             self._to_list = new
         else:
             self._waiting.extend(new)

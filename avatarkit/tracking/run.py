@@ -49,7 +49,7 @@ class Tracker(Protocol):
     def trouble(self) -> Pause | None: ...  # noqa: D102
     def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
     def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
-    def reconcile(self) -> object: ...  # noqa: D102
+    def reconcile(self, *, probe: bool) -> object: ...  # noqa: D102
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(  # noqa: D102
@@ -145,14 +145,14 @@ class Run:
                 passed.error, self._probe = notice, True
             if self._probe and tracker.trouble() is not None:
                 # Nothing is polled before a call was answered.
-                is_started = self._start_in_background(polls, once=once)
+                is_started = self._start_in_background(polls)
                 while self._in_background and not self._stop.is_set():
                     yield from polls.step(STEP_S)
             yield from tracker.hand_out(polls)
             began_s = read_s = clock.monotonic()
             while not self._stop.is_set():
                 if not is_started:
-                    is_started = self._start_in_background(polls, once=once)
+                    is_started = self._start_in_background(polls)
                 yield from polls.step(STEP_S)
                 now_s = clock.monotonic()
                 if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
@@ -175,7 +175,7 @@ class Run:
             passed.error = f"{type(error).__name__} in a pass of the tracker."
             logger.exception("A pass of the tracker ended early.")
 
-    def _start_in_background(self, polls: Polls, *, once: bool) -> bool:
+    def _start_in_background(self, polls: Polls) -> bool:
         """Start to reconcile or to read the quota, if it is time and no other call finds out.
 
         Returns:
@@ -184,8 +184,7 @@ class Run:
         tracker, now = self._tracker, self._tracker.clock.now()
         # A time further ahead was set while the clock was wrong.
         is_time = not now < self._reconcile_at <= now + RECONCILE_EVERY
-        may_ask = is_time and not once and tracker.access.error is None
-        asks = self._probe or may_ask or tracker.is_quota_due()
+        asks = self._probe or tracker.is_quota_due()
         if self._in_background or not (is_time or asks):
             return False
         if polls.is_busy and tracker.is_probing:
@@ -201,7 +200,7 @@ class Run:
         try:
             if is_time:
                 try:
-                    self._tracker.reconcile()
+                    self._tracker.reconcile(probe=False)
                 except APIError as error:
                     result = Poll(error=str(error), raised=error, is_beside=True)
             if asks:

@@ -24,8 +24,9 @@ logger = logging.getLogger("avatarkit")
 CALLS_PER_HOUR = 600.0
 """The budget by default: a call every six seconds."""
 
-OTHER_CALLS_PER_HOUR = 12.0
-"""The calls of the budget that are no polls: the quota and the list every ten minutes."""
+OTHER_CALLS_PER_HOUR = 20.0
+"""The calls of the budget that are no polls: the quota every hour; for a lost create the list once
+and the quota twice every ten minutes."""
 
 MIN_LIVES = 5
 """Without as many finished lives, stages are paced by ``polling.PRIOR``."""
@@ -108,6 +109,7 @@ class Schedule:
 
     Args:
         calls_per_hour: The budget of calls, in hours of the session's clock.
+        phase: From 0 to 1, another for each account, so that not all are polled at once.
 
     Attributes:
         paces: What is known of each stage, by status; the others have ``polling.prior``.
@@ -117,11 +119,12 @@ class Schedule:
         awaited: The personas that a person waits for; their polls are ``AWAITED`` times as many.
     """
 
-    def __init__(self, calls_per_hour: float = CALLS_PER_HOUR) -> None:
+    def __init__(self, calls_per_hour: float = CALLS_PER_HOUR, phase: float = 0.0) -> None:
         self.calls_per_hour = calls_per_hour
         self.paces: Mapping[str, Pace] = {}
         self.share = 1.0
         self.together = False
+        self._phase = SHORTEST * phase
         self.awaited: set[str] = set()
         self._promise = Staleness(math.nan, math.nan, 0.0, 0.0, calls_per_hour)
         self._learned_s = self._balanced_s = -math.inf
@@ -136,7 +139,7 @@ class Schedule:
         pace = self.paces.get(status)
         next_at = polling.next_poll_at(status, since, now, persona_id, pace, share)
         if self.together and next_at is not None:
-            next_at -= (next_at - polling.MONDAY) % SHORTEST
+            next_at -= (next_at - polling.MONDAY - self._phase) % SHORTEST
             next_at += SHORTEST if next_at < now + SHORTEST else timedelta(0)
         return next_at
 

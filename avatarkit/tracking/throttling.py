@@ -78,8 +78,12 @@ class ThrottledClient:
         self._offset: timedelta | None = None
         self.last_date: datetime | None = None
 
+    def count_page(self) -> None:
+        """Count the call for a further page of a list."""
+        self._asked.append(self._clock.now())
+
     def calls_since(self, moment: datetime) -> int:
-        """Return how many calls were asked since a moment, a list or a call's retries as one."""
+        """Return how many calls were asked since a moment, a call's retries as one."""
         return sum(moment <= at for at in self._asked.copy())
 
     def pause(self) -> Pause | None:

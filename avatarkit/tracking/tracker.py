@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
@@ -84,7 +85,7 @@ class Tracker:
         self._claim_store()
         self.clock = clock or SystemClock()
         self._api = ThrottledClient(client, store, self.clock)
-        self.schedule = Schedule(calls_per_hour)
+        self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
         self.quota: Quota | None = None
@@ -217,13 +218,17 @@ class Tracker:
             raise error  # now, and not after the upload
         return quota
 
-    def reconcile(self) -> list[Verdict]:
+    def reconcile(self, *, probe: bool = True) -> list[Verdict]:
         """Find out what became of uncertain submissions.
 
         Lists the account's personas. A submission becomes accepted if one of them fits, and refused
         (safe to send again) only if its absence is proof; otherwise it stays uncertain until
         ``settle``. Nothing is sent again. The list also makes avatars due: those that are gone and
         are listed, and those that have ended and are not.
+
+        Args:
+            probe: Call also in a ``pause`` that the API did not ask for, to find out whether it is
+                over.
 
         Returns:
             A verdict for each uncertain submission, oldest first.
@@ -238,7 +243,8 @@ class Tracker:
             self._compare_with_list()
             return []
         self._claim_store()
-        account = reconcile.read_account(self._api, self.store, self.clock, self.ask_quota)
+        ask_quota = partial(self.ask_quota, probe=probe)
+        account = reconcile.read_account(self._api, self.store, self.clock, ask_quota)
         now = self.clock.now()
         verdicts = reconcile.decide(uncertain, account, now)
         for verdict in verdicts:

@@ -144,13 +144,13 @@ class TestALockedDatabase:
             def lock(passes: int) -> None:
                 begun: list[int] = []
 
-                def first(itself: tracker.Tracker) -> object:
+                def first(itself: tracker.Tracker, **options: bool) -> object:
                     begun.append(1)
                     if len(begun) == 1:
                         holder.execute("BEGIN IMMEDIATE")
                     if len(begun) == passes + 1:
                         holder.rollback()
-                    return reconcile(itself)
+                    return reconcile(itself, **options)
 
                 monkeypatch.setattr(tracker.Tracker, "reconcile", first)
 

@@ -160,6 +160,23 @@ def test_refused_keys_cost_a_call_an_hour_for_days(
     assert tracker.access.error is None
 
 
+def test_an_uncertain_submission_costs_no_more(
+    tracker: Tracker, api: API, clock: ManualClock
+) -> None:
+    """What becomes of it is not asked about while the keys are refused."""
+    submission_id = tracker.prepare(PersonaCreate(creator_name="Ada", gender="f"))
+    tracker.store.sending(submission_id, clock.now())
+    tracker.store.uncertain(submission_id, clock.now(), "It broke.")
+    tracker.store.release(submission_id)
+    api.answer = WRONG_KEY
+    run_for(tracker, clock, timedelta(days=3))
+    assert 40 <= len(api.calls) <= 100
+    # A person who asks finds out all the same.
+    api.answer = None
+    tracker.reconcile()
+    assert tracker.pause is None
+
+
 def test_it_is_said_when_it_is_over(tracker: Tracker, api: API, clock: ManualClock) -> None:
     """A run reports the cause once, and once that the API answers again."""
     until = MONDAY + 3 * HOUR

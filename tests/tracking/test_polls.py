@@ -15,10 +15,11 @@ from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.clock import ScaledClock, SystemClock
 from avatarkit.models import Persona
 from avatarkit.store.sightings import Change
-from avatarkit.tracking import polls
+from avatarkit.tracking import polls, run
 from support.manual_clock import MONDAY, ManualClock
+from support.sandbox_client import until
 
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 LIST = "/api/personas_v2/"
 
 
@@ -33,6 +34,8 @@ class API:
         self.hidden: set[str] = set()
         self.carries_status = True
         self.fields: dict[str, object] = {}
+        self.odd_entries: list[dict[str, object]] = []
+        self.list_hangs = False
         self.hanging: set[str] = set()
         self.release = threading.Event()
         self.lock = threading.Lock()
@@ -49,6 +52,8 @@ class API:
             self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             if path == LIST:
+                if self.list_hangs:
+                    self.release.wait(30)
                 return self.page(int(request.url.params.get("page", 1)))
             persona_id = path.split("/")[-2]
             if persona_id in self.hanging:
@@ -67,6 +72,7 @@ class API:
         if not self.carries_status:
             for body in bodies:
                 del body["process_status"]
+        bodies += self.odd_entries
         following = f"https://a.example{LIST}?page={number + 1}" if end < len(shown) else None
         return httpx.Response(200, json={"count": len(shown), "next": following, "results": bodies})
 
@@ -170,7 +176,7 @@ class TestOneCallForMany:
         tracker.look()
         assert sorted(api.calls) == [f"/api/personas/{each}/" for each in ("p0", "p1", "p10")]
 
-    @pytest.mark.parametrize("fault", ["no status", "hidden", "failed"])
+    @pytest.mark.parametrize("fault", ["no status", "hidden", "hidden beside an odd one", "failed"])
     def test_a_list_that_saves_nothing_is_left_alone_for_a_while(
         self,
         api: API,
@@ -181,7 +187,9 @@ class TestOneCallForMany:
         """All are polled by id, and the list is tried again after hours at most."""
         tracker = open_tracker(5, manual_clock)
         api.carries_status = fault != "no status"
-        api.hidden = set(api.statuses) if fault == "hidden" else set()
+        api.hidden = set(api.statuses) if "hidden" in fault else set()
+        if "odd" in fault:
+            api.odd_entries = [{"id": "other", "process_status": "done"}, {"no": "id"}]
         api.list_status = 503 if fault == "failed" else 200
         lists = []
         for _ in range(24):
@@ -190,6 +198,61 @@ class TestOneCallForMany:
             lists.append(api.calls.count(LIST))
             assert len(api.calls) - lists[-1] == 5
         assert 3 <= sum(lists) <= 8
+
+    def test_a_list_that_alone_is_refused_keeps_no_avatar_from_its_poll(
+        self, api: API, open_tracker: Callable[..., Tracker], manual_clock: ManualClock
+    ) -> None:
+        """After the pause that its 429 began, the call that finds out is one by id."""
+        tracker = open_tracker(5, manual_clock)
+        api.list_status = 429
+        for _ in range(3):
+            tracker.look()
+            manual_clock.advance(4 * MINUTE)
+        assert {call for call in api.calls if call != LIST} == {
+            f"/api/personas/{persona_id}/" for persona_id in api.statuses
+        }
+        assert api.calls.count(LIST) == 2
+
+    def test_a_bug_that_the_list_triggers_keeps_no_avatar_from_its_poll(
+        self,
+        api: API,
+        open_tracker: Callable[..., Tracker],
+        manual_clock: ManualClock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """All are polled by id, and the list is left alone for a while."""
+        tracker = open_tracker(5, manual_clock)
+        read: list[object] = []
+
+        def list_personas(**_: object) -> None:
+            read.append(None)
+            raise RuntimeError("A bug.")
+
+        monkeypatch.setattr(tracker.client, "list_personas", list_personas)
+        tracker.look()
+        assert tracker.store.due(manual_clock.now()) == []
+        make_all_due(tracker, api)
+        tracker.look()
+        assert tracker.store.due(manual_clock.now()) == []
+        assert len(read) == 2
+
+    def test_a_list_that_was_cut_off_is_read_again(
+        self, api: API, open_tracker: Callable[..., Tracker], manual_clock: ManualClock
+    ) -> None:
+        """That a pass was stopped says nothing of the list."""
+        tracker = open_tracker(5, manual_clock)
+        stop = threading.Event()
+        page, api.page = api.page, lambda _: cut()  # type: ignore[method-assign]
+
+        def cut() -> httpx.Response:
+            stop.set()
+            raise httpx.ReadError("x")
+
+        tracker.look(stop)
+        api.page = page  # type: ignore[method-assign]
+        api.calls.clear()
+        tracker.look()
+        assert api.calls == [LIST]
 
     @pytest.mark.parametrize("status", ["reviewing", "dreaming"])
     def test_a_list_that_is_behind_takes_nothing_back(
@@ -276,6 +339,31 @@ class TestNoBarrier:
         while not seen.wait(0.05) and "/api/personas/new/" not in api.calls:
             assert thread.is_alive()
         assert sum(call == "/api/personas/p1/" for call in api.calls) == 1
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    def test_no_second_list_is_read_while_one_hangs(
+        self,
+        api: API,
+        open_tracker: Callable[..., Tracker],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What becomes due meanwhile is polled by id."""
+        monkeypatch.setattr(run, "READ_DUE_EVERY_S", 0.1)
+        tracker = open_tracker(3, real_clock())
+        api.list_hangs = True
+        stop = threading.Event()
+        thread = threading.Thread(target=tracker.run, args=(stop,))
+        thread.start()
+        until(lambda: LIST in api.calls)
+        for persona_id in ("new1", "new2"):
+            api.statuses[persona_id] = "processing"
+        with tracker.store.transaction():
+            add(tracker, "new1")
+            add(tracker, "new2")
+        until(lambda: {"/api/personas/new1/", "/api/personas/new2/"} <= set(api.calls), 10)
+        assert api.calls.count(LIST) == 1
         stop.set()
         thread.join(10)
         assert not thread.is_alive()

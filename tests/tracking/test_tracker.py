@@ -441,7 +441,7 @@ class TestRun:
         clock.advance(timedelta(hours=1))
         api.statuses["p1"] = "done"
 
-        def fail() -> None:
+        def fail(**_: object) -> None:
             raise errors.ServerError("Down.", method="GET", url="u", status_code=500)
 
         monkeypatch.setattr(tracker, "reconcile", fail)
@@ -506,7 +506,7 @@ class TestRun:
     def test_run_keeps_the_budget(self, tracker: Tracker, clock: LivingClock) -> None:
         """Before each pass, what is in flight is counted, so that many are polled less often."""
         tracker.submit(request())
-        tracker.schedule.calls_per_hour = 12.1
+        tracker.schedule.calls_per_hour = 20.1
         tracker.run(threading.Event(), once=True)
         assert tracker.schedule.share < 0.2
         assert "makes polls rare" in str(tracker.schedule.staleness().warning)
