@@ -87,6 +87,8 @@ class Session:
         """
         if self.is_served:
             return None
+        from avatarkit.sandbox import Attached
+
         sandbox = _sandbox(self.settings, None, self.sandbox_speed)
         if sandbox.url != self.client.base_url or sandbox.api_id != self.client.api_id:
             sandbox.stop()
@@ -96,7 +98,8 @@ class Session:
             )
         self._stack.callback(sandbox.stop)
         self.sandbox = sandbox
-        return "The process that served the sandbox has ended; this one goes on serving it."
+        server = "another one" if isinstance(sandbox, Attached) else "this one"
+        return f"The process that served the sandbox has ended; {server} goes on serving it."
 
     @property
     def sandbox_speed(self) -> float:

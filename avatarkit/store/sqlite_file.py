@@ -112,12 +112,15 @@ class WatchedFile:
         return found
 
     def give_up(self) -> None:
-        """Rename the journals that belong to the file that was replaced, and forget the file.
+        """Rename the journals that belong to the file that was replaced, once.
 
-        SQLite would write them into the file that is in its place now.
+        SQLite would write them into the file that is in its place now. They are left alone when
+        that file is put back, with them.
         """
-        self.identity = None
-        for path, own in self._journals.items():
+        if self.find() == self.identity:
+            return
+        journals, self._journals = self._journals, dict.fromkeys(self._journals)
+        for path, own in journals.items():
             if own is not None and _identity(path) == own:
                 with suppress(FileNotFoundError):  # another store of this process was faster
                     path.replace(path.with_name(f"{path.name}.replaced"))

@@ -137,6 +137,28 @@ class TestDeletedOrReplaced:
         shutil.copy(backup, file)
         assert seen(store) == {"a"}
 
+    def test_a_log_that_is_put_back_with_its_journals_is_whole(
+        self, store: Store, file: Path, tmp_path: Path
+    ) -> None:
+        """Also after another file was in its place for a while."""
+        see_many(store, 3)
+        moved = [file, *(path for path in journals(file) if path.exists())]
+        assert len(moved) == 3
+        for path in moved:
+            path.rename(tmp_path / path.name)
+        with opened(file, "other"):
+            pass
+        for _ in range(2):
+            with pytest.raises(errors.StoreError, match="was replaced by a file that"):
+                see(store, "p3")
+        for path in (file, *journals(file)):
+            path.unlink(missing_ok=True)
+        for path in reversed(moved):
+            (tmp_path / path.name).rename(path)
+        see(store, "p3")
+        assert seen(store) == {f"p{number}" for number in range(4)}
+        assert not list(file.parent.glob("*.replaced"))
+
     def test_a_file_deleted_within_a_transaction_is_noticed_at_its_end(
         self, store: Store, file: Path
     ) -> None:
