@@ -178,7 +178,13 @@ class ThrottledClient:
         """Return all personas of the account; see ``Client.list_personas``."""
         return self.call(
             asking or self.ask(),
-            lambda: tuple(self.client.list_personas(deadline_s=deadline_s, on_skipped=on_skipped)),
+            lambda: tuple(
+                self.client.list_personas(
+                    deadline_s=deadline_s,
+                    on_skipped=on_skipped,
+                    on_next_page=lambda _: self.count_page(),
+                )
+            ),
         )
 
     def persona_quota(self, asking: Asking, *, deadline_s: float | None = None) -> Quota:

@@ -30,7 +30,7 @@ from avatarkit.tracking.run import STEP_S, Run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
-from avatarkit.tracking.wait import wait
+from avatarkit.tracking.wait import plan_soon, wait
 from avatarkit.tracking.watch import watch
 
 __all__ = ["Change", "Tracker"]
@@ -322,6 +322,19 @@ class Tracker:
                 raise outcome.raised
             return outcome.change
         raise ConfigError(f"The log has no avatar {persona_id}; check the id with 'status' alone.")
+
+    def hasten(self, persona_id: str) -> None:
+        """Bring the next poll of an avatar forward, as a person looks at it now.
+
+        It is polled within five minutes, also if the budget would let it wait for hours.
+
+        Args:
+            persona_id: The avatar; nothing is changed for one that is not polled.
+
+        Raises:
+            StoreError: The log failed.
+        """
+        plan_soon(self._poller, persona_id)
 
     def look(self, stop: threading.Event | None = None) -> list[Change]:
         """Poll the personas that are due, once.

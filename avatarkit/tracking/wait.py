@@ -51,7 +51,7 @@ def _wait(
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking, clock.now())
     elif not persona.is_terminal:
-        _plan_soon(poller, persona_id)
+        plan_soon(poller, persona_id)
     status: str | None = None
     not_written: StoreError | None = None
     probe = True  # the caller may have mended what was in the way
@@ -88,7 +88,7 @@ def _wait(
             persona = store.persona(persona_id) or persona
 
 
-def _plan_soon(poller: Poller, persona_id: str) -> None:
+def plan_soon(poller: Poller, persona_id: str) -> None:
     """Bring the next poll forward to the shortest gap from now; it may be hours away."""
     now = poller.clock.now()
     soon, next_at = now + SHORTEST, poller.store.next_look_at(persona_id)

@@ -138,6 +138,23 @@ def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> 
     assert test.selectbox(key="tracker_persona").value == ids[2]
 
 
+@pytest.mark.parametrize("how", ["by a link", "by a choice"])
+def test_an_avatar_whose_details_are_opened_is_polled_soon(
+    app: Running, app_clock: ManualClock, how: str
+) -> None:
+    """A person's wish goes before the plan, which may lie hours ahead."""
+    tracker, store = app.session.tracker, app.session.store
+    ids = [tracker.submit(PersonaCreate(creator_name=name, gender="f")).id for name in "AB"]
+    for persona_id in ids:
+        store.plan(persona_id, app_clock.now() + 3 * HOUR, app_clock.now())
+    if how == "by a link":
+        page(tracker_page, persona=ids[0])
+    else:
+        page(tracker_page).selectbox(key="tracker_persona").set_value(ids[0]).run()
+    planned = [store.next_look_at(persona_id) for persona_id in ids]
+    assert planned == [app_clock.now() + timedelta(minutes=5), app_clock.now() + 3 * HOUR]
+
+
 def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock) -> None:
     """What the API knew no more may have come back."""
     [persona_id] = record_lives(app.session, 0, running=1)

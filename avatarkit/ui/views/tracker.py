@@ -61,6 +61,8 @@ def show() -> None:
     _uncertain_submissions()
     _overview()
     csv_download("statuses", running.get().session.store.personas)
+    if (linked := st.query_params.get(LINKED)) is not None:
+        running.get().session.tracker.hasten(linked)
     _details()
 
 
@@ -191,7 +193,9 @@ def _details() -> None:
 
 
 def _link_to_chosen() -> None:
-    st.query_params[LINKED] = st.session_state["tracker_persona"]
+    persona_id = st.session_state["tracker_persona"]
+    st.query_params[LINKED] = persona_id
+    running.get().session.tracker.hasten(persona_id)
 
 
 def _title(personas: pd.DataFrame, persona_id: str) -> str:
