@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # Tests run elsewhere; their examples are still kept where the next run finds them.
 set_hypothesis_home_dir(ROOT / ".hypothesis")
 # No deadline: a slow machine is no defect.
-hypothesis.settings.register_profile("local", deadline=None, max_examples=40)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.register_profile("local", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 OF_THE_NETWORK = {

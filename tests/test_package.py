@@ -32,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
     ("ground", "api"): 1_950,
-    ("store", "tracking"): 4_000,
+    ("store", "tracking"): 4_100,
     ("history", "estimates"): 1_650,
     ("reports",): 1_200,
     ("preflight",): 1_250,

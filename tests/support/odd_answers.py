@@ -51,7 +51,7 @@ def check_kept(persona: Persona, answer: dict[str, Any]) -> None:
     status = answer["process_status"]
     if isinstance(status, str) and status.strip():
         assert persona.status_text == status.strip()
-    elif status is not None and not isinstance(status, str):
+    elif strict(status) == status and status is not None and not isinstance(status, str):
         assert not persona.is_terminal
         assert "process_status" in persona.odd_fields
     kept = persona.answer()
