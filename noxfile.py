@@ -30,8 +30,8 @@ UNTRACED = (
 
 JOURNEY = "tests/ui/test_journey.py"
 
-# One more than there are processors, as some tests wait.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+# Two more than there are processors, as some tests wait.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"

@@ -16,7 +16,7 @@ SEEDS = range(3)
 EVERY_TRUTH = pytest.mark.parametrize(
     "truth",
     [
-        pytest.param(truth, marks=() if truth in ("log-normal", "two speeds") else pytest.mark.long)
+        pytest.param(truth, marks=() if truth == "log-normal" else pytest.mark.long)
         for truth in simulated.TRUTHS
     ],
 )

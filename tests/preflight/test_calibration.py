@@ -19,6 +19,8 @@ from support import footage_cases as cases
 from support.footage_cases import CheckedCase, checks_of, finding_of
 
 VARIANTS = (
+    "4K",
+    "lit from the right",
     "on its left side",
     "on its right side",
     "lit from the left",

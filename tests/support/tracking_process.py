@@ -6,12 +6,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -142,6 +144,8 @@ def running(*works: Work) -> Iterator[list[BaseProcess]]:
     with pytest.MonkeyPatch.context() as patch:
         # For the process from which the others are forked.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        # A page's script that a test has run may be left there, and would be run in each process.
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
         processes = [context.Process(target=work) for work in works]
         for process in processes:
             process.start()
