@@ -7,6 +7,7 @@ may have begun, weighted by how likely that moment is.
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -162,8 +163,10 @@ def fit(
     if step > 1:
         lowest = min(each.aic for each in fits)
         near = [each for each in fits if each.aic < lowest + _HOPELESS]
-        # numpy works outside the interpreter's lock, so the families share the processors.
-        with ThreadPoolExecutor(len(near)) as pool:
+        # numpy works outside the interpreter's lock, so the families share the processors. scipy
+        # silences a warning in each thread, and threads undo that of each other.
+        with warnings.catch_warnings(), ThreadPoolExecutor(len(near)) as pool:
+            warnings.simplefilter("ignore", RuntimeWarning)
             fits = list(
                 pool.map(lambda fit: _maximize(fit.family, fit.parts, bounds, counts), near)
             )
