@@ -115,7 +115,7 @@ def correct(
 ) -> Stamps:
     """Cut the times in the log that lie after a newer answer, or mend the answer's own.
 
-    Which clock is wrong is told by the ``Date`` header; without one by the API's own times in the
+    The ``Date`` header shows which clock is wrong; without one, the API's own times in the
     answer: those of the right clock are nearer to them. Without such times it is the clock of the
     log.
 

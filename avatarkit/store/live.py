@@ -43,7 +43,7 @@ class LiveView(PollPlan):
         is_polled = _PERSONAS.next_look_us.is_not(None) & ~_PERSONAS.gone
         with self.transaction(reading=True) as connection:
             total, in_flight = connection.scalar(count), connection.scalar(count.where(is_polled))
-            return total or 0, in_flight or 0, len(self.due(at))
+            return total or 0, in_flight or 0, self.count_due(at)
 
     def shown(self, limit: int) -> list[ShownPersona]:
         """Return the personas as a live view shows them, at most this many.

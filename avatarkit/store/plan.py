@@ -126,6 +126,12 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return [DuePersona(*row) for row in connection.execute(query)]
 
+    def count_due(self, at: datetime) -> int:
+        """Return how many personas are due."""
+        query = sa.select(sa.func.count()).where(_COLUMNS.account == self._own(), _is_due(at))
+        with self.transaction(reading=True) as connection:
+            return int(connection.scalar(query) or 0)
+
     def is_due(self, persona_id: str, at: datetime) -> bool:
         """Return whether ``due`` returns a persona at this moment, or it has no plan."""
         is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)

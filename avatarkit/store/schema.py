@@ -1,6 +1,6 @@
 """Create and upgrade the tables.
 
-What is missing is told by the tables themselves, not by the number of their version alone: a
+What is missing is read from the tables themselves, not from their version number alone: a
 number may be wrong after an upgrade that was not finished.
 """
 

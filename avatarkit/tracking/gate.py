@@ -50,7 +50,7 @@ LONGEST_BACKOFF_S = 3_600.0
 as long as the one before."""
 
 LONGEST_PAUSE_S = 86_400.0
-"""Wall seconds of the longest pause; the API is asked again then, whatever it asked for."""
+"""Wall seconds of the longest pause; the API is asked again then, even if it asked for more."""
 
 JITTER = 0.1
 """Pauses are up to this share longer, so that programs do not call all at once."""

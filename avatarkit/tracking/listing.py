@@ -63,6 +63,7 @@ class Listing:
     """
 
     def __init__(self, poller: Poller) -> None:
+        self._poller = poller
         self._schedule = poller.schedule
         self._api = poller.api
         self._store = poller.store
@@ -177,18 +178,11 @@ class Listing:
     def _log_one(self, persona: Persona, listed: Listed, recorded: Recorded | None) -> Poll:
         asking, at = listed.asking, listed.at
         if recorded is None:
-            recorded = self._store.record(
-                persona,
-                asked_at=asking.asked_at,
-                answered_at=asking.answered_at,
-                source="list",
-                asked_no=asking.no,
-                dates=asking.dates,
-            )
-        if _is_incomplete(persona):
-            self._store.plan(persona.id, at, at)
+            recorded = self._poller.log_answer(persona, asking, at, source="list")
         else:
             plan_next(self._store, persona.id, recorded, at, self._schedule)
+        if _is_incomplete(persona):
+            self._store.plan(persona.id, at, at)
         return Poll(recorded.change, recorded.notice)
 
     def _judge(self, listed: Listed, saved: int) -> None:

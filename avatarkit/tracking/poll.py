@@ -189,13 +189,16 @@ class Poller:
         get = partial(self.api.client.get_persona, persona_id, deadline_s=deadline_s)
         return self.api.call(asking, get)
 
-    def log_answer(self, persona: Persona, asking: Asking, at: datetime) -> Recorded:
+    def log_answer(
+        self, persona: Persona, asking: Asking, at: datetime, *, source: str = "poll"
+    ) -> Recorded:
         """Log an answer and plan the next poll, in one transaction.
 
         Args:
             persona: The answer.
             asking: The number of the call, and when the request was sent.
             at: When the answer arrived.
+            source: ``poll`` or ``list``.
 
         Returns:
             What was logged.
@@ -205,7 +208,7 @@ class Poller:
                 persona,
                 asked_at=asking.asked_at,
                 answered_at=asking.answered_at,
-                source="poll",
+                source=source,
                 asked_no=asking.no,
                 dates=asking.dates,
             )

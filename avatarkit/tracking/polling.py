@@ -29,7 +29,7 @@ LONGEST_H, LONGEST_SHARE = 3.0, 0.1
 """The longest gap is 3 hours, or a tenth of a longer time in the status."""
 
 BAND = (0.7, 1.5)
-"""The hazard is taken to lie within these multiples of 1/median, whatever the distribution says."""
+"""The hazard is clipped to these multiples of 1/median."""
 
 OVERDUE = 16.0
 """Beyond this many medians the gap grows with the age."""

@@ -1,6 +1,6 @@
 """Poll many personas at once: calls in threads, answers written in batches by one thread.
 
-No call waits for another one: whoever is due is handed to a thread as soon as one is free, and a
+No call waits for another one: what is due is handed to a thread as soon as one is free, and a
 call that hangs stops counting after ``SLOW_S``, so that another thread takes its place. Numbers are
 given out just before they are used, several in one transaction, and what comes in within a fraction
 of a second is written in one transaction.

@@ -1,4 +1,4 @@
-"""Poll whatever is due, again and again, and reconcile beside it."""
+"""Poll what is due in passes, and reconcile in a thread beside them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Run:
                 if once or (until_done and passed.is_complete and not passed.has_running):
                     break
                 if passed.is_complete and polls.is_busy:
-                    continue  # a call hangs; nobody else waits for it
+                    continue  # a call hangs; others go on
                 pause_s = LONGEST_PAUSE_S
                 if passed.next_at is not None:
                     pause_s = min(pause_s, clock.wall_seconds_until(passed.next_at))

@@ -39,7 +39,7 @@ BALANCE_AFTER_S = 5.0
 """The polls are counted sooner on a fast clock: after an hour on it, but not within 5 seconds."""
 
 AWAITED = 8.0
-"""A persona that a person waits for is polled this many times as often, whatever the budget."""
+"""A persona that a person waits for is polled this many times as often, beyond the budget."""
 
 SIGMA = (0.25, 1.0)
 _NORMAL_P90 = 1.2815515655446004

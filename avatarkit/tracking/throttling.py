@@ -159,15 +159,6 @@ class ThrottledClient:
         self._note_answer(asking)
         return answer
 
-    def get_persona(
-        self, persona_id: str, *, deadline_s: float, by_person: bool = False
-    ) -> Persona:
-        """Return one persona; see ``Client.get_persona``."""
-        asking = self.ask(by_person=by_person)
-        return self.call(
-            asking, partial(self.client.get_persona, persona_id, deadline_s=deadline_s)
-        )
-
     def list_personas(
         self,
         *,

@@ -300,7 +300,7 @@ class Tracker:
         return self._api.pause()
 
     def poll(self, persona_id: str) -> Change | None:
-        """Poll one avatar now, whatever its plan; also one that is gone or has ended.
+        """Poll one avatar now, due or not; also one that is gone or has ended.
 
         Args:
             persona_id: An avatar in the log.

@@ -48,7 +48,7 @@ class Work:
         database_url: The database, if it is not in the data folder.
         dies_after: Kill itself with this step: a statement or commit of the database, a part of an
             upload, or another event on a connection. None: go on until another process kills it.
-        stops_at: Stop itself at each so many requests, when one is sent and its answer not read.
+        stops_at: Stop itself at every n-th request, once it is sent and before its answer is read.
         spins: Poll what is due in a second thread, without pauses.
         answer_s: Wall seconds that an answer may take, also that of a create.
     """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from avatarkit import PersonaCreate
+from avatarkit import PersonaCreate, Store
 from support.log_check import finish
 from support.sandbox_client import until
 from support.tracking_process import (
@@ -66,14 +66,20 @@ def test_a_tracker_stopped_for_hours(tmp_path: Path) -> None:
         with running(*works) as (stopped, _):
             for _ in range(STOPS):
                 wait_until_stopped(stopped)
-                later = session.clock.now() + timedelta(hours=8)
-                until(lambda later=later: session.clock.now() > later)
+                later = sandbox.advance(hours=8)
+                until(lambda later=later: last_asked(session.store) > later, 60)
                 go_on(stopped)
         finish(session, sandbox)
 
 
+def last_asked(store: Store) -> datetime:
+    """Return when the newest call was asked of which the log holds the answer."""
+    moment: datetime = store.sightings()["last_seen_at"].max().to_pydatetime()
+    return moment
+
+
 def kill_at_random(work: Work, *, kills: int, seed: int) -> str:
-    """Kill trackers of one database, one or two at a time, until there were so many kills.
+    """Kill trackers of one database, one or two at a time, until that many kills.
 
     One of them dies at a random step, the other one at the same moment, wherever it is.
 

@@ -1,4 +1,4 @@
-"""Many polls at once: nobody waits for a call that hangs, and one list does for many polls."""
+"""Many polls at once: a call that hangs holds up no other, and one list does for many polls."""
 
 from __future__ import annotations
 
@@ -387,10 +387,10 @@ class TestNoBarrier:
             reconciled.set()
 
         tracker.client.list_personas = list_personas  # type: ignore[method-assign]
-        told: list[str] = []
-        tracker.run(threading.Event(), on_change=on_change, on_error=told.append, once=True)
+        reported: list[str] = []
+        tracker.run(threading.Event(), on_change=on_change, on_error=reported.append, once=True)
         assert [change.after for change in changes] == ["done"]
-        assert told == ["Down."]
+        assert reported == ["Down."]
 
     def test_a_poll_has_a_deadline_of_its_own(
         self,
@@ -467,10 +467,11 @@ class TestBatches:
 
         monkeypatch.setattr(tracker.store, "record", fail)
         changes: list[Change] = []
-        told: list[str] = []
-        tracker.run(threading.Event(), on_change=changes.append, on_error=told.append, once=True)
+        reported: list[str] = []
+        on_change, on_error = changes.append, reported.append
+        tracker.run(threading.Event(), on_change=on_change, on_error=on_error, once=True)
         assert len(changes) == 7
-        assert told == ["It does not fit."]
+        assert reported == ["It does not fit."]
         assert [due.persona_id for due in tracker.store.due(manual_clock.now())] == ["p3"]
 
     def test_nothing_is_reported_before_it_is_written(

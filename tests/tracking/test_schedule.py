@@ -71,7 +71,7 @@ def test_a_few_avatars_are_polled_at_the_usual_pace() -> None:
 
 
 def test_ten_thousand_avatars_are_polled_less_often_each() -> None:
-    """The staleness that the budget leaves is told as numbers and as a sentence."""
+    """The staleness that the budget leaves is given as numbers and as a sentence."""
     schedule = Schedule(1_000)
     schedule.balance([("reviewing", NOW - 9 * HOUR)] * 10_000, NOW)
     promise = schedule.staleness()

@@ -156,12 +156,12 @@ def test_a_slow_call_neither_shows_nor_hides_a_wrong_clock(
     clock.off = -20 * MINUTE
     api.call_takes = timedelta(0)
     tracker.poll("p1")
-    told = tracker.clock_offset
-    assert told is not None
-    assert told.offset > timedelta(0)
+    offset = tracker.clock_offset
+    assert offset is not None
+    assert offset.offset > timedelta(0)
     api.call_takes = HOUR
     tracker.poll("p1")
-    assert tracker.clock_offset == told
+    assert tracker.clock_offset == offset
 
 
 def test_a_run_is_sure_as_of_asking(tracker: Tracker, api: API, clock: SetClock) -> None:
