@@ -58,7 +58,7 @@ def prepare(session: nox.Session) -> None:
 @nox.session(requires=["prepare"], venv_backend="none")
 def types(session: nox.Session) -> None:
     """Check types with mypy."""
-    run(session, "mypy")
+    run(session, "mypy", "--num-workers", "auto")
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
@@ -134,11 +134,13 @@ def run(
     output = session.run(
         program,
         *command[1:],
-        # No file with keys is read: nothing here must reach somebody's live account.
+        # No file with keys is read: nothing here must reach somebody's live account. Bytecode is
+        # kept, or each of the many processes would compile anew what it imports.
         env={
             "PATH": path,
             "VIRTUAL_ENV": str(programs.parent),
             "AVATARKIT_ENV_FILE": "",
+            "PYTHONDONTWRITEBYTECODE": "",
             **(env or {}),
         },
         silent=silent,
