@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every release that adds a column.
 
 Databases that lack columns get them, so a new one is nullable or has a ``server_default``.
@@ -46,6 +46,40 @@ accounts = sa.Table(
     # The count and the ids of the account as last read, and since which call they are the same.
     sa.Column("known", sa.Text),
     sa.Column("known_no", sa.BigInteger),
+    # Which account it is, for a person: the API's address and the end of the API id.
+    sa.Column("base_url", sa.Text),
+    sa.Column("api_id_hint", sa.Text),
+    sa.Column("opened_us", sa.BigInteger),
+    # The secret part of the address at which webhooks of this account arrive.
+    sa.Column("webhook_token", sa.Text),
+)
+
+# Which tracker polls an account, and until when if it does not renew this; on the wall clock.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("taken_us", sa.BigInteger, nullable=False),
+    sa.Column("renewed_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+)
+
+# What a person is told once: one row an event.
+notifications = sa.Table(
+    "notifications",
+    metadata,
+    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("event", sa.String(20), primary_key=True),
+    # The persona, the submission, or what else the event is about.
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("sent_us", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_attempt_us", sa.BigInteger),
+    sa.Column("error", sa.Text),
 )
 
 submissions = sa.Table(
@@ -105,6 +139,8 @@ personas = sa.Table(
     sa.Column("preview_image", sa.Text),
     sa.Column("preview_video", sa.Text),
     sa.Column("deleted_us", sa.BigInteger),
+    # False once a person wants it polled no longer.
+    sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
     # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).
     sa.Column("run_id", sa.BigInteger),
     sa.Column("planned_us", sa.BigInteger),
