@@ -133,6 +133,8 @@ def badge(page: Page, text: str) -> Locator:
 def go(page: Page, name: str) -> None:
     page.get_by_role("link", name=name).first.click()
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    # Streamlit cancels a download that begins while the page is still sent.
+    page.evaluate(SETTLED)
 
 
 def test_from_a_video_to_a_csv(
@@ -249,8 +251,6 @@ def test_two_browsers_share_nothing(app_url: str, page: Page, tmp_path: Path) ->
     expect(other.get_by_text("Bob was submitted as")).to_be_visible()
     until(other, lambda: uploads(tmp_path) == ["ada.mp4", "consent.mp4"])
     go(other, "Tracker")
-    # Streamlit cancels a download that begins while the page is still sent.
-    other.evaluate(SETTLED)
     with other.expect_download() as downloading:
         other.get_by_role("button", name="Download statuses").click()
     downloading.value.save_as(tmp_path / "statuses.csv")
