@@ -197,7 +197,7 @@ class TestRevisions:
         monkeypatch.setattr(tables, "metadata", more)
         monkeypatch.setattr(migrations, "config", elsewhere)
         command.main("Add a mood")
-        assert (folder / "versions" / "0005_add_a_mood.py").exists()
+        assert (folder / "versions" / "v0005_add_a_mood.py").exists()
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             migrations.upgrade(connection)

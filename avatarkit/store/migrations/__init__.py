@@ -54,4 +54,6 @@ def config(connection: sa.Connection) -> Config:
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "avatarkit.store:migrations")
+    # A name that can be imported.
+    config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     return config

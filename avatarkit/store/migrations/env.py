@@ -6,9 +6,10 @@ from alembic import context
 
 from avatarkit.store import tables
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=tables.metadata,
-    compare_server_default=True,
-)
-context.run_migrations()
+if hasattr(context, "config"):  # not where this is imported by another than Alembic
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=tables.metadata,
+        compare_server_default=True,
+    )
+    context.run_migrations()
