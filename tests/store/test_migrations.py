@@ -26,6 +26,7 @@ PREVIEWS = {
     "ada": ("https://cdn.example/ada/16.jpg", "https://cdn.example/ada/1.mp4"),
     "dee": (None, "https://cdn.example/dee/9.mp4"),
 }
+NUMBER = str(tables.SCHEMA_VERSION)
 HOW = 'run python -m avatarkit.store.migrations "Say what changes" to write the missing revision'
 
 on_both = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
@@ -78,25 +79,20 @@ def differences(url: str, metadata: sa.MetaData = tables.metadata) -> list[Any]:
 class TestFirstVersion:
     def test_all_its_rows_are_kept(self, first: str) -> None:
         """Each row has the values that it had; the avatar that was given up is due again."""
-        before = read(first)
-        assert [len(before[name]) for name in OLD_TABLES] == [2, 7, 7, 13]
+        expected = read(first)
+        assert [len(expected[name]) for name in OLD_TABLES] == [2, 7, 7, 13]
         Store(first, account=ACCOUNT).close()
         after = read(first)
-        expected = {
-            name: [dict(row) for row in rows] for name, rows in before.items() if name in OLD_TABLES
-        }
         for row in expected["personas"]:
             if row["persona_id"] == "cy":
                 row["next_look_us"] = row["last_seen_us"]
         for row in expected["meta"]:
             if row["key"] == "schema_version":
-                row["value"] = "4"
-        kept = {
-            name: [{column: row[column] for column in rows[0]} for row in after[name]]
-            for name, rows in expected.items()
-        }
+                row["value"] = NUMBER
         for name in OLD_TABLES:
-            assert sorted(kept[name], key=repr) == sorted(expected[name], key=repr)
+            old_columns = expected[name][0].keys()
+            kept = [{column: row[column] for column in old_columns} for row in after[name]]
+            assert sorted(kept, key=repr) == sorted(expected[name], key=repr)
         assert after["alembic_version"] == [{"version_num": migrations.HEAD}]
         assert differences(first) == []
 
@@ -120,16 +116,17 @@ class TestFirstVersion:
             assert store.sightings("cy")["status"].tolist() == ["pending", "processing"]
             assert not store.personas().set_index("persona_id").loc["cy", "gone"]
 
-    def test_an_upgrade_is_done_once(self, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was changed afterwards stays, and opening again changes nothing."""
+    def test_a_revision_is_applied_once(self, first: str) -> None:
+        """What was changed after a revision stays as it is when later ones are applied."""
         with Store(first, account=ACCOUNT) as store:
             store.plan("cy", None)
-            store.record_error("cy", "404", at=datetime(2026, 1, 9, tzinfo=UTC), missing=True)
-            store.plan("cy", None)
-        before = read(first)
-        monkeypatch.setattr(migrations, "upgrade", None)
+            with store.transaction() as connection:
+                revision = tables.alembic_version.update().values(version_num="0003")
+                connection.execute(revision)
         Store(first, account=ACCOUNT).close()
-        assert read(first) == before
+        rows = {row["persona_id"]: row for row in read(first)["personas"]}
+        assert rows["cy"]["gone"]
+        assert rows["cy"]["next_look_us"] is None
 
     def test_an_upgrade_that_breaks_off_is_undone_and_done_again(
         self, first: str, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +168,7 @@ class TestRevisions:
         assert read(url) == {
             **{name: [] for name in tables.metadata.tables},
             "alembic_version": [{"version_num": migrations.HEAD}],
-            "meta": [{"key": "schema_version", "value": str(tables.SCHEMA_VERSION)}],
+            "meta": [{"key": "schema_version", "value": NUMBER}],
         }
 
     def test_a_column_without_a_revision_is_found_and_written(
@@ -197,7 +194,8 @@ class TestRevisions:
         monkeypatch.setattr(tables, "metadata", more)
         monkeypatch.setattr(migrations, "config", elsewhere)
         command.main("Add a mood")
-        assert (folder / "versions" / "v0005_add_a_mood.py").exists()
+        [written] = folder.glob("versions/*_add_a_mood.py")
+        assert written.name == f"v{tables.SCHEMA_VERSION + 1:04}_add_a_mood.py"
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             migrations.upgrade(connection)
@@ -225,7 +223,7 @@ class TestRevisions:
         engine.dispose()
         Store(url).close()
         assert differences(url) == []
-        assert {"key": "schema_version", "value": "4"} in read(url)["meta"]
+        assert {"key": "schema_version", "value": NUMBER} in read(url)["meta"]
 
     def test_a_log_that_lost_a_table_gets_it_again(self, first: str) -> None:
         """Though it is no new database, and has rows in other tables."""
@@ -239,7 +237,7 @@ class TestRevisions:
 
 
 class TestFiles:
-    """What only SQLite files have: backups, and processes that start without a server."""
+    """What only SQLite files have, or what needs to be tested on one database only."""
 
     def test_one_is_backed_up_before(self, first_file: Path) -> None:
         """The backup is the old database, named after its version; a new one needs none."""
@@ -265,6 +263,21 @@ class TestFiles:
         assert read(url) == before
         Store(url, account=ACCOUNT, backups=0).close()
         assert differences(url) == []
+
+    def test_the_first_revision_makes_the_tables_of_the_first_version(
+        self, first_file: Path
+    ) -> None:
+        """So that the next ones find what they were written for, on PostgreSQL too."""
+        first = sa.MetaData()
+        source = sa.create_engine(f"sqlite:///{first_file}")
+        first.reflect(source)
+        source.dispose()
+        url = f"sqlite:///{first_file.parent / 'revised.db'}"
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            make(connection, "0001")
+        engine.dispose()
+        assert differences(url, first) == []
 
     def test_only_an_upgrade_imports_alembic(self, tmp_path: Path) -> None:
         """To create a database and to open one that lacks nothing needs no library that is slow."""
