@@ -23,6 +23,9 @@ T0 = datetime(2026, 1, 5, 12, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
+between_stores = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+"""For tests that open a database twice; each one in memory is its own."""
+
 
 def persona(status: str | None = "pending", **values: Any) -> Persona:
     return Persona.model_validate({"id": "p1", "process_status": status, **values})
@@ -274,10 +277,9 @@ class TestRuns:
         assert kept.model_extra == {"novel": {"x": [1]}}
         assert store.persona("nobody") is None
 
+    @between_stores
     def test_two_threads_make_one_run(self, url: str) -> None:
         """Polls from several threads and stores at once never make two runs of one status."""
-        if url == "sqlite://":
-            pytest.skip("each in-memory database is its own")
         stores = [Store(url, account="mine") for _ in range(3)]
         see(stores[0], T0)
 
@@ -430,10 +432,9 @@ class TestCalls:
 
 
 class TestAccounts:
+    @between_stores
     def test_another_account_sees_nothing(self, url: str, store: Store) -> None:
         """Rows of one account are invisible to another, and to due."""
-        if url == "sqlite://":
-            pytest.skip("each in-memory database is its own")
         submitted(store)
         with Store(url, account="other") as other, Store(url) as all_of_them:
             assert other.personas().empty
@@ -484,6 +485,7 @@ class TestOpening:
             Store(f"sqlite:///{path}")
         assert path.read_text() == "my notes " * 500
 
+    @between_stores
     @pytest.mark.parametrize("statement", [
         "UPDATE meta SET value = '99'", "UPDATE meta SET value = '²'",
         "UPDATE alembic_version SET version_num = '0099'",
@@ -491,8 +493,6 @@ class TestOpening:
     ])  # fmt: skip
     def test_a_newer_schema_is_refused(self, url: str, statement: str) -> None:
         """A database of a newer avatarkit is not touched."""
-        if url == "sqlite://":
-            pytest.skip("nothing stays in memory")
         with Store(url) as store, store.transaction() as connection:
             connection.exec_driver_sql(statement)
             connection.exec_driver_sql("DROP TABLE submissions")
@@ -502,10 +502,9 @@ class TestOpening:
         assert not sa.inspect(engine).has_table("submissions")
         engine.dispose()
 
+    @between_stores
     def test_everything_survives_a_restart(self, url: str) -> None:
         """Closing and opening loses nothing."""
-        if url == "sqlite://":
-            pytest.skip("nothing stays in memory")
         with Store(url, account="mine") as store:
             submitted(store)
             before = store.personas()

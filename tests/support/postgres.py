@@ -107,7 +107,8 @@ def started(folder: Path, source: Any | Path | None) -> Iterator[str]:
     user: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         user = {"user": find_user(), "extra_groups": []}
-        shutil.chown(data, user["user"])
+        for path in (folder, data):
+            shutil.chown(path, user["user"])
 
     def run(program: str, *arguments: str) -> None:
         # Not to a pipe, which a server that goes on would keep open.
