@@ -250,15 +250,15 @@ def open_engine(url: str | sa.URL, *, backups: int = 0) -> sa.Engine:
         logger.warning("The database %s is new, but there are backups: to use one, %s.", shown, how)
     try:
         schema.prepare(engine, shown, file if backups else None)
-    except StoreError:
-        engine.dispose()
-        raise
     except (sa.exc.SQLAlchemyError, ValueError, TypeError) as error:
         engine.dispose()
         raise StoreError(
             f"The database {shown} cannot be opened ({_short_reason(error)}); "
             f"{sqlite_file.way_out(error, file)}."
         ) from None
+    except BaseException:
+        engine.dispose()
+        raise
     if file is not None:
         sqlite_file.make_private(file)
     return engine

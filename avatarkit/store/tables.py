@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 SCHEMA_VERSION = 4
-"""Raised with every release that adds a column.
-
-Databases that lack columns get them, so a new one is nullable or has a ``server_default``.
-"""
+"""The number of the newest revision; ``store.migrations`` says how to change the tables."""
 
 metadata = sa.MetaData()
+
+# Which revision the tables are of; Alembic reads and writes it.
+alembic_version = sa.Table(
+    "alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True)
+)
 
 meta = sa.Table(
     "meta",

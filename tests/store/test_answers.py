@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,12 +31,6 @@ CREATED = {
     "gdown_url": None,
 }
 CREATE_ONLY = {name: CREATED[name] for name in answers.CREATE_ONLY}
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with Store("sqlite://", account="mine") as opened:
-        yield opened
 
 
 def see(store: Store, minute: int, *, source: str = "poll", **values: Any) -> None:

@@ -1,24 +1,35 @@
-"""Several processes may open an empty database at the same moment."""
+"""Several processes may open an empty or an old database at the same moment."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from avatarkit import Store
 from avatarkit.store.database import open_engine
+from support.first_version import ACCOUNT, make_first
+
+pytestmark = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_an_empty_database_that_is_opened_by_several_at_once(
-    database: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_an_empty_database_that_is_opened_by_several_at_once(url: str) -> None:
     """Each of several that open an empty database at once finds its tables."""
-    url = f"sqlite:///{tmp_path / 'log.db'}"
-    if database == "postgres":
-        url = request.getfixturevalue("postgres")
+    open_together(url)
+    with Store(url, account=ACCOUNT) as store:
+        assert store.personas().empty
+
+
+def test_an_old_database_that_is_opened_by_several_at_once(url: str) -> None:
+    """One of them upgrades it, and each finds its rows."""
+    make_first(url)
+    open_together(url)
+    with Store(url, account=ACCOUNT) as store:
+        assert len(store.personas()) == 6
+
+
+def open_together(url: str) -> None:
     together = threading.Barrier(6)
 
     def open_it() -> None:

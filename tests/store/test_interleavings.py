@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from avatarkit import PersonaCreate, Store
@@ -38,14 +37,16 @@ class Timed:
 
 
 _numbers = count()
-_store = Store("sqlite://")
 
 
-@contextmanager
-def opened() -> Iterator[Store]:
-    """Yield a store in which the account is new; making the tables takes long."""
-    _store.account = f"account {next(_numbers)}"
-    yield _store
+# The tables are made once a test; each example has an account of its own in them.
+in_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+pytestmark = pytest.mark.parametrize("url", ["memory", "postgres"], indirect=True)
+
+
+def renew(store: Store) -> None:
+    """Make a store that of an account that has no rows yet."""
+    store.account = f"account {next(_numbers)}"
 
 
 @some.composite
@@ -107,76 +108,81 @@ def answer_at(truth: Truth, moment: datetime) -> Persona:
     return Persona.model_validate(values | {"created_at": MONDAY})
 
 
+@in_one_database
 @given(truths(), calls())
-def test_however_calls_interleave_the_log_holds_the_truth(truth: Truth, timed: list[Timed]) -> None:
+def test_however_calls_interleave_the_log_holds_the_truth(
+    store: Store, truth: Truth, timed: list[Timed]
+) -> None:
     """Every change is logged once, in order, and lies between its bounds."""
-    with opened() as store:
-        logged = replay(store, truth, timed)
-        now = max(call.answered for call in timed)
-        assert logged == sorted(logged)
-        # Nothing that was left out is lost: the next call finds what is so now.
-        later = now + SECOND
-        replayed = store.record(
-            answer_at(truth, later),
-            asked_at=later,
-            answered_at=later,
-            source="poll",
-            asked_no=store.ask(),
-        )
-        assert replayed.status == truth.at(later)
-        check(store, {"p1": truth}, later)
+    renew(store)
+    logged = replay(store, truth, timed)
+    now = max(call.answered for call in timed)
+    assert logged == sorted(logged)
+    # Nothing that was left out is lost: the next call finds what is so now.
+    later = now + SECOND
+    replayed = store.record(
+        answer_at(truth, later),
+        asked_at=later,
+        answered_at=later,
+        source="poll",
+        asked_no=store.ask(),
+    )
+    assert replayed.status == truth.at(later)
+    check(store, {"p1": truth}, later)
 
 
+@in_one_database
 @given(truths(), calls(clocks=(0, -10_800, 10_800, 7)))
 def test_the_bounds_hold_though_the_clocks_of_trackers_differ(
-    truth: Truth, timed: list[Timed]
+    store: Store, truth: Truth, timed: list[Timed]
 ) -> None:
     """Where the API's answers tell its time, a wrong clock widens the bounds, and no more."""
-    with opened() as store:
-        replay(store, truth, timed)
-        now = max(call.answered for call in timed) + timedelta(hours=6)
-        # A clock that is wrong by less than the tolerance is taken to be right.
-        check(store, {"p1": truth}, now, within=clock_skew.TOLERANCE + clock_skew.PRECISION)
+    renew(store)
+    replay(store, truth, timed)
+    now = max(call.answered for call in timed) + timedelta(hours=6)
+    # A clock that is wrong by less than the tolerance is taken to be right.
+    check(store, {"p1": truth}, now, within=clock_skew.TOLERANCE + clock_skew.PRECISION)
 
 
+@in_one_database
 @given(truths(), calls())
 def test_an_api_that_handles_calls_in_order_is_logged_like_one_call_at_a_time(
-    truth: Truth, timed: list[Timed]
+    store: Store, truth: Truth, timed: list[Timed]
 ) -> None:
     """However late the answers arrive, the newest one is what the log ends with."""
     in_order = [
         Timed(call.asked, call.asked, call.answered, call.ahead, call.has_date) for call in timed
     ]
-    with opened() as store:
-        replay(store, truth, in_order)
-        newest = max(in_order, key=lambda call: call.asked)
-        status = store.personas().loc[0, "status"]
-        assert status == truth.at(newest.asked) or "dreaming" in truth.statuses
+    renew(store)
+    replay(store, truth, in_order)
+    newest = max(in_order, key=lambda call: call.asked)
+    status = store.personas().loc[0, "status"]
+    assert status == truth.at(newest.asked) or "dreaming" in truth.statuses
 
 
-def test_an_older_call_does_not_undo_the_error_of_a_newer_one() -> None:
+def test_an_older_call_does_not_undo_the_error_of_a_newer_one(store: Store) -> None:
     """Whichever arrives first, the log ends with the newest error, and with the older status."""
     for is_late in (True, False):
-        with opened() as store:
-            ask_and_record(store, "done", MONDAY)
-            numbers = [store.ask() for _ in range(3)]
+        renew(store)
+        ask_and_record(store, "done", MONDAY)
+        numbers = [store.ask() for _ in range(3)]
 
-            def answer(store: Store = store, number: int = numbers[0]) -> None:
-                ask_and_record(store, "done", MONDAY + SECOND, number)
+        def answer(store: Store = store, number: int = numbers[0]) -> None:
+            ask_and_record(store, "done", MONDAY + SECOND, number)
 
-            def refuse(store: Store = store, numbers: list[int] = numbers) -> None:
-                at = MONDAY + 2 * SECOND
-                store.record_error("p1", "New.", at=at, missing=True, asked_no=numbers[2])
-                store.record_error("p1", "Old.", at=at, missing=False, asked_no=numbers[1])
+        def refuse(store: Store = store, numbers: list[int] = numbers) -> None:
+            at = MONDAY + 2 * SECOND
+            store.record_error("p1", "New.", at=at, missing=True, asked_no=numbers[2])
+            store.record_error("p1", "Old.", at=at, missing=False, asked_no=numbers[1])
 
-            for step in (refuse, answer) if is_late else (answer, refuse):
-                step()
-            row = store.personas().iloc[0]
-            assert (row["gone"], row["last_error"], row["status"]) == (True, "New.", "done")
-            assert row["deleted_at"] == MONDAY + 2 * SECOND
-            assert row["last_seen_at"] == MONDAY + SECOND
-            ask_and_record(store, "done", MONDAY + 3 * SECOND)
-            assert not store.personas().loc[0, "gone"]
+        for step in (refuse, answer) if is_late else (answer, refuse):
+            step()
+        row = store.personas().iloc[0]
+        assert (row["gone"], row["last_error"], row["status"]) == (True, "New.", "done")
+        assert row["deleted_at"] == MONDAY + 2 * SECOND
+        assert row["last_seen_at"] == MONDAY + SECOND
+        ask_and_record(store, "done", MONDAY + 3 * SECOND)
+        assert not store.personas().loc[0, "gone"]
 
 
 def ask_and_record(store: Store, status: str, at: datetime, number: int | None = None) -> None:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from avatarkit import Change, Store
 from avatarkit.models import Persona
 from support.manual_clock import MONDAY
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(params=["sqlite", "memory", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = {"sqlite": f"sqlite:///{tmp_path / 'log.db'}", "memory": "sqlite://"}.get(request.param)
-    with Store(url or request.getfixturevalue("postgres"), account="mine") as opened:
-        yield opened
 
 
 def record(store: Store, persona_id: str, status: str, hours: float = 0) -> None:

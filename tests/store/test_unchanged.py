@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -22,15 +20,6 @@ from support.manual_clock import MONDAY
 
 MINUTE = timedelta(minutes=1)
 LATER = MONDAY + timedelta(days=1)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'log.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres")
-    with Store(url, account="mine") as store:
-        yield store
 
 
 def seen(no: int, status: str = "pending", **fields: Any) -> Seen:
@@ -57,10 +46,11 @@ answers = st.builds(
 )
 
 
-def test_the_log_is_the_same_as_one_by_one() -> None:
+@pytest.mark.parametrize("url", ["memory", "postgres"], indirect=True)
+def test_the_log_is_the_same_as_one_by_one(url: str) -> None:
     """Some are logged together and the others by ``record``, in any order of numbers."""
     ids = count()
-    with Store("sqlite://", account="a") as together, Store("sqlite://", account="a") as alone:
+    with Store(url, account="together") as together, Store(url, account="alone") as alone:
 
         @settings(max_examples=25)
         @given(st.lists(answers, max_size=6))
