@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,6 +103,45 @@ class PollPlan(Database):
             False for an unknown persona.
         """
         return self._plan(persona_id, to_us(at), gone=False, failures=0, missed_since_us=None)
+
+    def hint(
+        self,
+        persona_ids: Collection[str] | None,
+        at: datetime,
+        *,
+        rest: timedelta,
+        soonest: datetime | None = None,
+    ) -> int:
+        """Bring forward the next poll of personas of which a webhook says that there is news.
+
+        Only of those that are followed, polled and have not ended.
+
+        Args:
+            persona_ids: The personas, or None for all that are not gone.
+            at: The moment, on the session's clock.
+            rest: One that was polled less than this before is polled once that has passed.
+            soonest: When they are due; ``at`` by default.
+
+        Returns:
+            How many personas are polled earlier than was planned.
+        """
+        due_us, rest_us = to_us(soonest or at), rest // timedelta(microseconds=1)
+        answered_us = sa.func.coalesce(_COLUMNS.asked_us, _COLUMNS.last_seen_us)
+        failed_us = _COLUMNS.last_error_us
+        polled_us = sa.case((failed_us > answered_us, failed_us), else_=answered_us)
+        # A time that is still to come was stored while the clock was wrong.
+        is_resting = (polled_us + rest_us > due_us) & (polled_us <= to_us(at))
+        next_us = sa.case((is_resting, polled_us + rest_us), else_=due_us)
+        hinted = tables.personas.update().where(
+            _COLUMNS.account == self._own(),
+            _COLUMNS.followed,
+            _COLUMNS.status.not_in([status.value for status in TERMINAL]),
+            _COLUMNS.next_look_us > next_us,
+            ~_COLUMNS.gone if persona_ids is None else _COLUMNS.persona_id.in_(persona_ids),
+        )
+        with self.transaction() as connection:
+            update = hinted.values(next_look_us=next_us, planned_us=to_us(at))
+            return int(connection.execute(update).rowcount)
 
     def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
         """Return the personas that are due.
