@@ -108,15 +108,12 @@ class Webhooks:
         if ids is not None:
             return self._store.hint(ids, now, rest=POLLED_REST) if ids else 0
         with self._lock:
-            before = self._unnamed_at
+            soonest, before = now, self._unnamed_at
             # A time further ahead was set while the clock was wrong.
-            if before is not None and now < before <= now + UNNAMED_REST:
-                return 0  # those are polled then
-            is_resting = before is not None and before <= now < before + UNNAMED_REST
-            soonest = before + UNNAMED_REST if before is not None and is_resting else now
-            count = self._store.hint(None, now, rest=POLLED_REST, soonest=soonest)
+            if before is not None and now - UNNAMED_REST < before <= now + UNNAMED_REST:
+                soonest = before if before > now else before + UNNAMED_REST
             self._unnamed_at = soonest
-        return count
+            return self._store.hint(None, now, rest=POLLED_REST, soonest=soonest)
 
 
 def named_ids(body: bytes, content_type: str = "") -> set[str] | None:
