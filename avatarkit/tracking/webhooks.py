@@ -21,10 +21,8 @@ from avatarkit.settings import check_public_url
 from avatarkit.store.store import Store
 from avatarkit.text import WEBHOOK_PATH
 
-POLLED_REST = timedelta(minutes=1)
-"""An avatar is polled for webhooks this often at most, on the session's clock."""
 UNNAMED_REST = timedelta(minutes=5)
-"""All avatars are polled for webhooks that name none this often at most."""
+"""All avatars are polled for webhooks that name none this often at most, on the session's clock."""
 MOST_IDS = 100
 """At most this many names of one webhook are looked at."""
 
@@ -104,16 +102,15 @@ class Webhooks:
             StoreError: The log failed.
         """
         ids = named_ids(body, content_type)
-        now = self._clock.now()
         if ids is not None:
-            return self._store.hint(ids, now, rest=POLLED_REST) if ids else 0
+            return self._store.hint(ids) if ids else 0
         with self._lock:
-            soonest, before = now, self._unnamed_at
+            soonest, before = (now := self._clock.now()), self._unnamed_at
             # A time further ahead was set while the clock was wrong.
             if before is not None and now - UNNAMED_REST < before <= now + UNNAMED_REST:
                 soonest = before if before > now else before + UNNAMED_REST
             self._unnamed_at = soonest
-            return self._store.hint(None, now, rest=POLLED_REST, soonest=soonest)
+            return self._store.hint(None, None if soonest == now else soonest)
 
 
 def named_ids(body: bytes, content_type: str = "") -> set[str] | None:

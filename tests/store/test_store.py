@@ -49,6 +49,7 @@ ADDED_SINCE_1 = {
         "asked_us",
         "logged_no",
         "error_no",
+        "hinted_no",
     ],
     "submissions": [
         "sent_api_us",

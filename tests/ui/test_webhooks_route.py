@@ -220,7 +220,7 @@ def test_a_failing_log_is_tried_again_later(
     app, path = app_of(WebhookEndpoint(lambda: tracker)), path_of(tracker)
     assert call(app, "POST", path).status_code == 204
 
-    def fail(*_: object, **__: object) -> int:
+    def fail(*_: object) -> int:
         raise StoreError("The database is locked.")
 
     monkeypatch.setattr(tracker.store, "hint", fail)

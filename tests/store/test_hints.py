@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,9 @@ def test_a_hint_makes_due_what_it_names_and_nothing_else(store: Store) -> None:
     add(store, "left", followed=False)
     add(store, "theirs", account="theirs")
     ids = ["named", "ended", "left", "theirs", "unknown", "'; DROP TABLE personas --"]
-    assert store.hint(ids, NOW, rest=MINUTE) == 1
+    assert store.hint(ids) == 1
     assert due(store) == ["named"]
-    assert store.hint(ids, NOW, rest=MINUTE) == 0, "it is due already"
+    assert store.hint(ids) == 0, "it is due already"
 
 
 def test_a_hint_that_names_none_makes_all_due(store: Store) -> None:
@@ -85,21 +85,21 @@ def test_a_hint_that_names_none_makes_all_due(store: Store) -> None:
     add(store, "gone", gone=True)
     add(store, "ended", "failed")
     add(store, "left", followed=False)
-    assert store.hint(None, NOW, rest=MINUTE) == 2
+    assert store.hint(None) == 2
     assert due(store) == ["a", "b"]
 
 
 def test_a_gone_one_that_is_named_is_polled(store: Store) -> None:
     """A webhook tells of it, so it may be there again."""
     add(store, "gone", gone=True)
-    assert store.hint(["gone"], NOW, rest=MINUTE) == 1
+    assert store.hint(["gone"]) == 1
 
 
 @pytest.mark.parametrize("column", ["asked_us", "last_error_us"])
 def test_one_that_was_just_polled_is_polled_when_it_has_rested(store: Store, column: str) -> None:
     """Not at once, whether that poll was answered or failed; and not hours later either."""
     add(store, "p", **{column: tables.to_us(NOW - MINUTE / 4)})
-    assert store.hint(["p"], NOW, rest=MINUTE) == 1
+    assert store.hint(["p"]) == 1
     assert due(store) == []
     assert due(store, MINUTE * 0.75) == ["p"]
 
@@ -107,15 +107,50 @@ def test_one_that_was_just_polled_is_polled_when_it_has_rested(store: Store, col
 def test_a_poll_of_a_clock_that_was_ahead_keeps_nothing_back(store: Store) -> None:
     """A poll that lies in the future is not rested from."""
     add(store, "p", asked_us=tables.to_us(NOW + HOUR))
-    store.hint(["p"], NOW, rest=MINUTE)
+    store.hint(["p"])
     assert due(store) == ["p"]
 
 
 def test_a_hint_delays_no_poll(store: Store) -> None:
     """What is due before stays so."""
     add(store, "p", asked_us=tables.to_us(NOW), next_look_us=tables.to_us(NOW))
-    assert store.hint(["p"], NOW, rest=MINUTE) == 0
+    store.hint(["p"])
+    store.hint(None, NOW + HOUR)
     assert due(store) == ["p"]
+
+
+def test_all_can_be_made_due_later(store: Store) -> None:
+    """Those that are planned for a later moment are polled then."""
+    add(store, "p")
+    add(store, "soon", next_look_us=tables.to_us(NOW + MINUTE))
+    assert store.hint(None, NOW + 5 * MINUTE) == 1
+    assert due(store) == []
+    assert due(store, 5 * MINUTE) == ["p", "soon"]
+
+
+def poll(store: Store, number: int, asked_at: datetime, error: str | None = None) -> None:
+    """Log the answer to a call about p, and plan the next poll."""
+    persona = Persona(id="p", process_status="pending")
+    if error is None:
+        store.record(
+            persona, asked_at=asked_at, answered_at=asked_at, source="poll", asked_no=number
+        )
+    else:
+        store.record_error("p", error, at=asked_at, missing=False, asked_no=number)
+    store.plan("p", NOW + 10 * HOUR, NOW)
+
+
+@pytest.mark.parametrize("error", [None, "The API did not answer."])
+def test_a_poll_in_progress_does_not_answer_a_hint(store: Store, error: str | None) -> None:
+    """It may have been answered before the end; the next poll, answered or not, was asked later."""
+    add(store, "p")
+    number = store.ask()
+    assert store.hint(["p"]) == 1
+    poll(store, number, NOW, error)
+    assert due(store) == []
+    assert due(store, MINUTE) == ["p"]
+    poll(store, store.ask(), NOW + 2 * MINUTE, error)
+    assert due(store, 2 * HOUR) == []
 
 
 def test_the_frame_does_not_show_the_token(store: Store) -> None:
