@@ -154,7 +154,7 @@ def test_a_poll_in_progress_does_not_answer_a_hint(store: Store, error: str | No
 
 
 def test_the_frame_does_not_show_the_token(store: Store) -> None:
-    """A frame is exported and shared; the address of somebody else is shown as it is."""
+    """A frame is exported and shared; another address is shown as it is."""
     base = {"creator_name": "Ada", "gender": "f"}
     own = "https://a.example/webhooks/personas/s3cret"
     for url in (own, "https://b.example/hook", None):

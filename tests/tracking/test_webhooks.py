@@ -139,7 +139,7 @@ def test_a_body_names_a_limited_number() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["", FORM, "application/json", "multipart/form"]))
 def test_no_body_raises(body: bytes, content_type: str) -> None:
-    """Whatever arrives names ids that fit, or nothing."""
+    """Random bytes name ids that fit, or nothing."""
     ids = named_ids(body, content_type)
     assert ids is None or all(len(each) <= 100 for each in ids)
 
@@ -157,7 +157,7 @@ def test_a_webhook_makes_the_tracker_ask_the_api(tracker: Tracker, api: API) -> 
     assert tracker.store.personas()["status"].tolist() == ["pending", "pending"]
     tracker.clock.sleep(60)
     api.status = "done"
-    hook(tracker, {"id": second, "status": "whatever"})
+    hook(tracker, {"id": second, "status": "made up"})
     assert [(change.persona_id, change.after) for change in tracker.look()] == [(second, "done")]
     assert api.polled == [second] * 2
     assert first not in api.polled
@@ -223,7 +223,7 @@ def test_without_webhooks_the_end_is_found(tracker: Tracker, api: API) -> None:
 
 
 def test_webhooks_do_not_lift_a_pause(tracker: Tracker, api: API) -> None:
-    """In a pause of the account nothing is polled, whatever arrives."""
+    """In a pause of the account nothing is polled because of a webhook."""
     (persona_id,) = settled(tracker, 1)
     now = tracker.clock.now()
     tracker.store.begin_pause(now, now + HOUR, "Wait until {moment}.", 1)

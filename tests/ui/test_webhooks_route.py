@@ -235,7 +235,7 @@ def test_a_failing_log_is_tried_again_later(
 
 
 def test_bodies_are_not_logged(tracker: Tracker, caplog: pytest.LogCaptureFixture) -> None:
-    """What a body says goes nowhere, whatever its type."""
+    """What a body says is neither logged nor stored, of any content type."""
     caplog.set_level(logging.DEBUG)
     app = app_of(WebhookEndpoint(lambda: tracker))
     for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x", "\xff", ""):
