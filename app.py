@@ -12,8 +12,9 @@ import anyio.to_thread
 import streamlit as st
 from starlette.middleware import Middleware
 
-from avatarkit.ui import running
+from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
+from avatarkit.ui.public_host import PublicHost
 
 
 @asynccontextmanager
@@ -29,6 +30,10 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 app = st.App(
     "avatarkit/ui/main.py",
     lifespan=lifespan,
-    middleware=[Middleware(BrowserCookie)],
+    routes=webhooks.routes(),
+    middleware=[
+        Middleware(PublicHost, public_url=running.public_url, has_login=login.is_set_up),
+        Middleware(BrowserCookie),
+    ],
     on_script_error=running.show_error,
 )

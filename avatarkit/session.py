@@ -59,6 +59,7 @@ class Session:
                 self.store,
                 clock=self.clock,
                 calls_per_hour=settings.calls_per_hour,
+                webhook_base=settings.public_url,
             )
             self.tracker.before_pass = self.keep_served
             stack.callback(self.tracker.stop)

@@ -22,8 +22,12 @@ from avatarkit.env_files import Found, find_settings
 from avatarkit.errors import ConfigError
 from avatarkit.models import field_errors
 from avatarkit.paths import pasted_path, unquote
+from avatarkit.text import WEBHOOK_PATH
 
 DEFAULT_BASE_URL = "https://api.creatify.ai"
+_EXAMPLE = "https://avatars.example.com"
+LONGEST_PUBLIC_URL = 200 - len(WEBHOOK_PATH) - 43
+"""Characters that are left for it by the contract's limit, the path, and a token in base64."""
 # What else begins with AVATARKIT_ and is no setting.
 _OTHER_NAMES = ("env_file", "chromium")
 
@@ -57,6 +61,11 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("avatarkit")))
     """The folder of databases, uploads and the sandbox's files."""
+
+    public_url: str | None = None
+    """Scheme and host at which the API reaches the app, for webhooks; None without such an address.
+
+    ``https``, or ``http`` on this machine's loopback."""
 
     log_file: Path | None = None
     """The file to which ``track`` writes what happens; None for no file."""
@@ -131,6 +140,11 @@ class Settings(BaseModel):
     @classmethod
     def _check_base_url(cls, value: str) -> str:
         return check_base_url(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        return check_public_url(value) if value else None
 
     @field_validator("data_dir", "log_file", mode="before")
     @classmethod
@@ -224,6 +238,29 @@ def check_base_url(value: str) -> str:
     if fault:
         example = f"give only scheme and host, such as {DEFAULT_BASE_URL}"
         raise ValueError(f"base_url {fault}; {example}")
+    return origin
+
+
+def check_public_url(value: str) -> str:
+    """Return the origin at which webhooks arrive in lower case, without a slash at the end.
+
+    Raises:
+        ValueError: It is not scheme and host alone, is not encrypted, or makes a webhook's URL of
+            more than 200 characters, which is the contract's limit; the message is one sentence.
+    """
+    origin = value.strip().rstrip("/").lower()
+    fault = _fault_of_origin(origin)
+    if fault is None and not origin.isascii():
+        fault = "has letters outside ASCII; write its host as xn--…"
+    if fault is None and origin.startswith("http:") and not is_loopback(origin):
+        fault = "must begin with https, as the webhooks' token is part of the URL"
+    if fault is None and len(origin) > LONGEST_PUBLIC_URL:
+        fault = (
+            f"is longer than {LONGEST_PUBLIC_URL} characters, so that the URL of a webhook would "
+            "have more than the 200 that the API takes"
+        )
+    if fault:
+        raise ValueError(f"public_url {fault}; give only scheme and host, such as {_EXAMPLE}")
     return origin
 
 

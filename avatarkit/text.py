@@ -9,6 +9,13 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTI
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+WEBHOOK_PATH = "/webhooks/personas/"
+"""The path at which webhooks arrive, without the secret token at its end."""
+
+# JSON may escape slashes.
+_PATH_PATTERN = WEBHOOK_PATH.replace("/", r"\\?/")
+_WEBHOOK_TOKEN = re.compile(rf"""({_PATH_PATTERN})[^\s/\\"'<>?#,]+""")
+
 
 def plain(text: object) -> str:
     """Escape Markdown in foreign text, so that it is shown as it is: no link, no picture."""
@@ -18,6 +25,11 @@ def plain(text: object) -> str:
 def printable(text: object) -> str:
     """Replace control characters but tabs and line ends, which would drive a terminal."""
     return _CONTROL.sub("\ufffd", str(text))
+
+
+def hide_webhook_token(text: str) -> str:
+    """Replace the token in the addresses at which webhooks arrive by ``[token]``."""
+    return _WEBHOOK_TOKEN.sub(r"\1[token]", text)
 
 
 def format_hours(hours: float) -> str:

@@ -407,3 +407,45 @@ def test_tests_see_no_settings_of_the_user() -> None:
     """Within tests none of the user's own variables is left."""
     ours = {name for name in os.environ if name.startswith("AVATARKIT_")}
     assert ours <= {"AVATARKIT_DATA_DIR", "AVATARKIT_CHROMIUM"}
+
+
+# The public URL
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://Avatars.example.com/", "https://avatars.example.com"),
+        ("https://avatars.example.com:8443", "https://avatars.example.com:8443"),
+        ("http://127.0.0.1:8501", "http://127.0.0.1:8501"),
+        ("", None),
+    ],
+)
+def test_public_url_is_an_origin(
+    value: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is encrypted, or on this machine; empty, it is not set."""
+    assert Settings().public_url is None
+    assert Settings(public_url=value).public_url == expected
+    monkeypatch.setenv("AVATARKIT_PUBLIC_URL", value)
+    assert Settings().public_url == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("avatars.example.com", "has no scheme http or https"),
+        ("http://avatars.example.com", "must begin with https"),
+        ("https://avatars.example.com/app", "has a path or more"),
+        ("https://avatars.example.com?x=1", "has a path or more"),
+        ("https://ada:s3cret@avatars.example.com", "must not hold a user or password"),
+        ("https://bücher.example", "has letters outside ASCII"),
+        (f"https://{'a.' * 80}com", "is longer than 138 characters"),
+    ],
+)
+def test_public_url_is_refused_in_a_sentence(value: str, reason: str) -> None:
+    """What the API could not call, or would not take, is said at the start."""
+    text = refusal(public_url=value)
+    assert text.startswith(f"public_url {reason}")
+    assert text.endswith("give only scheme and host, such as https://avatars.example.com.")
+    assert "s3cret" not in text

@@ -1,9 +1,11 @@
-"""Redact the API key in answers, their headers and the logs of the HTTP libraries."""
+"""Redact the API key and the token of webhooks in answers and logs of the HTTP libraries."""
 
 from __future__ import annotations
 
 import json
 import logging
+
+from avatarkit.text import hide_webhook_token
 
 REDACTED = "[key]"
 LONG_KEY = 12
@@ -11,7 +13,10 @@ LONG_KEY = 12
 
 
 class Redactor:
-    """Replaces an API key in bytes with ``[key]``, both as it is and as JSON escapes it."""
+    """Replaces an API key in bytes with ``[key]``, both as it is and as JSON escapes it.
+
+    The token in a webhook's URL, which an answer may quote, is replaced too.
+    """
 
     def __init__(self, key: str) -> None:
         self.is_long = len(key) >= LONG_KEY
@@ -22,7 +27,8 @@ class Redactor:
         """Return the data without the key."""
         for form in self._forms:
             data = data.replace(form, REDACTED.encode())
-        return data
+        # Latin-1 keeps every byte.
+        return hide_webhook_token(data.decode("latin-1")).encode("latin-1")
 
 
 _keys: set[str] = set()
@@ -45,10 +51,10 @@ def redact_logs(key: str) -> None:
 
 
 def redact_text(text: str) -> str:
-    """Return a text without the keys that ``redact_logs`` was called with."""
+    """Return a text without tokens of webhooks and the keys that ``redact_logs`` was given."""
     for key in sorted(_keys, key=len, reverse=True):
         text = text.replace(key, REDACTED)
-    return text
+    return hide_webhook_token(text)
 
 
 def _redact_record(record: logging.LogRecord) -> bool:

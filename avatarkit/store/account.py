@@ -101,6 +101,25 @@ class AccountState(Database):
             connection.execute(self._upsert(connection, values, values))
         return True
 
+    def webhook_token(self, new: str | None = None) -> str | None:
+        """Return the secret part of the address at which the account's webhooks arrive.
+
+        Args:
+            new: Stored as the token if there is none yet, also by another process meanwhile.
+
+        Returns:
+            The token; None if there is none.
+        """
+        query = sa.select(_COLUMNS.webhook_token).where(_COLUMNS.account == self._own())
+        with self.transaction(reading=True) as connection:
+            token: str | None = connection.scalar(query)
+        if token is not None or new is None:
+            return token
+        first = sa.func.coalesce(_COLUMNS.webhook_token, new)
+        with self.transaction() as connection:
+            upsert = self._upsert(connection, {"webhook_token": new}, {"webhook_token": first})
+            return str(connection.execute(upsert.returning(_COLUMNS.webhook_token)).scalar_one())
+
     def clock_offset(self) -> ClockOffset | None:
         """Return by how much a machine's clock differs from the API's; None if none does.
 

@@ -15,6 +15,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from avatarkit.store import tables
+from avatarkit.text import hide_webhook_token
 
 TIME = "datetime64[us, UTC]"
 _NOT_A_TIME = np.iinfo("int64").min
@@ -126,6 +127,8 @@ def read(
     if frame.sent:
         requests = [json.loads(request) for request in fetched[-1]]
         values |= {name: [request.get(name) for request in requests] for name in frame.sent}
+        # A frame is exported and shared.
+        values["webhook_url"] = [url and hide_webhook_token(url) for url in values["webhook_url"]]
     if "labels" in values:
         values["labels"] = [_as_list(labels) for labels in values["labels"]]
     rows = pd.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +17,9 @@ from avatarkit.store.tables import to_moment, to_us
 
 LONGEST_GAP = timedelta(days=1)
 """The longest time to the next poll of a persona, give or take the jitter; that of a gone one."""
+
+HINT_REST = timedelta(minutes=1)
+"""A persona is polled this often at most because webhooks tell of it."""
 
 _JITTER = 1.2
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -104,11 +107,41 @@ class PollPlan(Database):
         """
         return self._plan(persona_id, to_us(at), gone=False, failures=0, missed_since_us=None)
 
+    def hint(self, persona_ids: Collection[str] | None, at: datetime | None = None) -> int:
+        """Poll personas of which a webhook says that there is news.
+
+        Only those that are followed, polled and have not ended. They are due until the answer to a
+        call is logged that was asked later, but not within ``HINT_REST`` of their last poll.
+
+        Args:
+            persona_ids: The personas, or None for all that are not gone.
+            at: When they are due, if that is to come; now by default.
+
+        Returns:
+            How many personas are polled earlier than was planned.
+        """
+        account, last = self._own(), tables.accounts.c
+        hinted = tables.personas.update().where(
+            _COLUMNS.account == account,
+            _COLUMNS.followed,
+            _COLUMNS.next_look_us.is_not(None),
+            _COLUMNS.status.not_in([status.value for status in TERMINAL]),
+            ~_COLUMNS.gone if persona_ids is None else _COLUMNS.persona_id.in_(persona_ids),
+        )
+        if at is None:
+            last_no = sa.select(last.asked_no).where(last.account == account).scalar_subquery()
+            hinted = hinted.where(sa.func.coalesce(_is_unanswered(), sa.false()).is_(sa.false()))
+            hinted = hinted.values(hinted_no=sa.func.coalesce(last_no, 0))
+        else:
+            hinted = hinted.where(_COLUMNS.next_look_us > to_us(at)).values(next_look_us=to_us(at))
+        with self.transaction() as connection:
+            return int(connection.execute(hinted).rowcount)
+
     def due(self, at: datetime, persona_id: str | None = None) -> list[DuePersona]:
         """Return the personas that are due.
 
         A plan that lies further ahead than the longest gap, or was made later than now, is that of
-        a wrong clock, and counts as due.
+        a wrong clock, and counts as due; so does one of which a webhook told; see ``hint``.
 
         Args:
             at: The moment, on the session's clock.
@@ -260,4 +293,16 @@ def _is_due(at: datetime) -> sa.ColumnElement[bool]:
     by_wrong_clock = (next_us > to_us(at + LONGEST_GAP * _JITTER)) | (
         next_us.is_not(None) & (planned_us > to_us(at + _CLOCKS_DIFFER))
     )
-    return (next_us <= to_us(at)) | by_wrong_clock
+    answered_us = sa.func.coalesce(_COLUMNS.asked_us, _COLUMNS.last_seen_us)
+    failed_us = sa.func.coalesce(_COLUMNS.last_error_us, 0)
+    is_resting = sa.or_(
+        *(us.between(to_us(at - HINT_REST) + 1, to_us(at)) for us in (answered_us, failed_us))
+    )
+    is_hinted = next_us.is_not(None) & _is_unanswered() & ~is_resting
+    return (next_us <= to_us(at)) | by_wrong_clock | is_hinted
+
+
+def _is_unanswered() -> sa.ColumnElement[bool]:
+    """Return the condition that a webhook told of a persona after its last poll was asked."""
+    numbers = sa.func.coalesce(_COLUMNS.asked_no, 0), sa.func.coalesce(_COLUMNS.error_no, 0)
+    return sa.and_(*(_COLUMNS.hinted_no >= number for number in numbers))

@@ -100,7 +100,8 @@ class Store(SubmissionLog, UnchangedLog, LiveView, AccountState):
             - ``prepared_at``, ``sent_at``, ``ended_at``: datetime64[us, UTC].
             - ``error``: text, why it was refused or is uncertain.
             - ``gender``, ``video_scene``, ``keywords``, ``gdown_url``, ``webhook_url``: text, as
-              they were sent; ``labels``: lists of text.
+              they were sent, the token of our own ``webhook_url`` as ``[token]``; ``labels``: lists
+              of text.
             - ``lipsync_input``, ``consent_video``: text, the path or URL that was given.
         """
         from avatarkit.store import frames

@@ -156,6 +156,8 @@ personas = sa.Table(
     sa.Column("logged_no", sa.BigInteger),
     # Number of the newest call whose error is logged.
     sa.Column("error_no", sa.BigInteger),
+    # Number of the last call that was asked when a webhook told of it; due until a later one.
+    sa.Column("hinted_no", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),
 )

@@ -32,6 +32,7 @@ from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import plan_soon, wait
 from avatarkit.tracking.watch import watch
+from avatarkit.tracking.webhooks import Webhooks
 
 __all__ = ["Change", "Tracker"]
 
@@ -53,10 +54,13 @@ class Tracker:
         threads: How many personas are polled at once.
         calls_per_hour: The budget of calls, in hours of the session's clock; more personas are
             polled less often each.
+        webhook_base: Scheme and host at which the API reaches the app; submissions then carry an
+            address for webhooks there.
 
     Attributes:
         schedule: What is known of the stages, and the staleness that the budget promises.
         quota: The quota as last read, None when it is unknown.
+        webhooks: The address of webhooks, and what they make due.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error sooner.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
@@ -67,6 +71,7 @@ class Tracker:
 
     Raises:
         StoreError: The store is another account's, or sandbox and live data would mix.
+        ConfigError: ``webhook_base`` is not scheme and host, or too long.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Tracker:
         clock: Clock | None = None,
         threads: int = 4,
         calls_per_hour: float = CALLS_PER_HOUR,
+        webhook_base: str | None = None,
     ) -> None:
         store.bind(client.account)
         self.client = client
@@ -84,6 +90,7 @@ class Tracker:
         self._is_claimed = False
         self._claim_store()
         self.clock = clock or SystemClock()
+        self.webhooks = Webhooks(store, self.clock, webhook_base)
         self._api = ThrottledClient(client, store, self.clock)
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
@@ -126,7 +133,7 @@ class Tracker:
             StoreError: It could not be logged.
         """
         self._claim_store()
-        return self.store.prepare(request, self.clock.now())
+        return self.store.prepare(self.webhooks.address(request), self.clock.now())
 
     def submit(
         self,
@@ -151,6 +158,7 @@ class Tracker:
             StoreError: It was sent before, or could not be logged; nothing was sent.
             AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
         """
+        request = self.webhooks.address(request)
         submission_id = submission_id or self.prepare(request)
         # Before the quota is read: a full plan must not make an uncertain submission refused.
         self.store.reserve(submission_id)

@@ -7,7 +7,7 @@ import streamlit as st
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
 from avatarkit.tracking.gate import Cause
-from avatarkit.ui import running
+from avatarkit.ui import login, running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
 PAUSE_REFRESH_S = 10
@@ -26,6 +26,9 @@ def _pause() -> None:
 def main() -> None:
     """Show the app; Streamlit calls this at every rerun."""
     st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
+    if not login.is_open():
+        login.show()
+        return
     pages = [
         st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
         st.Page(tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"),

@@ -18,6 +18,7 @@ from avatarkit.clock import Clock
 from avatarkit.errors import AvatarkitError, StoreError
 from avatarkit.models import PersonaCreate
 from avatarkit.store.submissions import Submission
+from avatarkit.text import hide_webhook_token
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
@@ -123,6 +124,8 @@ class Outbox:
         """
         request = submission.request
         fields = {**request, "labels": ", ".join(request.get("labels", []))}
+        if hide_webhook_token(url := fields.get("webhook_url", "")) != url:
+            del fields["webhook_url"]  # our own, which the form did not have
         with self._handing_over:
             for record, _ in self._records(submission.submission_id):
                 try:

@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 from avatarkit.clock import Clock, SystemClock
-from avatarkit.errors import AvatarkitError
+from avatarkit.errors import AvatarkitError, ConfigError
 from avatarkit.session import Session, open_session
+from avatarkit.settings import Settings
 from avatarkit.text import plain
+from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
@@ -57,6 +59,22 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
             outbox.start(SystemClock())
             _running = Running(session, outbox, Estimates(session.store, session.clock))
         return _running
+
+
+def tracker() -> Tracker | None:
+    """Return the tracker of the running session, None if none is open."""
+    running = _running  # without the lock, which is held for long while one is opened
+    return None if running is None else running.session.tracker
+
+
+def public_url() -> str | None:
+    """Return the address at which the API reaches the app; None if there is none."""
+    running = _running
+    try:
+        settings = Settings() if running is None else running.session.settings
+    except ConfigError:  # shown on every page, and nothing else
+        return None
+    return settings.public_url
 
 
 def start() -> None:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from support.app_process import free_port, served_app
 from support.project import ROOT
 
 pytestmark = pytest.mark.journey
@@ -46,38 +40,8 @@ DESKTOP = {"width": 1280, "height": 1300}
 @pytest.fixture
 def app_url(tmp_path: Path) -> Iterator[str]:
     """Serve the app as the README starts it, on a sandbox where a life takes 9 to 22 seconds."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
-    command += ["--server.port", str(port), "--server.headless", "true"]
-    # Streamlit itself copies the secrets of the home folder into the environment.
-    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    environment = {**os.environ, **home, "AVATARKIT_SANDBOX_SPEED": "20000"}
-    log = tmp_path / "app.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while not is_healthy(url):
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.25)
-                pytest.fail(log.read_text())
+    with served_app(tmp_path, free_port(), AVATARKIT_SANDBOX_SPEED="20000") as url:
         yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) is not None
-    logged = log.read_text()
-    assert "Traceback" not in logged, logged
-    assert not list((tmp_path / "data").rglob("sandbox.json")), "the sandbox was not stopped"
-
-
-def is_healthy(url: str) -> bool:
-    """Return whether the app answers."""
-    try:
-        return httpx.get(f"{url}/_stcore/health").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture

@@ -78,3 +78,13 @@ def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
     assert sorted(u.path.name for u in outbox.stored()) == ["other.mp4", "sent.mp4"]
     test.button(key="settings_delete_others").click().run()
     assert [u.path.name for u in outbox.stored()] == ["sent.mp4"]
+
+
+def test_it_shows_the_address_of_webhooks(restart: Callable[..., Running]) -> None:
+    """To copy, if there is a public URL; else there is none."""
+    restart()
+    assert not page(settings_page).code
+    session = restart(public_url="https://avatars.example.com").session
+    test = page(settings_page)
+    assert [code.value for code in test.code] == [session.tracker.webhooks.url()]
+    assert "Keep it to yourself" in texts(test)

@@ -376,3 +376,17 @@ class Browsers(RuleBasedStateMachine):
 def test_whatever_browsers_do_each_submission_has_its_own_file() -> None:
     """No file is stored twice, sent for another, lost while it is needed, or left for ever."""
     run_state_machine_as_test(Browsers, settings=settings(max_examples=30, stateful_step_count=25))
+
+
+def test_our_own_webhook_is_no_entry_of_the_form(tmp_path: Path) -> None:
+    """What the tracker added to a refused submission does not come back; a user's own does."""
+    log, outbox = opened(tmp_path)
+    draft = outbox.uploads.draft("b")
+    own, users = "https://a.example/webhooks/personas/s3cret", "https://b.example/hook"
+    for url, shown in ((own, None), (users, users)):
+        submission_id = send(outbox, draft, draft.save_upload("1", "a.mp4", BytesIO(b"a")))
+        log.submissions[submission_id].request["webhook_url"] = url
+        log.end(submission_id, "refused")
+        draft = outbox.uploads.draft("b")
+        outbox.put_back(log.submissions[submission_id], draft)
+        assert outbox.uploads.draft("b").fields.get("webhook_url") == shown

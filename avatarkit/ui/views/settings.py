@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import streamlit as st
 
+from avatarkit.errors import StoreError
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
@@ -31,6 +32,7 @@ def show() -> None:
         st.warning(plain(notice), icon=":material/warning:")
     _connections()
     _uploads()
+    _webhooks()
     if running.get().session.sandbox is not None:
         with st.expander("Use the live account", icon=":material/cloud:"):
             st.markdown(HOW_TO_GO_LIVE)
@@ -67,6 +69,23 @@ def _connections() -> None:
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
     if (warning := tracker.schedule.staleness().warning) is not None:
         st.warning(warning, icon=":material/warning:")
+
+
+def _webhooks() -> None:
+    """Show the address at which webhooks arrive, if there is a public one."""
+    try:
+        url = running.get().session.tracker.webhooks.url()
+    except StoreError as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    if url is None:
+        return
+    st.subheader("Webhooks", anchor=False)
+    st.code(url, language=None)
+    st.caption(
+        "Submissions that name no webhook of their own carry this address, and an avatar is polled "
+        "at once when a call arrives there. Keep it to yourself: its last part is a password."
+    )
 
 
 def _uploads() -> None:

@@ -43,4 +43,5 @@ def upgrade() -> None:
     add(
         "personas",
         sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("hinted_no", sa.BigInteger),
     )
