@@ -153,9 +153,7 @@ def _load() -> ModuleType:
 
         apprise.Apprise.instantiate("json://localhost")  # loads its services
     # Their records hold URLs and payloads.
-    log = logging.getLogger("apprise")
-    log.propagate = False
-    log.addHandler(logging.NullHandler())
+    logging.getLogger("apprise").propagate = False
     for name in ("urllib3", "oauthlib", "requests_oauthlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return apprise
