@@ -138,10 +138,8 @@ class Notifier:
         """
         if problems := self.addresses.problems:
             return problems[0]
-        _, waiting, error = self._store.notifications_state()
-        if error is None:
-            return None
-        return f"{waiting} messages were not sent yet; the last attempt: {error}"
+        *_, error = self._store.notifications_state()
+        return None if error is None else f"A message was not sent: {error}"
 
     def try_addresses(self) -> list[tuple[Address, str | None]]:
         """Send a test to each address, and return why one did not take it, None if it did."""

@@ -449,15 +449,20 @@ class Tracker:
             logger.exception("The times of the polls could not be fitted to the log.")
         return None
 
-    def notify(self, *, is_over: bool = False) -> None:
+    def notify(self, *, is_over: bool = False) -> str | None:
         """Send what is to be told, in a thread; at the end of a run wait until it is sent.
 
         Args:
             is_over: The run ends by itself.
+
+        Returns:
+            A sentence if messages cannot be sent, else None.
         """
         if self.notifier is not None and getattr(self, "has_lease", True):
             with suppress(StoreError):
                 (self.notifier.finish if is_over else self.notifier.step)(self.trouble())
+                return self.notifier.error()
+        return None
 
     def back_up(self) -> None:
         """Make the backup of the day, unless there is one or it was looked for recently.

@@ -267,9 +267,9 @@ class TestDelivery:
         account.follow("p1")
         account.statuses["p1"] = "done"
         account.run()
-        error = account.tracker.state().notify_error
-        assert error is not None
-        assert "address 2 (down): The server is down." in error
+        error = "A message was not sent: address 2 (down): The server is down."
+        assert account.tracker.state().notify_error == error
+        assert error in account.tracker.state().lines()
         account.clock.advance(2 * MINUTE)
         account.step()
         account.addresses.refused = set()
@@ -282,6 +282,16 @@ class TestDelivery:
         account.step()
         assert [scheme for scheme, _, _ in account.sent] == ["up", "down"]
         assert account.tracker.state().notify_error is None
+
+    def test_a_run_reports_what_was_not_sent(self, account: Account) -> None:
+        """Once, and so a job of cron that fails to send does not end well."""
+        account.addresses.refused = {"fake"}
+        account.follow("p1")
+        account.statuses["p1"] = "done"
+        errors: list[str] = []
+        for _ in range(2):
+            account.tracker.run(threading.Event(), on_error=errors.append, once=True)
+        assert errors == ["A message was not sent: address 1 (fake): The server is down."] * 2
 
     def test_it_is_given_up_after_a_day(self, account: Account) -> None:
         """An address that takes nothing is tried 26 times."""
