@@ -222,19 +222,20 @@ class NotificationLog(AccountState):
             return [_notification(row) for row in connection.execute(query.limit(limit))]
 
     def notifications_state(self) -> tuple[datetime | None, int, str | None]:
-        """Return when an event was last sent, how many wait, and the error of the newest of them.
+        """Return when an event was last sent, how many wait, and the newest error.
 
-        Those that were given up count as waiting.
+        The error is None once a later event was sent, unless those with errors still wait.
         """
         is_own = _COLUMNS.account == self._own()
-        waiting = is_own & _COLUMNS.sent_us.is_(None)
-        newest = sa.select(_COLUMNS.error).where(waiting, _COLUMNS.error.is_not(None))
+        is_unsent, waits = _COLUMNS.sent_us.is_(None), _COLUMNS.next_attempt_us.is_not(None)
+        count = sa.select(sa.func.count()).where(is_own, is_unsent, waits)
+        newest = sa.select(_COLUMNS.error).where(is_own, is_unsent, _COLUMNS.error.is_not(None))
         newest = newest.order_by(_COLUMNS.created_us.desc()).limit(1)
         with self.transaction(reading=True) as connection:
             sent_us = connection.scalar(sa.select(sa.func.max(_COLUMNS.sent_us)).where(is_own))
-            count = connection.scalar(sa.select(sa.func.count()).where(waiting)) or 0
-            error = connection.scalar(newest)
-        return None if sent_us is None else to_moment(sent_us), count, error
+            waiting = connection.scalar(count) or 0
+            error = connection.scalar(newest.where(waits | (_COLUMNS.created_us > (sent_us or 0))))
+        return None if sent_us is None else to_moment(sent_us), waiting, error
 
     def forget_notifications(self, subject: str) -> int:
         """Delete the events of a persona or a submission, and return how many there were."""

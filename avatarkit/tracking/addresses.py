@@ -114,6 +114,9 @@ def _open(urls: Sequence[str]) -> tuple[list[Address], list[str]]:
                 f"AVATARKIT_NOTIFY: address {number} {reason}; correct it, no message goes to it."
             )
             continue
+        if "overflow=" not in url:
+            # Else a service may refuse what is longer than it allows.
+            service.overflow_mode = apprise.OverflowMode.TRUNCATE
         key = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
         addresses.append(Address(number, scheme, key, partial(_send, url, service, asset)))
     return addresses, problems

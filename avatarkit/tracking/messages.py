@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 _ENDS = (Kind.DONE, Kind.FAILED, Kind.REJECTED)
-_ORDER = list(Kind)
+_ORDER = [kind.value for kind in Kind]
 
 
 def ended(stay: Stay) -> Event:
@@ -84,11 +84,9 @@ def compose(events: Sequence[Event], *, is_sandbox: bool) -> tuple[str, str]:
     if count := counts[Kind.UNCERTAIN]:
         parts.append(f"{count:,} uncertain")
     if counts[Kind.KEYS]:
-        parts.append("the API refuses the keys")
+        parts.append("the API refuses all calls")
     title = "; ".join(parts) + (" (sandbox)" if is_sandbox else "")
-    lines = [
-        event.text for event in sorted(events, key=lambda event: _ORDER.index(Kind(event.event)))
-    ]
+    lines = [event.text for event in sorted(events, key=lambda event: _ORDER.index(event.event))]
     if (more := len(lines) - MOST_LINES) > 0:
         lines[MOST_LINES:] = [f"and {more:,} more"]
     return title[0].upper() + title[1:], "\n".join(lines)

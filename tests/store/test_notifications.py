@@ -67,6 +67,7 @@ def test_a_claim_is_one_trackers(store: Store) -> None:
     assert store.notifications_state() == (MONDAY + 8 * MINUTE, 1, "It is down.")
     (left,) = store.claim_notifications(MONDAY + 13 * MINUTE, lambda _: None, since=SINCE)
     assert left.taken_by == {"a", "b"}
+    assert store.notifications_state() == (MONDAY + 8 * MINUTE, 0, None)
     assert claim(9_999) == []
 
 

@@ -54,6 +54,15 @@ def test_a_message_is_plain_text() -> None:
     assert "<b>" not in server.posts[1]["message"]
 
 
+def test_what_is_longer_than_a_service_allows_is_cut() -> None:
+    """Services refuse longer texts; ntfy takes 7,800 characters."""
+    with message_server() as server:
+        (address,) = Addresses(f"ntfy://127.0.0.1:{server.port}/topic").open()
+        assert address.send("Title", "word " * 3_000) is None
+    (post,) = server.posts
+    assert 7_000 < len(post["message"]) <= 7_800
+
+
 def test_errors_and_logs_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the log of a program gets of Apprise is nothing, and its reasons are redacted."""
     # pytest's own handler is on every logger.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from avatarkit import Client, Persona, PersonaCreate, Sandbox, Store, Tracker, o
 from avatarkit.store.account import Pause
 from avatarkit.tracking import notify
 from avatarkit.tracking.notify import Notifier
-from support.app_pages import record_lives
 from support.manual_clock import ManualClock
 from support.messages import FakeAddresses, message_server
 
@@ -35,9 +35,10 @@ class Account:
         self.store = Store(url)
         self.tracker = self.track()
 
-    def track(self) -> Tracker:
-        tracker = Tracker(self.client, self.store, clock=self.clock)
-        tracker.notifier = Notifier(self.store, self.clock, self.addresses)
+    def track(self, store: Store | None = None) -> Tracker:
+        store = store or self.store
+        tracker = Tracker(self.client, store, clock=self.clock)
+        tracker.notifier = Notifier(store, self.clock, self.addresses)
         tracker.notifier.begin()
         return tracker
 
@@ -73,6 +74,23 @@ class Account:
         now = self.clock.now()
         no = self.store.ask()
         self.store.record(persona, asked_at=now, answered_at=now, source=source, asked_no=no)
+
+    def live(self, persona_id: str, *, hours: float | None, begins_h: float = 0) -> None:
+        """Log a life that was polled every quarter of an hour, to its end or for two days."""
+        self.statuses[persona_id] = "pending"
+        begins_at = self.clock.now() + begins_h * HOUR
+        created = {"created_at": begins_at.isoformat()}
+        moments = [begins_at, *(begins_at + n * HOUR / 4 for n in range(1, 12))]
+        if hours is None:
+            moments = [begins_at, self.clock.now() + 48 * HOUR]
+        for at in moments:
+            if hours is not None and at > begins_at + hours * HOUR:
+                self.statuses[persona_id] = "done"
+            persona = Persona.model_validate(self.body(persona_id) | created)
+            source = "create" if at == begins_at else "poll"
+            self.store.record(persona, asked_at=at, answered_at=at, source=source)
+        if hours is None:
+            self.store.make_due(persona_id, at)
 
     def run(self, tracker: Tracker | None = None) -> None:
         """Make one pass, which sends what is to be told at its end, as cron does."""
@@ -120,6 +138,21 @@ class TestEnds:
         account.clock.advance(HOUR)
         account.run()
         assert len(account.sent) == 1
+
+    def test_two_trackers_at_once_tell_it_once(self, account: Account) -> None:
+        """Both poll, find the ends and send at the same time."""
+        ids = [f"p{n}" for n in range(10)]
+        account.follow(*ids)
+        account.statuses |= dict.fromkeys(ids, "done")
+        with (
+            Store(account.store.url) as same,
+            ThreadPoolExecutor(2) as threads,
+        ):
+            trackers = [account.track(store) for store in (account.store, same)]
+            for run in [threads.submit(account.run, tracker) for tracker in trackers]:
+                run.result()
+        lines = [line for _, _, body in account.sent for line in body.splitlines()]
+        assert sorted(line.split("(")[1].split(",")[0] for line in lines) == ids
 
     def test_many_that_end_are_one_message(self, account: Account) -> None:
         """Of 100 the first twenty are listed, the failed ones before the others."""
@@ -190,7 +223,7 @@ class TestOtherEvents:
             account.run()
             account.clock.advance(HOUR)
         ((_, title, body),) = account.sent
-        assert title == "The API refuses the keys"
+        assert title == "The API refuses all calls"
         assert "AVATARKIT_API_KEY" in body
         account.refuses = False
         account.run()
@@ -237,18 +270,20 @@ class TestOtherEvents:
 
     def test_a_late_one_is_told_once_a_stage(self, account: Account) -> None:
         """Once it is in its stage for longer than 95 % of the finished ones were."""
-        *_, late, in_time = record_lives(account, 30, running=2, late=1)
-        for persona_id in (late, in_time):
-            account.store.make_due(persona_id, account.clock.now())
+        with account.store.transaction():
+            for n in range(12):
+                account.live(f"p{n}", hours=1 + n / 12)
+            account.live("slow", hours=None)
+            account.live("new", hours=None, begins_h=47)
+        account.clock.advance(48 * HOUR)
         for _ in range(3):
             account.step()
             account.clock.advance(2 * MINUTE)
         ((_, title, body),) = account.sent
-        assert title == "30 avatars ended: 30 done; 1 late"
+        assert title == "12 avatars ended: 12 done; 1 late"
         line = body.splitlines()[0]
-        assert line.startswith("Ada 30: Reviewing for 8 d")
-        assert "where 95 % take at most" in line
-        assert line.endswith(f"({late})")
+        assert line.startswith("Ada slow: Pending for 2 d, where 95 % take at most 1 h 5")
+        assert line.endswith("(slow)")
 
     def test_without_history_none_is_late(self, account: Account) -> None:
         """The vendor's claim is no reason to wake a person."""
