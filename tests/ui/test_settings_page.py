@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import BytesIO
 
 import pytest
@@ -14,6 +15,8 @@ from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
 from support.app_pages import BROWSER, page, settings_page, texts
 from support.messages import message_server
+
+HOUR = timedelta(hours=1)
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -97,7 +100,7 @@ class TestMessages:
             now = session.clock.now()
             store, event = session.store, Event("done", "p1", "Ada: done (p1)")
             store.add_notifications([event], now, now)
-            (claimed,) = store.claim_notifications(now, lambda _: None, since=now)
+            (claimed,) = store.claim_notifications(now, lambda _: HOUR, since=now)
             store.end_attempt(claimed, (), None, "address 1 (json): It is *down*.")
             test = page(settings_page)
             assert not test.exception
