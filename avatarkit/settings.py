@@ -133,7 +133,7 @@ class Settings(BaseModel):
     @field_validator("notify", mode="before")
     @classmethod
     def _no_addresses(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
+        return None if isinstance(value, str) and not value.strip(" ,;\r\n\t") else value
 
     @field_validator("base_url")
     @classmethod

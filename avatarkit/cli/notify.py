@@ -1,4 +1,4 @@
-"""``notify``: say where messages go, and try it."""
+"""The command ``notify``: print where messages go, and try it."""
 
 from __future__ import annotations
 

@@ -80,16 +80,16 @@ class NotificationLog(AccountState):
         Args:
             since: Only those that ended later.
         """
-        earlier, told = tables.sightings.alias().c, _TABLE.alias().c
+        earlier, notified = tables.sightings.alias().c, _TABLE.alias().c
         was_followed = sa.exists().where(
             earlier.account == _PERSONAS.account,
             earlier.persona_id == _PERSONAS.persona_id,
             earlier.id < _PERSONAS.run_id,
         )
-        is_told = sa.exists().where(
-            told.account == _PERSONAS.account,
-            told.event == _PERSONAS.status,
-            told.subject == _PERSONAS.persona_id,
+        is_notified = sa.exists().where(
+            notified.account == _PERSONAS.account,
+            notified.event == _PERSONAS.status,
+            notified.subject == _PERSONAS.persona_id,
         )
         with self.transaction(reading=True) as connection:
             baseline = self._baseline(connection)
@@ -100,7 +100,7 @@ class NotificationLog(AccountState):
                 _PERSONAS.run_id > baseline,
                 _RUNS.first_seen_us >= to_us(since),
                 _PERSONAS.submitted_us.is_not(None) | was_followed,
-                ~is_told,
+                ~is_notified,
             )
             return [_stay(row) for row in connection.execute(query.order_by(_RUNS.id))]
 

@@ -1,8 +1,8 @@
-"""``Notifier``: tell people what happened to avatars, once, without holding up a pass.
+"""``Notifier``: send messages about avatars, each event once, without holding up a pass.
 
-What is to be told is found in the log (ended, late), among the submissions (uncertain) and in the
-pause of the account (keys refused), written into the outbox, and sent from there a minute later, so
-that what ends together is one message.
+Events are found in the log (ended, late), among the submissions (uncertain) and in the pause of the
+account (keys refused), written into the outbox, and sent from there a minute later, so that what
+ends together is one message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from avatarkit.tracking.gate import Cause, on_clock
 logger = logging.getLogger("avatarkit")
 
 STEP_EVERY_S = 5.0
-"""Wall seconds between two looks at what is to be told."""
+"""Wall seconds between two searches for events."""
 
 WINDOW_S = 60.0
 """Wall seconds from the first event of a message until it is sent."""
@@ -42,7 +42,7 @@ RECENT_S = 7 * 86_400.0
 """What is older in wall seconds is no news: messages were switched off, or not delivered."""
 
 UNCERTAIN_AFTER = timedelta(minutes=15)
-"""A submission that is uncertain for longer is told of, as reconciling has not settled it."""
+"""A submission that is uncertain for longer is an event: reconciling has not settled it."""
 
 CLOSE_S = 2.0
 """Wall seconds that the end of a run waits for a message that is being sent."""
@@ -98,7 +98,7 @@ class Notifier:
             logger.warning("%s", error)
 
     def step(self, trouble: Pause | None) -> None:
-        """Look for what is to be told and send what is due, in a thread; return at once.
+        """Find events and send what is due, in a thread; return at once.
 
         Nothing happens while the last step still goes on, or shortly after it.
 
@@ -113,7 +113,7 @@ class Notifier:
             self._start(trouble, at_once=False)
 
     def finish(self, trouble: Pause | None) -> None:
-        """Look for what is to be told and send it now; wait until it is sent or has failed.
+        """Find events and send them now; wait until they are sent or that has failed.
 
         Args:
             trouble: As for ``step``.
@@ -168,7 +168,7 @@ class Notifier:
             logger.exception("The messages could not be sent.")
 
     def _collect(self, trouble: Pause | None) -> None:
-        """Write what is to be told into the outbox."""
+        """Find events, and write them into the outbox."""
         store, now = self._store, self._clock.now()
         store.begin_notifying()
         events = [
@@ -199,12 +199,14 @@ class Notifier:
             self._store.set_notified_keys(mark)
 
     def _late(self, now: datetime) -> list[Event]:
-        """Return the personas that are in their stage for longer than 95 % of all were."""
+        """Return an event for each persona that is in its stage for longer than 95 % are."""
+        if not (stays := self._store.stays_in_flight()):
+            return []
         self._learn(now)
         hour = timedelta(hours=1)
         return [
             messages.late(stay, late_h)
-            for stay in (self._store.stays_in_flight() if self._late_h else [])
+            for stay in stays
             if (late_h := self._late_h.get(stay.status)) is not None
             and (stay.until - stay.since) / hour > late_h
         ]
@@ -234,16 +236,16 @@ class Notifier:
             return  # what is in the outbox stays there
         now = self._clock.now()
         # Claimed before it is sent, so that two trackers do not both send it. If this process dies
-        # before it stores that it was sent, it is sent again after the delay of the claim: told
-        # twice is better than never.
+        # before it stores that it was sent, it is sent again after the delay of the claim: twice
+        # is better than never.
         claimed = self._store.claim_notifications(
             now, self._retry, since=now - self._wall(RECENT_S), at_once=at_once
         )
         messages_by_address = {}
         for address in addresses:
-            untold = [event for event in claimed if address.key not in event.taken_by]
-            if untold:
-                message = messages.compose(untold, is_sandbox=self._is_sandbox)
+            pending = [event for event in claimed if address.key not in event.taken_by]
+            if pending:
+                message = messages.compose(pending, is_sandbox=self._is_sandbox)
                 messages_by_address[address] = message
         errors = _send_all(messages_by_address)
         for address, error in errors.items():

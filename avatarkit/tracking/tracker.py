@@ -62,7 +62,7 @@ class Tracker:
             it when it starts and every hour, after an error sooner.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
-        notifier: Tells people what happened during ``run``, None for no messages.
+        notifier: Sends messages about what happens during ``run``, None for none.
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
         last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
@@ -450,7 +450,7 @@ class Tracker:
         return None
 
     def notify(self, *, is_over: bool = False) -> str | None:
-        """Send what is to be told, in a thread; at the end of a run wait until it is sent.
+        """Send messages about what happened, in a thread; at the end of a run wait for them.
 
         Args:
             is_over: The run ends by itself.

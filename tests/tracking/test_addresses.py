@@ -103,7 +103,7 @@ def test_without_apprise_tracking_goes_on(
     assert importlib.util.find_spec("apprise") is not None
 
 
-@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("value", ["", "  ", " ,;"])
 def test_an_empty_setting_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """A line of .env that is not filled in switches nothing on."""
     monkeypatch.setenv("AVATARKIT_NOTIFY", value)
