@@ -57,6 +57,7 @@ class Tracker(Protocol):
     ) -> None: ...
     def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
+    def notify(self, *, is_over: bool = False) -> str | None: ...  # noqa: D102
 
 
 @dataclass
@@ -108,6 +109,7 @@ class Run:
         self._probe = False
         self._reported: str | None = None
         self._trouble: Pause | None = None
+        self._unsent: str | None = None
 
     def go(self, *, once: bool, until_done: bool) -> None:
         """Make passes; for the arguments see ``Tracker.run``."""
@@ -127,6 +129,7 @@ class Run:
                     self._back_up()
                 if once or (until_done and passed.is_complete and not passed.has_running):
                     break
+                self._notify()
                 if passed.is_complete and polls.is_busy:
                     continue  # a call hangs; others go on
                 pause_s = LONGEST_PAUSE_S
@@ -136,6 +139,8 @@ class Run:
             with suppress(StoreError):
                 for poll in polls.finish():
                     self._report_change(poll)
+        if not self._stop.is_set():
+            self._notify(is_over=True)
 
     def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
         tracker, clock = self._tracker, self._tracker.clock
@@ -238,6 +243,11 @@ class Run:
         self._reported = kind
         if passed.is_complete:
             self._trouble = passed.trouble
+
+    def _notify(self, *, is_over: bool = False) -> None:
+        before, self._unsent = self._unsent, self._tracker.notify(is_over=is_over)
+        if self._unsent not in (None, before):
+            self._report(self._unsent)
 
     def _report(self, message: str) -> None:
         if self._on_error is not None:

@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("api_id_hint", sa.Text),
         sa.Column("opened_us", sa.BigInteger),
         sa.Column("webhook_token", sa.Text),
+        sa.Column("notified_run_id", sa.BigInteger),
+        sa.Column("notified_keys", sa.String(16)),
     )
     add(
         "leases",
@@ -39,6 +41,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("next_attempt_us", sa.BigInteger),
         sa.Column("error", sa.Text),
+        sa.Column("taken_by", sa.Text),
     )
     add(
         "personas",
