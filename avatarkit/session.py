@@ -61,6 +61,7 @@ class Session:
                 calls_per_hour=settings.calls_per_hour,
             )
             self.tracker.before_pass = self.keep_served
+            self.tracker.data_folder = settings.folder
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avatarkit.cli import erase
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
@@ -389,6 +390,10 @@ def sandbox(
             typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
+
+
+app.command()(erase.delete)
+app.command()(erase.forget)
 
 
 def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:

@@ -42,6 +42,7 @@ ADDED_SINCE_1 = {
         "footage_missing",
         "footage_note",
         "deleted_us",
+        "deleted_here",
         "followed",
         "unlisted_us",
         "planned_us",
