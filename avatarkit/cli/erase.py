@@ -82,8 +82,12 @@ def _confirm(expected: str, question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not _has_terminal():
         raise AvatarkitError("Nothing was changed: there is no terminal to ask in; give --yes.")
     typed = typer.prompt(printable(question), default="", show_default=False)
     if typed.strip() != printable(expected).strip():
         raise AvatarkitError("Nothing was changed: another text was typed.")
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -123,6 +123,21 @@ class Erasing(Database):
             return []
         path = self._file.path
         return sorted(backup.folder_of(path).glob(f"{_literal(path.stem)}-*{path.suffix}"))
+
+    def delete_partial_backups(self) -> None:
+        """Delete the copies that are not whole: a backup that is being made is made again."""
+        if self._file is not None:
+            for path in backup.folder_of(self._file.path).glob(".*.tmp*"):
+                with suppress(OSError):
+                    path.unlink()
+
+    def replaced_journals(self) -> list[Path]:
+        """Return the journals of a database that was replaced while it was in use."""
+        if self._file is None:
+            return []
+        path = self._file.path.resolve()
+        journals = (path.with_name(f"{path.name}{suffix}.replaced") for suffix in backup.JOURNALS)
+        return [journal for journal in journals if journal.exists()]
 
     def erase_in_backup(self, path: Path, found: Person, *, without: Collection[str] = ()) -> None:
         """Erase the rows of a person in a backup, and write it anew.

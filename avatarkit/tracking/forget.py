@@ -133,7 +133,8 @@ def _erase(
         store.overwrite_erased()
     except StoreError as error:
         failed = [*failed, str(error)]
-    # One that was made meanwhile.
+    # One that was made meanwhile, or is being made of what was there before.
+    store.delete_partial_backups()
     newer, not_changed = _erase_in_backups(store, person, kept, done=set(backups))
     return replace(
         report,
@@ -197,7 +198,8 @@ def _not_ours(store: Store, person: Person, files: PersonalFiles, *, at_api: boo
     """Return a sentence about each thing that stays."""
     stays = [f"{file}, which a create named" for file in files.elsewhere]
     stays += [f"{path}, which another form or create names, too" for path in files.shared]
-    if person.persona_ids and not at_api:
+    stays += [f"{path}, the journal of a replaced database" for path in store.replaced_journals()]
+    if person.persona_ids - store.deleted_ids() and not at_api:
         stays.append("the API's own copies of the avatars, unless they are deleted there, too")
     own = {name.strip() for name in person.names} | {person.who.strip()}
     folded = {name.casefold() for name in own}
