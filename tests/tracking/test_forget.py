@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,19 +141,30 @@ def test_every_trace_of_a_person_is_gone_and_nothing_of_others(
     other_draft.save({"creator_name": "Bob"})
     first, bob = submitted(tracker), submitted(tracker, "Bob")
     second = submitted(tracker)
+    with closing(sqlite3.connect(folder / "avatarkit.db")) as raw:
+        # An older row, whose bytes a SQLite without secure_delete leaves where they are.
+        raw.execute("PRAGMA secure_delete = OFF")
+        raw.execute("INSERT INTO meta VALUES ('x', ?)", ("her old room " * 900,))
+        raw.commit()
+        raw.execute("DELETE FROM meta WHERE key = 'x'")
+        raw.commit()
     path = tracker.store.back_up(manual_clock.now())
-    (path.parent / ".cut-off.tmp").write_bytes(path.read_bytes()[:9_000])  # of a killed process
+    (path.parent / ".cut-off.tmp").write_bytes(path.read_bytes()[:-1])  # of a killed process
     manual_clock.advance(timedelta(hours=6))
     tracker.look()
     for persona_id in (first, second, bob):
         assert found_in(folder, persona_id)
+    assert len(found_in(folder, "her old room")) >= 2
     assert found_in(folder, FOOTAGE[:100], "her draft", refused)
     others = tracker.store.sightings(bob)
 
     planned = tracker.forget(NAME, dry_run=True)
     assert found_in(folder, NAME, FOOTAGE[:100])
     forgotten = tracker.forget(NAME)
-    assert found_in(folder, NAME, first, second, refused, FOOTAGE[:100], "her draft") == []
+    assert (
+        found_in(folder, NAME, first, second, refused, "her old room", FOOTAGE[:100], "her draft")
+        == []
+    )
     assert forgotten.failed == ()
     assert dict(forgotten.rows) == dict(planned.rows)
     assert forgotten.rows == {"personas": 2, "submissions": 3, "sightings": 2}
