@@ -60,6 +60,11 @@ class Erasing(Database):
         with self.transaction(reading=True) as connection:
             return person.find(connection, self._own(), who, without=without)
 
+    def count_rows(self, found: Person) -> dict[str, int]:
+        """Return how many rows of each table are a person's."""
+        with self.transaction(reading=True) as connection:
+            return person.count_rows(connection, self._own(), found)
+
     def all_names(self) -> set[str]:
         """Return every ``creator_name`` in the log."""
         with self.transaction(reading=True) as connection:
@@ -158,8 +163,9 @@ class Erasing(Database):
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 older = person.find(connection, self._own(), found.who, without=without)
-                for rows in (found, older):
-                    person.erase(connection, self._own(), rows)
+                person.erase(connection, self._own(), older)
+                # The account may have had another fingerprint then.
+                person.erase(connection, None, found)
                 connection.exec_driver_sql("COMMIT")
                 connection.exec_driver_sql("VACUUM")
         except (sa.exc.SQLAlchemyError, ValueError) as error:

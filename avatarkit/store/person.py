@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,7 +36,6 @@ class Person:
         names: Every ``creator_name`` of these.
         files: What their submissions named as videos: paths, URLs and links.
         files_of_others: The same of all other submissions of the account.
-        rows: The number of rows, by table.
     """
 
     who: str
@@ -46,7 +45,6 @@ class Person:
     names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     files_of_others: frozenset[str] = frozenset()
-    rows: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.persona_ids or self.submission_ids)
@@ -91,7 +89,7 @@ def find(
     own = [submission for submission in submissions if is_theirs(submission)]
     own_ids = frozenset(submission.submission_id for submission in own)
     all_names = {s.creator_name for s in own} | {named.get(persona_id) for persona_id in ids}
-    person = Person(
+    return Person(
         who=who,
         persona_ids=frozenset(ids),
         submission_ids=own_ids,
@@ -105,29 +103,43 @@ def find(
             for file in _files(s.request)
         ),
     )
-    rows = {table.name: _count(connection, query) for table, query in _selects(account, person)}
-    return Person(**{**vars(person), "rows": {name: n for name, n in rows.items() if n}})
 
 
-def erase(connection: sa.Connection, account: str, person: Person) -> Counter[str]:
+def count_rows(connection: sa.Connection, account: str, person: Person) -> dict[str, int]:
+    """Return how many rows of each table are a person's; tables without any are left out."""
+    counts = {
+        table.name: connection.scalar(
+            sa.select(sa.func.count()).select_from(table).where(condition)
+        )
+        for table, condition in _conditions(account, person)
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def erase(connection: sa.Connection, account: str | None, person: Person) -> Counter[str]:
     """Erase the rows of a person, and their name and ids in the texts of others.
 
     Args:
         connection: A connection with an open transaction. The database may be of an older version.
-        account: The fingerprint of the account.
+        account: The fingerprint of the account; None erases the ids in all accounts.
         person: Whose rows.
 
     Returns:
         The number of rows that were erased, by table.
     """
     erased: Counter[str] = Counter()
-    present = set(sa.inspect(connection).get_table_names())
-    for table, condition in _conditions(account, person):
+    inspector = sa.inspect(connection)
+    present = set(inspector.get_table_names())
+    (_, is_theirs), *_ = conditions = _conditions(account, person)
+    # A poll locks the row of its persona first, too, so that neither waits for the other.
+    locked = sa.select(_PERSONAS.persona_id).where(is_theirs).order_by(_PERSONAS.persona_id)
+    connection.execute(locked.with_for_update()).all()
+    for table, condition in conditions:
         if table.name in present:
             erased[table.name] += connection.execute(table.delete().where(condition)).rowcount
     if tables.notifications.name in present:
         _erase_in_texts(connection, account, person)
-    if "candidates" in {c["name"] for c in sa.inspect(connection).get_columns("submissions")}:
+    if "candidates" in {column["name"] for column in inspector.get_columns("submissions")}:
         _erase_candidates(connection, account, person)
     return +erased
 
@@ -148,29 +160,22 @@ def in_other_accounts(connection: sa.Connection, account: str, person: Person) -
     return int(connection.scalar(query) or 0)
 
 
-def _conditions(account: str, person: Person) -> list[tuple[sa.Table, sa.ColumnElement[bool]]]:
+def _conditions(
+    account: str | None, person: Person
+) -> list[tuple[sa.Table, sa.ColumnElement[bool]]]:
+    """Return which rows of each table are the person's; the personas come first."""
     ids, sent = person.persona_ids, person.submission_ids
-    return [
-        (tables.notifications, (_EVENTS.account == account) & _EVENTS.subject.in_(ids | sent)),
-        (tables.sightings, (_RUNS.account == account) & _RUNS.persona_id.in_(ids)),
-        (
-            tables.submissions,
-            (_SUBMISSIONS.account == account)
-            & (_SUBMISSIONS.submission_id.in_(sent) | _SUBMISSIONS.persona_id.in_(ids)),
-        ),
-        (tables.personas, (_PERSONAS.account == account) & _PERSONAS.persona_id.in_(ids)),
-    ]
+    theirs = {
+        tables.personas: _PERSONAS.persona_id.in_(ids),
+        tables.sightings: _RUNS.persona_id.in_(ids),
+        tables.submissions: _SUBMISSIONS.submission_id.in_(sent) | _SUBMISSIONS.persona_id.in_(ids),
+        tables.notifications: _EVENTS.subject.in_(ids | sent),
+    }
+    return [(table, _of(table, account) & is_theirs) for table, is_theirs in theirs.items()]
 
 
-def _selects(account: str, person: Person) -> list[tuple[sa.Table, sa.Select[Any]]]:
-    return [
-        (table, sa.select(sa.func.count()).select_from(table).where(condition))
-        for table, condition in _conditions(account, person)
-    ]
-
-
-def _count(connection: sa.Connection, query: sa.Select[Any]) -> int:
-    return int(connection.scalar(query) or 0)
+def _of(table: sa.Table, account: str | None) -> sa.ColumnElement[bool]:
+    return sa.true() if account is None else table.c.account == account
 
 
 def _files(request: str) -> list[str]:
@@ -178,27 +183,27 @@ def _files(request: str) -> list[str]:
     return [str(fields[name]) for name in (*VIDEO_FIELDS, "gdown_url") if fields.get(name)]
 
 
-def _erase_in_texts(connection: sa.Connection, account: str, person: Person) -> None:
+def _erase_in_texts(connection: sa.Connection, account: str | None, person: Person) -> None:
     """Replace a person's names and ids in messages that are about others too."""
     words = sorted({*person.names, *person.persona_ids, *person.submission_ids}, key=len)
     if not words:
         return
     pattern = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in reversed(words)))
-    keys = ("event", "subject")
-    query = sa.select(*(_EVENTS[name] for name in (*keys, "text", "error")))
-    for row in connection.execute(query.where(_EVENTS.account == account)).all():
+    names = ("account", "event", "subject", "text", "error")
+    query = sa.select(*(_EVENTS[name] for name in names))
+    for row in connection.execute(query.where(_of(tables.notifications, account))).all():
         texts = {"text": row.text, "error": row.error}
         cleaned = {name: text and pattern.sub(FORGOTTEN, text) for name, text in texts.items()}
         if cleaned != texts:
             is_row = (_EVENTS.event == row.event) & (_EVENTS.subject == row.subject)
-            update = tables.notifications.update().where(_EVENTS.account == account, is_row)
+            update = tables.notifications.update().where(_EVENTS.account == row.account, is_row)
             connection.execute(update.values(**cleaned))
 
 
-def _erase_candidates(connection: sa.Connection, account: str, person: Person) -> None:
+def _erase_candidates(connection: sa.Connection, account: str | None, person: Person) -> None:
     """Take a person's avatars out of those that the submissions of others may have become."""
     query = sa.select(_SUBMISSIONS.submission_id, _SUBMISSIONS.candidates).where(
-        _SUBMISSIONS.account == account, _SUBMISSIONS.candidates.is_not(None)
+        _of(tables.submissions, account), _SUBMISSIONS.candidates.is_not(None)
     )
     for row in connection.execute(query).all():
         candidates = json.loads(row.candidates)

@@ -99,7 +99,7 @@ def forget(
         names=person.names,
         persona_ids=tuple(sorted(person.persona_ids)),
         deleted=tuple(sorted(person.persona_ids)) if delete is not None else (),
-        rows=person.rows,
+        rows=store.count_rows(person),
         files=files.own,
         backups=tuple(store.backup_files()),
         not_ours=tuple(_not_ours(store, person, files, at_api=delete is not None)),
@@ -181,8 +181,8 @@ def _require_settled(person: Person) -> None:
     if person.in_flight:
         raise ConfigError(
             f"A create of {person.who} is being sent or its fate is not known "
-            f"({', '.join(person.in_flight)}), so that an avatar may still come of it; nothing was "
-            "erased. Settle it with 'reconcile', and forget the person then."
+            f"({', '.join(person.in_flight)}); an avatar may still come of it, and the rows are "
+            "kept. Settle it with 'reconcile', and forget the person then."
         )
 
 

@@ -348,6 +348,42 @@ def test_a_reader_that_holds_the_journal_is_said_and_the_next_call_finishes(
     assert found_in(folder, NAME) == []
 
 
+@on_sqlite
+def test_a_backup_of_another_fingerprint_is_erased_too(
+    tracker: Tracker, folder: Path, manual_clock: ManualClock
+) -> None:
+    """The rows of an account may have been carried over since the backup was made."""
+    persona_id = submitted(tracker)
+    path = tracker.store.back_up(manual_clock.now())
+    with closing(sqlite3.connect(path)) as raw:
+        for table in ("personas", "sightings", "submissions"):
+            raw.execute(f"UPDATE {table} SET account = 'an earlier one'")  # noqa: S608
+        raw.commit()
+    assert tracker.forget(NAME).failed == ()
+    assert found_in(folder, NAME, persona_id) == []
+
+
+@on_sqlite
+def test_a_backup_of_the_first_version_is_erased_too(
+    tracker: Tracker, folder: Path, manual_clock: ManualClock
+) -> None:
+    """It has fewer tables and columns."""
+    persona_id = submitted(tracker)
+    path = tracker.store.back_up(manual_clock.now())
+    with closing(sqlite3.connect(path)) as raw:
+        for change in (
+            "DROP TABLE notifications",
+            "DROP TABLE leases",
+            "ALTER TABLE submissions DROP COLUMN candidates",
+            "ALTER TABLE personas DROP COLUMN deleted_here",
+            "ALTER TABLE personas DROP COLUMN deleted_us",
+        ):
+            raw.execute(change)
+    path.rename(path.with_name("avatarkit-schema-1.db"))
+    assert tracker.forget(NAME).failed == ()
+    assert found_in(folder, NAME, persona_id) == []
+
+
 def test_a_crash_before_the_rows_is_finished_by_the_same_call(
     tracker: Tracker, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
