@@ -274,6 +274,8 @@ def status(
                 _print(f"not of the documented type, kept as they came: {names}")
             if note := session.store.footage_note(persona_id):
                 _print(note)
+            if persona_id in session.store.deleted_ids():
+                _print("It was deleted here, and is not polled; its history is kept.")
 
 
 @app.command("export")

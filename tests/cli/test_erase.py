@@ -52,7 +52,9 @@ def test_delete_shows_what_it_deletes_and_asks_for_the_name(session: Session) ->
     assert f"{persona_id}  deleted" in done.stdout
     assert deleted(session) == [persona_id]
     assert "Deleted" in run("status").stdout
-    assert "pending" in run("status", persona_id).stdout
+    history = run("status", persona_id).stdout
+    assert "pending" in history
+    assert "It was deleted here" in history
     assert "was deleted already" in run("delete", persona_id, "--yes").stdout
     assert "was deleted here" in run("poll", persona_id).output
 
