@@ -49,11 +49,11 @@ class Forgotten:
 
     def lines(self) -> list[str]:
         """Return the whole as lines of text."""
-        counts = [f"{count} {table}" for table, count in sorted(self.rows.items()) if count]
+        counts = [f"{table} {count}" for table, count in sorted(self.rows.items()) if count]
         verb = "Would be erased" if self.dry_run else "Erased"
         at_api = "Would be deleted" if self.dry_run else "Deleted"
         return [
-            f"{verb} of {', '.join(self.names) or self.who}: {', '.join(counts) or 'no rows'}.",
+            f"{verb} of {', '.join(self.names) or self.who}: rows in {', '.join(counts) or 'no table'}.",
             *(f"  avatar {persona_id}" for persona_id in self.persona_ids),
             *(f"  file {path}" for path in self.files),
             *(f"  in the backup {path}" for path in self.backups),
@@ -207,9 +207,9 @@ def _not_ours(store: Store, person: Person, files: PersonalFiles, *, at_api: boo
     if names := [name for name in similar if name.strip() not in own]:
         stays.append(f"what belongs to {', '.join(names)}, which may be the same person")
     if person.who in person.persona_ids and (count := _others_of_name(store, person)):
-        stays.append(f"{count} other avatars and creates of {', '.join(person.names)}")
+        stays.append(f"other avatars and creates of {', '.join(person.names)} ({count})")
     if count := store.in_other_accounts(person):
-        stays.append(f"{count} avatars of this name in other accounts of this database")
+        stays.append(f"avatars of this name in other accounts of this database ({count})")
     stays.append("exports, notebooks and copies of the database that were made before")
     stays.append("log files, and what a running app has in memory until it is started again")
     if not store.url.startswith("sqlite"):

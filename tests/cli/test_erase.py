@@ -97,7 +97,9 @@ def test_forget_shows_asks_and_erases(session: Session, tmp_path: Path) -> None:
     bob = submitted(session, "Bob")
     refused = run("forget", "Ada", typed="no\n")
     assert refused.exit_code == Exit.ERROR
-    assert "Would be erased of Ada: 1 personas, 1 sightings, 1 submissions." in refused.stdout
+    assert (
+        "Would be erased of Ada: rows in personas 1, sightings 1, submissions 1." in refused.stdout
+    )
     assert len(session.store.personas()) == 2
     done = run("forget", "Ada", typed="Ada\n")
     assert done.exit_code == 0, done.output

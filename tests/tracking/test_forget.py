@@ -206,7 +206,7 @@ def test_an_id_erases_that_avatar_alone(tracker: Tracker) -> None:
     report = tracker.forget(first)
     assert ids(tracker) == [second]
     assert list(tracker.store.submissions()["persona_id"]) == [second]
-    assert f"2 other avatars and creates of {NAME}" in str(report)
+    assert f"other avatars and creates of {NAME} (2)" in str(report)
 
 
 def test_a_name_in_other_letters_is_named_and_not_erased(tracker: Tracker, api: API) -> None:
@@ -426,7 +426,7 @@ def test_other_accounts_are_counted_and_left_alone(tracker: Tracker) -> None:
             {"id": "y", "process_status": "done", "creator_name": NAME}
         )
         other.record(persona, asked_at=MONDAY, answered_at=MONDAY, source="list")
-        assert "1 avatars of this name in other accounts" in str(tracker.forget(NAME))
+        assert "in other accounts of this database (1)" in str(tracker.forget(NAME))
         assert list(other.personas()["persona_id"]) == ["y"]
 
 
