@@ -51,9 +51,10 @@ class Forgotten:
         """Return the whole as lines of text."""
         counts = [f"{table} {count}" for table, count in sorted(self.rows.items()) if count]
         verb = "Would be erased" if self.dry_run else "Erased"
+        name = ", ".join(self.names) or self.who
         at_api = "Would be deleted" if self.dry_run else "Deleted"
         return [
-            f"{verb} of {', '.join(self.names) or self.who}: rows in {', '.join(counts) or 'no table'}.",
+            f"{verb} of {name}: rows in {', '.join(counts) or 'no table'}.",
             *(f"  avatar {persona_id}" for persona_id in self.persona_ids),
             *(f"  file {path}" for path in self.files),
             *(f"  in the backup {path}" for path in self.backups),
