@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli import notify
+from avatarkit.cli import erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
@@ -274,6 +274,8 @@ def status(
                 _print(f"not of the documented type, kept as they came: {names}")
             if note := session.store.footage_note(persona_id):
                 _print(note)
+            if persona_id in session.store.deleted_ids():
+                _print("It was deleted here, and is not polled; its history is kept.")
 
 
 @app.command("export")
@@ -392,6 +394,8 @@ def sandbox(
                 threading.Event().wait()
 
 
+app.command()(erase.delete)
+app.command()(erase.forget)
 app.command()(notify.notify)
 
 

@@ -33,7 +33,8 @@ def tracking(
         arrivals: The frame of ``eta.arrivals``.
 
     Returns:
-        A row a persona, in the order of ``personas``: creator_name, status, progress (float64, 0
+        A row a persona, in the order of ``personas``: creator_name, status (``Deleted`` if it was
+        deleted before its end was seen), progress (float64, 0
         to 1, NaN after a bad end), in_status_for, late (``late`` or empty), ready (see ``ready``),
         age, last_look, next_look, failed_reason, persona_id, all text but progress. Late and ready
         are empty for what has ended, and without ``arrivals``.
@@ -41,21 +42,26 @@ def tracking(
     last_change = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
     since = personas["persona_id"].map(last_change)
     ended = personas["status"].isin(sorted(TERMINAL))
+    deleted = personas["deleted_at"].notna()
+    cut_off = deleted & ~ended
+    ended |= deleted
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
         {
             "creator_name": personas["creator_name"].fillna(""),
-            "status": personas["status"].map(stage_name),
-            "progress": personas["status"].map(_progress).astype("float64"),
+            "status": personas["status"].map(stage_name).mask(cut_off, "Deleted"),
+            "progress": personas["status"].map(_progress).astype("float64").mask(cut_off),
             "in_status_for": _spans(now - since.mask(ended)),
             "late": late,
             "ready": arriving,
-            "age": _spans(since.where(ended, now) - begun),
+            "age": _spans(since.where(ended, now).mask(cut_off, personas["deleted_at"]) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
-                _next_look(next_at, gone, now)
-                for next_at, gone in zip(personas["next_look_at"], personas["gone"], strict=True)
+                "deleted" if is_deleted else _next_look(next_at, gone, now)
+                for next_at, gone, is_deleted in zip(
+                    personas["next_look_at"], personas["gone"], deleted, strict=True
+                )
             ],
             "failed_reason": personas["failed_reason"].fillna(""),
             "persona_id": personas["persona_id"],

@@ -28,6 +28,7 @@ class ShownPersona:
     failed_reason: str | None
     last_error: str | None
     last_error_at: datetime | None
+    deleted: bool = False
 
 
 class LiveView(PollPlan):
@@ -49,14 +50,18 @@ class LiveView(PollPlan):
         """Return the personas as a live view shows them, at most this many.
 
         Returns:
-            Those whose last poll failed or that are gone, then others that are polled, then those
-            that have ended; each newest first.
+            Those whose last poll failed or that are gone (not deleted here), then others that are
+            polled, then those that have ended; each newest first.
         """
-        needs_attention = _PERSONAS.gone | _PERSONAS.last_error.is_not(None)
+        is_missing = _PERSONAS.gone & ~_PERSONAS.deleted_here
+        needs_attention = is_missing | _PERSONAS.last_error.is_not(None)
         names = ("persona_id", "creator_name", "status", "gone", "failed_reason", "last_error")
         query = (
             sa.select(
-                *(_PERSONAS[name] for name in (*names, "next_look_us", "last_error_us")),
+                *(
+                    _PERSONAS[name]
+                    for name in (*names, "next_look_us", "last_error_us", "deleted_us")
+                ),
                 _RUNS.first_seen_us.label("since_us"),
             )
             .join(tables.sightings, _RUNS.id == _PERSONAS.run_id)
@@ -77,6 +82,7 @@ class LiveView(PollPlan):
                 since=to_moment(row.since_us),
                 next_poll_at=_moment(row.next_look_us),
                 last_error_at=_moment(row.last_error_us),
+                deleted=row.deleted_us is not None,
             )
             for row in rows
         ]

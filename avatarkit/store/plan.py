@@ -30,6 +30,7 @@ _COLUMNS = tables.personas.c
 _PLAN = (
     tables.personas.update()
     .where(_COLUMNS.account == sa.bindparam("own"), _COLUMNS.persona_id == sa.bindparam("key"))
+    .where(~_COLUMNS.deleted_here)
     .values(next_look_us=sa.bindparam("next_us"), planned_us=sa.bindparam("planned_at_us"))
 )
 
@@ -103,7 +104,7 @@ class PollPlan(Database):
             at: When it is due.
 
         Returns:
-            False for an unknown persona.
+            False for an unknown persona, and for one that was deleted here.
         """
         return self._plan(persona_id, to_us(at), gone=False, failures=0, missed_since_us=None)
 
@@ -148,14 +149,15 @@ class PollPlan(Database):
             persona_id: Return this persona instead, due or not.
 
         Returns:
-            The personas, the longest overdue first; none for an unknown ``persona_id``.
+            The personas, the longest overdue first; none for an unknown ``persona_id``, or one that
+            was deleted here.
         """
         names = (_COLUMNS.persona_id, _COLUMNS.failures, _COLUMNS.status)
         query = sa.select(*names).order_by(_COLUMNS.next_look_us)
         if persona_id is None:
             query = query.where(_COLUMNS.account == self._own(), _is_due(at))
         else:
-            query = query.where(tables.is_persona(self._own(), persona_id))
+            query = query.where(tables.is_persona(self._own(), persona_id), ~_COLUMNS.deleted_here)
         with self.transaction(reading=True) as connection:
             return [DuePersona(*row) for row in connection.execute(query)]
 
@@ -170,6 +172,7 @@ class PollPlan(Database):
         is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
         query = sa.select(_COLUMNS.persona_id)
         query = query.where(tables.is_persona(self._own(), persona_id), is_due)
+        query = query.where(~_COLUMNS.deleted_here)
         with self.transaction(reading=True) as connection:
             return connection.scalar(query) is not None
 
@@ -238,7 +241,8 @@ class PollPlan(Database):
         """Make due what a whole list of the account shows to have changed.
 
         These are the personas that are gone or deleted and are listed, and, at most daily, those
-        that have ended and are not listed: absence from a list alone proves nothing.
+        that have ended and are not listed: absence from a list alone proves nothing. Those that
+        were deleted here are left alone: a list may show them for some minutes more.
 
         Args:
             listed: The ids in the list.
@@ -281,8 +285,8 @@ class PollPlan(Database):
         return None if us is None else to_moment(us)
 
     def _plan(self, persona_id: str, next_look_us: int | None, **values: Any) -> bool:
-        """Set the next poll and other columns; return False for an unknown persona."""
-        key = tables.is_persona(self._own(), persona_id)
+        """Set the next poll and other columns; return False if it is unknown or deleted here."""
+        key = tables.is_persona(self._own(), persona_id) & ~_COLUMNS.deleted_here
         update = tables.personas.update().where(key).values(next_look_us=next_look_us, **values)
         with self.transaction() as connection:
             return connection.execute(update).rowcount > 0

@@ -80,10 +80,12 @@ class SightingLog(Database):
         submission: sa.Row[Any] | None = None,
         asked_no: int | None = None,
         dates: Sequence[datetime] = (),
+        known_only: bool = False,
     ) -> Recorded:
         """Log one answer.
 
-        The caller plans the next poll (``plan``) in the same transaction.
+        The caller plans the next poll (``plan``) in the same transaction. Of a persona that was
+        deleted here, only answers to calls from before are logged, and it stays deleted.
 
         Args:
             persona: The answer.
@@ -99,6 +101,8 @@ class SightingLog(Database):
                 in either order. Without a number the times tell which is later.
             dates: The ``Date`` headers of the call's answers. If they show that this machine's
                 clock is wrong, the times are logged so that they hold by both clocks.
+            known_only: Log nothing about a persona that the log does not have: it may have been
+                erased while the call was out.
 
         Returns:
             What was logged. If the log holds a newer answer, that one without a change; this one
@@ -111,8 +115,13 @@ class SightingLog(Database):
         with self.transaction() as connection:
             row = connection.execute(query.with_for_update()).one_or_none()
             run, runs = None, tables.sightings
+            if row is None and known_only:
+                return Recorded(status, answered_at, None)
             if row is not None:
                 run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
+            deleted_us = row.deleted_us if row is not None and row.deleted_here else None
+            if run is not None and deleted_us is not None and to_us(asked_at) >= deleted_us:
+                return Recorded(run.status, to_moment(run.first_seen_us), None)
             if (
                 row is not None
                 and run is not None
@@ -146,9 +155,10 @@ class SightingLog(Database):
                 known = answers.union(Persona.model_validate_json(row.answer), persona)
             values = _columns(known, submission, stamps)
             values |= {"last_seen_us": seen_us, "run_id": run_id}
+            error_no = 0 if row is None else row.error_no or 0
+            if deleted_us is not None or (asked_no is not None and asked_no < error_no):
+                values = {name: values[name] for name in values.keys() - _OF_ERRORS}
             if asked_no is not None:
-                if row is not None and asked_no < (row.error_no or 0):
-                    values = {name: values[name] for name in values.keys() - _OF_ERRORS}
                 values |= {"asked_no": asked_no, "asked_us": stamps.asked_us}
                 values["logged_no"] = _last_asked(account)
             if row is None:
@@ -194,6 +204,8 @@ class SightingLog(Database):
             row = connection.execute(query.with_for_update()).one_or_none()
             if row is None:
                 return False
+            if row.deleted_here:
+                return True
             if asked_no is not None and asked_no < max(row.asked_no or 0, row.error_no or 0):
                 return bool(row.gone)
             # A clock that was ahead must not put it off.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from avatarkit.store.erasing import Erasing
 from avatarkit.store.live import LiveView
 from avatarkit.store.notifications import NotificationLog
 from avatarkit.store.submissions import SubmissionLog
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog):
+class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog, Erasing):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when
@@ -46,15 +47,15 @@ class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog):
             - ``first_seen_at``, ``last_seen_at``: datetime64[us, UTC], of all answers about it.
             - ``next_look_at``: datetime64[us, UTC], when it is polled next; NaT for never.
             - ``gone``: bool, the API does not find it any longer; it is still polled daily, unless
-              it had ended.
+              it had ended or was deleted here.
             - ``last_error``: text, of the last poll if that failed; ``last_error_at``:
               datetime64[us, UTC], when it failed.
             - ``footage_missing``: boolean, True if footage was sent and may not have arrived
               (``footage_note`` says why), False if it arrived, NA where neither is known.
             - ``preview_image``, ``preview_video``: text, URLs of the best previews that the API
               has, landscape first; usually of a finished one only.
-            - ``deleted_at``: datetime64[us, UTC], when the API said of a persona that had ended
-              that it has no such persona; NaT otherwise.
+            - ``deleted_at``: datetime64[us, UTC], when it was deleted here, or when the API said of
+              a persona that had ended that it has no such persona; NaT otherwise.
         """
         from avatarkit.store import frames
 

@@ -148,6 +148,8 @@ personas = sa.Table(
     sa.Column("preview_image", sa.Text),
     sa.Column("preview_video", sa.Text),
     sa.Column("deleted_us", sa.BigInteger),
+    # Not in the frame: it was deleted from here on purpose, and is not polled, whatever is seen.
+    sa.Column("deleted_here", sa.Boolean, nullable=False, server_default=sa.false()),
     # False once a person wants it polled no longer.
     sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
     # Not in the frame: the state of the polls, and the union of all answers (``answers.union``).

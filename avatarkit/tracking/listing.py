@@ -178,7 +178,7 @@ class Listing:
     def _log_one(self, persona: Persona, listed: Listed, recorded: Recorded | None) -> Poll:
         asking, at = listed.asking, listed.at
         if recorded is None:
-            recorded = self._poller.log_answer(persona, asking, at, source="list")
+            recorded = self._poller.log_answer(persona, asking, at, source="list", known_only=True)
         else:
             plan_next(self._store, persona.id, recorded, at, self._schedule)
         if _is_incomplete(persona):

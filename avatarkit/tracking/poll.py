@@ -130,7 +130,8 @@ class Poller:
         if answer.is_cancelled:
             return Poll()
         if answer.persona is not None:
-            recorded = self.log_answer(answer.persona, answer.asking, answer.at)
+            # It may have been erased since it was due.
+            recorded = self.log_answer(answer.persona, answer.asking, answer.at, known_only=True)
             return Poll(recorded.change, recorded.notice)
         if not isinstance(error, APIError):
             raise error or RuntimeError("An answer without a persona.")
@@ -190,7 +191,13 @@ class Poller:
         return self.api.call(asking, get)
 
     def log_answer(
-        self, persona: Persona, asking: Asking, at: datetime, *, source: str = "poll"
+        self,
+        persona: Persona,
+        asking: Asking,
+        at: datetime,
+        *,
+        source: str = "poll",
+        known_only: bool = False,
     ) -> Recorded:
         """Log an answer and plan the next poll, in one transaction.
 
@@ -199,6 +206,7 @@ class Poller:
             asking: The number of the call, and when the request was sent.
             at: When the answer arrived.
             source: ``poll`` or ``list``.
+            known_only: Log nothing about a persona that the log does not have.
 
         Returns:
             What was logged.
@@ -211,6 +219,7 @@ class Poller:
                 source=source,
                 asked_no=asking.no,
                 dates=asking.dates,
+                known_only=known_only,
             )
             plan_next(self.store, persona.id, recorded, at, self.schedule)
         if recorded.notice is not None:

@@ -220,6 +220,9 @@ def read_account(
     listing = api.ask()
     listed = api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append, asking=listing)
     listed_at = instant(listing, clock.monotonic())
+    # The quota does not count what was deleted here, and a list may show it a while longer.
+    deleted = store.deleted_ids()
+    listed = tuple(persona for persona in listed if persona.id not in deleted)
     after = ask_quota()
     ids = {persona.id for persona in listed}
     missing = store.in_flight() - ids

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from avatarkit.api.client import Client
 from avatarkit.api.multipart import Progress
@@ -21,6 +22,8 @@ from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking import gate, reconcile, submit
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.delete import delete, require_not_deleted
+from avatarkit.tracking.forget import Forgotten, forget
 from avatarkit.tracking.gate import Cause
 from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.notify import Notifier
@@ -70,6 +73,7 @@ class Tracker:
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
         last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
+        data_folder: Where uploads and drafts are kept, which ``forget`` erases too; None: nowhere.
 
     Raises:
         StoreError: The store is another account's, or sandbox and live data would mix.
@@ -101,6 +105,7 @@ class Tracker:
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
         self.notifier: Notifier | None = None
+        self.data_folder: Path | None = None
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
@@ -320,11 +325,12 @@ class Tracker:
             The change of its status, None if there is none.
 
         Raises:
-            ConfigError: The log has no such avatar.
+            ConfigError: The log has no such avatar, or it was deleted here.
             APIError: The API did not answer with the avatar; that is logged.
             StoreError: The log failed.
         """
         self._claim_store()
+        require_not_deleted(self.store, persona_id)
         for due in self.store.due(self.clock.now(), persona_id):
             outcome = self._poller.poll(due, by_person=True)
             if outcome.error is not None:
@@ -333,6 +339,61 @@ class Tracker:
                 raise outcome.raised
             return outcome.change
         raise ConfigError(f"The log has no avatar {persona_id}; check the id with 'status' alone.")
+
+    def delete(self, persona_id: str) -> bool:
+        """Delete an avatar at the API, for good; its history stays, and it is polled no more.
+
+        An avatar that has not ended can be deleted, too, which frees a place of the plan.
+
+        Args:
+            persona_id: An avatar in the log.
+
+        Returns:
+            False if the API had no such avatar any more; it counts as deleted.
+
+        Raises:
+            ConfigError: The log has no such avatar.
+            APIError: The API did not delete it, and nothing has changed; unless ``maybe_sent`` is
+                True, when it may be deleted: delete it again, which is safe.
+            StoreError: It was deleted, and that could not be logged; delete it again.
+        """
+        self._claim_store()
+        was_found = delete(self._poller, persona_id)
+        self.ask_quota()
+        return was_found
+
+    def forget(self, who: str, *, at_api: bool = False, dry_run: bool = False) -> Forgotten:
+        """Erase what is kept here of a person: rows, answers, uploads, drafts, in backups too.
+
+        Nothing else of the account changes. A sandbox of avatarkit deletes its copies as well.
+
+        Args:
+            who: A ``creator_name``, exactly as it was sent: everything of that name is erased. Or
+                the id of an avatar: only that one and the create that made it are.
+            at_api: Delete the person's avatars at the API first. One that cannot be deleted is not
+                erased here either, so that it can be tried again.
+            dry_run: Erase nothing; return what would be erased.
+
+        Returns:
+            What was erased, what was not and why, and what was not ours to erase. While ``failed``
+            is not empty something is left here: call it again.
+
+        Raises:
+            ConfigError: Nothing is kept of such a person; or a create of theirs is being sent or
+                uncertain, so that an avatar may still come of it.
+            StoreError: The database failed; call it again.
+        """
+        self._claim_store()
+        # A sandbox is ours, and its copies too.
+        at_api = at_api or self.client.is_sandbox is True
+        return forget(
+            self.store,
+            self.clock,
+            who,
+            delete=self.delete if at_api else None,
+            data_folder=self.data_folder,
+            dry_run=dry_run,
+        )
 
     def hasten(self, persona_id: str) -> None:
         """Bring the next poll of an avatar forward, as a person looks at it now.
@@ -584,6 +645,7 @@ class Tracker:
             PersonaFailed: The persona failed.
             PersonaRejected: The persona was rejected.
             WaitTimeout: The time is over; call it again with the same id to go on.
+            ConfigError: It was deleted here before it had ended.
             NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreError, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
 from avatarkit.text import format_hours
+from avatarkit.tracking.delete import require_not_deleted
 from avatarkit.tracking.poll import Poller, is_missing
 from avatarkit.tracking.polling import SHORTEST
 
@@ -61,6 +62,7 @@ def _wait(
         status = persona.status_text
         if persona.is_terminal:
             return _done(persona)
+        require_not_deleted(store, persona_id)
         waited_s = clock.monotonic() - began_s
         if waited_s >= timeout:
             if not_written is not None:

@@ -123,7 +123,7 @@ def _row(persona: ShownPersona, now: datetime) -> tuple[str, ...]:
     if persona.failed_reason:
         status = f"{status}: {persona.failed_reason}"
     if persona.gone:
-        status = f"{status} (gone from the API)"
+        status = f"{status} ({'deleted' if persona.deleted else 'gone from the API'})"
     if persona.next_poll_at is not None:
         is_due = persona.next_poll_at <= now
         next_poll = "due" if is_due else format_moment(persona.next_poll_at, now)

@@ -25,6 +25,7 @@ def personas(**statuses: str) -> pd.DataFrame:
         last_seen_at=seen,
         next_look_at=pd.Series(pd.NaT, index=frame.index, dtype=MOMENT),
         gone=False,
+        deleted_at=pd.Series(pd.NaT, index=frame.index, dtype=MOMENT),
         failed_reason=None,
     )
 
@@ -95,3 +96,15 @@ def test_the_summary_in_words_has_the_interval_where_it_was_asked_for() -> None:
     assert words.loc[1, ["p10", "p50", "p90"]].tolist() == ["", "", ""]
     sure = tables.summary(frame.assign(p50_low_h=[50.0, float("nan")], p50_high_h=[60.0, 70.0]))
     assert sure["p50_interval"].tolist() == ["2 d 2 h to 2 d 12 h", ""]
+
+
+def test_one_that_was_deleted_while_it_ran_has_that_status() -> None:
+    """It has no progress and no next poll, and its age ends when it was deleted."""
+    frame = personas(a="reviewing", b="done")
+    frame["deleted_at"] = pd.Timestamp(NOW) - pd.Timedelta(hours=24)
+    rows = tables.tracking(frame, sightings(frame), NOW, arrivals(a=True)).set_index("persona_id")
+    assert list(rows["status"]) == ["Deleted", "Done"]
+    assert list(rows["next_look"]) == ["deleted", "deleted"]
+    assert rows["age"]["a"] == "1 d"
+    assert rows["progress"].isna().tolist() == [True, False]
+    assert not rows[["late", "ready", "in_status_for"]].any(axis=None)

@@ -297,3 +297,16 @@ def test_footage_that_may_be_missing_is_said(app: Running) -> None:
     session.store.sending(submission_id, session.clock.now())
     session.store.accepted(submission_id, Persona(id="p1"), session.clock.now())
     assert "names no footage" in texts(page(tracker_page))
+
+
+def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: ManualClock) -> None:
+    """Its details say when; it can not be polled again, and the table names it deleted."""
+    tracker = app.session.tracker
+    persona_id = tracker.submit(ADA).id
+    app_clock.advance(HOUR)
+    tracker.delete(persona_id)
+    test = page(tracker_page)
+    assert not test.exception
+    assert list(test.dataframe[0].value["status"]) == ["Deleted"]
+    assert "Deleted here at 2026-01-05 10:00 UTC; its history is kept." in texts(test)
+    assert not any(button.label == "Poll again" for button in test.button)

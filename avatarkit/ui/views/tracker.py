@@ -210,7 +210,10 @@ def _persona(session: Session, row: pd.Series, persona_id: str, now: datetime) -
         st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
-    if row["gone"]:
+    if persona_id in session.store.deleted_ids():
+        deleted = f"{row['deleted_at']:%Y-%m-%d %H:%M} UTC"
+        st.info(f"Deleted here at {deleted}; its history is kept.", icon=":material/delete:")
+    elif row["gone"]:
         text = "The API does not find this avatar; it is polled daily, and its history is kept."
         if pd.notna(row["deleted_at"]):
             deleted = f"{row['deleted_at']:%Y-%m-%d %H:%M} UTC"

@@ -46,5 +46,6 @@ def upgrade() -> None:
     add(
         "personas",
         sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("deleted_here", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("hinted_no", sa.BigInteger),
     )
