@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avatarkit.cli import doctor
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
@@ -389,6 +390,9 @@ def sandbox(
             typer.echo(f"A day passes in {86_400 / speed:.0f} s. Ctrl-C ends it.", err=True)
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
+
+
+app.command()(doctor.doctor)
 
 
 def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
