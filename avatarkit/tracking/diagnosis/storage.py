@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def check_database(settings: Settings, clock: Clock) -> Iterator[Check]:
         sentence = "It is in memory, and lost at the end of the program."
         yield Check("database", Outcome.WARNING, sentence, "Set AVATARKIT_DATABASE_URL to a file.")
     elif file is not None and not file.exists():
-        yield _missing(file)
+        yield _missing(file, settings)
     else:
         with _connect(engine) as connection:
             yield _opened(connection, settings, clock, database.shown_url(engine.url))
@@ -111,11 +111,13 @@ def _tracked(settings: Settings, account: str | None) -> tuple[list[sa.Row[Any]]
         return found, left or 0
 
 
-def _missing(file: Path) -> Check:
+def _missing(file: Path, settings: Settings) -> Check:
     if backup.backups(file):
         sentence = f"{file} is missing, and there are backups."
         return Check("database", Outcome.WARNING, sentence, f"{_how_to_restore(file)}.")
     fault = _fault_of_new(file.parent)
+    if not (file.parent.exists() or file.parent == settings.folder.absolute()):
+        fault = f"there is no folder {file.parent}"  # only the data folder is created
     if fault:
         fix = "Set AVATARKIT_DATA_DIR or AVATARKIT_DATABASE_URL to another place."
         sentence = f"{file} is not there, and cannot be created: {fault}."
@@ -216,8 +218,6 @@ def _content(connection: sa.Connection) -> dict[str, str] | str:
                 "has no tables, and its user may not create any: run GRANT CREATE, USAGE ON SCHEMA "
                 "public TO that user, or make it the owner of the database."
             )
-        if sa.inspect(connection).get_table_names():
-            return "is the database of something else: set AVATARKIT_DATABASE_URL to another one."
         return {}
     rows = {row.key: row.value for row in connection.execute(sa.select(tables.meta))}
     connection.rollback()
@@ -274,8 +274,7 @@ def _folder(settings: Settings) -> Iterator[Check]:
         yield Check("disk", Outcome.WRONG, sentence, fix)
         return
     free = shutil.disk_usage(folder).free
-    uploads = (path for name in _UPLOADS for path in (folder / name).rglob("*") if path.is_file())
-    used = sum(path.stat().st_size for path in uploads)
+    used = _size_of_uploads(folder)
     sentence = f"{free / 1e9:,.1f} GB are free in {folder}; uploads take {used / 1e9:,.1f} GB."
     outcome, fix = Outcome.OK, ""
     if free < ENOUGH_BYTES:
@@ -285,6 +284,14 @@ def _folder(settings: Settings) -> Iterator[Check]:
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         sentence = f"Other users of this machine can read {folder}."
         yield Check("disk", Outcome.WARNING, sentence, f"Run chmod 700 {folder}.")
+
+
+def _size_of_uploads(folder: Path) -> int:
+    size = 0
+    for path in (path for name in _UPLOADS for path in (folder / name).rglob("*")):
+        with suppress(FileNotFoundError):  # it was sent meanwhile
+            size += path.stat().st_size
+    return size
 
 
 def _backups(settings: Settings, clock: Clock) -> Iterator[Check]:
