@@ -38,7 +38,8 @@ def diagnose(*, clock: Clock | None = None, deadline_s: float = DEADLINE_S) -> l
         probes |= {
             "database": partial(storage.check_database, settings, clock),
             "tracker": partial(storage.check_tracker, settings, clock, _account(settings)),
-            "disk": partial(storage.check_disk, settings, clock),
+            "disk": partial(storage.check_disk, settings),
+            "backups": partial(storage.check_backups, settings, clock),
             "secrets": partial(machine.check_secrets, settings),
             "public URL": partial(machine.check_public_url, settings),
         }

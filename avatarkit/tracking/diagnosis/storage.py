@@ -83,10 +83,65 @@ def check_tracker(settings: Settings, clock: Clock, account: str | None) -> Iter
         yield Check("tracker", Outcome.OK, "None runs, and no avatar is to be polled.")
 
 
-def check_disk(settings: Settings, clock: Clock) -> Iterator[Check]:
-    """Yield the checks ``disk`` and ``backups``; no folder is created."""
-    yield from _folder(settings)
-    yield from _backups(settings, clock)
+def check_disk(settings: Settings) -> Iterator[Check]:
+    """Yield the check ``disk``: the data folder can be written and has room. None is created."""
+    folder = settings.folder
+    if not folder.exists():
+        fault = _fault_of_new(folder.parent)
+        if fault:
+            sentence = f"The data folder {folder} cannot be created: {fault}."
+            yield Check("disk", Outcome.WRONG, sentence, "Set AVATARKIT_DATA_DIR to another one.")
+        else:
+            yield Check("disk", Outcome.OK, f"The first start creates the data folder {folder}.")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        sentence = f"The data folder {folder} cannot be written ({error.strerror})."
+        fix = "Make room there, give yourself the right to write, or set AVATARKIT_DATA_DIR."
+        yield Check("disk", Outcome.WRONG, sentence, fix)
+        return
+    free = shutil.disk_usage(folder).free
+    used = _size_of_uploads(folder)
+    sentence = f"{free / 1e9:,.1f} GB are free in {folder}; uploads take {used / 1e9:,.1f} GB."
+    outcome, fix = Outcome.OK, ""
+    if free < ENOUGH_BYTES:
+        outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
+        fix = "Make room: one upload can take 2 GB."
+    yield Check("disk", outcome, sentence, fix)
+    if os.name == "posix" and folder.stat().st_mode & 0o077:
+        sentence = f"Other users of this machine can read {folder}."
+        yield Check("disk", Outcome.WARNING, sentence, f"Run chmod 700 {folder}.")
+
+
+def check_backups(settings: Settings, clock: Clock) -> Iterator[Check]:
+    """Yield the check ``backups``: the newest one was made within the last day."""
+    try:
+        url = database.make_engine(settings.store_url).url
+    except StoreError:
+        return  # as the check of the database says
+    file = sqlite_file.path_of(url)
+    if file is None:
+        if url.get_backend_name() == "postgresql":
+            sentence = "avatarkit makes none of a PostgreSQL."
+            yield Check("backups", Outcome.OK, sentence, "Let pg_dump run once a day.")
+    elif not file.exists():
+        yield Check("backups", Outcome.OK, "None yet, as there is no database.")
+    elif not settings.backups:
+        fix = "Set AVATARKIT_BACKUPS to 5, or make your own by 'python -m avatarkit backup'."
+        yield Check("backups", Outcome.WARNING, "None are made (AVATARKIT_BACKUPS is 0).", fix)
+    elif backup.is_due(file, clock.now()):
+        newest = next(reversed(backup.backups(file)), None)
+        last = f"The newest is {newest}" if newest else "There is none"
+        fix = "The tracker makes one a day while it runs; 'python -m avatarkit backup' makes one."
+        yield Check("backups", Outcome.WARNING, f"{last}; one is due.", fix)
+    else:
+        found = backup.backups(file)
+        sentence = f"{len(found)} in {backup.folder_of(file)}, the newest of the last day."
+        yield Check("backups", Outcome.OK, sentence)
 
 
 def _tracked(settings: Settings, account: str | None) -> tuple[list[sa.Row[Any]], int]:
@@ -159,10 +214,18 @@ def _connect(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
     except (sa.exc.SQLAlchemyError, UnicodeError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0].rstrip(".")
-        way_out = sqlite_file.way_out(error, file)
+        way_out = sqlite_file.way_out(error, file) if file else _way_out_of_server(error)
         raise StoreError(f"{shown} does not work ({reason}); {way_out}.") from None
     finally:
         engine.dispose()
+
+
+def _way_out_of_server(error: Exception) -> str:
+    if isinstance(error, sa.exc.OperationalError):
+        return (
+            "check that it runs, and host, port, name, user and password in AVATARKIT_DATABASE_URL"
+        )
+    return "give its user the right to read, write and create its tables"
 
 
 def _opened(connection: sa.Connection, settings: Settings, clock: Clock, shown: str) -> Check:
@@ -189,7 +252,7 @@ def _opened(connection: sa.Connection, settings: Settings, clock: Clock, shown: 
     if is_newer:
         sentence = f"{shown} was made by a newer avatarkit (schema {version})."
         return Check("database", Outcome.WRONG, sentence, "Update avatarkit.")
-    sentence = f"{shown} is whole and writable: {_size(connection)}"
+    sentence = f"{shown} {'is whole and writable' if kept else 'opens'}: {_size(connection)}"
     if not is_sqlite:
         server = ".".join(map(str, connection.dialect.server_version_info or ()))
         sentence += f", PostgreSQL {server}, {took_s * 1000:.0f} ms away"
@@ -253,65 +316,9 @@ def _file_system(path: Path) -> str:
     return next((mounted[each] for each in resolved.parents if each in mounted), "")
 
 
-def _folder(settings: Settings) -> Iterator[Check]:
-    folder = settings.folder
-    if not folder.exists():
-        fault = _fault_of_new(folder.parent)
-        if fault:
-            sentence = f"The data folder {folder} cannot be created: {fault}."
-            yield Check("disk", Outcome.WRONG, sentence, "Set AVATARKIT_DATA_DIR to another one.")
-        else:
-            yield Check("disk", Outcome.OK, f"The first start creates the data folder {folder}.")
-        return
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(TRIAL_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        sentence = f"The data folder {folder} cannot be written ({error.strerror})."
-        fix = "Make room there, give yourself the right to write, or set AVATARKIT_DATA_DIR."
-        yield Check("disk", Outcome.WRONG, sentence, fix)
-        return
-    free = shutil.disk_usage(folder).free
-    used = _size_of_uploads(folder)
-    sentence = f"{free / 1e9:,.1f} GB are free in {folder}; uploads take {used / 1e9:,.1f} GB."
-    outcome, fix = Outcome.OK, ""
-    if free < ENOUGH_BYTES:
-        outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
-        fix = "Make room: one upload can take 2 GB."
-    yield Check("disk", outcome, sentence, fix)
-    if os.name == "posix" and folder.stat().st_mode & 0o077:
-        sentence = f"Other users of this machine can read {folder}."
-        yield Check("disk", Outcome.WARNING, sentence, f"Run chmod 700 {folder}.")
-
-
 def _size_of_uploads(folder: Path) -> int:
     size = 0
     for path in (path for name in _UPLOADS for path in (folder / name).rglob("*")):
         with suppress(FileNotFoundError):  # it was sent meanwhile
             size += path.stat().st_size
     return size
-
-
-def _backups(settings: Settings, clock: Clock) -> Iterator[Check]:
-    url = database.make_engine(settings.store_url).url
-    file = sqlite_file.path_of(url)
-    if file is None:
-        if url.get_backend_name() == "postgresql":
-            sentence = "avatarkit makes none of a PostgreSQL."
-            yield Check("backups", Outcome.OK, sentence, "Let pg_dump run once a day.")
-    elif not file.exists():
-        yield Check("backups", Outcome.OK, "None yet, as there is no database.")
-    elif not settings.backups:
-        fix = "Set AVATARKIT_BACKUPS to 5, or make your own by 'python -m avatarkit backup'."
-        yield Check("backups", Outcome.WARNING, "None are made (AVATARKIT_BACKUPS is 0).", fix)
-    elif backup.is_due(file, clock.now()):
-        newest = next(reversed(backup.backups(file)), None)
-        last = f"The newest is {newest}" if newest else "There is none"
-        fix = "The tracker makes one a day while it runs; 'python -m avatarkit backup' makes one."
-        yield Check("backups", Outcome.WARNING, f"{last}; one is due.", fix)
-    else:
-        found = backup.backups(file)
-        sentence = f"{len(found)} in {backup.folder_of(file)}, the newest of the last day."
-        yield Check("backups", Outcome.OK, sentence)
