@@ -13,6 +13,8 @@ from avatarkit.clock import Clock, ScaledClock, SystemClock
 from avatarkit.errors import ConfigError
 from avatarkit.settings import Settings
 from avatarkit.store.store import Store
+from avatarkit.tracking.addresses import Addresses
+from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -61,8 +63,18 @@ class Session:
                 calls_per_hour=settings.calls_per_hour,
             )
             self.tracker.before_pass = self.keep_served
+            self.tracker.notifier = self._notifier()
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()
+
+    def _notifier(self) -> Notifier | None:
+        if self.settings.notify is None:
+            return None
+        addresses = Addresses(self.settings.notify.get_secret_value())
+        for problem in addresses.problems:
+            logger.warning("%s", problem)
+        is_sandbox = self.sandbox is not None
+        return Notifier(self.store, self.clock, addresses, is_sandbox=is_sandbox)
 
     @property
     def mode(self) -> str:

@@ -79,6 +79,9 @@ class Settings(BaseModel):
     calls_per_hour: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 600.0
     """The most calls of the API that following avatars takes, an hour of the session's clock."""
 
+    notify: SecretStr | None = None
+    """Apprise URLs to which messages go: by mail, Slack, Teams, ntfy and others. Never shown."""
+
     connect_timeout_s: Seconds = 10.0
     """Wall seconds to connect to the API."""
 
@@ -126,6 +129,11 @@ class Settings(BaseModel):
         if not (value.isascii() and value.isprintable()) or " " in value:
             raise ValueError("has characters that no key has; copy it again")
         return value or None
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _no_addresses(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("base_url")
     @classmethod

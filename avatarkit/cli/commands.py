@@ -5,25 +5,25 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli import doctor
+from avatarkit.cli import doctor, notify
+from avatarkit.cli.console import echo as _print
+from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
-from avatarkit.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from avatarkit.session import Session
     from avatarkit.tracking.tracker import Change, Tracker
 
 app = typer.Typer(
@@ -393,6 +393,7 @@ def sandbox(
 
 
 app.command()(doctor.doctor)
+app.command()(notify.notify)
 
 
 def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
@@ -401,11 +402,6 @@ def _submit(tracker: Tracker, request: PersonaCreate) -> Persona:
         return tracker.submit(request)
     with typer.progressbar(length=size, label="Sending", file=sys.stderr) as bar:
         return tracker.submit(request, progress=lambda sent, _: bar.update(sent - bar.pos))
-
-
-def _print(text: object, *, err: bool = False) -> None:
-    # Texts of the API may hold escape sequences.
-    typer.echo(printable(text), err=err)
 
 
 def _print_change(change: Change) -> None:
@@ -448,17 +444,6 @@ def _check(request: PersonaCreate, *, force: bool) -> None:
 
 def _print_status(persona: Persona) -> None:
     _print(f"{persona.id}: {persona.status_text}", err=True)
-
-
-@contextmanager
-def _session(**values: Any) -> Iterator[Session]:
-    from avatarkit.session import open_session
-
-    with exit_on_error(), open_session(**values) as session:
-        if session.sandbox is not None:
-            found = session.settings.found
-            _print(f"No keys found: this is the sandbox. {found}", err=True)
-        yield session
 
 
 def main(prog_name: str = "avatarkit") -> None:

@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from avatarkit.cli.console import echo
 from avatarkit.cli.exit_codes import Exit
-from avatarkit.text import printable
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    send_test: Annotated[
+        bool, typer.Option("--send-test", help="Send a test to the addresses of messages.")
+    ] = False,
 ) -> None:
     """Check keys, host, clock, database, disk and settings, and say what is wrong.
 
@@ -22,12 +25,12 @@ def doctor(
     """
     from avatarkit.tracking.diagnosis import Outcome, diagnose
 
-    checks = diagnose()
+    checks = diagnose(send_test=send_test)
     for check in checks:
         if as_json:
             typer.echo(json.dumps(asdict(check)))
         else:
             mark = check.outcome.upper() if check.outcome is Outcome.WRONG else check.outcome
-            typer.echo(printable(f"{mark:8} {check.name:10} {check.text}"))
+            echo(f"{mark:8} {check.name:10} {check.text}")
     if any(check.outcome is Outcome.WRONG for check in checks):
         raise typer.Exit(Exit.ERROR)

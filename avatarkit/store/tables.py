@@ -52,6 +52,10 @@ accounts = sa.Table(
     sa.Column("opened_us", sa.BigInteger),
     # The secret part of the address at which webhooks of this account arrive.
     sa.Column("webhook_token", sa.Text),
+    # The newest run when notifications were switched on: older ones are no news. And the keys whose
+    # refusal was notified, until they work again.
+    sa.Column("notified_run_id", sa.BigInteger),
+    sa.Column("notified_keys", sa.String(16)),
 )
 
 # Which tracker polls an account, and until when if it does not renew this; on the wall clock.
@@ -78,8 +82,11 @@ notifications = sa.Table(
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("sent_us", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # None once it is given up.
     sa.Column("next_attempt_us", sa.BigInteger),
     sa.Column("error", sa.Text),
+    # The keys of the addresses that took it, separated by spaces.
+    sa.Column("taken_by", sa.Text, nullable=False, server_default=""),
 )
 
 submissions = sa.Table(

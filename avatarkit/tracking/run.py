@@ -57,6 +57,7 @@ class Tracker(Protocol):
     ) -> None: ...
     def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
+    def notify(self, *, is_over: bool = False) -> None: ...  # noqa: D102
 
 
 @dataclass
@@ -126,7 +127,9 @@ class Run:
                 if passed.is_complete:
                     self._back_up()
                 if once or (until_done and passed.is_complete and not passed.has_running):
+                    tracker.notify(is_over=True)
                     break
+                tracker.notify()
                 if passed.is_complete and polls.is_busy:
                     continue  # a call hangs; others go on
                 pause_s = LONGEST_PAUSE_S

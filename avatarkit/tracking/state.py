@@ -29,6 +29,7 @@ class TrackerState:
         staleness_h: Within how many hours 95 % of the changes are seen on this budget, None if it
             is not known.
         warning: A sentence if the budget cannot be kept, else None.
+        notify_error: A sentence if messages cannot be sent, else None.
     """
 
     now: datetime
@@ -45,6 +46,7 @@ class TrackerState:
     calls_per_hour: float | None = None
     staleness_h: float | None = None
     warning: str | None = None
+    notify_error: str | None = None
 
     def lines(self) -> list[str]:
         """Return the state as text: counts, then warning, pause and last error, if any.
@@ -62,7 +64,7 @@ class TrackerState:
         if not self.running:
             counts.append("the tracker does not run")
         reason = None if self.pause is None else self.pause.reason
-        lines = [" · ".join(counts), *filter(None, (self.warning, reason))]
+        lines = [" · ".join(counts), *filter(None, (self.warning, reason, self.notify_error))]
         if self.last_error not in (None, reason):
             at = self.last_error_at
             time = "" if at is None else f" at {format_moment(at, self.now)}"

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -23,6 +23,7 @@ from avatarkit.tracking import gate, reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.gate import Cause
 from avatarkit.tracking.listing import LIST_EVERY, Listing
+from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
@@ -61,6 +62,7 @@ class Tracker:
             it when it starts and every hour, after an error sooner.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
+        notifier: Tells people what happened during ``run``, None for no messages.
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
         last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
@@ -91,6 +93,7 @@ class Tracker:
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
+        self.notifier: Notifier | None = None
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
@@ -427,7 +430,13 @@ class Tracker:
             until_done: End when no persona is left to poll but those that are gone.
         """
         with self._counted_run():
-            Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
+            if self.notifier is not None:
+                self.notifier.begin()
+            try:
+                Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
+            finally:
+                if self.notifier is not None:
+                    self.notifier.close()
 
     def refresh_schedule(self) -> str | None:
         """Fit the times of the polls to the log, if it is time; return what went wrong, if any."""
@@ -439,6 +448,16 @@ class Tracker:
             # The plan that was made before still holds.
             logger.exception("The times of the polls could not be fitted to the log.")
         return None
+
+    def notify(self, *, is_over: bool = False) -> None:
+        """Send what is to be told, in a thread; at the end of a run wait until it is sent.
+
+        Args:
+            is_over: The run ends by itself.
+        """
+        if self.notifier is not None and getattr(self, "has_lease", True):
+            with suppress(StoreError):
+                (self.notifier.finish if is_over else self.notifier.step)(self.trouble())
 
     def back_up(self) -> None:
         """Make the backup of the day, unless there is one or it was looked for recently.
@@ -491,9 +510,12 @@ class Tracker:
             StoreError: The log failed.
         """
         now, promise = self.clock.now(), self.schedule.staleness()
+        notify_error = None
         with self.store.transaction(reading=True):
             total, in_flight, due = self.store.counts(now)
             next_poll_at, pause = self.store.next_look_at(), self.pause
+            if self.notifier is not None:
+                notify_error = self.notifier.error()
         return TrackerState(
             now=now,
             running=bool(self._running_in) or self.alive,
@@ -509,6 +531,7 @@ class Tracker:
             pause=pause,
             last_error=self.last_error,
             last_error_at=self.last_error_at,
+            notify_error=notify_error,
         )
 
     def watch(self, *, timeout: float | None = None) -> None:

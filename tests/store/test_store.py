@@ -34,6 +34,8 @@ ADDED_SINCE_1 = {
         "api_id_hint",
         "opened_us",
         "webhook_token",
+        "notified_run_id",
+        "notified_keys",
     ],
     "personas": [
         "last_error_us",

@@ -265,6 +265,23 @@ class TestBroken:
         assert "holds sandbox data" in one("database").sentence
         assert not found("host")
 
+    def test_addresses_of_messages(
+        self, monkeypatch: pytest.MonkeyPatch, serve: Serve, live: Callable[[str], None]
+    ) -> None:
+        """An address that is none is named by its number, and none is shown or sent to."""
+        live(serve())
+        urls = "nosuch://secret-word, mailto://secret-word, json://127.0.0.1:9/secret-word"
+        monkeypatch.setenv("AVATARKIT_NOTIFY", urls)
+        result = doctor()
+        assert result.exit_code == 1
+        lines = [line for line in result.stdout.splitlines() if " messages " in line]
+        assert [line.split()[0] for line in lines] == ["WRONG", "WRONG", "ok"]
+        assert "address 1 (nosuch)" in lines[0]
+        assert lines[2].endswith("Address 3 (json) can be used.")
+        sent = [line for line in doctor("--send-test").stdout.splitlines() if "3 (json)" in line]
+        assert sent[0].startswith("WRONG    messages   Address 3 (json) did not take a test")
+        assert "secret-word" not in result.output + str(sent)
+
     def test_wrong_setting_hides_no_other_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A setting that does not fit is named, and the rest is checked with its default."""
         monkeypatch.setenv("AVATARKIT_BACKUPS", "many")

@@ -9,9 +9,11 @@ from io import BytesIO
 import pytest
 
 from avatarkit import PersonaCreate
+from avatarkit.store.notifications import Event
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
 from support.app_pages import BROWSER, page, settings_page, texts
+from support.messages import message_server
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -78,3 +80,33 @@ def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
     assert sorted(u.path.name for u in outbox.stored()) == ["other.mp4", "sent.mp4"]
     test.button(key="settings_delete_others").click().run()
     assert [u.path.name for u in outbox.stored()] == ["sent.mp4"]
+
+
+class TestMessages:
+    def test_it_says_how_to_be_told(self, app: Running) -> None:
+        """Without addresses it names the setting."""
+        assert "AVATARKIT_NOTIFY" in texts(page(settings_page))
+
+    def test_it_says_where_messages_go_and_tries_them(
+        self, monkeypatch: pytest.MonkeyPatch, restart: Callable[..., Running]
+    ) -> None:
+        """It shows schemes and the last error, never the addresses, and sends a test."""
+        with message_server() as server:
+            monkeypatch.setenv("AVATARKIT_NOTIFY", server.url("canary"))
+            session = restart().session
+            now = session.clock.now()
+            store, event = session.store, Event("done", "p1", "Ada: done (p1)")
+            store.add_notifications([event], now, now)
+            (claimed,) = store.claim_notifications(now, lambda _: None, since=now)
+            store.end_attempt(claimed, (), None, "address 1 (json): It is *down*.")
+            test = page(settings_page)
+            assert not test.exception
+            assert "1 address (json); none sent yet; 1 waiting" in texts(test)
+            assert "It is *down*." in texts(test)
+            test.button(key="settings_test_notify").click().run()
+            assert "address 1 (json): taken" in texts(test)
+            assert [post["title"] for post in server.posts] == ["A test of avatarkit (sandbox)"]
+            server.status = 500
+            test.button(key="settings_test_notify").click().run()
+            assert "address 1 (json): not taken" in texts(test)
+            assert "canary" not in texts(test)

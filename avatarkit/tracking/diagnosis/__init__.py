@@ -16,7 +16,9 @@ __all__ = ["Check", "Outcome", "diagnose"]
 DEADLINE_S = 30.0
 
 
-def diagnose(*, clock: Clock | None = None, deadline_s: float = DEADLINE_S) -> list[Check]:
+def diagnose(
+    *, clock: Clock | None = None, deadline_s: float = DEADLINE_S, send_test: bool = False
+) -> list[Check]:
     """Check settings, keys, host, clock, database, tracker, disk and what else is set.
 
     The API is asked for the quota, once. The checks run side by side, and one that fails hides no
@@ -25,6 +27,7 @@ def diagnose(*, clock: Clock | None = None, deadline_s: float = DEADLINE_S) -> l
     Args:
         clock: The machine's clock.
         deadline_s: Wall seconds for all checks.
+        send_test: Send a message to each address of ``notify``.
 
     Returns:
         What was found, a check or more for each part.
@@ -41,6 +44,7 @@ def diagnose(*, clock: Clock | None = None, deadline_s: float = DEADLINE_S) -> l
             "disk": partial(storage.check_disk, settings),
             "backups": partial(storage.check_backups, settings, clock),
             "secrets": partial(machine.check_secrets, settings),
+            "messages": partial(machine.check_messages, settings, send_test=send_test),
             "public URL": partial(machine.check_public_url, settings),
         }
     probes["versions"] = machine.check_versions

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 from avatarkit.errors import ConfigError
 from avatarkit.settings import Settings
+from avatarkit.tracking.addresses import Addresses
 from avatarkit.tracking.diagnosis.check import Check, Outcome
 
+_TEST = ("avatarkit", "A test, sent by 'python -m avatarkit doctor --send-test'.")
 _KEYS = {"api_id", "api_key", "base_url"}
 
 
@@ -71,6 +73,27 @@ def check_versions() -> Iterator[Check]:
     found["SQLite"] = sqlite3.sqlite_version
     text = ", ".join(f"{name} {found[name]}" for name in found)
     yield Check("versions", Outcome.OK, f"{text}, on {sys.platform}.")
+
+
+def check_messages(settings: Settings, *, send_test: bool = False) -> Iterator[Check]:
+    """Yield the check ``messages`` if addresses are set: each can be used.
+
+    Args:
+        settings: The settings.
+        send_test: Send a message to each.
+    """
+    if settings.notify is None:
+        return
+    addresses = Addresses(settings.notify.get_secret_value())
+    usable = addresses.open()
+    for problem in addresses.problems:
+        yield Check("messages", Outcome.WRONG, problem)
+    for address in usable:
+        error = address.send(*_TEST) if send_test else None
+        sentence = f"{str(address).capitalize()} {'took a test' if send_test else 'can be used'}."
+        if error is not None:
+            sentence = f"{str(address).capitalize()} did not take a test: {error}"
+        yield Check("messages", Outcome.OK if error is None else Outcome.WRONG, sentence)
 
 
 def check_public_url(settings: Settings) -> Iterator[Check]:

@@ -24,12 +24,18 @@ AVATARKIT_API_KEY=…
 Live data goes to a database of its own; the sandbox keeps its data.
 """
 
+HOW_TO_NOTIFY = (
+    "Set AVATARKIT_NOTIFY to URLs of Apprise (mail, Slack, Teams, ntfy …), and restart the app, to "
+    "be told when avatars have ended, are late or uncertain, or the keys are refused."
+)
+
 
 def show() -> None:
     """Show the page."""
     for notice in running.get().session.settings.notices:
         st.warning(plain(notice), icon=":material/warning:")
     _connections()
+    _messages()
     _uploads()
     if running.get().session.sandbox is not None:
         with st.expander("Use the live account", icon=":material/cloud:"):
@@ -67,6 +73,34 @@ def _connections() -> None:
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
     if (warning := tracker.schedule.staleness().warning) is not None:
         st.warning(warning, icon=":material/warning:")
+
+
+def _messages() -> None:
+    """Show where messages go and what came of the last ones, and a button that tries it."""
+    session = running.get().session
+    notifier = session.tracker.notifier
+    st.subheader("Messages", anchor=False)
+    if notifier is None:
+        st.caption(HOW_TO_NOTIFY)
+        return
+    schemes = notifier.addresses.schemes
+    sent_at, waiting, error = session.store.notifications_state()
+    parts = [f"{len(schemes)} addresses" if len(schemes) != 1 else "1 address"]
+    parts[0] += f" ({', '.join(schemes)})"
+    parts.append(f"last sent {sent_at:%Y-%m-%d %H:%M} UTC" if sent_at else "none sent yet")
+    if waiting:
+        parts.append(f"{waiting:,} waiting")
+    st.write(plain("; ".join(parts)))
+    if error:
+        st.warning(plain(f"Last error: {error}"), icon=":material/warning:")
+    if st.button("Send a test", key="settings_test_notify", icon=":material/send:"):
+        with st.spinner("Sending"):
+            results = notifier.try_addresses()
+        for address, reason in results:
+            text = plain(f"{address}: {'taken' if reason is None else f'not taken: {reason}'}")
+            (st.success if reason is None else st.error)(text)
+    for problem in notifier.addresses.problems:
+        st.warning(plain(problem), icon=":material/warning:")
 
 
 def _uploads() -> None:
