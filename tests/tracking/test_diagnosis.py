@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from avatarkit import PersonaCreate, Sandbox, Store, open_session
 from avatarkit.cli import commands
 from avatarkit.clock import SystemClock
 from avatarkit.store import tables
-from avatarkit.tracking.diagnosis import Check, Outcome, diagnose, storage
+from avatarkit.tracking.diagnosis import Check, Outcome, diagnose, machine, storage
 from avatarkit.tracking.diagnosis.check import run as run_probes
 
 KEY = "key-of-the-account-0123456789"
@@ -326,6 +327,15 @@ class TestWarnings:
         monkeypatch.setattr(storage, "_file_system", lambda _: "nfs4")
         assert [check.outcome for check in found("database")] == [Outcome.OK, Outcome.WARNING]
 
+    @pytest.mark.parametrize(("url", "outcome"), [
+        ("https://hooks.example.com", Outcome.OK), ("http://hooks.example.com", Outcome.WARNING),
+    ])  # fmt: skip
+    def test_public_url(self, url: str, outcome: Outcome) -> None:
+        """A public URL that is not encrypted is a warning, as the token of webhooks lies in it."""
+        (check,) = machine.check_public_url(SimpleNamespace(public_url=url))
+        assert check.outcome is outcome
+        assert not list(machine.check_public_url(SimpleNamespace(public_url=None)))
+
     def test_tracker(self) -> None:
         """The holder of the lease is named; without one, avatars in flight are a warning."""
         with open_session() as session:
@@ -361,6 +371,13 @@ class TestPostgres:
         monkeypatch.setenv("AVATARKIT_DATABASE_URL", postgres)
         Store(postgres).close()
         assert "is whole and writable" in one("database").sentence
+        assert one("tracker").outcome is Outcome.OK
+        now_us = tables.to_us(SystemClock().now())
+        with engine.begin() as connection:
+            lease = {"account": "a", "owner": "x", "name": "server-2", "taken_us": now_us}
+            lease |= {"renewed_us": now_us, "expires_us": now_us + 60_000_000}
+            connection.execute(tables.leases.insert().values(lease))
+        assert one("tracker").sentence.startswith("server-2 tracks, seen ")
         with engine.begin() as connection:
             keys = connection.scalars(sa.select(tables.meta.c.key)).all()
             connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")

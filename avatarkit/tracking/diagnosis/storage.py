@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _NETWORK_FILE_SYSTEMS = {
     "lustre", "nfs", "nfs4", "smb3", "smbfs",
 }  # fmt: skip
 
+_SERVER_S = "SELECT extract(epoch FROM clock_timestamp())"
 _UPLOADS = ("drafts", "uploads")
 """The folders of the app's uploads in the data folder."""
 
@@ -64,11 +65,10 @@ def check_tracker(settings: Settings, clock: Clock, account: str | None) -> Iter
         account: The fingerprint of the account; None for every account in the database.
     """
     try:
-        leases, left = _tracked(settings, account)
+        leases, left, now_us = _tracked(settings, clock, account)
     except StoreError:
         yield Check("tracker", Outcome.WARNING, "Not known, as the database does not work.")
         return
-    now_us = tables.to_us(clock.now())
     running = [lease for lease in leases if lease.expires_us > now_us]
     if running:
         last = max(running, key=lambda lease: lease.renewed_us)
@@ -144,26 +144,31 @@ def check_backups(settings: Settings, clock: Clock) -> Iterator[Check]:
         yield Check("backups", Outcome.OK, sentence)
 
 
-def _tracked(settings: Settings, account: str | None) -> tuple[list[sa.Row[Any]], int]:
-    """Return the leases, and how many avatars are still to be polled.
+def _tracked(
+    settings: Settings, clock: Clock, account: str | None
+) -> tuple[Sequence[Any], int, int]:
+    """Return the leases, how many avatars are still to be polled, and the moment for the leases.
 
     Raises:
         StoreError: The database does not work.
     """
-    engine = database.make_engine(settings.store_url)
+    engine, now_us = database.make_engine(settings.store_url), tables.to_us(clock.now())
     file = sqlite_file.path_of(engine.url)
     if file is not None and not file.exists():
-        return [], 0
-    leases, personas = sa.select(tables.leases), sa.select(sa.func.count())
-    personas = personas.where(tables.personas.c.next_look_us.is_not(None))
+        return [], 0, now_us
+    columns = tables.leases.c
+    leases = sa.select(columns.name, columns.renewed_us, columns.expires_us)
+    personas = sa.select(sa.func.count()).where(tables.personas.c.next_look_us.is_not(None))
     if account is not None:
-        leases = leases.where(tables.leases.c.account == account)
+        leases = leases.where(columns.account == account)
         personas = personas.where(tables.personas.c.account == account)
     with _connect(engine) as connection:
         names = sa.inspect(connection).get_table_names()
-        found = list(connection.execute(leases)) if tables.leases.name in names else []
+        found = connection.execute(leases).all() if tables.leases.name in names else []
         left = connection.scalar(personas) if tables.personas.name in names else 0
-        return found, left or 0
+        if engine.dialect.name == "postgresql":  # whose own clock is that of its leases
+            now_us = round(float(connection.scalar(sa.text(_SERVER_S)) or 0) * 1e6)
+        return found, left or 0, now_us
 
 
 def _missing(file: Path, settings: Settings) -> Check:
