@@ -191,6 +191,11 @@ class Settings(BaseModel):
         return f"Settings from {places}; looked {self._found.looked}."
 
     @property
+    def files(self) -> list[str]:
+        """The files that set anything."""
+        return self._found.files
+
+    @property
     def is_sandbox(self) -> bool:
         """Whether the sandbox on this machine is used: there are no keys."""
         return self.api_key is None

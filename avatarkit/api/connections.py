@@ -122,16 +122,16 @@ def _opener(base_url: str) -> Callable[[], httpx.BaseTransport]:
     # httpx itself looks at the environment only when it is given no transport.
     is_https = urlsplit(base_url).scheme == "https"
     # Made once, as it is slow. Plain HTTP needs no certificates; this context trusts none.
-    context = _tls_context() if is_https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls_context() if is_https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return partial(
         httpx.HTTPTransport,
         verify=context,
-        proxy=_proxy(base_url, context if is_https else None),
+        proxy=find_proxy(base_url, context if is_https else None),
         limits=httpx.Limits(max_connections=1),
     )
 
 
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return a context that trusts ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` or certifi's authorities.
 
     Raises:
@@ -154,7 +154,7 @@ def _tls_context() -> ssl.SSLContext:
         ) from None
 
 
-def _proxy(base_url: str, context: ssl.SSLContext | None) -> httpx.Proxy | None:
+def find_proxy(base_url: str, context: ssl.SSLContext | None) -> httpx.Proxy | None:
     """Return the proxy that the environment or the system names for a URL, None for none.
 
     A proxy without a scheme is taken for ``http://``, as curl does.

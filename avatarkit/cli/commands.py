@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli import erase, notify
+from avatarkit.cli import doctor, erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
@@ -394,6 +394,7 @@ def sandbox(
                 threading.Event().wait()
 
 
+app.command()(doctor.doctor)
 app.command()(erase.delete)
 app.command()(erase.forget)
 app.command()(notify.notify)

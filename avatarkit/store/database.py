@@ -37,7 +37,7 @@ class Database:
 
     def __init__(self, url: str, *, account: str | None = None, backups: int = 5) -> None:
         self._engine = open_engine(url, backups=backups)
-        self.url = _shown(self._engine.url)
+        self.url = shown_url(self._engine.url)
         self.account = account
         self.backups = backups
         self._kind: str | None = None
@@ -227,24 +227,8 @@ def open_engine(url: str | sa.URL, *, backups: int = 0) -> sa.Engine:
     Raises:
         StoreError: The database cannot be opened, or was made by a newer avatarkit.
     """
-    try:
-        parsed = sa.make_url(url)
-        if "@" in (parsed.host or ""):
-            raise ValueError("the end of a password")
-    except (sa.exc.ArgumentError, ValueError):
-        raise StoreError(
-            "The database URL is not one; write sqlite:///file.db or "
-            "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
-            "as %40 and %3A."
-        ) from None
-    shown, file = _shown(parsed), sqlite_file.path_of(parsed)
-    try:
-        engine = _make_engine(parsed)
-    except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"No driver for the database {shown} ({_short_reason(error)}); write "
-            'sqlite:///file.db, or postgresql+psycopg://… after pip install "psycopg[binary]".'
-        ) from None
+    engine = make_engine(url)
+    shown, file = shown_url(engine.url), sqlite_file.path_of(engine.url)
     if file is not None and sqlite_file.create(file) and backup.backups(file):
         how = backup.how_to_restore(file)
         logger.warning("The database %s is new, but there are backups: to use one, %s.", shown, how)
@@ -262,6 +246,31 @@ def open_engine(url: str | sa.URL, *, backups: int = 0) -> sa.Engine:
     if file is not None:
         sqlite_file.make_private(file)
     return engine
+
+
+def make_engine(url: str | sa.URL) -> sa.Engine:
+    """Return an engine of the database at ``url``, which has not connected yet.
+
+    Raises:
+        StoreError: It is no URL of a database, or there is no driver for it.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if "@" in (parsed.host or ""):
+            raise ValueError("the end of a password")
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError(
+            "The database URL is not one; write sqlite:///file.db or "
+            "postgresql+psycopg://user:password@host/name, signs such as @ and : in the password "
+            "as %40 and %3A."
+        ) from None
+    try:
+        return _make_engine(parsed)
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"No driver for the database {shown_url(parsed)} ({_short_reason(error)}); write "
+            'sqlite:///file.db, or postgresql+psycopg://… after pip install "psycopg[binary]".'
+        ) from None
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:
@@ -305,7 +314,8 @@ def _prepare_sqlite(engine: sa.Engine, *, in_memory: bool) -> None:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _shown(url: sa.URL) -> str:
+def shown_url(url: sa.URL) -> str:
+    """Return a URL without its password and its options."""
     # Options such as ?password=… are no password to SQLAlchemy.
     return url.set(query={}).render_as_string(hide_password=True)
 
