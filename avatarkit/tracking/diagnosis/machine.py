@@ -98,7 +98,7 @@ def check_messages(settings: Settings, *, send_test: bool = False) -> Iterator[C
 
 def check_public_url(settings: Settings) -> Iterator[Check]:
     """Yield the check ``public URL`` if one is set: the API can call it, and it is encrypted."""
-    url = getattr(settings, "public_url", None)
+    url = settings.public_url
     if not url:
         return
     parts = urlsplit(str(url))
