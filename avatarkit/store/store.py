@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.store.account import AccountState
+from avatarkit.store.lease import LeaseTable
 from avatarkit.store.live import LiveView
 from avatarkit.store.submissions import SubmissionLog
 from avatarkit.store.unchanged import UnchangedLog
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, UnchangedLog, LiveView, AccountState):
+class Store(SubmissionLog, UnchangedLog, LiveView, AccountState, LeaseTable):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when

@@ -17,8 +17,10 @@ from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.lease import TrackerLease
 from avatarkit.tracking.poll import Poll
 from avatarkit.tracking.polls import Polls
+from avatarkit.tracking.state import tracked_by
 
 logger = logging.getLogger("avatarkit")
 
@@ -31,6 +33,8 @@ READ_DUE_EVERY_S = 1.0
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
+STAND_BY_S = 3.0
+"""Wall seconds between two looks at the log while another tracker makes the calls."""
 RECONCILE_EVERY = timedelta(minutes=10)
 QUOTA_S = 20.0
 """Wall seconds to read the quota."""
@@ -42,6 +46,7 @@ class Tracker(Protocol):
     clock: Clock
     store: Store
     access: Access
+    lease: TrackerLease
     before_pass: Callable[[], str | None] | None
 
     @property
@@ -57,6 +62,15 @@ class Tracker(Protocol):
     ) -> None: ...
     def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a run reports changes, errors and notices, for the arguments of ``Tracker.run``."""
+
+    on_change: Callable[[Change], None] | None = None
+    on_error: Callable[[str], None] | None = None
+    on_notice: Callable[[str], None] | None = None
 
 
 @dataclass
@@ -87,46 +101,49 @@ class Run:
     Args:
         tracker: Polls, reconciles and keeps the last error.
         stop: Ends the run.
-        on_change: Called with each change of status.
-        on_error: Called with the error of a pass, once if the same error repeats, and with a
-            sentence when the API answers again after a pause.
+        reports: Where it reports.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        stop: threading.Event,
-        on_change: Callable[[Change], None] | None,
-        on_error: Callable[[str], None] | None,
-    ) -> None:
+    def __init__(self, tracker: Tracker, stop: threading.Event, reports: Reports) -> None:
         self._tracker = tracker
         self._stop = stop
-        self._on_change = on_change
-        self._on_error = on_error
+        self._on_change = reports.on_change
+        self._on_error = reports.on_error
+        self._on_notice = reports.on_notice
         self._reconcile_at = tracker.clock.now()
         self._in_background = False
         self._probe = False
         self._reported: str | None = None
         self._trouble: Pause | None = None
+        self._standby_from: int | None = None
 
     def go(self, *, once: bool, until_done: bool) -> None:
         """Make passes; for the arguments see ``Tracker.run``."""
         tracker, clock = self._tracker, self._tracker.clock
         # Its start may follow a repair of what was in the way, unless cron starts it.
         self._probe = not once
-        with tracker.open_polls(self._stop) as polls:
+        with tracker.lease.kept(), tracker.open_polls(self._stop) as polls:
             while not self._stop.is_set():
-                passed = _Pass(error=tracker.refresh_schedule())
-                for poll in self._pass(polls, passed, once=once):
-                    self._report_change(poll)
-                    passed.polled |= not poll.is_beside
-                    passed.reconciled |= poll.is_beside
-                    passed.error = poll.error or passed.error
+                passed = _Pass()
+                if self._may_call(passed):
+                    passed.error = tracker.refresh_schedule()
+                    for poll in self._pass(polls, passed, once=once):
+                        self._report_change(poll.change)
+                        passed.polled |= not poll.is_beside
+                        passed.reconciled |= poll.is_beside
+                        passed.error = poll.error or passed.error
+                elif self._standby_from is not None:
+                    if once:
+                        break
+                    self._stand_by(polls, passed)
                 self._report_error(passed)
-                if passed.is_complete:
+                if passed.is_complete and self._standby_from is None:
                     self._back_up()
                 if once or (until_done and passed.is_complete and not passed.has_running):
                     break
+                if self._standby_from is not None:
+                    clock.sleep(STAND_BY_S, self._stop)
+                    continue
                 if passed.is_complete and polls.is_busy:
                     continue  # a call hangs; others go on
                 pause_s = LONGEST_PAUSE_S
@@ -135,7 +152,58 @@ class Run:
                 clock.sleep(max(pause_s, SHORTEST_PAUSE_S), self._stop)
             with suppress(StoreError):
                 for poll in polls.finish():
-                    self._report_change(poll)
+                    self._report_change(poll.change)
+
+    def _may_call(self, passed: _Pass) -> bool:
+        """Return whether this tracker holds the lease; begin or end to stand by."""
+        try:
+            is_held = self._tracker.lease.keep()
+            if is_held and self._standby_from is not None:
+                self._report_changes_of_others()
+                self._standby_from = None
+                self._notice("This tracker makes the calls from now on.")
+            elif not is_held and self._standby_from is None:
+                self._standby_from = self._tracker.store.last_run_id()
+                other = self._tracker.lease.other()
+                name = (
+                    "tracked by another one"
+                    if other is None
+                    else tracked_by(other.name, other.age_s)
+                )
+                self._notice(f"This account is {name}; this tracker stands by.")
+        except StoreError as error:
+            passed.error = str(error)
+            return False
+        return is_held
+
+    def _stand_by(self, polls: Polls, passed: _Pass) -> None:
+        """Report what other trackers log; make no calls."""
+        tracker = self._tracker
+        try:
+            if tracker.before_pass is not None and (notice := tracker.before_pass()) is not None:
+                passed.error, self._probe = notice, True
+            if polls.is_busy:
+                polls.clear()
+                polls.step(STEP_S)  # late answers to calls from before; they are read from the log
+            self._report_changes_of_others()
+            passed.trouble = tracker.trouble()
+            passed.has_running = tracker.store.has_running()
+            passed.is_complete = True
+        except AvatarkitError as error:
+            passed.error = str(error)
+
+    def _report_changes_of_others(self) -> None:
+        store, run_id = self._tracker.store, self._standby_from or 0
+        with store.transaction(reading=True):
+            self._standby_from, changes = store.last_run_id(), store.changes_after(run_id)
+        for change in changes:
+            if change.before is not None:
+                self._report_change(change)
+
+    def _notice(self, text: str) -> None:
+        logger.info("%s", text)
+        if self._on_notice is not None:
+            self._on_notice(text)
 
     def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
         tracker, clock = self._tracker, self._tracker.clock
@@ -151,6 +219,9 @@ class Run:
             yield from tracker.hand_out(polls)
             began_s = read_s = clock.monotonic()
             while not self._stop.is_set():
+                if not tracker.lease.keep():  # it lapsed, as this process was stopped for a while
+                    polls.clear()
+                    break
                 if not is_started:
                     is_started = self._start_in_background(polls)
                 yield from polls.step(STEP_S)
@@ -211,8 +282,7 @@ class Run:
             self._in_background = False
         return result
 
-    def _report_change(self, poll: Poll) -> None:
-        change = poll.change
+    def _report_change(self, change: Change | None) -> None:
         if change is not None:
             logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
             if self._on_change is not None:

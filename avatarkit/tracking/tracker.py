@@ -22,11 +22,12 @@ from avatarkit.store.store import Store
 from avatarkit.tracking import gate, reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.gate import Cause
+from avatarkit.tracking.lease import TrackerLease
 from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
-from avatarkit.tracking.run import STEP_S, Run
+from avatarkit.tracking.run import STEP_S, Reports, Run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
@@ -44,7 +45,8 @@ logger = logging.getLogger("avatarkit")
 class Tracker:
     """Submits, polls and reconciles the personas of one account, and logs them in a store.
 
-    Threads may share it, and several processes may track into one store.
+    Threads may share it, and several processes may track into one store: ``run`` makes calls in one
+    of them at a time, which holds the ``lease`` of the account, and stands by in the others.
 
     Args:
         client: The API.
@@ -59,6 +61,7 @@ class Tracker:
         quota: The quota as last read, None when it is unknown.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error sooner.
+        lease: The lease of the account; its ``name`` is what other trackers call this one.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
@@ -88,6 +91,7 @@ class Tracker:
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
+        self.lease = TrackerLease(store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
@@ -337,7 +341,7 @@ class Tracker:
         plan_soon(self._poller, persona_id)
 
     def look(self, stop: threading.Event | None = None) -> list[Change]:
-        """Poll the personas that are due, once.
+        """Poll the personas that are due, once, also while another tracker holds the ``lease``.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
         In a ``pause`` none are polled, and after one the first alone until it is answered. If
@@ -412,10 +416,15 @@ class Tracker:
         *,
         on_change: Callable[[Change], None] | None = None,
         on_error: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
         once: bool = False,
         until_done: bool = False,
     ) -> None:
         """Poll and reconcile in passes until stopped; errors do not end the run.
+
+        While another tracker holds the ``lease`` of the account, it makes no calls: it reports the
+        changes that the other one logs, and takes over once that one ends or is silent for a
+        minute.
 
         Args:
             stop: Ends the run. A call in progress is cancelled within about a second, or after the
@@ -423,11 +432,13 @@ class Tracker:
             on_change: Called with each change of status.
             on_error: Called with the error of a pass, once if the same error repeats, and with a
                 sentence when the API answers again after a ``pause``.
-            once: End after one pass.
+            on_notice: Called with a sentence when it begins to stand by, and when it takes over.
+            once: End after one pass; without one if another tracker holds the lease.
             until_done: End when no persona is left to poll but those that are gone.
         """
         with self._counted_run():
-            Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
+            reports = Reports(on_change, on_error, on_notice)
+            Run(self, stop, reports).go(once=once, until_done=until_done)
 
     def refresh_schedule(self) -> str | None:
         """Fit the times of the polls to the log, if it is time; return what went wrong, if any."""
@@ -476,6 +487,11 @@ class Tracker:
         """Whether the background thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def has_lease(self) -> bool:
+        """Whether this tracker holds the account's lease, and so makes the calls of ``run``."""
+        return self.lease.is_held
+
     @contextmanager
     def _counted_run(self) -> Iterator[None]:
         self._running_in.add(threading.get_ident())
@@ -494,9 +510,11 @@ class Tracker:
         with self.store.transaction(reading=True):
             total, in_flight, due = self.store.counts(now)
             next_poll_at, pause = self.store.next_look_at(), self.pause
+            other = self.lease.other()
+        is_running = bool(self._running_in) or self.alive
         return TrackerState(
             now=now,
-            running=bool(self._running_in) or self.alive,
+            running=is_running,
             total=total,
             in_flight=in_flight,
             due=due,
@@ -509,6 +527,9 @@ class Tracker:
             pause=pause,
             last_error=self.last_error,
             last_error_at=self.last_error_at,
+            tracked_by=None if other is None else other.name,
+            tracked_s=None if other is None else other.age_s,
+            is_standby=is_running and other is not None,
         )
 
     def watch(self, *, timeout: float | None = None) -> None:

@@ -12,6 +12,7 @@ from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session, open_session
 from avatarkit.text import plain
+from avatarkit.tracking.lease import tracker_name
 from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
@@ -51,6 +52,7 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
             close()
         if _running is None:
             session = open_session(clock=clock, **settings)
+            session.tracker.lease.name = tracker_name("app")
             session.tracker.start()
             keep = timedelta(hours=session.settings.keep_uploads_h)
             outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))
