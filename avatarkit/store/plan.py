@@ -92,6 +92,24 @@ class PollPlan(Database):
         with self.transaction() as connection:
             connection.execute(update)
 
+    def begin_poll(self, persona_id: str, at: datetime, until: datetime) -> bool:
+        """Reserve the poll of a persona that is due or has no plan; other processes leave it alone.
+
+        Args:
+            persona_id: The persona.
+            at: The moment, on the session's clock.
+            until: When it is due again if nothing is logged by then.
+
+        Returns:
+            Whether it was reserved; False if it is not due, as another process reserved it.
+        """
+        is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
+        key = tables.is_persona(self._own(), persona_id) & is_due
+        update = tables.personas.update().where(key)
+        with self.transaction() as connection:
+            values = {"next_look_us": to_us(until), "planned_us": to_us(at)}
+            return connection.execute(update.values(values)).rowcount > 0
+
     def make_due(self, persona_id: str, at: datetime) -> bool:
         """Poll a persona again, also one that is gone or has ended.
 
