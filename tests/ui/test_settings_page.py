@@ -8,7 +8,7 @@ from io import BytesIO
 
 import pytest
 
-from avatarkit import PersonaCreate
+from avatarkit import PersonaCreate, Store, Tracker
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
 from support.app_pages import BROWSER, page, settings_page, texts
@@ -78,3 +78,17 @@ def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
     assert sorted(u.path.name for u in outbox.stored()) == ["other.mp4", "sent.mp4"]
     test.button(key="settings_delete_others").click().run()
     assert [u.path.name for u in outbox.stored()] == ["sent.mp4"]
+
+
+def test_it_says_which_other_tracker_makes_the_calls(app: Running) -> None:
+    """While another tracker holds the lease, the page names it and says that this one stands by."""
+    session = app.session
+    with Store(session.settings.store_url) as store:
+        other = Tracker(session.client, store, clock=session.clock)
+        other.lease.name = "server-2 (track)"
+        assert other.lease.keep()
+        session.tracker.start()
+        rows = page(settings_page).table[0].value.set_index("Setting")["Value"]
+        session.tracker.stop()
+    assert rows["Tracker"] == "stands by: tracked by server-2 (track), 0 s ago"
+    assert rows["Polls"] == "by server-2 (track)"
