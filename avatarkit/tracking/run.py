@@ -29,7 +29,8 @@ STEP_S = 0.25
 LONGEST_PASS_S = 20.0
 """Wall seconds after which a pass ends, for its error to be reported, though a call hangs still."""
 READ_DUE_EVERY_S = 1.0
-"""Wall seconds between two reads of what is due while calls are in progress."""
+"""Wall seconds between two reads of what is due while calls are in progress; ``LONGEST_PAUSE_S``
+while others wait for a thread."""
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
@@ -228,7 +229,8 @@ class Run:
                 now_s = clock.monotonic()
                 if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
                     break
-                if not once and not polls.has_waiting and now_s - read_s >= READ_DUE_EVERY_S:
+                every_s = LONGEST_PAUSE_S if polls.has_waiting else READ_DUE_EVERY_S
+                if not once and now_s - read_s >= every_s:
                     yield from tracker.hand_out(polls)
                     read_s = now_s
             passed.trouble = tracker.trouble()

@@ -11,7 +11,7 @@ import pytest
 from avatarkit import PersonaCreate, Store, Tracker
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
-from support.app_pages import BROWSER, page, settings_page, texts
+from support.app_pages import BROWSER, page, settings_page, submit_page, texts
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -89,6 +89,8 @@ def test_it_says_which_other_tracker_makes_the_calls(app: Running) -> None:
         assert other.lease.keep()
         session.tracker.start()
         rows = page(settings_page).table[0].value.set_index("Setting")["Value"]
+        above = texts(submit_page())
         session.tracker.stop()
     assert rows["Tracker"] == "stands by: tracked by server-2 (track), 0 s ago"
     assert rows["Polls"] == "by server-2 (track)"
+    assert "this app stands by" in above
