@@ -136,7 +136,8 @@ class Run:
                 elif self._standby_from is not None:
                     if once:
                         break
-                    self._stand_by(polls, passed)
+                    for change in self._stand_by(polls, passed):
+                        self._report_change(change)
                 self._report_error(passed)
                 if passed.is_complete and self._standby_from is None:
                     self._back_up()
@@ -160,46 +161,48 @@ class Run:
         try:
             is_held = self._tracker.lease.keep()
             if is_held and self._standby_from is not None:
-                self._report_changes_of_others()
-                self._standby_from = None
+                changes, self._standby_from = self._changes_of_others(), None
                 self._notice("This tracker makes the calls from now on.")
+                for change in changes:
+                    self._report_change(change)
             elif not is_held and self._standby_from is None:
-                self._standby_from = self._tracker.store.last_run_id()
                 other = self._tracker.lease.other()
-                name = (
-                    "tracked by another one"
-                    if other is None
-                    else tracked_by(other.name, other.age_s)
-                )
-                self._notice(f"This account is {name}; this tracker stands by.")
+                self._standby_from = self._tracker.store.last_run_id()
+                who = "tracked by another one"
+                if other is not None:
+                    who = tracked_by(other.name, other.age_s)
+                self._notice(f"This account is {who}; this tracker stands by.")
         except StoreError as error:
             passed.error = str(error)
             return False
         return is_held
 
-    def _stand_by(self, polls: Polls, passed: _Pass) -> None:
-        """Report what other trackers log; make no calls."""
+    def _stand_by(self, polls: Polls, passed: _Pass) -> list[Change]:
+        """Return the changes that other trackers logged; make no calls."""
         tracker = self._tracker
+        changes: list[Change] = []
         try:
             if tracker.before_pass is not None and (notice := tracker.before_pass()) is not None:
                 passed.error, self._probe = notice, True
             if polls.is_busy:
                 polls.clear()
                 polls.step(STEP_S)  # late answers to calls from before; they are read from the log
-            self._report_changes_of_others()
+            changes = self._changes_of_others()
             passed.trouble = tracker.trouble()
             passed.has_running = tracker.store.has_running()
             passed.is_complete = True
         except AvatarkitError as error:
             passed.error = str(error)
+        except Exception as error:
+            passed.error = f"{type(error).__name__} in a tracker that stands by."
+            logger.exception("A tracker that stands by failed.")
+        return changes
 
-    def _report_changes_of_others(self) -> None:
+    def _changes_of_others(self) -> list[Change]:
         store, run_id = self._tracker.store, self._standby_from or 0
         with store.transaction(reading=True):
             self._standby_from, changes = store.last_run_id(), store.changes_after(run_id)
-        for change in changes:
-            if change.before is not None:
-                self._report_change(change)
+        return [change for change in changes if change.before is not None]
 
     def _notice(self, text: str) -> None:
         logger.info("%s", text)
