@@ -105,10 +105,22 @@ class PollPlan(Database):
         """
         is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
         key = tables.is_persona(self._own(), persona_id) & is_due
-        update = tables.personas.update().where(key)
+        update = tables.personas.update().where(key).values(next_look_us=to_us(until))
         with self.transaction() as connection:
-            values = {"next_look_us": to_us(until), "planned_us": to_us(at)}
-            return connection.execute(update.values(values)).rowcount > 0
+            return connection.execute(update).rowcount > 0
+
+    def end_poll(self, persona_id: str, until: datetime, planned_at: datetime | None) -> None:
+        """Give up what ``begin_poll`` reserved, unless another poll was planned meanwhile.
+
+        Args:
+            persona_id: The persona.
+            until: As it was given to ``begin_poll``.
+            planned_at: When the persona was due before that.
+        """
+        key = tables.is_persona(self._own(), persona_id) & (_COLUMNS.next_look_us == to_us(until))
+        next_us = None if planned_at is None else to_us(planned_at)
+        with self.transaction() as connection:
+            connection.execute(tables.personas.update().where(key).values(next_look_us=next_us))
 
     def make_due(self, persona_id: str, at: datetime) -> bool:
         """Poll a persona again, also one that is gone or has ended.

@@ -116,11 +116,12 @@ def _poll_if_due(
     if not store.begin_poll(persona_id, now, until):
         return  # a tracker, or another wait, asks: its answer is read from the log
     for due in store.due(now, persona_id):
-        outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
+        try:
+            outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
+        finally:  # such as in a pause, in which nothing is learned of this persona
+            store.end_poll(persona_id, until, planned_at)
         if outcome.error is not None:
             on_error(outcome.error)
-            if store.next_look_at(persona_id) == until:  # nothing is known of this persona
-                store.plan(persona_id, planned_at, now)
         error = outcome.raised
         if isinstance(error, AuthError) or is_missing(error):
             raise error

@@ -129,11 +129,14 @@ class _Signals:
 
 
 @contextmanager
-def serving(data_dir: Path, *, speed: float) -> Iterator[tuple[Sandbox, Path]]:
-    """Yield the sandbox of a data folder, and footage."""
+def serving(
+    data_dir: Path, *, speed: float, seed: int | None = None
+) -> Iterator[tuple[Sandbox, Path]]:
+    """Yield the sandbox of a data folder, and footage; with the same seed, of the same lives."""
     footage = data_dir / "footage.mp4"
     footage.write_bytes(os.urandom(1_000_000))
-    with Sandbox(data_dir / "sandbox" / "api", speed=speed, max_personas=10_000) as sandbox:
+    folder = data_dir / "sandbox" / "api"
+    with Sandbox(folder, speed=speed, max_personas=10_000, seed=seed) as sandbox:
         yield sandbox, footage
 
 

@@ -67,7 +67,7 @@ def test_several_trackers_make_the_calls_of_one(
         work = Work(folder, database_url=url, spins=False)
         if url is not None:
             empty(url)
-        with serving(folder, speed=SPEED) as (sandbox, _), work.open() as session:
+        with serving(folder, speed=SPEED, seed=1) as (sandbox, _), work.open() as session:
             for avatar in range(AVATARS):
                 session.tracker.submit(DONE.model_copy(update={"creator_name": f"a{avatar}"}))
             sandbox.fail_share("500-html", 1.0, method="GET", path="/api/personas_v2/")
