@@ -23,7 +23,9 @@ AVATARS = 60
 HOURS = 60
 """How long they are tracked, on the sandbox's clock; about half of them end."""
 
-MOST = 1.05
+MOST = 1.15
+"""Two runs of one tracker differ by up to a tenth, as polls fall on other moments of the lives; two
+trackers that both polled would make nearly twice as many calls."""
 
 DONE = PersonaCreate(creator_name="Ada", gender="f", labels=["sandbox:done"])
 
@@ -56,7 +58,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 def test_several_trackers_make_the_calls_of_one(
     url: str | None, calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two and four make at most a twentieth more calls than one, and each change is logged once.
+    """Two and four make no more calls than one, but for chance; each change is logged once.
 
     The list fails, so that every avatar is polled by its id: that is most calls.
     """
