@@ -24,6 +24,10 @@ class Clock(Protocol):
         """Return wall seconds since a fixed moment, for deadlines."""
         ...
 
+    def wall_now(self) -> datetime:
+        """Return the moment on the machine's clock: aware, UTC."""
+        ...
+
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Sleep wall seconds, or until ``stop`` is set."""
         ...
@@ -46,6 +50,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return wall seconds since a fixed moment, for deadlines."""
         return time.monotonic()
+
+    def wall_now(self) -> datetime:
+        """Return the moment on the machine's clock: aware, UTC."""
+        return datetime.now(UTC)
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Sleep wall seconds, or until ``stop`` is set."""

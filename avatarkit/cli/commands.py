@@ -144,10 +144,12 @@ def track(
 
     Prints each change of status, and what went wrong in a poll; in a terminal the state of the
     tracker is shown below. Ctrl-C ends it. Creates whose answer was lost are settled from the
-    account's list, as by 'reconcile'.
+    account's list, as by 'reconcile'. While another tracker of this database follows the account,
+    it makes no calls, prints what that one finds, and takes over when that one ends.
     """
     from avatarkit.cli.log_file import log_to_file
     from avatarkit.cli.track_output import JSONLines, Lines, LiveLines
+    from avatarkit.tracking.lease import tracker_name
 
     options = {"log_file": log_file, "log_level": log_level}
     given = {name: value for name, value in options.items() if value is not None}
@@ -155,6 +157,7 @@ def track(
         settings, tracker, clock = session.settings, session.tracker, session.clock
         if session.sandbox is None:
             _print(settings.found, err=True)
+        tracker.lease.name = tracker_name("track")
         output = Lines()
         if as_json:
             output = JSONLines(clock)
@@ -167,6 +170,7 @@ def track(
                 threading.Event(),
                 on_change=output.change,
                 on_error=output.error,
+                on_notice=output.notice,
                 once=once,
                 until_done=until_done,
             )

@@ -49,6 +49,10 @@ class Lines(AbstractContextManager["Lines"]):
         logger.warning("%s", error)
         self._print_error(error)
 
+    def notice(self, text: str) -> None:
+        """Print that this tracker stands by, or takes over."""
+        self._print_error(text)
+
     def _print_error(self, error: str) -> None:
         typer.echo(printable(error), err=True)
 
@@ -70,6 +74,10 @@ class JSONLines(Lines):
     def change(self, change: Change) -> None:
         """Print a change of status."""
         self._print(vars(change) | {"at": change.at.isoformat()})
+
+    def notice(self, text: str) -> None:
+        """Print that this tracker stands by, or takes over."""
+        self._print({"notice": text, "at": self._clock.now().isoformat()})
 
     def _print_error(self, error: str) -> None:
         self._print({"error": error, "at": self._clock.now().isoformat()})

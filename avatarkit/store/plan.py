@@ -96,6 +96,36 @@ class PollPlan(Database):
         with self.transaction() as connection:
             connection.execute(update)
 
+    def begin_poll(self, persona_id: str, at: datetime, until: datetime) -> bool:
+        """Reserve the poll of a persona that is due or has no plan; other processes leave it alone.
+
+        Args:
+            persona_id: The persona.
+            at: The moment, on the session's clock.
+            until: When it is due again if nothing is logged by then.
+
+        Returns:
+            Whether it was reserved; False if it is not due, as another process reserved it.
+        """
+        is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
+        key = tables.is_persona(self._own(), persona_id) & is_due
+        update = tables.personas.update().where(key).values(next_look_us=to_us(until))
+        with self.transaction() as connection:
+            return connection.execute(update).rowcount > 0
+
+    def end_poll(self, persona_id: str, until: datetime, planned_at: datetime | None) -> None:
+        """Give up what ``begin_poll`` reserved, unless another poll was planned meanwhile.
+
+        Args:
+            persona_id: The persona.
+            until: As it was given to ``begin_poll``.
+            planned_at: When the persona was due before that.
+        """
+        key = tables.is_persona(self._own(), persona_id) & (_COLUMNS.next_look_us == to_us(until))
+        next_us = None if planned_at is None else to_us(planned_at)
+        with self.transaction() as connection:
+            connection.execute(tables.personas.update().where(key).values(next_look_us=next_us))
+
     def make_due(self, persona_id: str, at: datetime) -> bool:
         """Poll a persona again, also one that is gone or has ended.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.store.erasing import Erasing
+from avatarkit.store.lease import LeaseTable
 from avatarkit.store.live import LiveView
 from avatarkit.store.notifications import NotificationLog
 from avatarkit.store.submissions import SubmissionLog
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog, Erasing):
+class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, Erasing):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when

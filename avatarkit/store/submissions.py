@@ -7,17 +7,13 @@ when it is settled.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import threading
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import psutil
 import sqlalchemy as sa
 
 from avatarkit.errors import StoreError
@@ -25,6 +21,7 @@ from avatarkit.models import Persona, PersonaCreate
 from avatarkit.store import clock_skew, tables
 from avatarkit.store.clock_skew import Call
 from avatarkit.store.footage import FootageLog
+from avatarkit.store.process import is_alive, this_process
 from avatarkit.store.sightings import Recorded, SightingLog
 from avatarkit.store.tables import to_moment, to_us
 
@@ -114,7 +111,7 @@ class SubmissionLog(SightingLog, FootageLog):
             creator_name=request.creator_name,
             request=json.dumps(request.fields() | request.urls | paths),
             prepared_us=to_us(at),
-            sender=_this_process(),
+            sender=this_process(),
         )
         with self.transaction() as connection:
             connection.execute(insert)
@@ -146,7 +143,7 @@ class SubmissionLog(SightingLog, FootageLog):
         Raises:
             StoreError: It was sent before: a create is sent once.
         """
-        sent: dict[str, Any] = {"sent_us": to_us(at), "sender": _this_process()}
+        sent: dict[str, Any] = {"sent_us": to_us(at), "sender": this_process()}
         sent["sent_api_us"] = None if by_api is None else to_us(by_api)
         if not self._update(submission_id, ("prepared",), state="sending", **sent):
             raise _sent_before(submission_id)
@@ -276,7 +273,7 @@ class SubmissionLog(SightingLog, FootageLog):
             _COLUMNS.account == self._own(), _COLUMNS.state.in_(["prepared", "sending"])
         )
         now_us, longest = to_us(at), LONGEST_SENDING // timedelta(microseconds=1)
-        ours = _this_process()
+        ours = this_process()
         with self.transaction() as connection:
             abandoned = [
                 row
@@ -284,7 +281,7 @@ class SubmissionLog(SightingLog, FootageLog):
                 if row.submission_id not in _owned
                 and (
                     row.sender == ours
-                    or not _is_alive(row.sender, elsewhere=abs(row.prepared_us - now_us) < longest)
+                    or not is_alive(row.sender, elsewhere=abs(row.prepared_us - now_us) < longest)
                 )
             ]
             for row in abandoned:
@@ -373,37 +370,4 @@ def instant(call: Call, uptime_s: float) -> Instant:
     """
     if call.dates:
         return Instant("API", to_us(max(call.dates)))
-    return Instant(_this_process(), int(uptime_s * 1e6))
-
-
-def _this_process() -> str:
-    # A process id may be reused after a restart; with the start time it is unique.
-    return f"{socket.gethostname()}|{os.getpid()}|{_started(os.getpid())}"
-
-
-def _is_alive(sender: str | None, *, elsewhere: bool) -> bool:
-    """Return whether the sending process runs; ``elsewhere`` for one on another machine."""
-    host, pid, started = (sender or "||").split("|")
-    if host != socket.gethostname():
-        return bool(host) and elsewhere
-    try:
-        return _started(int(pid)) == started and psutil.Process(int(pid)).status() not in _DEAD
-    except (psutil.Error, ValueError):
-        return False
-
-
-_DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, as text to compare; ``psutil.Error`` if there is none.
-
-    On Linux in ticks since boot, as psutil's time changes when the system's clock is set.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    # The 22nd field, counted from the end of the name in brackets, which may hold spaces.
-    return f"{boot.strip()}+{fields.rpartition(')')[2].split()[19]}"
+    return Instant(this_process(), int(uptime_s * 1e6))

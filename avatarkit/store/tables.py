@@ -67,6 +67,8 @@ leases = sa.Table(
     sa.Column("account", sa.String(32), primary_key=True),
     sa.Column("owner", sa.String(64), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
+    # The process that holds it: one that has ended on this machine holds nothing.
+    sa.Column("process", sa.Text),
     sa.Column("taken_us", sa.BigInteger, nullable=False),
     sa.Column("renewed_us", sa.BigInteger, nullable=False),
     sa.Column("expires_us", sa.BigInteger, nullable=False),

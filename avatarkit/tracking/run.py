@@ -17,8 +17,10 @@ from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.lease import TrackerLease
 from avatarkit.tracking.poll import Poll
 from avatarkit.tracking.polls import Polls
+from avatarkit.tracking.state import tracked_by
 
 logger = logging.getLogger("avatarkit")
 
@@ -27,10 +29,13 @@ STEP_S = 0.25
 LONGEST_PASS_S = 20.0
 """Wall seconds after which a pass ends, for its error to be reported, though a call hangs still."""
 READ_DUE_EVERY_S = 1.0
-"""Wall seconds between two reads of what is due while calls are in progress."""
+"""Wall seconds between two reads of what is due while calls are in progress; ``LONGEST_PAUSE_S``
+while others wait for a thread."""
 SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 """Wall seconds between two passes, at most, as another process may submit meanwhile."""
+STAND_BY_S = 3.0
+"""Wall seconds between two looks at the log while another tracker makes the calls."""
 RECONCILE_EVERY = timedelta(minutes=10)
 QUOTA_S = 20.0
 """Wall seconds to read the quota."""
@@ -42,6 +47,7 @@ class Tracker(Protocol):
     clock: Clock
     store: Store
     access: Access
+    lease: TrackerLease
     before_pass: Callable[[], str | None] | None
 
     @property
@@ -58,6 +64,15 @@ class Tracker(Protocol):
     def refresh_schedule(self) -> str | None: ...  # noqa: D102
     def back_up(self) -> None: ...  # noqa: D102
     def notify(self, *, is_over: bool = False) -> str | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a run reports changes, errors and notices, for the arguments of ``Tracker.run``."""
+
+    on_change: Callable[[Change], None] | None = None
+    on_error: Callable[[str], None] | None = None
+    on_notice: Callable[[str], None] | None = None
 
 
 @dataclass
@@ -88,48 +103,59 @@ class Run:
     Args:
         tracker: Polls, reconciles and keeps the last error.
         stop: Ends the run.
-        on_change: Called with each change of status.
-        on_error: Called with the error of a pass, once if the same error repeats, and with a
-            sentence when the API answers again after a pause.
+        reports: Where it reports.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        stop: threading.Event,
-        on_change: Callable[[Change], None] | None,
-        on_error: Callable[[str], None] | None,
-    ) -> None:
+    def __init__(self, tracker: Tracker, stop: threading.Event, reports: Reports) -> None:
         self._tracker = tracker
         self._stop = stop
-        self._on_change = on_change
-        self._on_error = on_error
+        self._on_change = reports.on_change
+        self._on_error = reports.on_error
+        self._on_notice = reports.on_notice
         self._reconcile_at = tracker.clock.now()
         self._in_background = False
         self._probe = False
         self._reported: str | None = None
         self._trouble: Pause | None = None
         self._unsent: str | None = None
+        self._standby_from: int | None = None
 
     def go(self, *, once: bool, until_done: bool) -> None:
         """Make passes; for the arguments see ``Tracker.run``."""
-        tracker, clock = self._tracker, self._tracker.clock
+        tracker = self._tracker
         # Its start may follow a repair of what was in the way, unless cron starts it.
         self._probe = not once
+        with tracker.lease.kept():
+            self._make_passes(once=once, until_done=until_done)
+            if not self._stop.is_set():
+                self._notify(is_over=True)
+
+    def _make_passes(self, *, once: bool, until_done: bool) -> None:
+        tracker, clock = self._tracker, self._tracker.clock
         with tracker.open_polls(self._stop) as polls:
             while not self._stop.is_set():
-                passed = _Pass(error=tracker.refresh_schedule())
-                for poll in self._pass(polls, passed, once=once):
-                    self._report_change(poll)
-                    passed.polled |= not poll.is_beside
-                    passed.reconciled |= poll.is_beside
-                    passed.error = poll.error or passed.error
+                passed = _Pass()
+                if self._may_call(passed):
+                    passed.error = tracker.refresh_schedule()
+                    for poll in self._pass(polls, passed, once=once):
+                        self._report_change(poll.change)
+                        passed.polled |= not poll.is_beside
+                        passed.reconciled |= poll.is_beside
+                        passed.error = poll.error or passed.error
+                elif self._standby_from is not None:
+                    if once:
+                        break
+                    for change in self._stand_by(polls, passed):
+                        self._report_change(change)
                 self._report_error(passed)
-                if passed.is_complete:
+                if passed.is_complete and self._standby_from is None:
                     self._back_up()
                 if once or (until_done and passed.is_complete and not passed.has_running):
                     break
                 self._notify()
+                if self._standby_from is not None:
+                    clock.sleep(STAND_BY_S, self._stop)
+                    continue
                 if passed.is_complete and polls.is_busy:
                     continue  # a call hangs; others go on
                 pause_s = LONGEST_PAUSE_S
@@ -138,9 +164,60 @@ class Run:
                 clock.sleep(max(pause_s, SHORTEST_PAUSE_S), self._stop)
             with suppress(StoreError):
                 for poll in polls.finish():
-                    self._report_change(poll)
-        if not self._stop.is_set():
-            self._notify(is_over=True)
+                    self._report_change(poll.change)
+
+    def _may_call(self, passed: _Pass) -> bool:
+        """Return whether this tracker holds the lease; begin or end to stand by."""
+        try:
+            is_held = self._tracker.lease.keep()
+            if is_held and self._standby_from is not None:
+                changes, self._standby_from = self._changes_of_others(), None
+                self._notice("This tracker makes the calls from now on.")
+                for change in changes:
+                    self._report_change(change)
+            elif not is_held and self._standby_from is None:
+                other = self._tracker.lease.other()
+                self._standby_from = self._tracker.store.last_run_id()
+                who = "tracked by another one"
+                if other is not None:
+                    who = tracked_by(other.name, other.age_s)
+                self._notice(f"This account is {who}; this tracker stands by.")
+        except StoreError as error:
+            passed.error = str(error)
+            return False
+        return is_held
+
+    def _stand_by(self, polls: Polls, passed: _Pass) -> list[Change]:
+        """Return the changes that other trackers logged; make no calls."""
+        tracker = self._tracker
+        changes: list[Change] = []
+        try:
+            if tracker.before_pass is not None and (notice := tracker.before_pass()) is not None:
+                passed.error, self._probe = notice, True
+            if polls.is_busy:
+                polls.clear()
+                polls.step(STEP_S)  # late answers to calls from before; they are read from the log
+            changes = self._changes_of_others()
+            passed.trouble = tracker.trouble()
+            passed.has_running = tracker.store.has_running()
+            passed.is_complete = True
+        except AvatarkitError as error:
+            passed.error = str(error)
+        except Exception as error:
+            passed.error = f"{type(error).__name__} in a tracker that stands by."
+            logger.exception("A tracker that stands by failed.")
+        return changes
+
+    def _changes_of_others(self) -> list[Change]:
+        store, run_id = self._tracker.store, self._standby_from or 0
+        with store.transaction(reading=True):
+            self._standby_from, changes = store.last_run_id(), store.changes_after(run_id)
+        return [change for change in changes if change.before is not None]
+
+    def _notice(self, text: str) -> None:
+        logger.info("%s", text)
+        if self._on_notice is not None:
+            self._on_notice(text)
 
     def _pass(self, polls: Polls, passed: _Pass, *, once: bool) -> Iterator[Poll]:
         tracker, clock = self._tracker, self._tracker.clock
@@ -156,13 +233,17 @@ class Run:
             yield from tracker.hand_out(polls)
             began_s = read_s = clock.monotonic()
             while not self._stop.is_set():
+                if not tracker.lease.keep():  # it lapsed, as this process was stopped for a while
+                    polls.clear()
+                    break
                 if not is_started:
                     is_started = self._start_in_background(polls)
                 yield from polls.step(STEP_S)
                 now_s = clock.monotonic()
                 if not polls.is_busy or (not once and now_s - began_s > LONGEST_PASS_S):
                     break
-                if not once and not polls.has_waiting and now_s - read_s >= READ_DUE_EVERY_S:
+                every_s = LONGEST_PAUSE_S if polls.has_waiting else READ_DUE_EVERY_S
+                if not once and now_s - read_s >= every_s:
                     yield from tracker.hand_out(polls)
                     read_s = now_s
             passed.trouble = tracker.trouble()
@@ -216,8 +297,7 @@ class Run:
             self._in_background = False
         return result
 
-    def _report_change(self, poll: Poll) -> None:
-        change = poll.change
+    def _report_change(self, change: Change | None) -> None:
         if change is not None:
             logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
             if self._on_change is not None:

@@ -30,6 +30,9 @@ class TrackerState:
             is not known.
         warning: A sentence if the budget cannot be kept, else None.
         notify_error: A sentence if messages cannot be sent, else None.
+        tracked_by: The name of another tracker that holds the lease of the account, else None.
+        tracked_s: Wall seconds since that one last renewed the lease.
+        is_standby: Whether this tracker runs and makes no calls, as the other one does.
     """
 
     now: datetime
@@ -47,21 +50,28 @@ class TrackerState:
     staleness_h: float | None = None
     warning: str | None = None
     notify_error: str | None = None
+    tracked_by: str | None = None
+    tracked_s: float | None = None
+    is_standby: bool = False
 
     def lines(self) -> list[str]:
         """Return the state as text: counts, then warning, pause and last error, if any.
 
-        Times are absolute, in UTC, so that the text stays the same while nothing happens.
+        Times are absolute, in UTC, so that the text stays the same while nothing happens; while
+        another tracker makes the calls, the counts tell how long ago it was heard of.
         """
         counts = [f"{self.in_flight} in flight", f"{self.due} due"]
         if self.next_poll_at is not None and self.next_poll_at > self.now:
             counts.append(f"next poll {format_moment(self.next_poll_at, self.now)}")
         budget = "" if self.calls_per_hour is None else f" of {self.calls_per_hour:,.0f}"
         calls = "call" if self.calls_last_hour == 1 and not budget else "calls"
-        counts.append(f"{self.calls_last_hour}{budget} {calls} in the last hour")
+        if self.tracked_by is None:
+            counts.append(f"{self.calls_last_hour}{budget} {calls} in the last hour")
         if self.staleness_h is not None:
             counts.append(f"95 % of changes seen within {format_hours(self.staleness_h)}")
-        if not self.running:
+        if self.tracked_by is not None:
+            counts.append(tracked_by(self.tracked_by, self.tracked_s or 0.0))
+        elif not self.running:
             counts.append("the tracker does not run")
         reason = None if self.pause is None else self.pause.reason
         lines = [" · ".join(counts), *filter(None, (self.warning, reason, self.notify_error))]
@@ -70,6 +80,16 @@ class TrackerState:
             time = "" if at is None else f" at {format_moment(at, self.now)}"
             lines.append(f"last error{time}: {self.last_error}")
         return [" ".join(printable(line).split()) for line in lines]
+
+
+def tracked_by(name: str, age_s: float) -> str:
+    """Format which tracker makes the calls: ``tracked by server-2 (app), 14 s ago``.
+
+    Args:
+        name: The tracker's name.
+        age_s: Wall seconds since it was heard of.
+    """
+    return f"tracked by {name}, {format_hours(age_s / 3600)} ago"
 
 
 def format_moment(moment: datetime, now: datetime) -> str:

@@ -25,12 +25,13 @@ from avatarkit.tracking.access import Access
 from avatarkit.tracking.delete import delete, require_not_deleted
 from avatarkit.tracking.forget import Forgotten, forget
 from avatarkit.tracking.gate import Cause
+from avatarkit.tracking.lease import TrackerLease
 from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
-from avatarkit.tracking.run import STEP_S, Run
+from avatarkit.tracking.run import STEP_S, Reports, Run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.state import TrackerState
 from avatarkit.tracking.throttling import Asking, ThrottledClient
@@ -49,7 +50,8 @@ logger = logging.getLogger("avatarkit")
 class Tracker:
     """Submits, polls and reconciles the personas of one account, and logs them in a store.
 
-    Threads may share it, and several processes may track into one store.
+    Threads may share it, and several processes may track into one store: ``run`` makes calls in one
+    of them at a time, which holds the ``lease`` of the account, and stands by in the others.
 
     Args:
         client: The API.
@@ -67,6 +69,7 @@ class Tracker:
         webhooks: The address of webhooks, and what they make due.
         access: Whether the API answered with these keys when the quota was last read; ``run`` reads
             it when it starts and every hour, after an error sooner.
+        lease: The lease of the account; its ``name`` is what other trackers call this one.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
         notifier: Sends messages about what happens during ``run``, None for none.
@@ -101,6 +104,7 @@ class Tracker:
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
+        self.lease = TrackerLease(store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
@@ -409,7 +413,7 @@ class Tracker:
         plan_soon(self._poller, persona_id)
 
     def look(self, stop: threading.Event | None = None) -> list[Change]:
-        """Poll the personas that are due, once.
+        """Poll the personas that are due, once, also while another tracker holds the ``lease``.
 
         An error on one persona is logged as its ``last_error``; the others are polled all the same.
         In a ``pause`` none are polled, and after one the first alone until it is answered. If
@@ -484,10 +488,15 @@ class Tracker:
         *,
         on_change: Callable[[Change], None] | None = None,
         on_error: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
         once: bool = False,
         until_done: bool = False,
     ) -> None:
         """Poll and reconcile in passes until stopped; errors do not end the run.
+
+        While another tracker holds the ``lease`` of the account, it makes no calls: it reports the
+        changes that the other one logs, and takes over once that one ends or is silent for a
+        minute.
 
         Args:
             stop: Ends the run. A call in progress is cancelled within about a second, or after the
@@ -495,14 +504,16 @@ class Tracker:
             on_change: Called with each change of status.
             on_error: Called with the error of a pass, once if the same error repeats, and with a
                 sentence when the API answers again after a ``pause``.
-            once: End after one pass.
+            on_notice: Called with a sentence when it begins to stand by, and when it takes over.
+            once: End after one pass; without one if another tracker holds the lease.
             until_done: End when no persona is left to poll but those that are gone.
         """
         with self._counted_run():
+            reports = Reports(on_change, on_error, on_notice)
             if self.notifier is not None:
                 self.notifier.begin()
             try:
-                Run(self, stop, on_change, on_error).go(once=once, until_done=until_done)
+                Run(self, stop, reports).go(once=once, until_done=until_done)
             finally:
                 if self.notifier is not None:
                     self.notifier.close()
@@ -527,7 +538,7 @@ class Tracker:
         Returns:
             A sentence if messages cannot be sent, else None.
         """
-        if self.notifier is not None and getattr(self, "has_lease", True):
+        if self.notifier is not None and self.has_lease:
             with suppress(StoreError):
                 (self.notifier.finish if is_over else self.notifier.step)(self.trouble())
                 return self.notifier.error()
@@ -569,6 +580,11 @@ class Tracker:
         """Whether the background thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def has_lease(self) -> bool:
+        """Whether this tracker holds the account's lease, and so makes the calls of ``run``."""
+        return self.lease.is_held
+
     @contextmanager
     def _counted_run(self) -> Iterator[None]:
         self._running_in.add(threading.get_ident())
@@ -590,9 +606,11 @@ class Tracker:
             next_poll_at, pause = self.store.next_look_at(), self.pause
             if self.notifier is not None:
                 notify_error = self.notifier.error()
+            other = self.lease.other()
+        is_running = bool(self._running_in) or self.alive
         return TrackerState(
             now=now,
-            running=bool(self._running_in) or self.alive,
+            running=is_running,
             total=total,
             in_flight=in_flight,
             due=due,
@@ -606,6 +624,9 @@ class Tracker:
             last_error=self.last_error,
             last_error_at=self.last_error_at,
             notify_error=notify_error,
+            tracked_by=None if other is None else other.name,
+            tracked_s=None if other is None else other.age_s,
+            is_standby=is_running and other is not None,
         )
 
     def watch(self, *, timeout: float | None = None) -> None:

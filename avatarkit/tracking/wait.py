@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreError, WaitTimeout
 from avatarkit.models import Persona, ProcessStatus
+from avatarkit.store.plan import LONGEST_GAP
 from avatarkit.text import format_hours
+from avatarkit.tracking import gate
 from avatarkit.tracking.delete import require_not_deleted
 from avatarkit.tracking.poll import Poller, is_missing
 from avatarkit.tracking.polling import SHORTEST
 
 SHORTEST_WAIT_S = 0.1
+RESERVE_S = 20.0
+"""Wall seconds for which other processes leave a persona alone that is being asked for."""
 LONGEST_WAIT_S = 5.0
 """Wall seconds between two reads of the log, at most, as other processes write to it too."""
 
@@ -106,11 +110,18 @@ def _poll_if_due(
     *,
     probe: bool,
 ) -> None:
-    now = poller.clock.now()
-    if not poller.store.is_due(persona_id, now):
+    store, now = poller.store, poller.clock.now()
+    if not store.is_due(persona_id, now):
         return
-    for due in poller.store.due(now, persona_id):
-        outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
+    planned_at = store.next_look_at(persona_id)
+    until = now + min(gate.on_clock(poller.clock, RESERVE_S), LONGEST_GAP)
+    if not store.begin_poll(persona_id, now, until):
+        return  # a tracker, or another wait, asks: its answer is read from the log
+    for due in store.due(now, persona_id):
+        try:
+            outcome = poller.poll(due, deadline_s=deadline_s, probe=probe)
+        finally:  # such as in a pause, in which nothing is learned of this persona
+            store.end_poll(persona_id, until, planned_at)
         if outcome.error is not None:
             on_error(outcome.error)
         error = outcome.raised

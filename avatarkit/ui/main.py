@@ -7,6 +7,7 @@ import streamlit as st
 from avatarkit.errors import AvatarkitError
 from avatarkit.text import format_hours, plain
 from avatarkit.tracking.gate import Cause
+from avatarkit.tracking.state import tracked_by
 from avatarkit.ui import login, running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
@@ -61,9 +62,19 @@ def main() -> None:
             f"runs {speed:,.0f} times as fast: the two to five days of an avatar pass in "
             f"{format_hours(48 / speed)} to {format_hours(120 / speed)}."
         )
+    _tracked_elsewhere()
     _access_error()
     _pause()
     page.run()
+
+
+@st.fragment(run_every=5)
+def _tracked_elsewhere() -> None:
+    """Say which other tracker makes the calls while this one stands by."""
+    tracker = running.get().session.tracker
+    if tracker.alive and (other := tracker.lease.other()) is not None:
+        text = tracked_by(other.name, other.age_s)
+        st.caption(f"This account is {plain(text)}; this app stands by, and shows what is logged.")
 
 
 @st.fragment(run_every=5)

@@ -13,6 +13,7 @@ from avatarkit.errors import AvatarkitError, ConfigError
 from avatarkit.session import Session, open_session
 from avatarkit.settings import Settings
 from avatarkit.text import plain
+from avatarkit.tracking.lease import tracker_name
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
@@ -53,6 +54,7 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
             close()
         if _running is None:
             session = open_session(clock=clock, **settings)
+            session.tracker.lease.name = tracker_name("app")
             session.tracker.start()
             keep = timedelta(hours=session.settings.keep_uploads_h)
             outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))

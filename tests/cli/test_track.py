@@ -240,3 +240,28 @@ class TestALogFile:
         assert path.read_text().endswith("WARNING The API does not answer.\n")
         assert capsys.readouterr().err == "The API does not answer.\n"
         assert output.errors == ["The API does not answer."]
+
+
+class TestStandby:
+    @pytest.fixture(autouse=True)
+    def _tracked(self, submitted: str) -> Iterator[None]:
+        """Another tracker holds the lease of the account."""
+        with open_session() as session:
+            session.tracker.lease.name = "server-2 (app)\x1b[31m"
+            assert session.tracker.lease.keep()
+            yield
+
+    def test_a_pass_of_cron_ends_fine(self) -> None:
+        """It says who tracks, as a line that drives no terminal; nothing is called."""
+        tracked = run("track", "--once")
+        assert tracked.exit_code == 0, tracked.output
+        assert not tracked.stdout
+        assert "tracked by server-2 (app)" in tracked.stderr
+        assert "\x1b" not in tracked.stderr
+
+    def test_it_is_an_object_in_json(self) -> None:
+        """The notice is an object of its own, with its time."""
+        tracked = run("track", "--once", "--json")
+        (line,) = map(json.loads, tracked.stdout.splitlines())
+        assert "stands by" in line["notice"]
+        assert re.fullmatch(r"20\d\d-.*\+00:00", line["at"])

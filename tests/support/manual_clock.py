@@ -28,6 +28,10 @@ class ManualClock:
         with self._lock:
             return self._passed.total_seconds()
 
+    def wall_now(self) -> datetime:
+        """Return the moment on this clock, which is that of the machine, too."""
+        return self.now()
+
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Advance by ``seconds`` at once; not at all when ``stop`` is set."""
         if stop is not None and stop.is_set():

@@ -6,9 +6,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.process import BaseProcess
@@ -71,7 +72,7 @@ class Work:
 
     def __call__(self) -> None:
         """Reconcile, submit, then track."""
-        signals = _Signals(self.dies_after, self.stops_at)
+        signals = _Signals(self.dies_after, self.stops_at, self.data_dir)
         with self.open() as session:
             tracker = session.tracker
             with suppress(APIError):
@@ -95,7 +96,8 @@ class Work:
 class _Signals:
     """Sends this process the signals that its work asks for, at their step."""
 
-    def __init__(self, dies_after: int | None, stops_at: int | None) -> None:
+    def __init__(self, dies_after: int | None, stops_at: int | None, data_dir: Path) -> None:
+        self._file = data_dir / "sandbox" / "avatarkit.db"
         self._steps_left = dies_after
         self._stops_at = stops_at
         self._answers = 0
@@ -120,15 +122,21 @@ class _Signals:
         if self._stops_at and record.getMessage().startswith("receive_response_headers.started"):
             self._answers += 1
             if self._answers % self._stops_at == 0:
+                # Not while another thread writes: that would lock the database for hours.
+                with closing(sqlite3.connect(self._file, timeout=60)) as connection:
+                    connection.execute("BEGIN IMMEDIATE")
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @contextmanager
-def serving(data_dir: Path, *, speed: float) -> Iterator[tuple[Sandbox, Path]]:
-    """Yield the sandbox of a data folder, and footage."""
+def serving(
+    data_dir: Path, *, speed: float, seed: int | None = None
+) -> Iterator[tuple[Sandbox, Path]]:
+    """Yield the sandbox of a data folder, and footage; with the same seed, of the same lives."""
     footage = data_dir / "footage.mp4"
     footage.write_bytes(os.urandom(1_000_000))
-    with Sandbox(data_dir / "sandbox" / "api", speed=speed, max_personas=10_000) as sandbox:
+    folder = data_dir / "sandbox" / "api"
+    with Sandbox(folder, speed=speed, max_personas=10_000, seed=seed) as sandbox:
         yield sandbox, footage
 
 

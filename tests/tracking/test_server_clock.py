@@ -239,7 +239,7 @@ def test_another_process_without_the_apis_time_waits_for_itself(
     api.has_date, api.lags = False, True
     lose(tracker, api)
     tracker.reconcile()
-    monkeypatch.setattr("avatarkit.store.submissions._this_process", lambda: "host|7|7")
+    monkeypatch.setattr("avatarkit.store.submissions.this_process", lambda: "host|7|7")
     clock.advance(SETTLING + MINUTE)
     tracker.reconcile()
     assert states(tracker) == ["uncertain"]

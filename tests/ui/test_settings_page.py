@@ -9,11 +9,11 @@ from io import BytesIO
 
 import pytest
 
-from avatarkit import PersonaCreate
+from avatarkit import PersonaCreate, Store, Tracker
 from avatarkit.store.notifications import Event
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
-from support.app_pages import BROWSER, page, settings_page, texts
+from support.app_pages import BROWSER, page, settings_page, submit_page, texts
 from support.messages import message_server
 
 HOUR = timedelta(hours=1)
@@ -123,3 +123,19 @@ class TestMessages:
             test.button(key="settings_test_notify").click().run()
             assert "address 1 (json): not taken" in texts(test)
             assert "canary" not in texts(test)
+
+
+def test_it_says_which_other_tracker_makes_the_calls(app: Running) -> None:
+    """While another tracker holds the lease, the page names it and says that this one stands by."""
+    session = app.session
+    with Store(session.settings.store_url) as store:
+        other = Tracker(session.client, store, clock=session.clock)
+        other.lease.name = "server-2 (track)"
+        assert other.lease.keep()
+        session.tracker.start()
+        rows = page(settings_page).table[0].value.set_index("Setting")["Value"]
+        above = texts(submit_page())
+        session.tracker.stop()
+    assert rows["Tracker"] == "stands by: tracked by server-2 (track), 0 s ago"
+    assert rows["Polls"] == "by server-2 (track)"
+    assert "this app stands by" in above

@@ -8,6 +8,7 @@ import streamlit as st
 
 from avatarkit.errors import StoreError
 from avatarkit.text import format_hours, plain
+from avatarkit.tracking.state import tracked_by
 from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.uploads import StoredUpload
@@ -72,6 +73,9 @@ def _connections() -> None:
         "Polls": tracker.schedule.staleness().sentence,
         "Last error": error,
     }
+    if tracker.alive and (other := tracker.lease.other()) is not None:
+        text = f"stands by: {tracked_by(other.name, other.age_s)}"
+        rows |= {"Tracker": text, "Polls": f"by {other.name}"}
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
     if (warning := tracker.schedule.staleness().warning) is not None:
         st.warning(warning, icon=":material/warning:")

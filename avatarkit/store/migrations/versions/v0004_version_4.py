@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("taken_us", sa.BigInteger, nullable=False),
         sa.Column("renewed_us", sa.BigInteger, nullable=False),
         sa.Column("expires_us", sa.BigInteger, nullable=False),
+        sa.Column("process", sa.Text),
     )
     add(
         "notifications",
