@@ -41,6 +41,7 @@ def tracking(
     last_change = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
     since = personas["persona_id"].map(last_change)
     ended = personas["status"].isin(sorted(TERMINAL))
+    followed = personas.get("followed", pd.Series(True, index=personas.index))
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
@@ -54,8 +55,10 @@ def tracking(
             "age": _spans(since.where(ended, now) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
-                _next_look(next_at, gone, now)
-                for next_at, gone in zip(personas["next_look_at"], personas["gone"], strict=True)
+                _next_look(next_at, gone, now) if followed else "not followed"
+                for next_at, gone, followed in zip(
+                    personas["next_look_at"], personas["gone"], followed, strict=True
+                )
             ],
             "failed_reason": personas["failed_reason"].fillna(""),
             "persona_id": personas["persona_id"],

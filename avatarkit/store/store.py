@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from avatarkit.store.account import AccountState
+from avatarkit.store.accounts import AccountDirectory
 from avatarkit.store.live import LiveView
 from avatarkit.store.submissions import SubmissionLog
 from avatarkit.store.unchanged import UnchangedLog
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, UnchangedLog, LiveView, AccountState):
+class Store(SubmissionLog, UnchangedLog, LiveView, AccountDirectory):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when
@@ -55,6 +55,7 @@ class Store(SubmissionLog, UnchangedLog, LiveView, AccountState):
               has, landscape first; usually of a finished one only.
             - ``deleted_at``: datetime64[us, UTC], when the API said of a persona that had ended
               that it has no such persona; NaT otherwise.
+            - ``followed``: bool, False if a person wants it polled no longer.
         """
         from avatarkit.store import frames
 

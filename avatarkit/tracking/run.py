@@ -50,6 +50,7 @@ class Tracker(Protocol):
     def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
     def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
     def reconcile(self, *, probe: bool) -> object: ...  # noqa: D102
+    def check_account(self) -> None: ...  # noqa: D102
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(  # noqa: D102
@@ -203,6 +204,7 @@ class Run:
                     self._tracker.reconcile(probe=False)
                 except APIError as error:
                     result = Poll(error=str(error), raised=error, is_beside=True)
+                self._tracker.check_account()
             if asks:
                 self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
         except AvatarkitError as error:

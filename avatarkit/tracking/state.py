@@ -29,6 +29,7 @@ class TrackerState:
         staleness_h: Within how many hours 95 % of the changes are seen on this budget, None if it
             is not known.
         warning: A sentence if the budget cannot be kept, else None.
+        unknown: How many avatars of the account the log does not have, by the last list.
     """
 
     now: datetime
@@ -45,6 +46,7 @@ class TrackerState:
     calls_per_hour: float | None = None
     staleness_h: float | None = None
     warning: str | None = None
+    unknown: int = 0
 
     def lines(self) -> list[str]:
         """Return the state as text: counts, then warning, pause and last error, if any.
@@ -63,11 +65,21 @@ class TrackerState:
             counts.append("the tracker does not run")
         reason = None if self.pause is None else self.pause.reason
         lines = [" · ".join(counts), *filter(None, (self.warning, reason))]
+        if self.unknown:
+            lines.append(unknown_sentence(self.unknown))
         if self.last_error not in (None, reason):
             at = self.last_error_at
             time = "" if at is None else f" at {format_moment(at, self.now)}"
             lines.append(f"last error{time}: {self.last_error}")
         return [" ".join(printable(line).split()) for line in lines]
+
+
+def unknown_sentence(count: int) -> str:
+    """Return a sentence about the avatars of the account that the log does not have."""
+    avatars = (
+        "1 avatar of this account is" if count == 1 else f"{count:,} avatars of this account are"
+    )
+    return f"{avatars} not followed here; 'adopt' lists them."
 
 
 def format_moment(moment: datetime, now: datetime) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,10 +17,12 @@ from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AuthError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import ClockOffset, Pause
+from avatarkit.store.accounts import KnownAccount, account_name, api_id_hint
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
-from avatarkit.tracking import gate, reconcile, submit
+from avatarkit.tracking import adopt, gate, reconcile, submit
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.accounts import DEADLINE_S, Carrier
 from avatarkit.tracking.gate import Cause
 from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.poll import Poll, Poller
@@ -28,7 +30,7 @@ from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
 from avatarkit.tracking.run import STEP_S, Run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
-from avatarkit.tracking.state import TrackerState
+from avatarkit.tracking.state import TrackerState, unknown_sentence
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import plan_soon, wait
 from avatarkit.tracking.watch import watch
@@ -61,6 +63,8 @@ class Tracker:
             it when it starts and every hour, after an error sooner.
         before_pass: Called before each pass of ``run``; returns a sentence if what was in the way
             of its calls is out of it, so that they are made at once, else None.
+        on_notice: Called by ``run`` with a sentence about the whole account: avatars that the log
+            does not have, or that were carried over from an older API id.
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
         last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
@@ -88,9 +92,15 @@ class Tracker:
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
+        self._carrier = Carrier(self._api, store)
+        with suppress(StoreError):  # it is for people only
+            hint = api_id_hint(client.api_id)
+            store.note_account(client.base_url, hint, self.clock.now())
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
+        self.on_notice: Callable[[str], None] | None = None
+        self._unknown_noticed = 0
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
@@ -249,18 +259,150 @@ class Tracker:
         verdicts = reconcile.decide(uncertain, account, now)
         for verdict in verdicts:
             reconcile.apply(self.store, verdict, now)
-        listed = frozenset(persona.id for persona in account.listed)
-        self.store.compare_with_list(listed, account.listing.asked_at)
+        if not account.skipped:
+            listed = frozenset(persona.id for persona in account.listed)
+            self._listing.compare(listed, account.listing.asked_at)
         return verdicts
 
     def _compare_with_list(self) -> None:
         now = self.clock.now()
-        if self.store.has_unpolled() and self.store.begin_listing(now, LIST_EVERY):
+        if self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
             skipped: list[object] = []
             listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
             if not skipped:
-                self.store.compare_with_list(frozenset(each.id for each in listed), now)
+                self._listing.compare(frozenset(each.id for each in listed), now)
+
+    @property
+    def account_name(self) -> str:
+        """Which account this is, for people: ``live account …a1b2 at api.creatify.ai``."""
+        name = account_name(self.client.base_url, api_id_hint(self.client.api_id))
+        return " ".join(filter(None, (self.store.kind, "account", name)))
+
+    def other_accounts(self) -> list[KnownAccount]:
+        """Return the other accounts that have rows in the database; ``sentence`` says which.
+
+        Raises:
+            StoreError: The log failed.
+        """
+        return self.store.other_accounts()
+
+    def carry_over(self, *, deadline_s: float = DEADLINE_S) -> list[str]:
+        """Carry over what was followed with an older API id of this account.
+
+        ``run`` does it by itself. The proof is that the API answers these keys with an avatar that
+        was logged under the older API id; any error proves nothing, and changes nothing.
+
+        Args:
+            deadline_s: Wall seconds for each call.
+
+        Returns:
+            A sentence for each API id that was carried over.
+
+        Raises:
+            StoreError: The log failed, or holds data of another kind.
+        """
+        self._claim_store()
+        if not self._is_claimed:
+            return []  # it may be a sandbox or not
+        carried = self._carrier.carry_over(self._listing.ids, deadline_s)
+        if carried:
+            self.store.set_unknown_count(len(self._listing.ids - self.store.known_ids()))
+        return carried
+
+    def check_account(self) -> None:
+        """Carry over older API ids, and say how many avatars the log does not have; for ``run``."""
+        notices, count = self.carry_over(), self.unknown_count
+        if count not in (0, self._unknown_noticed):
+            notices.append(unknown_sentence(count))
+            logger.info("%s", notices[-1])
+        self._unknown_noticed = count
+        for notice in notices:
+            if self.on_notice is not None:
+                self.on_notice(notice)
+
+    @property
+    def unknown_count(self) -> int:
+        """How many avatars of the account the log does not have, by the last list; see ``adopt``.
+
+        The list is compared with the log once an hour by the tracker that polls.
+        """
+        return self.store.unknown_count()
+
+    def unknown(self) -> list[Persona]:
+        """Return the avatars in the account's list that the log does not have.
+
+        Returns:
+            The personas, in the API's order, without those that an uncertain submission may have
+            become.
+
+        Raises:
+            APIError: The account cannot be listed.
+            StoreError: The log failed.
+        """
+        return self._read_unknown()[0]
+
+    def _read_unknown(self) -> tuple[list[Persona], Asking]:
+        self._claim_store()
+        unknown, self._listing.ids, asking = adopt.read_unknown(self._poller)
+        if self.carry_over():
+            known = self.store.known_ids()
+            unknown = [persona for persona in unknown if persona.id not in known]
+        return unknown, asking
+
+    def adopt(self, ids: Collection[str] | None = None) -> list[Persona]:
+        """Log and follow avatars of the account that were not submitted here.
+
+        When one of them began is known from the API's ``created_at``, and its first status only
+        between that and now.
+
+        Args:
+            ids: Only these; one that the list leaves out is requested by id. By default all that
+                ``unknown`` returns.
+
+        Returns:
+            The personas that the log did not have, in the API's order.
+
+        Raises:
+            APIError: The account cannot be listed, or has no such avatar.
+            StoreError: The log failed.
+        """
+        unknown, asking = self._read_unknown()
+        wanted = adopt.chosen(unknown, ids)
+        adopted = adopt.log_listed(self._poller, wanted, asking)
+        left_out = set(ids or ()) - {persona.id for persona in wanted} - self.store.known_ids()
+        return adopted + [self.follow(persona_id) for persona_id in sorted(left_out)]
+
+    def follow(self, persona_id: str) -> Persona:
+        """Poll an avatar until it ends; log it first if the log does not have it.
+
+        Args:
+            persona_id: An avatar of the account; ``unfollow`` is taken back.
+
+        Returns:
+            The persona.
+
+        Raises:
+            APIError: The log does not have it, and the API does not answer with it.
+            StoreError: The log failed.
+        """
+        self._claim_store()
+        return adopt.follow(self._poller, persona_id)
+
+    def unfollow(self, persona_id: str) -> Persona:
+        """Poll an avatar no longer; its history stays, and nothing is deleted at the API.
+
+        Args:
+            persona_id: An avatar in the log.
+
+        Returns:
+            The persona.
+
+        Raises:
+            ConfigError: The log has no such avatar.
+            StoreError: The log failed.
+        """
+        return adopt.unfollow(self._poller, persona_id)
 
     def settle(self, submission_id: str, persona_id: str | None) -> None:
         """Settle an uncertain submission as the user says.
@@ -494,6 +636,7 @@ class Tracker:
         with self.store.transaction(reading=True):
             total, in_flight, due = self.store.counts(now)
             next_poll_at, pause = self.store.next_look_at(), self.pause
+            unknown = self.store.unknown_count()
         return TrackerState(
             now=now,
             running=bool(self._running_in) or self.alive,
@@ -509,7 +652,11 @@ class Tracker:
             pause=pause,
             last_error=self.last_error,
             last_error_at=self.last_error_at,
+            unknown=unknown,
         )
+
+    def __repr__(self) -> str:
+        return f"Tracker({self.account_name!r})"
 
     def watch(self, *, timeout: float | None = None) -> None:
         """Show all avatars and the state of the tracker, live, until none is left to poll.

@@ -33,6 +33,7 @@ ADDED_SINCE_1 = {
         "base_url",
         "api_id_hint",
         "opened_us",
+        "unknown_count",
         "webhook_token",
     ],
     "personas": [

@@ -51,7 +51,7 @@ def _connections() -> None:
     if error_at is not None:
         error = f"{format_hours((now - error_at) / HOUR)} ago: {error}"
     rows = {
-        "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
+        "Account": tracker.account_name,
         "Base URL": session.client.base_url,
         "API id": masked(session.client.api_id),
         "Settings": session.settings.found,
@@ -65,6 +65,8 @@ def _connections() -> None:
         "Last error": error,
     }
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+    for other in tracker.other_accounts():
+        st.info(plain(other.sentence), icon=":material/group:")
     if (warning := tracker.schedule.staleness().warning) is not None:
         st.warning(warning, icon=":material/warning:")
 
