@@ -64,6 +64,7 @@ class Listing:
 
     Attributes:
         ids: The ids in the last list that was compared with the log; empty before the first.
+        is_reading: Whether the list is read in place of polls, so that no other reading is needed.
     """
 
     def __init__(self, poller: Poller) -> None:
@@ -77,6 +78,7 @@ class Listing:
         self._failures = 0
         self._not_before: datetime | None = None
         self.ids: Set[str] = frozenset()
+        self.is_reading = False
 
     def compare(self, ids: Set[str], asked_at: datetime) -> None:
         """Compare a list that was read whole with the log.

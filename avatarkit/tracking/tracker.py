@@ -266,7 +266,7 @@ class Tracker:
 
     def _compare_with_list(self) -> None:
         now = self.clock.now()
-        if self.store.begin_listing(now, LIST_EVERY):
+        if not self._listing.is_reading and self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
             skipped: list[object] = []
             listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
