@@ -133,6 +133,8 @@ def badge(page: Page, text: str) -> Locator:
 def go(page: Page, name: str) -> None:
     page.get_by_role("link", name=name).first.click()
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    # Streamlit cancels a download that begins while the page is still sent.
+    page.evaluate(SETTLED)
 
 
 def test_from_a_video_to_a_csv(
