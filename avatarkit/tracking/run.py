@@ -199,14 +199,14 @@ class Run:
     def _reconcile(self, *, is_time: bool, asks: bool, probe: bool) -> Poll:
         result = Poll(is_beside=True)
         try:
+            if asks:  # first: what refuses the keys, or answers in the API's place, lists nothing
+                self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
             if is_time:
                 try:
                     self._tracker.reconcile(probe=False)
                 except APIError as error:
                     result = Poll(error=str(error), raised=error, is_beside=True)
                 self._tracker.check_account()
-            if asks:
-                self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
         except AvatarkitError as error:
             result = Poll(error=str(error), is_beside=True)
         finally:

@@ -265,11 +265,19 @@ class Tracker:
         return verdicts
 
     def _compare_with_list(self) -> None:
-        now = self.clock.now()
-        if not self._listing.is_reading and self.store.begin_listing(now, LIST_EVERY):
+        now, error = self.clock.now(), self.access.error
+        is_wanted = not self._listing.is_reading and (error is None or not gate.cause_of(error))
+        if is_wanted and self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
             skipped: list[object] = []
-            listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+            try:
+                listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+            except APIError as error:
+                if self._api.is_about_account(error):
+                    raise
+                # A list that fails while avatars can be polled says nothing of them.
+                logger.info("The list could not be compared with the log: %s", error)
+                return
             if not skipped:
                 self._listing.compare(frozenset(each.id for each in listed), now)
 
