@@ -266,8 +266,9 @@ class Tracker:
 
     def _compare_with_list(self) -> None:
         now, error = self.clock.now(), self.access.error
-        is_wanted = not self._listing.is_reading and (error is None or not gate.cause_of(error))
-        if is_wanted and self.store.begin_listing(now, LIST_EVERY):
+        is_refused = error is not None and gate.cause_of(error) is not None
+        may_list = not (self._listing.is_reading or is_refused) and self.pause is None
+        if may_list and self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
             skipped: list[object] = []
             try:
