@@ -131,7 +131,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Session(mode={self.mode!r}, base_url={self.client.base_url!r})"
+        return f"Session({self.tracker.account_name!r})"
 
 
 def open_session(

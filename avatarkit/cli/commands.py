@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli import doctor, erase, notify
+from avatarkit.cli import accounts, doctor, erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
@@ -158,6 +158,8 @@ def track(
         if session.sandbox is None:
             _print(settings.found, err=True)
         tracker.lease.name = tracker_name("track")
+        _print(f"Tracking the {tracker.account_name}.", err=True)
+        accounts.print_other_accounts(session, err=True)
         output = Lines()
         if as_json:
             output = JSONLines(clock)
@@ -241,6 +243,7 @@ def status(
     """
     from avatarkit.estimates import eta
     from avatarkit.reports import tables
+    from avatarkit.tracking.state import unknown_sentence
 
     with _session() as session:
         now = session.clock.now()
@@ -249,11 +252,17 @@ def status(
             raise AvatarkitError(
                 f"The log has no avatar {persona_id}; check the id with 'status' alone."
             )
-        _print(f"{session.mode} account, {now:%Y-%m-%d %H:%M} UTC on its clock")
+        _print(f"{session.tracker.account_name}, {now:%Y-%m-%d %H:%M} UTC on its clock")
         if session.sandbox is None:
             _print(session.settings.found)
         if session.tracker.pause is None:
             session.tracker.ask_quota(deadline_s=STATUS_DEADLINE_S)
+        if session.tracker.access.error is None and session.tracker.pause is None:
+            for sentence in session.tracker.carry_over(deadline_s=STATUS_DEADLINE_S):
+                _print(sentence)
+        has_others = accounts.print_other_accounts(session)
+        if session.tracker.unknown_count:
+            _print(unknown_sentence(session.tracker.unknown_count))
         if session.tracker.clock_offset is not None:
             _print(str(session.tracker.clock_offset), err=True)
         if session.tracker.access.error is not None:
@@ -263,7 +272,8 @@ def status(
         if persona_id is None:
             personas, sightings = session.store.personas(), session.store.sightings()
             arrivals = eta.arrivals(sightings, now=now, personas=personas)
-            _print(tables.statuses(personas, sightings, now, arrivals))
+            if not (has_others and personas.empty):
+                _print(tables.statuses(personas, sightings, now, arrivals))
             for missing_id in personas.query("footage_missing == True")["persona_id"]:
                 _print(f"{missing_id}: {session.store.footage_note(missing_id)}")
             for submission in session.store.open_submissions():
@@ -398,6 +408,9 @@ def sandbox(
                 threading.Event().wait()
 
 
+app.command()(accounts.adopt)
+app.command()(accounts.follow)
+app.command()(accounts.unfollow)
 app.command()(doctor.doctor)
 app.command()(erase.delete)
 app.command()(erase.forget)

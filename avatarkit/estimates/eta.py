@@ -87,7 +87,7 @@ def arrivals(
         sightings: ``store.sightings()``. What was first seen after ``now`` is not used.
         now: The moment on the session's clock.
         personas: ``store.personas()``: when those found midway were created, and which are
-            ``gone``; those have no row.
+            ``gone`` or not ``followed``; those have no row.
         late_after: The hours of ``durations.late_after`` or ``Fit.late_after``, if computed before;
             they take longer than everything else here.
         visits: The frame of ``stages.visits`` of these sightings and personas, if computed before.

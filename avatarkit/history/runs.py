@@ -112,8 +112,14 @@ def _moments(persona_ids: pd.Index[str], personas: pd.DataFrame | None, name: st
 
 
 def gone_now(persona_ids: pd.Index[str], personas: pd.DataFrame | None) -> Flags:
-    """Return for each persona whether it is ``gone`` in ``personas``."""
+    """Return for each persona whether it is ``gone`` or not ``followed`` in ``personas``.
+
+    Either way nothing more is seen of it.
+    """
     if personas is None or "gone" not in personas.columns:
         return np.zeros(len(persona_ids), dtype=bool)
-    gone = personas.loc[personas["gone"].to_numpy(dtype=bool), "persona_id"]
+    is_gone = personas["gone"].to_numpy(dtype=bool)
+    if "followed" in personas.columns:
+        is_gone = is_gone | ~personas["followed"].to_numpy(dtype=bool)
+    gone = personas.loc[is_gone, "persona_id"]
     return np.asarray(persona_ids.isin(gone.astype("str")), dtype=bool)

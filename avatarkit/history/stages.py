@@ -179,7 +179,8 @@ def lives(
           already ended, ``ended_after`` is its creation, NaT where that is not known.
         - ``min_h``, ``max_h``: float64 hours of the whole life; ``max_h`` is inf where a side is
           open.
-        - ``gone``: bool; the API no longer finds it (by ``personas``) and no end was seen.
+        - ``gone``: bool; the API no longer finds it, or it is not followed any longer (by
+          ``personas``), and no end was seen.
         - ``found_ended``: bool; it had ended already when it was first seen, and that was not in
           the answer to its create.
 

@@ -45,6 +45,7 @@ def tracking(
     deleted = personas["deleted_at"].notna()
     cut_off = deleted & ~ended
     ended |= deleted
+    followed = personas.get("followed", pd.Series(True, index=personas.index))
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
@@ -58,9 +59,9 @@ def tracking(
             "age": _spans(since.where(ended, now).mask(cut_off, personas["deleted_at"]) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
             "next_look": [
-                "deleted" if is_deleted else _next_look(next_at, gone, now)
-                for next_at, gone, is_deleted in zip(
-                    personas["next_look_at"], personas["gone"], deleted, strict=True
+                _next_look(next_at, gone, now, followed=followed, deleted=is_deleted)
+                for next_at, gone, followed, is_deleted in zip(
+                    personas["next_look_at"], personas["gone"], followed, deleted, strict=True
                 )
             ],
             "failed_reason": personas["failed_reason"].fillna(""),
@@ -195,7 +196,13 @@ def _spans(spans: pd.Series) -> list[str]:
     return ["" if pd.isna(span) else format_hours(max(0.0, span / _HOUR)) for span in spans]
 
 
-def _next_look(next_at: pd.Timestamp, gone: bool, now: datetime) -> str:
+def _next_look(
+    next_at: pd.Timestamp, gone: bool, now: datetime, *, followed: bool, deleted: bool
+) -> str:
+    if deleted:
+        return "deleted"
+    if not followed:
+        return "not followed"
     if gone:
         return "gone from the API"
     if pd.isna(next_at):

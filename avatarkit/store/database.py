@@ -83,6 +83,11 @@ class Database:
             )
         self._kind = kind
 
+    @property
+    def kind(self) -> str | None:
+        """What this store was claimed for: ``sandbox``, ``live``, or None while that is open."""
+        return self._kind
+
     @contextmanager
     def transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         """Open a transaction; the store's methods that this thread calls in the block join it.

@@ -53,6 +53,7 @@ PERSONAS = Frame(
         "footage_missing": "boolean",
         **dict.fromkeys(("preview_image", "preview_video"), "str"),
         "deleted_at": TIME,
+        "followed": "bool",
     },
     (sa.func.coalesce(_P.created_us, _P.first_seen_us).desc(), _P.persona_id),
 )

@@ -35,19 +35,21 @@ class LiveView(PollPlan):
     """What a live view reads every second; small queries, as the log may be long."""
 
     def counts(self, at: datetime) -> tuple[int, int, int]:
-        """Return how many personas there are, are polled and not gone, and are due.
+        """Return how many followed personas there are, are polled and not gone, and are due.
 
         Args:
             at: The moment, on the session's clock.
         """
-        count = sa.select(sa.func.count()).where(_PERSONAS.account == self._own())
+        count = sa.select(sa.func.count()).where(
+            _PERSONAS.account == self._own(), _PERSONAS.followed
+        )
         is_polled = _PERSONAS.next_look_us.is_not(None) & ~_PERSONAS.gone
         with self.transaction(reading=True) as connection:
             total, in_flight = connection.scalar(count), connection.scalar(count.where(is_polled))
             return total or 0, in_flight or 0, self.count_due(at)
 
     def shown(self, limit: int) -> list[ShownPersona]:
-        """Return the personas as a live view shows them, at most this many.
+        """Return the followed personas as a live view shows them, at most this many.
 
         Returns:
             Those whose last poll failed or that are gone (not deleted here), then others that are
@@ -65,7 +67,7 @@ class LiveView(PollPlan):
                 _RUNS.first_seen_us.label("since_us"),
             )
             .join(tables.sightings, _RUNS.id == _PERSONAS.run_id)
-            .where(_PERSONAS.account == self._own())
+            .where(_PERSONAS.account == self._own(), _PERSONAS.followed)
             .order_by(
                 needs_attention.desc(),
                 _PERSONAS.next_look_us.is_(None),

@@ -27,11 +27,21 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 later than now by more than clocks, or the moments at which they are read, may differ."""
 
 _COLUMNS = tables.personas.c
+
+
+def _if_followed(next_us: Any) -> sa.Case[Any]:
+    """Return the moment of the next poll; never for a persona that is not followed."""
+    return sa.case((_COLUMNS.followed, sa.cast(next_us, sa.BigInteger)), else_=None)
+
+
 _PLAN = (
     tables.personas.update()
     .where(_COLUMNS.account == sa.bindparam("own"), _COLUMNS.persona_id == sa.bindparam("key"))
     .where(~_COLUMNS.deleted_here)
-    .values(next_look_us=sa.bindparam("next_us"), planned_us=sa.bindparam("planned_at_us"))
+    .values(
+        next_look_us=_if_followed(sa.bindparam("next_us")),
+        planned_us=sa.bindparam("planned_at_us"),
+    )
 )
 
 
@@ -259,32 +269,30 @@ class PollPlan(Database):
         with self.transaction(reading=True) as connection:
             return frozenset(connection.scalars(query))
 
-    def has_unpolled(self) -> bool:
-        """Return whether a persona is gone or has ended, so that only a list can tell of it."""
-        query = sa.select(_COLUMNS.persona_id).where(
-            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_(None) | _COLUMNS.gone
-        )
-        with self.transaction(reading=True) as connection:
-            return connection.scalar(query.limit(1)) is not None
-
     def compare_with_list(self, listed: Set[str], at: datetime) -> None:
         """Make due what a whole list of the account shows to have changed.
 
-        These are the personas that are gone or deleted and are listed, and, at most daily, those
-        that have ended and are not listed: absence from a list alone proves nothing. Those that
-        were deleted here are left alone: a list may show them for some minutes more.
+        These are the followed personas that are gone or deleted and are listed, and, at most daily,
+        those that have ended and are not listed: absence from a list alone proves nothing. Those
+        that were deleted here are left alone: a list may show them for some minutes more. How many
+        of the list the log does not have is stored, without those that open submissions may have
+        become.
 
         Args:
             listed: The ids in the list.
             at: The moment, on the session's clock.
         """
         names = ("persona_id", "gone", "status", "next_look_us", "unlisted_us", "deleted_us")
-        query = sa.select(*(_COLUMNS[name] for name in names))
+        query = sa.select(*(_COLUMNS[name] for name in (*names, "followed")))
         query = query.where(_COLUMNS.account == self._own())
         now_us = to_us(at)
         recently = range(to_us(at - LONGEST_GAP) + 1, now_us + 1)
         with self.transaction() as connection:
-            for row in connection.execute(query).all():
+            rows = connection.execute(query).all()
+            self._store_unknown_count(connection, listed - {row.persona_id for row in rows})
+            for row in rows:
+                if not row.followed:
+                    continue
                 if row.persona_id in listed:
                     if row.unlisted_us is not None:
                         self._plan(row.persona_id, row.next_look_us, unlisted_us=None)
@@ -297,6 +305,38 @@ class PollPlan(Database):
                     and (row.unlisted_us or 0) not in recently
                 ):
                     self._plan(row.persona_id, now_us, unlisted_us=now_us)
+
+    def _store_unknown_count(self, connection: sa.Connection, unknown: Set[str]) -> None:
+        submissions = tables.submissions.c
+        query = sa.select(sa.func.count()).where(
+            submissions.account == self._own(), submissions.state.in_(["sending", "uncertain"])
+        )
+        count = max(len(unknown) - (connection.scalar(query) or 0), 0)
+        accounts = tables.accounts
+        update = accounts.update().where(accounts.c.account == self._own())
+        connection.execute(update.values(unknown_count=count))
+
+    def set_followed(self, persona_id: str, followed: bool, at: datetime) -> bool:
+        """Poll a persona again or no longer; its history stays.
+
+        Args:
+            persona_id: The persona.
+            followed: Whether it is polled. One that ended or was deleted is not, all the same.
+            at: The moment, on the session's clock.
+
+        Returns:
+            False if nothing changed: it is unknown, or was followed or not already.
+        """
+        values: dict[str, Any] = {"followed": followed, "next_look_us": None, "planned_us": None}
+        if followed:
+            ends = _COLUMNS.status.in_([status.value for status in TERMINAL])
+            is_over = ends | _COLUMNS.deleted_us.is_not(None)
+            values["next_look_us"] = sa.case((is_over, None), else_=to_us(at))
+        key = tables.is_persona(self._own(), persona_id) & (_COLUMNS.followed != followed)
+        with self.transaction() as connection:
+            return (
+                connection.execute(tables.personas.update().where(key).values(values)).rowcount > 0
+            )
 
     def next_look_at(self, persona_id: str | None = None) -> datetime | None:
         """Return when the next poll is due.
@@ -317,7 +357,8 @@ class PollPlan(Database):
     def _plan(self, persona_id: str, next_look_us: int | None, **values: Any) -> bool:
         """Set the next poll and other columns; return False if it is unknown or deleted here."""
         key = tables.is_persona(self._own(), persona_id) & ~_COLUMNS.deleted_here
-        update = tables.personas.update().where(key).values(next_look_us=next_look_us, **values)
+        values["next_look_us"] = _if_followed(next_look_us)
+        update = tables.personas.update().where(key).values(**values)
         with self.transaction() as connection:
             return connection.execute(update).rowcount > 0
 

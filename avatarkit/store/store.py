@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from avatarkit.store.accounts import AccountDirectory
 from avatarkit.store.erasing import Erasing
 from avatarkit.store.lease import LeaseTable
 from avatarkit.store.live import LiveView
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, Erasing):
+class Store(
+    SubmissionLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, Erasing, AccountDirectory
+):
     """The log of one account in one database.
 
     Every method raises ``StoreError`` when the database fails, and those that need an account when
@@ -57,6 +60,7 @@ class Store(SubmissionLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, 
               has, landscape first; usually of a finished one only.
             - ``deleted_at``: datetime64[us, UTC], when it was deleted here, or when the API said of
               a persona that had ended that it has no such persona; NaT otherwise.
+            - ``followed``: bool, False if a person wants it polled no longer.
         """
         from avatarkit.store import frames
 

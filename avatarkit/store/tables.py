@@ -52,6 +52,8 @@ accounts = sa.Table(
     sa.Column("base_url", sa.Text),
     sa.Column("api_id_hint", sa.Text),
     sa.Column("opened_us", sa.BigInteger),
+    # How many avatars the list last showed that the log did not have.
+    sa.Column("unknown_count", sa.Integer),
     # The secret part of the address at which webhooks of this account arrive.
     sa.Column("webhook_token", sa.Text),
     # The newest run when notifications were switched on: older ones are no news. And the keys whose

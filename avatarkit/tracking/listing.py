@@ -25,8 +25,9 @@ from avatarkit.tracking.throttling import Asking
 
 logger = logging.getLogger("avatarkit")
 
-LIST_EVERY = timedelta(hours=6)
-"""How often the list is read to find what was deleted or is there again, on the session's clock."""
+LIST_EVERY = timedelta(hours=1)
+"""How often the list is compared with the log, on the session's clock: what was deleted, is there
+again, or was never logged."""
 USELESS_FOR = timedelta(hours=6)
 """How long no list is tried after one that saved no call."""
 FAILED_FOR = timedelta(minutes=10)
@@ -60,6 +61,10 @@ class Listing:
 
     Args:
         poller: Plans the next polls, together while the list answers for several.
+
+    Attributes:
+        ids: The ids in the last list that was compared with the log; empty before the first.
+        is_reading: Whether the list is read in place of polls, so that no other reading is needed.
     """
 
     def __init__(self, poller: Poller) -> None:
@@ -72,6 +77,18 @@ class Listing:
         self._read_at: datetime | None = None
         self._failures = 0
         self._not_before: datetime | None = None
+        self.ids: Set[str] = frozenset()
+        self.is_reading = False
+
+    def compare(self, ids: Set[str], asked_at: datetime) -> None:
+        """Compare a list that was read whole with the log.
+
+        Args:
+            ids: The ids in the list.
+            asked_at: When it was asked for.
+        """
+        self.ids = ids
+        self._store.compare_with_list(ids, asked_at)
 
     def is_worthwhile(self, count: int, now: datetime) -> bool:
         """Return whether to read the list in place of ``count`` polls.
@@ -151,13 +168,13 @@ class Listing:
         for first in range(0, len(shown), MOST_IN_BATCH):
             polls += self._log(shown[first : first + MOST_IN_BATCH], listed)
         if listed.is_whole and self._store.begin_listing(listed.at, LIST_EVERY):
-            self._store.compare_with_list(listed.ids, listed.asking.asked_at)
+            self.compare(listed.ids, listed.asking.asked_at)
         seen = {each.id for each in shown}
         left_out = [each for each in listed.due if each.persona_id not in seen]
         if not listed.is_cancelled:
             self._judge(listed, len(listed.due) - len(left_out))
         return polls, left_out + [
-            DuePersona(each.id, 0, each.status_text) for each in shown if _is_incomplete(each)
+            DuePersona(each.id, 0, each.status_text) for each in shown if is_incomplete(each)
         ]
 
     def _log(self, personas: Sequence[Persona], listed: Listed) -> list[Poll]:
@@ -181,7 +198,7 @@ class Listing:
             recorded = self._poller.log_answer(persona, asking, at, source="list", known_only=True)
         else:
             plan_next(self._store, persona.id, recorded, at, self._schedule)
-        if _is_incomplete(persona):
+        if is_incomplete(persona):
             self._store.plan(persona.id, at, at)
         return Poll(recorded.change, recorded.notice)
 
@@ -217,7 +234,7 @@ def _is_sighting(before: str | None, persona: Persona) -> bool:
     return before in _ORDER and after in _ORDER and _ORDER[before] < _ORDER[after]
 
 
-def _is_incomplete(persona: Persona) -> bool:
+def is_incomplete(persona: Persona) -> bool:
     """Return whether an entry of the list shows an end without what belongs to it."""
     if persona.status in (ProcessStatus.FAILED, ProcessStatus.REJECTED):
         return not persona.failed_reason

@@ -111,7 +111,7 @@ class Polls:
         # One list at a time: another one would be asked for what hangs already.
         is_listing = self._to_list or any(call.is_list for call in self._unanswered)
         if not is_listing and self._listing.is_worthwhile(len(new), self._clock.now()):
-            self._to_list = new
+            self._to_list, self._listing.is_reading = new, True
         else:
             self._waiting.extend(new)
 
@@ -145,7 +145,8 @@ class Polls:
         for due in (*self._waiting, *self._to_list):
             self._in_flight.discard(due.persona_id)
         self._waiting.clear()
-        self._to_list = []
+        if self._to_list:
+            self._to_list, self._listing.is_reading = [], False
 
     def close(self) -> None:
         """Give up what is waiting or in progress; answers that are there are lost."""
@@ -271,6 +272,7 @@ class Polls:
                 continue
             self._unanswered.discard(call)
             if result is not None:
+                self._listing.is_reading &= not call.is_list
                 self._in_flight.difference_update(each.persona_id for each in call.due)
             elif call.is_list:  # it was not sent, and waits for a newer number
                 self._to_list = [*call.due]

@@ -105,7 +105,7 @@ def decide(open_submissions: list[Uncertain], account: Account, now: datetime) -
         persona.id
         for submission in (*open_submissions, *account.sending)
         for persona in free
-        if _fits(persona, submission)
+        if fits(persona, submission)
     )
     return [_decide(submission, free, wanted, account, now) for submission in open_submissions]
 
@@ -117,7 +117,7 @@ def _decide(
     account: Account,
     now: datetime,
 ) -> Verdict:
-    fitting = [persona for persona in free if _fits(persona, submission)]
+    fitting = [persona for persona in free if fits(persona, submission)]
     submission_id, listing = submission.submission_id, account.listing
     if len(fitting) == 1 and wanted[fitting[0].id] == 1:
         return Verdict(submission_id, "accepted", persona=fitting[0], call=listing)
@@ -156,7 +156,8 @@ def _decide(
     )
 
 
-def _fits(persona: Persona, submission: Uncertain) -> bool:
+def fits(persona: Persona, submission: Uncertain) -> bool:
+    """Return whether a persona is like what a submission asked for, and was created in its time."""
     is_named = persona.creator_name == submission.creator_name
     # The API may create it long after the connection broke, from what it had read.
     latest = submission.broke_at + max(SETTLING, SKEW)

@@ -56,6 +56,7 @@ class Tracker(Protocol):
     def hand_out(self, polls: Polls) -> list[Poll]: ...  # noqa: D102
     def open_polls(self, stop: threading.Event | None) -> Polls: ...  # noqa: D102
     def reconcile(self, *, probe: bool) -> object: ...  # noqa: D102
+    def check_account(self) -> list[str]: ...  # noqa: D102
     def is_quota_due(self) -> bool: ...  # noqa: D102
     def ask_quota(self, *, deadline_s: float | None, probe: bool) -> object: ...  # noqa: D102
     def end_pass(  # noqa: D102
@@ -119,6 +120,7 @@ class Run:
         self._trouble: Pause | None = None
         self._unsent: str | None = None
         self._standby_from: int | None = None
+        self._notices: list[str] = []
 
     def go(self, *, once: bool, until_done: bool) -> None:
         """Make passes; for the arguments see ``Tracker.run``."""
@@ -148,6 +150,8 @@ class Run:
                     for change in self._stand_by(polls, passed):
                         self._report_change(change)
                 self._report_error(passed)
+                while self._notices:
+                    self._notice(self._notices.pop(0))
                 if passed.is_complete and self._standby_from is None:
                     self._back_up()
                 if once or (until_done and passed.is_complete and not passed.has_running):
@@ -284,13 +288,14 @@ class Run:
     def _reconcile(self, *, is_time: bool, asks: bool, probe: bool) -> Poll:
         result = Poll(is_beside=True)
         try:
+            if asks:  # first: what refuses the keys, or answers in the API's place, lists nothing
+                self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
             if is_time:
                 try:
                     self._tracker.reconcile(probe=False)
                 except APIError as error:
                     result = Poll(error=str(error), raised=error, is_beside=True)
-            if asks:
-                self._tracker.ask_quota(deadline_s=QUOTA_S, probe=probe)
+                self._notices += self._tracker.check_account()
         except AvatarkitError as error:
             result = Poll(error=str(error), is_beside=True)
         finally:

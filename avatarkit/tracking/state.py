@@ -33,6 +33,7 @@ class TrackerState:
         tracked_by: The name of another tracker that holds the lease of the account, else None.
         tracked_s: Wall seconds since that one last renewed the lease.
         is_standby: Whether this tracker runs and makes no calls, as the other one does.
+        unknown: How many avatars of the account the log does not have, by the last list.
     """
 
     now: datetime
@@ -53,6 +54,7 @@ class TrackerState:
     tracked_by: str | None = None
     tracked_s: float | None = None
     is_standby: bool = False
+    unknown: int = 0
 
     def lines(self) -> list[str]:
         """Return the state as text: counts, then warning, pause and last error, if any.
@@ -74,7 +76,10 @@ class TrackerState:
         elif not self.running:
             counts.append("the tracker does not run")
         reason = None if self.pause is None else self.pause.reason
-        lines = [" · ".join(counts), *filter(None, (self.warning, reason, self.notify_error))]
+        notes = (self.warning, reason, self.notify_error)
+        lines = [" · ".join(counts), *filter(None, notes)]
+        if self.unknown:
+            lines.append(unknown_sentence(self.unknown))
         if self.last_error not in (None, reason):
             at = self.last_error_at
             time = "" if at is None else f" at {format_moment(at, self.now)}"
@@ -90,6 +95,14 @@ def tracked_by(name: str, age_s: float) -> str:
         age_s: Wall seconds since it was heard of.
     """
     return f"tracked by {name}, {format_hours(age_s / 3600)} ago"
+
+
+def unknown_sentence(count: int) -> str:
+    """Return a sentence about the avatars of the account that the log does not have."""
+    avatars = (
+        "1 avatar of this account is" if count == 1 else f"{count:,} avatars of this account are"
+    )
+    return f"{avatars} not followed here; 'adopt' lists them."
 
 
 def format_moment(moment: datetime, now: datetime) -> str:

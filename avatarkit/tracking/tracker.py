@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,10 +18,12 @@ from avatarkit.clock import Clock, SystemClock
 from avatarkit.errors import APIError, AuthError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import ClockOffset, Pause
+from avatarkit.store.accounts import KnownAccount, account_name, api_id_hint
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
-from avatarkit.tracking import gate, reconcile, submit
+from avatarkit.tracking import adopt, gate, reconcile, submit
 from avatarkit.tracking.access import Access
+from avatarkit.tracking.accounts import DEADLINE_S, Carrier
 from avatarkit.tracking.delete import delete, require_not_deleted
 from avatarkit.tracking.forget import Forgotten, forget
 from avatarkit.tracking.gate import Cause
@@ -33,7 +35,7 @@ from avatarkit.tracking.polls import Polls
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
 from avatarkit.tracking.run import STEP_S, Reports, Run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
-from avatarkit.tracking.state import TrackerState
+from avatarkit.tracking.state import TrackerState, unknown_sentence
 from avatarkit.tracking.throttling import Asking, ThrottledClient
 from avatarkit.tracking.wait import plan_soon, wait
 from avatarkit.tracking.watch import watch
@@ -104,12 +106,17 @@ class Tracker:
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
+        self._carrier = Carrier(self._api, store)
+        with suppress(StoreError):  # it is for people only
+            hint = api_id_hint(client.api_id)
+            store.note_account(client.base_url, hint, self.clock.now())
         self.lease = TrackerLease(store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
         self.before_pass: Callable[[], str | None] | None = None
         self.notifier: Notifier | None = None
         self.data_folder: Path | None = None
+        self._unknown_noticed = 0
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
@@ -269,18 +276,160 @@ class Tracker:
         verdicts = reconcile.decide(uncertain, account, now)
         for verdict in verdicts:
             reconcile.apply(self.store, verdict, now)
-        listed = frozenset(persona.id for persona in account.listed)
-        self.store.compare_with_list(listed, account.listing.asked_at)
+        if not account.skipped:
+            listed = frozenset(persona.id for persona in account.listed)
+            self._listing.compare(listed, account.listing.asked_at)
         return verdicts
 
     def _compare_with_list(self) -> None:
-        now = self.clock.now()
-        if self.store.has_unpolled() and self.store.begin_listing(now, LIST_EVERY):
+        now, error = self.clock.now(), self.access.error
+        is_refused = error is not None and gate.cause_of(error) is not None
+        may_list = not (self._listing.is_reading or is_refused) and self.pause is None
+        if may_list and self.store.begin_listing(now, LIST_EVERY):
             self._claim_store()
             skipped: list[object] = []
-            listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+            try:
+                listed = self._api.list_personas(deadline_s=LISTING_S, on_skipped=skipped.append)
+            except APIError as error:
+                if self._api.is_about_account(error):
+                    raise
+                # A list that fails while avatars can be polled says nothing of them.
+                logger.info("The list could not be compared with the log: %s", error)
+                return
             if not skipped:
-                self.store.compare_with_list(frozenset(each.id for each in listed), now)
+                self._listing.compare(frozenset(each.id for each in listed), now)
+
+    @property
+    def account_name(self) -> str:
+        """Which account this is, for people: ``live account …a1b2 at api.creatify.ai``."""
+        name = account_name(self.client.base_url, api_id_hint(self.client.api_id))
+        return " ".join(filter(None, (self.store.kind, "account", name)))
+
+    def other_accounts(self) -> list[KnownAccount]:
+        """Return the other accounts that have rows in the database; ``sentence`` says which.
+
+        Raises:
+            StoreError: The log failed.
+        """
+        return self.store.other_accounts()
+
+    def carry_over(self, *, deadline_s: float = DEADLINE_S) -> list[str]:
+        """Carry over what was followed with an older API id of this account.
+
+        ``run`` does it by itself. The proof is that the API answers these keys with an avatar that
+        was logged under the older API id; any error proves nothing, and changes nothing.
+
+        Args:
+            deadline_s: Wall seconds for each call.
+
+        Returns:
+            A sentence for each API id that was carried over.
+
+        Raises:
+            StoreError: The log failed, or holds data of another kind.
+        """
+        self._claim_store()
+        if not self._is_claimed:
+            return []  # it may be a sandbox or not
+        carried = self._carrier.carry_over(self._listing.ids, deadline_s)
+        if carried:
+            self.store.set_unknown_count(len(self._listing.ids - self.store.known_ids()))
+        return carried
+
+    def check_account(self) -> list[str]:
+        """Carry over older API ids, and count the avatars that the log does not have; for ``run``.
+
+        Returns:
+            Sentences about what is new.
+        """
+        notices, count = self.carry_over(), self.unknown_count
+        if count not in (0, self._unknown_noticed):
+            notices.append(unknown_sentence(count))
+        self._unknown_noticed = count
+        return notices
+
+    @property
+    def unknown_count(self) -> int:
+        """How many avatars of the account the log does not have, by the last list; see ``adopt``.
+
+        The list is compared with the log once an hour by the tracker that polls.
+        """
+        return self.store.unknown_count()
+
+    def unknown(self) -> list[Persona]:
+        """Return the avatars in the account's list that the log does not have.
+
+        Returns:
+            The personas, in the API's order, without those that an uncertain submission may have
+            become.
+
+        Raises:
+            APIError: The account cannot be listed.
+            StoreError: The log failed.
+        """
+        return self._read_unknown()[0]
+
+    def _read_unknown(self) -> tuple[list[Persona], Asking]:
+        self._claim_store()
+        unknown, self._listing.ids, asking = adopt.read_unknown(self._poller)
+        if self.carry_over():
+            known = self.store.known_ids()
+            unknown = [persona for persona in unknown if persona.id not in known]
+        return unknown, asking
+
+    def adopt(self, ids: Collection[str] | None = None) -> list[Persona]:
+        """Log and follow avatars of the account that were not submitted here.
+
+        When one of them began is known from the API's ``created_at``, and its first status only
+        between that and now.
+
+        Args:
+            ids: Only these; one that the list leaves out is requested by id. By default all that
+                ``unknown`` returns.
+
+        Returns:
+            The personas that the log did not have, in the API's order.
+
+        Raises:
+            APIError: The account cannot be listed, or has no such avatar.
+            StoreError: The log failed.
+        """
+        unknown, asking = self._read_unknown()
+        wanted = adopt.chosen(unknown, ids)
+        adopted = adopt.log_listed(self._poller, wanted, asking)
+        left_out = set(ids or ()) - {persona.id for persona in wanted} - self.store.known_ids()
+        return adopted + [self.follow(persona_id) for persona_id in sorted(left_out)]
+
+    def follow(self, persona_id: str) -> Persona:
+        """Poll an avatar until it ends; log it first if the log does not have it.
+
+        Args:
+            persona_id: An avatar of the account; ``unfollow`` is taken back.
+
+        Returns:
+            The persona.
+
+        Raises:
+            APIError: The log does not have it, and the API does not answer with it.
+            StoreError: The log failed.
+        """
+        self._claim_store()
+        return adopt.follow(self._poller, persona_id)
+
+    def unfollow(self, persona_id: str) -> Persona:
+        """Poll an avatar no longer; its history stays, and nothing is deleted at the API.
+
+        Args:
+            persona_id: An avatar in the log.
+
+        Returns:
+            The persona.
+
+        Raises:
+            ConfigError: The log has no such avatar.
+            StoreError: The log failed.
+        """
+        return adopt.unfollow(self._poller, persona_id)
 
     def settle(self, submission_id: str, persona_id: str | None) -> None:
         """Settle an uncertain submission as the user says.
@@ -504,7 +653,9 @@ class Tracker:
             on_change: Called with each change of status.
             on_error: Called with the error of a pass, once if the same error repeats, and with a
                 sentence when the API answers again after a ``pause``.
-            on_notice: Called with a sentence when it begins to stand by, and when it takes over.
+            on_notice: Called with a sentence when it begins to stand by and when it takes over, and
+                about avatars that the log does not have or that were carried over from an older
+                API id.
             once: End after one pass; without one if another tracker holds the lease.
             until_done: End when no persona is left to poll but those that are gone.
         """
@@ -607,6 +758,7 @@ class Tracker:
             if self.notifier is not None:
                 notify_error = self.notifier.error()
             other = self.lease.other()
+            unknown = self.store.unknown_count()
         is_running = bool(self._running_in) or self.alive
         return TrackerState(
             now=now,
@@ -627,7 +779,11 @@ class Tracker:
             tracked_by=None if other is None else other.name,
             tracked_s=None if other is None else other.age_s,
             is_standby=is_running and other is not None,
+            unknown=unknown,
         )
+
+    def __repr__(self) -> str:
+        return f"Tracker({self.account_name!r})"
 
     def watch(self, *, timeout: float | None = None) -> None:
         """Show all avatars and the state of the tracker, live, until none is left to poll.

@@ -56,6 +56,8 @@ def _wait(
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking, clock.now())
     elif not persona.is_terminal:
+        if store.next_look_at(persona_id) is None:
+            store.set_followed(persona_id, True, clock.now())
         plan_soon(poller, persona_id)
     status: str | None = None
     not_written: StoreError | None = None

@@ -54,7 +54,8 @@ def main() -> None:
         if is_sandbox:
             st.badge("Sandbox", icon=":material/science:", color="orange")
         else:
-            st.badge("Live account", icon=":material/cloud:", color="green")
+            name = plain(session.tracker.account_name)
+            st.badge(name[:1].upper() + name[1:], icon=":material/cloud:", color="green")
     if is_sandbox:
         speed = session.sandbox_speed
         st.caption(

@@ -9,7 +9,7 @@ from io import BytesIO
 
 import pytest
 
-from avatarkit import PersonaCreate, Store, Tracker
+from avatarkit import Persona, PersonaCreate, Store, Tracker
 from avatarkit.store.notifications import Event
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
@@ -31,6 +31,18 @@ def test_it_says_what_is_connected(app: Running) -> None:
     assert session.client.api_id not in shown
     assert session.sandbox is not None
     assert session.sandbox.api_key not in shown
+
+
+def test_it_names_the_other_accounts_of_the_database(app: Running) -> None:
+    """With the number of their avatars."""
+    session = app.session
+    now = session.clock.now()
+    persona = Persona(id="a", process_status="pending")
+    with Store(session.settings.store_url, account="other") as other:
+        other.record(persona, asked_at=now, answered_at=now, source="list")
+    test = page(settings_page)
+    assert "This database also holds 1 avatar of an account" in texts(test)
+    assert test.table[0].value["Value"].iloc[0] == session.tracker.account_name
 
 
 def test_it_says_where_settings_were_found(

@@ -68,6 +68,37 @@ def test_a_person_may_name_what_the_list_hides(app: Running, app_clock: ManualCl
     assert "not certain" not in texts(test)
 
 
+def test_what_the_account_has_is_imported(app: Running, app_clock: ManualClock) -> None:
+    """A button says how many avatars are not followed here; a click follows them all."""
+    tracker = app.session.tracker
+    created = [app.session.client.create_persona(ADA).id for _ in range(2)]
+    assert "tracker_import" not in [button.key for button in page(tracker_page).button]
+    assert len(tracker.unknown()) == 2
+    test = page(tracker_page)
+    assert "2 avatars" in test.button(key="tracker_import").label
+    test.button(key="tracker_import").click().run()
+    assert not test.exception
+    assert tracker.store.known_ids() == set(created)
+    assert "tracker_import" not in [button.key for button in test.button]
+    assert tracker.store.has_running()
+
+
+def test_an_import_that_fails_is_a_sentence(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows the error, and the button stays."""
+    app.session.tracker.store.set_unknown_count(1)
+    error = errors.ConnectionFailed("It is down.", method="GET", url="", maybe_sent=False)
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(app.session.tracker, "adopt", fail)
+    test = page(tracker_page)
+    test.button(key="tracker_import").click().run()
+    assert not test.exception
+    assert "It is down." in texts(test)
+    assert test.button(key="tracker_import").label.endswith("1 avatar more")
+
+
 def test_without_avatars_it_says_so(app: Running) -> None:
     """An empty tracker invites to submit."""
     assert "No avatars yet" in texts(page(tracker_page))

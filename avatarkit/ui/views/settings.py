@@ -60,7 +60,7 @@ def _connections() -> None:
     if error_at is not None:
         error = f"{format_hours((now - error_at) / HOUR)} ago: {error}"
     rows = {
-        "Account": "Sandbox on this machine" if session.sandbox is not None else "Live account",
+        "Account": tracker.account_name,
         "Base URL": session.client.base_url,
         "API id": masked(session.client.api_id),
         "Settings": session.settings.found,
@@ -77,6 +77,8 @@ def _connections() -> None:
         text = f"stands by: {tracked_by(other.name, other.age_s)}"
         rows |= {"Tracker": text, "Polls": f"by {other.name}"}
     st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+    for account in tracker.other_accounts():
+        st.info(plain(account.sentence), icon=":material/group:")
     if (warning := tracker.schedule.staleness().warning) is not None:
         st.warning(warning, icon=":material/warning:")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Literal
 
@@ -27,6 +28,8 @@ from avatarkit.ui.elements import csv_download
 REFRESH_S = 2
 LINKED = "persona"
 """The query parameter with the id of the persona whose details are shown."""
+
+_importing = threading.Lock()
 
 COLORS: dict[str, Literal["green", "red", "violet"]] = {
     "done": "green",
@@ -59,6 +62,7 @@ NEVER_CREATED = (
 def show() -> None:
     """Show the page."""
     _uncertain_submissions()
+    _unknown_avatars()
     _overview()
     csv_download("statuses", running.get().session.store.personas)
     if (linked := st.query_params.get(LINKED)) is not None:
@@ -116,6 +120,34 @@ def _settle(tracker: Tracker, submission: Uncertain, submitted_ids: set[str]) ->
 
 
 @st.fragment(run_every=REFRESH_S)
+def _unknown_avatars() -> None:
+    """Offer to follow what the account has and the log does not."""
+    count = running.get().session.tracker.unknown_count
+    if count:
+        avatars = "1 avatar" if count == 1 else f"{count:,} avatars"
+        st.button(
+            f"Import what the account has: {avatars} more",
+            key="tracker_import",
+            icon=":material/download:",
+            on_click=_import,
+        )
+    if "tracker_import_error" in st.session_state:
+        st.error(plain(st.session_state["tracker_import_error"]), icon=":material/error:")
+
+
+def _import() -> None:
+    # A second click, also in another tab, does nothing while the first one is at work.
+    if _importing.acquire(blocking=False):
+        st.session_state.pop("tracker_import_error", None)
+        try:
+            running.get().session.tracker.adopt()
+        except AvatarkitError as error:
+            st.session_state["tracker_import_error"] = str(error)
+        finally:
+            _importing.release()
+
+
+@st.fragment(run_every=REFRESH_S)
 def _overview() -> None:
     session, estimates = running.get().session, running.get().estimates
     log = estimates.log()
@@ -123,7 +155,7 @@ def _overview() -> None:
     if personas.empty:
         st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
         return
-    _counts(personas["status"])
+    _counts(personas.loc[personas["followed"], "status"])
     shown = _filtered(personas)
     arrivals = estimates.arrivals(log)
     now = session.clock.now()

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("base_url", sa.Text),
         sa.Column("api_id_hint", sa.Text),
         sa.Column("opened_us", sa.BigInteger),
+        sa.Column("unknown_count", sa.Integer),
         sa.Column("webhook_token", sa.Text),
         sa.Column("notified_run_id", sa.BigInteger),
         sa.Column("notified_keys", sa.String(16)),
