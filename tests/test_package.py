@@ -31,14 +31,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
-    ("ground", "api"): 1_950,
-    ("store", "tracking"): 4_100,
+    ("ground", "api"): 2_000,
+    ("store", "tracking"): 7_000,
     ("history", "estimates"): 1_650,
     ("reports",): 1_200,
     ("preflight",): 1_250,
     ("sandbox",): 2_600,
     ("ui",): 2_000,
-    ("cli",): 575,
+    ("cli",): 800,
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "base", "common", "misc", "manager", "service"}

@@ -240,11 +240,11 @@ class TestNotWritable:
 class TestDamaged:
     @pytest.fixture
     def damage(self, file: Path) -> Callable[[], None]:
-        """Overwrite the middle of the file, where the rows lie."""
+        """Overwrite the end of the file, where the rows lie."""
 
         def damage() -> None:
             content = bytearray(file.read_bytes())
-            content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+            content[-(len(content) // 4) :] = b"\xff" * (len(content) // 4)
             file.write_bytes(content)
 
         with opened(file) as store, store.transaction():

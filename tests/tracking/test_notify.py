@@ -98,6 +98,7 @@ class Account:
 
     def step(self) -> None:
         """Do what a pass of a long run does, and wait for it."""
+        assert self.tracker.lease.keep()
         self.tracker.notify()
         assert self.tracker.notifier is not None
         self.tracker.notifier.close(60)
@@ -350,6 +351,7 @@ class TestDelivery:
         account.log("p1")
         account.step()
         account.clock.advance(2 * MINUTE)
+        assert account.tracker.lease.keep()
         account.tracker.notify()
         assert account.addresses.called.wait(60)
         account.clock.advance(2 * MINUTE)
