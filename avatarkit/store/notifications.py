@@ -237,15 +237,6 @@ class NotificationLog(AccountState):
             error = connection.scalar(newest.where(waits | (_COLUMNS.created_us > (sent_us or 0))))
         return None if sent_us is None else to_moment(sent_us), waiting, error
 
-    def forget_notifications(self, subject: str) -> int:
-        """Delete the events of a persona or a submission, and return how many there were."""
-        about = (_COLUMNS.subject == subject) | _COLUMNS.subject.startswith(
-            f"{subject} ", autoescape=True
-        )
-        with self.transaction() as connection:
-            delete = _TABLE.delete().where(_COLUMNS.account == self._own(), about)
-            return connection.execute(delete).rowcount
-
     def _baseline(self, connection: sa.Connection) -> int | None:
         query = sa.select(tables.accounts.c.notified_run_id)
         return connection.scalar(query.where(tables.accounts.c.account == self._own()))

@@ -413,15 +413,6 @@ class TestDelivery:
         assert notification.error == "address 1 (fake): ValueError in Apprise."
 
 
-def test_forgetting_takes_a_personas_events_along(account: Account) -> None:
-    """Those of another one, whose id begins alike, stay."""
-    account.follow("p1", "p10")
-    account.statuses |= {"p1": "done", "p10": "done"}
-    account.run()
-    assert account.store.forget_notifications("p1") == 1
-    assert [each.subject for each in account.store.last_notifications(9)] == ["p10"]
-
-
 def test_from_the_sandbox_to_a_web_server(
     manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
