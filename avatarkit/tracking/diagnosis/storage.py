@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from avatarkit.clock import Clock
 from avatarkit.errors import StoreError
 from avatarkit.settings import Settings, is_loopback
-from avatarkit.store import backup, database, sqlite_file, tables
+from avatarkit.store import backup, database, lease, sqlite_file, tables
 from avatarkit.text import format_hours
 from avatarkit.tracking.diagnosis.check import Check, Outcome
 
@@ -69,9 +69,9 @@ def check_tracker(settings: Settings, clock: Clock, account: str | None) -> Iter
     except StoreError:
         yield Check("tracker", Outcome.WARNING, "Not known, as the database does not work.")
         return
-    running = [lease for lease in leases if lease.expires_us > now_us]
+    running = [each for each in leases if lease.is_running(each, now_us)]
     if running:
-        last = max(running, key=lambda lease: lease.renewed_us)
+        last = max(running, key=lambda each: each.renewed_us)
         ago = format_hours(max(0, now_us - last.renewed_us) / 3_600_000_000)
         yield Check("tracker", Outcome.OK, f"{last.name} tracks, seen {ago} ago.")
     elif left:
@@ -157,15 +157,16 @@ def _tracked(
     if file is not None and not file.exists():
         return [], 0, now_us
     columns = tables.leases.c
-    leases = sa.select(columns.name, columns.renewed_us, columns.expires_us)
+    names = ("name", "process", "renewed_us", "expires_us")
+    leases = sa.select(*(columns[name] for name in names))
     personas = sa.select(sa.func.count()).where(tables.personas.c.next_look_us.is_not(None))
     if account is not None:
         leases = leases.where(columns.account == account)
         personas = personas.where(tables.personas.c.account == account)
     with _connect(engine) as connection:
-        names = sa.inspect(connection).get_table_names()
-        found = connection.execute(leases).all() if tables.leases.name in names else []
-        left = connection.scalar(personas) if tables.personas.name in names else 0
+        present = sa.inspect(connection).get_table_names()
+        found = connection.execute(leases).all() if tables.leases.name in present else []
+        left = connection.scalar(personas) if tables.personas.name in present else 0
         if engine.dialect.name == "postgresql":  # whose own clock is that of its leases
             now_us = round(float(connection.scalar(sa.text(_SERVER_S)) or 0) * 1e6)
         return found, left or 0, now_us
