@@ -214,6 +214,10 @@ class NotificationLog(AccountState):
         taken = " ".join(sorted(taken_by))
         self._update_notification(notification, taken_by=taken, sent_us=sent_us, error=error)
 
+    def give_up(self, event: Event) -> None:
+        """Send an event no more, as it is over."""
+        self._update_notification(event, next_attempt_us=None, error=None)
+
     def last_notifications(self, limit: int) -> list[Notification]:
         """Return the newest events in the outbox, newest first."""
         query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
