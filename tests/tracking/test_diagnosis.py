@@ -228,6 +228,16 @@ class TestBroken:
         assert checks[0].outcome is Outcome.WRONG
         assert "cannot be written (File too large)" in checks[0].sentence
 
+    @pytest.mark.parametrize("is_new", [True, False])
+    def test_little_room(self, monkeypatch: pytest.MonkeyPatch, is_new: bool) -> None:
+        """A disk on which no upload fits is wrong, also before the first start."""
+        if not is_new:
+            opened()
+        monkeypatch.setattr(storage, "ENOUGH_BYTES", 10**18)
+        assert found("disk")[0].outcome is Outcome.WARNING
+        monkeypatch.setattr(storage, "LEAST_BYTES", 10**18)
+        assert found("disk")[0].outcome is Outcome.WRONG
+
     def test_postgres_is_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A database server that is not there is named without its password."""
         url = "postgresql+psycopg://user:secret-word@127.0.0.1:9/avatarkit?password=other-word"

@@ -92,7 +92,9 @@ def check_disk(settings: Settings) -> Iterator[Check]:
             sentence = f"The data folder {folder} cannot be created: {fault}."
             yield Check("disk", Outcome.WRONG, sentence, "Set AVATARKIT_DATA_DIR to another one.")
         else:
-            yield Check("disk", Outcome.OK, f"The first start creates the data folder {folder}.")
+            free = shutil.disk_usage(_nearest(folder)).free
+            sentence = f"The first start creates the data folder {folder}; "
+            yield _room(free, f"{sentence}{free / 1e9:,.1f} GB are free there.")
         return
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -107,14 +109,18 @@ def check_disk(settings: Settings) -> Iterator[Check]:
     free = shutil.disk_usage(folder).free
     used = _size_of_uploads(folder)
     sentence = f"{free / 1e9:,.1f} GB are free in {folder}; uploads take {used / 1e9:,.1f} GB."
-    outcome, fix = Outcome.OK, ""
-    if free < ENOUGH_BYTES:
-        outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
-        fix = "Make room: one upload can take 2 GB."
-    yield Check("disk", outcome, sentence, fix)
+    yield _room(free, sentence)
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         sentence = f"Other users of this machine can read {folder}."
         yield Check("disk", Outcome.WARNING, sentence, f"Run chmod 700 {folder}.")
+
+
+def _room(free: int, sentence: str) -> Check:
+    """Return the check of the room on the disk."""
+    if free >= ENOUGH_BYTES:
+        return Check("disk", Outcome.OK, sentence)
+    outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
+    return Check("disk", outcome, sentence, "Make room: one upload can take 2 GB.")
 
 
 def check_backups(settings: Settings, clock: Clock) -> Iterator[Check]:
@@ -193,10 +199,15 @@ def _how_to_restore(file: Path) -> str:
 
 def _fault_of_new(folder: Path) -> str:
     """Return why a file cannot be created in a folder that may have to be created too."""
-    parent = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    parent = _nearest(folder)
     if not parent.is_dir():
         return f"{parent} is no folder"
     return "" if os.access(parent, os.W_OK | os.X_OK) else f"you may not write to {parent}"
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
 
 
 @contextmanager
