@@ -117,6 +117,12 @@ class LeaseTable(Database):
         return Lease(owner, name, max(age_us / 1e6, 0.0), is_free)
 
 
+def is_running(lease: Any, now_us: int) -> bool:
+    """Return whether a row of the table is held, and no other tracker may take it."""
+    is_held = now_us < lease.expires_us <= now_us + 2 * _LENGTH_US
+    return is_held and is_alive(lease.process, elsewhere=True)
+
+
 def _now_us(connection: sa.Connection, wall_now: Callable[[], datetime]) -> Any:
     """Return the moment by which leases are judged, or the expression for it."""
     if connection.dialect.name != "postgresql":

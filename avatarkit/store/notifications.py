@@ -214,6 +214,10 @@ class NotificationLog(AccountState):
         taken = " ".join(sorted(taken_by))
         self._update_notification(notification, taken_by=taken, sent_us=sent_us, error=error)
 
+    def give_up(self, event: Event) -> None:
+        """Send an event no more, as it is over."""
+        self._update_notification(event, next_attempt_us=None, error=None)
+
     def last_notifications(self, limit: int) -> list[Notification]:
         """Return the newest events in the outbox, newest first."""
         query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
@@ -236,15 +240,6 @@ class NotificationLog(AccountState):
             waiting = connection.scalar(count) or 0
             error = connection.scalar(newest.where(waits | (_COLUMNS.created_us > (sent_us or 0))))
         return None if sent_us is None else to_moment(sent_us), waiting, error
-
-    def forget_notifications(self, subject: str) -> int:
-        """Delete the events of a persona or a submission, and return how many there were."""
-        about = (_COLUMNS.subject == subject) | _COLUMNS.subject.startswith(
-            f"{subject} ", autoescape=True
-        )
-        with self.transaction() as connection:
-            delete = _TABLE.delete().where(_COLUMNS.account == self._own(), about)
-            return connection.execute(delete).rowcount
 
     def _baseline(self, connection: sa.Connection) -> int | None:
         query = sa.select(tables.accounts.c.notified_run_id)

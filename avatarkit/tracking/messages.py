@@ -48,7 +48,12 @@ def late(stay: Stay, late_h: float) -> Event:
         f"{_name(stay.creator_name)}: {stage_name(stay.status)} for {format_hours(age_h)}, where "
         f"95 % take at most {format_hours(late_h)} ({stay.persona_id})"
     )
-    return Event(Kind.LATE, f"{stay.persona_id} {stay.status}", _line(text))
+    return Event(Kind.LATE, late_subject(stay), _line(text))
+
+
+def late_subject(stay: Stay) -> str:
+    """Return what the event that a persona is late in its status is about."""
+    return f"{stay.persona_id} {stay.status}"
 
 
 def uncertain(submission: Uncertain) -> Event:

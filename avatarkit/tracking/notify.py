@@ -23,6 +23,7 @@ from avatarkit.store.store import Store
 from avatarkit.tracking import messages
 from avatarkit.tracking.addresses import Address
 from avatarkit.tracking.gate import Cause, on_clock
+from avatarkit.tracking.messages import Kind
 
 logger = logging.getLogger("avatarkit")
 
@@ -241,6 +242,7 @@ class Notifier:
         claimed = self._store.claim_notifications(
             now, self._retry, since=now - self._wall(RECENT_S), at_once=at_once
         )
+        claimed = self._without_over(claimed)
         messages_by_address = {}
         for address in addresses:
             pending = [event for event in claimed if address.key not in event.taken_by]
@@ -254,6 +256,21 @@ class Notifier:
             else:
                 logger.warning("%s did not take a message: %s", str(address).capitalize(), error)
         self._end_attempts(claimed, addresses, errors)
+
+    def _without_over(self, claimed: list[Notification]) -> list[Notification]:
+        """Give up what is true no longer, as its message would be wrong; return the rest."""
+        passing = [event for event in claimed if event.event in (Kind.LATE, Kind.UNCERTAIN)]
+        if not passing:
+            return claimed
+        store = self._store
+        with store.transaction(reading=True):
+            subjects = {messages.late_subject(stay) for stay in store.stays_in_flight()}
+            subjects |= {submission.submission_id for submission in store.open_submissions()}
+        over = [event for event in passing if event.subject not in subjects]
+        with store.transaction():
+            for event in over:
+                store.give_up(event)
+        return [event for event in claimed if event not in over]
 
     def _end_attempts(
         self,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -226,6 +228,16 @@ class TestBroken:
         assert checks[0].outcome is Outcome.WRONG
         assert "cannot be written (File too large)" in checks[0].sentence
 
+    @pytest.mark.parametrize("is_new", [True, False])
+    def test_little_room(self, monkeypatch: pytest.MonkeyPatch, is_new: bool) -> None:
+        """A disk on which no upload fits is wrong, also before the first start."""
+        if not is_new:
+            opened()
+        monkeypatch.setattr(storage, "ENOUGH_BYTES", 10**18)
+        assert found("disk")[0].outcome is Outcome.WARNING
+        monkeypatch.setattr(storage, "LEAST_BYTES", 10**18)
+        assert found("disk")[0].outcome is Outcome.WRONG
+
     def test_postgres_is_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A database server that is not there is named without its password."""
         url = "postgresql+psycopg://user:secret-word@127.0.0.1:9/avatarkit?password=other-word"
@@ -346,10 +358,33 @@ class TestWarnings:
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             lease = {"account": account, "owner": "x", "name": "server-2", "taken_us": now_us}
+            lease |= {"process": "server-2|1|1"}
             lease |= {"renewed_us": now_us - 14_000_000, "expires_us": now_us + 60_000_000}
             connection.execute(tables.leases.insert().values(lease))
         engine.dispose()
         assert one("tracker").sentence.startswith("server-2 tracks, seen 1")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"process": f"{socket.gethostname()}|4000000|1"},
+            {"expires_us": tables.to_us(SystemClock().now() + timedelta(days=9))},
+        ],
+        ids=["ended", "expires far ahead"],
+    )
+    def test_a_lease_that_other_trackers_may_take(self, values: dict[str, Any]) -> None:
+        """One whose process has ended here, or that a wrong clock wrote, is no running tracker."""
+        now_us = tables.to_us(SystemClock().now())
+        with open_session() as session:
+            lease = {"account": session.client.account, "owner": "x", "name": "server-2"}
+            lease |= {"process": "server-2|1|1", "taken_us": now_us, "renewed_us": now_us}
+            lease |= {"expires_us": now_us + 60_000_000, **values}
+            with session.store.transaction() as connection:
+                connection.execute(tables.leases.insert().values(lease))
+            lease_now = session.tracker.lease.read()
+            assert lease_now is not None
+            assert lease_now.is_free
+        assert one("tracker").sentence == "None runs, and no avatar is to be polled."
 
 
 class TestPostgres:
@@ -375,6 +410,7 @@ class TestPostgres:
         now_us = tables.to_us(SystemClock().now())
         with engine.begin() as connection:
             lease = {"account": "a", "owner": "x", "name": "server-2", "taken_us": now_us}
+            lease |= {"process": "server-2|1|1"}
             lease |= {"renewed_us": now_us, "expires_us": now_us + 60_000_000}
             connection.execute(tables.leases.insert().values(lease))
         assert one("tracker").sentence.startswith("server-2 tracks, seen ")

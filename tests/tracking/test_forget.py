@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors, open_session
 from avatarkit.models import Persona
 from avatarkit.store import tables
+from avatarkit.store.notifications import Event
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
 from support.manual_clock import MONDAY, ManualClock
@@ -198,6 +199,18 @@ def test_rows_of_both_databases_are_erased(tracker: Tracker) -> None:
     assert "https://a.example/ada.mp4" in text
     assert "the API's own copies" in text
     assert ("PostgreSQL" in text) == tracker.store.url.startswith("postgresql")
+
+
+def test_a_forgotten_persons_late_messages_are_erased(tracker: Tracker) -> None:
+    """Their subject is the avatar's id with its stage; those of a longer id stay."""
+    persona_id, store = submitted(tracker), tracker.store
+    late = [
+        Event("late", f"{persona_id}{more} reviewing", f"{NAME}: Reviewing for 9 h.")
+        for more in ("", "0")
+    ]
+    store.add_notifications(late, MONDAY, MONDAY)
+    assert tracker.forget(persona_id).rows["notifications"] == 1
+    assert [each.subject for each in store.last_notifications(9)] == [f"{persona_id}0 reviewing"]
 
 
 def test_an_id_erases_that_avatar_alone(tracker: Tracker) -> None:

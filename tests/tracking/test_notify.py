@@ -286,6 +286,33 @@ class TestOtherEvents:
         assert line.startswith("Ada slow: Pending for 2 d, where 95 % take at most 1 h 5")
         assert line.endswith("(slow)")
 
+    def test_what_is_over_before_it_is_sent_is_not_told(self, account: Account) -> None:
+        """Neither a late one that has left its stage, nor an uncertain one that is settled."""
+        store, clock = account.store, account.clock
+        account.addresses.refused.add("fake")
+        submission_id = store.prepare(PersonaCreate(creator_name="Joan", gender="f"), clock.now())
+        store.sending(submission_id, clock.now())
+        store.uncertain(submission_id, clock.now(), "It broke.")
+        with store.transaction():
+            for n in range(12):
+                account.live(f"p{n}", hours=1 + n / 12)
+            account.live("slow", hours=None)
+        clock.advance(48 * HOUR)
+        account.step()
+        clock.advance(2 * MINUTE)
+        account.step()
+        assert {"late", "uncertain"} < {each.event for each in store.last_notifications(99)}
+        account.addresses.refused.clear()
+        store.refused(submission_id, clock.now(), "It never arrived.")
+        account.statuses["slow"] = "done"
+        account.log("slow")
+        for _ in range(9):
+            clock.advance(2 * MINUTE)
+            account.step()
+        assert account.sent
+        assert {title for _, title, _ in account.sent} <= {"13 avatars ended: 13 done"}
+        assert store.notifications_state()[1:] == (0, None)
+
     def test_without_history_none_is_late(self, account: Account) -> None:
         """The vendor's claim is no reason to wake a person."""
         account.follow("p1")
@@ -411,15 +438,6 @@ class TestDelivery:
         account.run()
         (notification,) = account.store.last_notifications(9)
         assert notification.error == "address 1 (fake): ValueError in Apprise."
-
-
-def test_forgetting_takes_a_personas_events_along(account: Account) -> None:
-    """Those of another one, whose id begins alike, stay."""
-    account.follow("p1", "p10")
-    account.statuses |= {"p1": "done", "p10": "done"}
-    account.run()
-    assert account.store.forget_notifications("p1") == 1
-    assert [each.subject for each in account.store.last_notifications(9)] == ["p10"]
 
 
 def test_from_the_sandbox_to_a_web_server(

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from avatarkit.clock import Clock
 from avatarkit.errors import StoreError
 from avatarkit.settings import Settings, is_loopback
-from avatarkit.store import backup, database, sqlite_file, tables
+from avatarkit.store import backup, database, lease, sqlite_file, tables
 from avatarkit.text import format_hours
 from avatarkit.tracking.diagnosis.check import Check, Outcome
 
@@ -69,9 +69,9 @@ def check_tracker(settings: Settings, clock: Clock, account: str | None) -> Iter
     except StoreError:
         yield Check("tracker", Outcome.WARNING, "Not known, as the database does not work.")
         return
-    running = [lease for lease in leases if lease.expires_us > now_us]
+    running = [each for each in leases if lease.is_running(each, now_us)]
     if running:
-        last = max(running, key=lambda lease: lease.renewed_us)
+        last = max(running, key=lambda each: each.renewed_us)
         ago = format_hours(max(0, now_us - last.renewed_us) / 3_600_000_000)
         yield Check("tracker", Outcome.OK, f"{last.name} tracks, seen {ago} ago.")
     elif left:
@@ -92,7 +92,9 @@ def check_disk(settings: Settings) -> Iterator[Check]:
             sentence = f"The data folder {folder} cannot be created: {fault}."
             yield Check("disk", Outcome.WRONG, sentence, "Set AVATARKIT_DATA_DIR to another one.")
         else:
-            yield Check("disk", Outcome.OK, f"The first start creates the data folder {folder}.")
+            free = shutil.disk_usage(_nearest(folder)).free
+            sentence = f"The first start creates the data folder {folder}; "
+            yield _room(free, f"{sentence}{free / 1e9:,.1f} GB are free there.")
         return
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -107,14 +109,18 @@ def check_disk(settings: Settings) -> Iterator[Check]:
     free = shutil.disk_usage(folder).free
     used = _size_of_uploads(folder)
     sentence = f"{free / 1e9:,.1f} GB are free in {folder}; uploads take {used / 1e9:,.1f} GB."
-    outcome, fix = Outcome.OK, ""
-    if free < ENOUGH_BYTES:
-        outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
-        fix = "Make room: one upload can take 2 GB."
-    yield Check("disk", outcome, sentence, fix)
+    yield _room(free, sentence)
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         sentence = f"Other users of this machine can read {folder}."
         yield Check("disk", Outcome.WARNING, sentence, f"Run chmod 700 {folder}.")
+
+
+def _room(free: int, sentence: str) -> Check:
+    """Return the check of the room on the disk."""
+    if free >= ENOUGH_BYTES:
+        return Check("disk", Outcome.OK, sentence)
+    outcome = Outcome.WRONG if free < LEAST_BYTES else Outcome.WARNING
+    return Check("disk", outcome, sentence, "Make room: one upload can take 2 GB.")
 
 
 def check_backups(settings: Settings, clock: Clock) -> Iterator[Check]:
@@ -157,15 +163,16 @@ def _tracked(
     if file is not None and not file.exists():
         return [], 0, now_us
     columns = tables.leases.c
-    leases = sa.select(columns.name, columns.renewed_us, columns.expires_us)
+    names = ("name", "process", "renewed_us", "expires_us")
+    leases = sa.select(*(columns[name] for name in names))
     personas = sa.select(sa.func.count()).where(tables.personas.c.next_look_us.is_not(None))
     if account is not None:
         leases = leases.where(columns.account == account)
         personas = personas.where(tables.personas.c.account == account)
     with _connect(engine) as connection:
-        names = sa.inspect(connection).get_table_names()
-        found = connection.execute(leases).all() if tables.leases.name in names else []
-        left = connection.scalar(personas) if tables.personas.name in names else 0
+        present = sa.inspect(connection).get_table_names()
+        found = connection.execute(leases).all() if tables.leases.name in present else []
+        left = connection.scalar(personas) if tables.personas.name in present else 0
         if engine.dialect.name == "postgresql":  # whose own clock is that of its leases
             now_us = round(float(connection.scalar(sa.text(_SERVER_S)) or 0) * 1e6)
         return found, left or 0, now_us
@@ -192,10 +199,15 @@ def _how_to_restore(file: Path) -> str:
 
 def _fault_of_new(folder: Path) -> str:
     """Return why a file cannot be created in a folder that may have to be created too."""
-    parent = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    parent = _nearest(folder)
     if not parent.is_dir():
         return f"{parent} is no folder"
     return "" if os.access(parent, os.W_OK | os.X_OK) else f"you may not write to {parent}"
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
 
 
 @contextmanager
