@@ -169,9 +169,20 @@ def _conditions(
         tables.personas: _PERSONAS.persona_id.in_(ids),
         tables.sightings: _RUNS.persona_id.in_(ids),
         tables.submissions: _SUBMISSIONS.submission_id.in_(sent) | _SUBMISSIONS.persona_id.in_(ids),
-        tables.notifications: _EVENTS.subject.in_(ids | sent),
+        tables.notifications: _is_about(ids | sent),
     }
     return [(table, _of(table, account) & is_theirs) for table, is_theirs in theirs.items()]
+
+
+def _is_about(ids: frozenset[str]) -> sa.ColumnElement[bool]:
+    """Return which notifications are about these: a subject is an id, or begins with it."""
+    begins = [
+        sa.func.substr(_EVENTS.subject, 1, length + 1).in_(
+            [f"{each} " for each in ids if len(each) == length]
+        )
+        for length in sorted({len(each) for each in ids})
+    ]
+    return sa.or_(_EVENTS.subject.in_(ids), *begins)
 
 
 def _of(table: sa.Table, account: str | None) -> sa.ColumnElement[bool]:

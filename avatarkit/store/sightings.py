@@ -117,6 +117,9 @@ class SightingLog(Database):
             run, runs = None, tables.sightings
             if row is None and known_only:
                 return Recorded(status, answered_at, None)
+            if row is None:  # another process may log it now, too
+                self.lock_account()
+                row = connection.execute(query.with_for_update()).one_or_none()
             if row is not None:
                 run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
             deleted_us = row.deleted_us if row is not None and row.deleted_here else None

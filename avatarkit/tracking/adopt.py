@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from avatarkit.errors import ConfigError
 from avatarkit.models import Persona
+from avatarkit.tracking.delete import require_not_deleted
 from avatarkit.tracking.listing import MOST_IN_BATCH, is_incomplete
 from avatarkit.tracking.poll import DEADLINE_S, Poller
 from avatarkit.tracking.reconcile import LISTING_S, fits
@@ -56,7 +57,8 @@ def log_listed(poller: Poller, personas: Sequence[Persona], asking: Asking) -> l
     store, at = poller.store, poller.clock.now()
     for first in range(0, len(personas), MOST_IN_BATCH):
         with store.transaction():
-            known = store.known_ids()  # another process may adopt, too
+            store.lock_account()  # another process may adopt, too
+            known = store.known_ids()
             new = [each for each in personas[first : first + MOST_IN_BATCH] if each.id not in known]
             for persona in new:
                 poller.log_answer(persona, asking, at, source="list")
@@ -72,6 +74,7 @@ def follow(poller: Poller, persona_id: str) -> Persona:
     """Follow one persona; request and log it first if the log does not have it.
 
     Raises:
+        ConfigError: It was deleted here.
         APIError: The log does not have it, and it cannot be read.
         StoreError: The log failed.
     """
@@ -84,6 +87,7 @@ def follow(poller: Poller, persona_id: str) -> Persona:
             poller.log_answer(persona, asking, clock.now())
             store.set_unknown_count(max(store.unknown_count() - 1, 0))
     else:
+        require_not_deleted(store, persona_id)
         store.set_followed(persona_id, True, clock.now())
     return persona
 

@@ -156,7 +156,7 @@ def _delete(
     for persona_id in persona_ids:
         try:
             delete(persona_id)
-        except (APIError, StoreError) as error:
+        except (APIError, ConfigError, StoreError) as error:  # another process may forget it, too
             failed[persona_id] = f"avatar {persona_id}: {error}"
         else:
             deleted.append(persona_id)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreError, WaitTimeout
+from avatarkit.errors import (
+    AuthError,
+    ConfigError,
+    PersonaFailed,
+    PersonaRejected,
+    StoreError,
+    WaitTimeout,
+)
 from avatarkit.models import Persona, ProcessStatus
 from avatarkit.store.plan import LONGEST_GAP
+from avatarkit.store.store import Store
 from avatarkit.text import format_hours
 from avatarkit.tracking import gate
 from avatarkit.tracking.delete import require_not_deleted
@@ -90,10 +98,20 @@ def _wait(
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         shortest_s = SHORTEST_WAIT_S if not_written is None else LONGEST_WAIT_S
         pause_s = min(max(pause_s, shortest_s), LONGEST_WAIT_S, timeout - waited_s)
-        persona = store.persona(persona_id) or persona
+        persona = _logged(store, persona_id)
         if not persona.is_terminal:
             clock.sleep(pause_s)
-            persona = store.persona(persona_id) or persona
+            persona = _logged(store, persona_id)
+
+
+def _logged(store: Store, persona_id: str) -> Persona:
+    persona = store.persona(persona_id)
+    if persona is None:
+        raise ConfigError(
+            f"{persona_id} is in the log no longer: it was forgotten, or carried over to another "
+            "API id, while it was waited for."
+        )
+    return persona
 
 
 def plan_soon(poller: Poller, persona_id: str) -> None:

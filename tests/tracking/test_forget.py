@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ import sqlalchemy as sa
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors, open_session
 from avatarkit.models import Persona
 from avatarkit.store import tables
+from avatarkit.store.notifications import Event
+from avatarkit.tracking import messages
+from avatarkit.tracking.notify import Notifier
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
 from support.manual_clock import MONDAY, ManualClock
+from support.messages import FakeAddresses
 
 NAME = "Ada Lovelace-Byron"
 FOOTAGE = b"footage of a face " * 400
@@ -454,3 +458,76 @@ def test_a_running_app_shows_them_no_longer(tracker: Tracker) -> None:
     assert first in set(estimates.log().personas["persona_id"])
     tracker.forget(NAME)
     assert first not in set(estimates.log().personas["persona_id"])
+
+
+def late(tracker: Tracker) -> list[Event]:
+    return [messages.late(stay, 1.0) for stay in tracker.store.stays_in_flight()]
+
+
+def test_a_message_that_it_is_late_is_erased(tracker: Tracker, manual_clock: ManualClock) -> None:
+    """Its subject has the status after the id; that of a longer id is another's."""
+    submitted(tracker)
+    now, store = manual_clock.now(), tracker.store
+    longer = Event("late", "id-1-of-a-persona-too pending", "Bob")
+    store.add_notifications([*late(tracker), longer], now, now)
+    assert tracker.forget(NAME, dry_run=True).rows["notifications"] == 1
+    assert tracker.forget(NAME).rows["notifications"] == 1
+    assert [each.subject for each in store.last_notifications(9)] == [longer.subject]
+
+
+def test_messages_that_are_being_written_do_not_bring_the_name_back(
+    tracker: Tracker, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found in the log before it is erased, by a tracker in another process."""
+    submitted(tracker)
+    bob = submitted(tracker, "Bob")
+    notifier = Notifier(tracker.store, manual_clock, FakeAddresses())
+    found = late(tracker)
+
+    def find_and_forget(now: datetime) -> list[Event]:
+        tracker.forget(NAME)
+        return found
+
+    monkeypatch.setattr(notifier, "_late", find_and_forget)
+    notifier.finish(None)
+    written = tracker.store.last_notifications(9)
+    assert [each.subject for each in written] == [f"{bob} pending"]
+
+
+def test_a_wait_ends_when_the_person_is_forgotten(
+    tracker: Tracker, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read the log ten times a second until its time is over, nor log it again."""
+    first = submitted(tracker)
+    sleep, slept = manual_clock.sleep, []
+
+    def forget_and_sleep(seconds: float, *stop: Any) -> Any:
+        slept.append(seconds)
+        if len(slept) == 2:
+            tracker.forget(NAME)
+        return sleep(seconds, *stop)
+
+    monkeypatch.setattr(manual_clock, "sleep", forget_and_sleep)
+    with pytest.raises(errors.ConfigError, match="in the log no longer: it was forgotten"):
+        tracker.wait(first, timeout=100)
+    assert len(slept) == 2
+    assert ids(tracker) == []
+
+
+def test_two_that_forget_a_person_at_once(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that comes later says which avatar it did not delete, and ends."""
+    first, second = submitted(tracker), submitted(tracker)
+    delete = tracker.delete
+
+    def forget_before(persona_id: str) -> bool:
+        if persona_id == first:
+            tracker.forget(second)
+        return delete(persona_id)
+
+    monkeypatch.setattr(tracker, "delete", forget_before)
+    report = tracker.forget(NAME, at_api=True)
+    assert report.deleted == (first,)
+    assert [sentence for sentence in report.failed if second in sentence]
+    assert ids(tracker) == []
