@@ -64,6 +64,8 @@ def log_listed(poller: Poller, personas: Sequence[Persona], asking: Asking) -> l
                 poller.log_answer(persona, asking, at, source="list")
                 if is_incomplete(persona):
                     store.plan(persona.id, at, at)
+            logged = store.known_ids()  # none if a person was forgotten since the list was read
+            new = [persona for persona in new if persona.id in logged]
             if new:
                 store.set_unknown_count(max(store.unknown_count() - len(new), 0))
         adopted += new
@@ -74,7 +76,7 @@ def follow(poller: Poller, persona_id: str) -> Persona:
     """Follow one persona; request and log it first if the log does not have it.
 
     Raises:
-        ConfigError: It was deleted here.
+        ConfigError: It was deleted here, or a person was forgotten meanwhile.
         APIError: The log does not have it, and it cannot be read.
         StoreError: The log failed.
     """
@@ -84,7 +86,13 @@ def follow(poller: Poller, persona_id: str) -> Persona:
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, DEADLINE_S)
         with store.transaction():
+            store.lock_account()
             poller.log_answer(persona, asking, clock.now())
+            if store.persona(persona_id) is None:
+                raise ConfigError(
+                    "A person was forgotten meanwhile, and this avatar may be theirs; nothing was "
+                    "logged. If it is not, do it again."
+                )
             store.set_unknown_count(max(store.unknown_count() - 1, 0))
     else:
         require_not_deleted(store, persona_id)

@@ -399,6 +399,12 @@ class Tracker:
         unknown, asking = self._read_unknown()
         wanted = adopt.chosen(unknown, ids)
         adopted = adopt.log_listed(self._poller, wanted, asking)
+        if (
+            wanted and not adopted
+        ):  # a person was forgotten since the list was read: it is read anew
+            unknown, asking = self._read_unknown()
+            wanted = adopt.chosen(unknown, ids)
+            adopted = adopt.log_listed(self._poller, wanted, asking)
         left_out = set(ids or ()) - {persona.id for persona in wanted} - self.store.known_ids()
         return adopted + [self.follow(persona_id) for persona_id in sorted(left_out)]
 
@@ -412,7 +418,7 @@ class Tracker:
             The persona.
 
         Raises:
-            ConfigError: It was deleted here.
+            ConfigError: It was deleted here, or a person was forgotten meanwhile.
             APIError: The log does not have it, and the API does not answer with it.
             StoreError: The log failed.
         """

@@ -63,6 +63,7 @@ def _wait(
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking, clock.now())
+        persona = _logged(store, persona_id)
     elif not persona.is_terminal:
         if store.next_look_at(persona_id) is None:
             store.set_followed(persona_id, True, clock.now())

@@ -531,3 +531,58 @@ def test_two_that_forget_a_person_at_once(
     assert report.deleted == (first,)
     assert [sentence for sentence in report.failed if second in sentence]
     assert ids(tracker) == []
+
+
+def test_a_list_that_was_read_before_does_not_bring_them_back(
+    tracker: Tracker, api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked before a person was forgotten is logged of none: it is asked again."""
+    api.names = {"hers": NAME, "bobs": "Bob"}
+    tracker.follow("hers")
+    api.names["hers too"] = NAME
+    read = tracker._read_unknown
+
+    def read_and_forget() -> Any:
+        unknown = read()
+        if "hers" in api.names:
+            tracker.forget(NAME, at_api=True)
+            del api.names["hers too"]
+        return unknown
+
+    monkeypatch.setattr(tracker, "_read_unknown", read_and_forget)
+    assert [persona.id for persona in tracker.adopt()] == ["bobs"]
+    assert ids(tracker) == ["bobs"]
+
+
+def test_an_answer_that_was_asked_for_before_does_not_bring_them_back(
+    tracker: Tracker, api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does following nor waiting for the other avatar of a person who is forgotten."""
+    api.names = {"hers": NAME, "hers too": NAME}
+    request = Client.get_persona
+
+    def answer_and_forget(client: Client, persona_id: str, **options: Any) -> Persona:
+        persona = request(client, persona_id, **options)
+        if persona_id == "hers too":
+            tracker.forget(NAME)
+        return persona
+
+    monkeypatch.setattr(Client, "get_persona", answer_and_forget)
+    for bring in (tracker.follow, lambda persona_id: tracker.wait(persona_id, timeout=9)):
+        tracker.follow("hers")
+        with pytest.raises(errors.ConfigError, match="forgotten"):
+            bring("hers too")
+        assert ids(tracker) == []
+
+
+def test_the_data_of_the_sandbox_beside_it_are_named(tracker: Tracker, tmp_path: Path) -> None:
+    """The person may have been tried in the sandbox first, whose folder is another account's."""
+    submitted(tracker)
+    tracker.data_folder = tmp_path / "live"
+    sandbox = tmp_path / "sandbox"
+    before = tracker.forget(NAME, dry_run=True).not_ours
+    sandbox.mkdir()
+    (sentence,) = set(tracker.forget(NAME).not_ours) - set(before)
+    assert sentence == (
+        f"{sandbox}, where the sandbox data lie; forget the person there, too, without keys"
+    )
