@@ -399,12 +399,11 @@ class Tracker:
         unknown, asking = self._read_unknown()
         wanted = adopt.chosen(unknown, ids)
         adopted = adopt.log_listed(self._poller, wanted, asking)
-        if (
-            wanted and not adopted
-        ):  # a person was forgotten since the list was read: it is read anew
+        # A person was forgotten since the list was read, so it is read anew.
+        if {persona.id for persona in wanted} - self.store.known_ids():
             unknown, asking = self._read_unknown()
             wanted = adopt.chosen(unknown, ids)
-            adopted = adopt.log_listed(self._poller, wanted, asking)
+            adopted += adopt.log_listed(self._poller, wanted, asking)
         left_out = set(ids or ()) - {persona.id for persona in wanted} - self.store.known_ids()
         return adopted + [self.follow(persona_id) for persona_id in sorted(left_out)]
 

@@ -134,6 +134,7 @@ class TestAdopt:
                 tracker._read_unknown = read_together  # type: ignore[method-assign]
                 adopted.append([persona.id for persona in tracker.adopt()])
 
+        Store(postgres).close()  # the tables are there before the two open it
         threads = [threading.Thread(target=adopt) for _ in range(2)]
         for thread in threads:
             thread.start()
