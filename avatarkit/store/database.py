@@ -174,6 +174,13 @@ class Database:
         """Close the connections."""
         self._engine.dispose()
 
+    def lock_account(self) -> None:
+        """Let others that log new personas of the account wait until the transaction ends."""
+        query = sa.select(tables.accounts.c.account)
+        query = query.where(tables.accounts.c.account == self._own()).with_for_update()
+        with self.transaction() as connection:
+            connection.execute(query).all()
+
     def _own(self) -> str:
         if self.account is None:
             raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")

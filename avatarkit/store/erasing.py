@@ -87,9 +87,20 @@ class Erasing(Database):
         with self.transaction() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            self.lock_account()
+            last_no = connection.scalar(
+                sa.select(tables.accounts.c.asked_no).where(
+                    tables.accounts.c.account == self._own()
+                )
+            )
+            marks = {
+                _UNFINISHED: "unfinished",
+                tables.forgotten_key(self._own()): str(last_no or 0),
+            }
             meta = tables.meta
-            connection.execute(meta.delete().where(meta.c.key == _UNFINISHED))
-            connection.execute(meta.insert().values(key=_UNFINISHED, value="unfinished"))
+            connection.execute(meta.delete().where(meta.c.key.in_(marks)))
+            rows = [{"key": key, "value": value} for key, value in marks.items()]
+            connection.execute(meta.insert(), rows)
             return dict(person.erase(connection, self._own(), found))
 
     def overwrite_erased(self) -> None:

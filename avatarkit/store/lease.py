@@ -47,14 +47,15 @@ class LeaseTable(Database):
     which serves one machine only, on that of the machine.
     """
 
-    def lease(self, wall_now: Callable[[], datetime]) -> Lease | None:
+    def lease(self, wall_now: Callable[[], datetime], account: str | None = None) -> Lease | None:
         """Return the lease; None if it was never taken, or was released.
 
         Args:
             wall_now: Returns the moment on the machine's clock.
+            account: The fingerprint of another account; None: this one's.
         """
         with self.transaction(reading=True) as connection:
-            return self._lease(connection, _now_us(connection, wall_now))
+            return self._lease(connection, _now_us(connection, wall_now), account)
 
     def take_lease(self, owner: str, name: str, wall_now: Callable[[], datetime]) -> Lease:
         """Take the lease if it is free, or renew it if it is the owner's; one atomic statement.
@@ -101,14 +102,16 @@ class LeaseTable(Database):
         rows = connection.execute(query)
         return [row.owner for row in rows if not is_alive(row.process, elsewhere=True)]
 
-    def _lease(self, connection: sa.Connection, now_us: Any) -> Lease | None:
+    def _lease(
+        self, connection: sa.Connection, now_us: Any, account: str | None = None
+    ) -> Lease | None:
         query = sa.select(
             _COLUMNS.owner,
             _COLUMNS.name,
             _COLUMNS.process,
             now_us - _COLUMNS.renewed_us,
             _has_lapsed(now_us),
-        ).where(_COLUMNS.account == self._own())
+        ).where(_COLUMNS.account == (account or self._own()))
         row = connection.execute(query).one_or_none()
         if row is None:
             return None

@@ -123,13 +123,22 @@ class NotificationLog(AccountState):
         with self.transaction() as connection:
             connection.execute(self._upsert(connection, values, values))
 
-    def add_notifications(self, events: Sequence[Event], at: datetime, due_at: datetime) -> None:
+    def add_notifications(
+        self,
+        events: Sequence[Event],
+        at: datetime,
+        due_at: datetime,
+        *,
+        known_only: bool = False,
+    ) -> None:
         """Write events into the outbox; those that are in it already change nothing.
 
         Args:
             events: The events.
             at: The moment, on the session's clock.
             due_at: When they are to be sent.
+            known_only: Leave out what is about an avatar or a submission that the log does not
+                have: it may have been erased since the event was found.
         """
         subjects = {event.subject for event in events}
         query = sa.select(_COLUMNS.event, _COLUMNS.subject)
@@ -146,8 +155,13 @@ class NotificationLog(AccountState):
         ]  # fmt: skip
         if rows:
             with self.transaction() as connection:
+                if known_only:
+                    about = {_id_of(subject) for subject in subjects}
+                    present = self._locked_ids(connection, about)
+                    rows = [row for row in rows if _id_of(str(row["subject"])) in present]
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-                connection.execute(dialect.insert(_TABLE).on_conflict_do_nothing(), rows)
+                if rows:
+                    connection.execute(dialect.insert(_TABLE).on_conflict_do_nothing(), rows)
 
     def claim_notifications(
         self,
@@ -241,6 +255,16 @@ class NotificationLog(AccountState):
             error = connection.scalar(newest.where(waits | (_COLUMNS.created_us > (sent_us or 0))))
         return None if sent_us is None else to_moment(sent_us), waiting, error
 
+    def _locked_ids(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
+        """Return which of these the log has; nothing erases them until the transaction ends."""
+        present: set[str] = set()
+        # In the order in which they are erased.
+        for column in (_PERSONAS.persona_id, tables.submissions.c.submission_id):
+            is_own = column.table.c.account == self._own()
+            query = sa.select(column).where(is_own, column.in_(ids)).order_by(column)
+            present.update(connection.scalars(query.with_for_update(read=True)))
+        return present
+
     def _baseline(self, connection: sa.Connection) -> int | None:
         query = sa.select(tables.accounts.c.notified_run_id)
         return connection.scalar(query.where(tables.accounts.c.account == self._own()))
@@ -249,6 +273,11 @@ class NotificationLog(AccountState):
         update = _TABLE.update().where(_key(self._own(), notification)).values(**values)
         with self.transaction() as connection:
             connection.execute(update)
+
+
+def _id_of(subject: str) -> str:
+    """Return the persona or the submission that a subject begins with."""
+    return subject.partition(" ")[0]
 
 
 def _stays(account: str) -> sa.Select[Any]:

@@ -119,7 +119,8 @@ class PollPlan(Database):
         """
         is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
         key = tables.is_persona(self._own(), persona_id) & is_due
-        update = tables.personas.update().where(key).values(next_look_us=to_us(until))
+        update = tables.personas.update().where(key, ~_COLUMNS.deleted_here)
+        update = update.values(next_look_us=to_us(until))
         with self.transaction() as connection:
             return connection.execute(update).rowcount > 0
 

@@ -87,6 +87,9 @@ class SightingLog(Database):
         The caller plans the next poll (``plan``) in the same transaction. Of a persona that was
         deleted here, only answers to calls from before are logged, and it stays deleted.
 
+        Nor is a persona that the log does not have logged by an answer to a call from before a
+        person was forgotten, as it may be that person's.
+
         Args:
             persona: The answer.
             asked_at: When the request was sent. An unchanged status is known to have lasted until
@@ -117,6 +120,12 @@ class SightingLog(Database):
             run, runs = None, tables.sightings
             if row is None and known_only:
                 return Recorded(status, answered_at, None)
+            if row is None:  # another process may log it now, too
+                self.lock_account()
+                row = connection.execute(query.with_for_update()).one_or_none()
+                is_new = row is None and submission is None
+                if is_new and _may_be_forgotten(connection, account, asked_no):
+                    return Recorded(status, answered_at, None)
             if row is not None:
                 run = connection.execute(sa.select(runs).where(runs.c.id == row.run_id)).one()
             deleted_us = row.deleted_us if row is not None and row.deleted_here else None
@@ -228,6 +237,14 @@ class SightingLog(Database):
             }
             connection.execute(table.update().where(key).values(values))
         return gone
+
+
+def _may_be_forgotten(connection: sa.Connection, account: str, asked_no: int | None) -> bool:
+    """Return whether a person was erased since a call was asked."""
+    meta = tables.meta.c
+    query = sa.select(meta.value).where(meta.key == tables.forgotten_key(account))
+    last_no = connection.scalar(query)
+    return last_no is not None and asked_no is not None and asked_no <= int(last_no)
 
 
 def _is_older(

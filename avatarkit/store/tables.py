@@ -212,3 +212,8 @@ def to_moment(us: int) -> datetime:
 def is_persona(account: str, persona_id: str, table: sa.Table = personas) -> sa.ColumnElement[bool]:
     """Return the condition that a row of ``personas``, or of another table, is this persona's."""
     return (table.c.account == account) & (table.c.persona_id == persona_id)
+
+
+def forgotten_key(account: str) -> str:
+    """Return the key in ``meta`` of the last call of an account before a person was erased."""
+    return f"forgotten {account}"

@@ -7,11 +7,14 @@ from collections.abc import Set
 from functools import partial
 
 from avatarkit.api.transport import is_cancelled
+from avatarkit.clock import Clock
 from avatarkit.errors import APIError
 from avatarkit.settings import is_loopback
 from avatarkit.store.accounts import KnownAccount, account_name
+from avatarkit.store.lease import Lease
 from avatarkit.store.store import Store
 from avatarkit.tracking.poll import is_missing
+from avatarkit.tracking.state import tracked_by
 from avatarkit.tracking.throttling import ThrottledClient
 
 logger = logging.getLogger("avatarkit")
@@ -31,34 +34,47 @@ class Carrier:
     Args:
         api: The API.
         store: The log.
+        clock: The session's clock.
     """
 
-    def __init__(self, api: ThrottledClient, store: Store) -> None:
+    def __init__(self, api: ThrottledClient, store: Store, clock: Clock) -> None:
         self._api = api
         self._store = store
+        self._clock = clock
         self._foreign: set[tuple[str, str]] = set()  # fingerprint and id: not this account's
+        self._in_use: set[str] = set()  # fingerprints of this account that another tracker polls
 
     def carry_over(self, listed: Set[str], deadline_s: float = DEADLINE_S) -> list[str]:
         """Carry over the rows of each fingerprint that proves to be this account.
 
         An avatar is requested if both fingerprints have it, if it is in this account's list, or
         if this account has no avatar in the log yet. An error proves nothing and changes nothing.
+        One that a tracker still polls is left to it, as that would carry the rows back.
 
         Args:
             listed: The ids in this account's list, as far as they are known.
             deadline_s: Wall seconds for each call.
 
         Returns:
-            A sentence for each fingerprint that was carried over.
+            A sentence for each fingerprint that was carried over, and one, once, for each that is
+            to be when the tracker ends that polls it.
 
         Raises:
             StoreError: The log failed.
         """
         carried: list[str] = []
         for other in self._store.other_accounts():
+            lease = self._store.lease(self._clock.wall_now, other.account)
+            user = None if lease is None or lease.is_free else lease
+            if user is not None and other.account in self._in_use:
+                continue
             if self._is_same_api(other) and self._is_own(other, listed, deadline_s):
+                if user is not None:
+                    self._in_use.add(other.account)
+                    carried.append(self._in_use_sentence(other, user))
+                    continue
                 count = self._store.carry_over(other.account)
-                name = account_name(other.base_url or self._api.client.base_url, other.api_id_hint)
+                name = self._name(other)
                 avatars = "1 avatar was" if count == 1 else f"{count:,} avatars were"
                 carried.append(
                     f"{avatars} carried over from another API id of this account ({name}); its "
@@ -66,6 +82,16 @@ class Carrier:
                 )
                 logger.warning("%s", carried[-1])
         return carried
+
+    def _name(self, other: KnownAccount) -> str:
+        return account_name(other.base_url or self._api.client.base_url, other.api_id_hint)
+
+    def _in_use_sentence(self, other: KnownAccount, lease: Lease) -> str:
+        return (
+            f"Another API id of this account ({self._name(other)}) is still "
+            f"{tracked_by(lease.name, lease.age_s)}; end that tracker, and its avatars are carried "
+            "over."
+        )
 
     def _is_same_api(self, other: KnownAccount) -> bool:
         ours, theirs = self._api.client.base_url, other.base_url

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from avatarkit.errors import ConfigError
 from avatarkit.models import Persona
+from avatarkit.tracking.delete import require_not_deleted
 from avatarkit.tracking.listing import MOST_IN_BATCH, is_incomplete
 from avatarkit.tracking.poll import DEADLINE_S, Poller
 from avatarkit.tracking.reconcile import LISTING_S, fits
@@ -56,12 +57,15 @@ def log_listed(poller: Poller, personas: Sequence[Persona], asking: Asking) -> l
     store, at = poller.store, poller.clock.now()
     for first in range(0, len(personas), MOST_IN_BATCH):
         with store.transaction():
-            known = store.known_ids()  # another process may adopt, too
+            store.lock_account()  # another process may adopt, too
+            known = store.known_ids()
             new = [each for each in personas[first : first + MOST_IN_BATCH] if each.id not in known]
             for persona in new:
                 poller.log_answer(persona, asking, at, source="list")
                 if is_incomplete(persona):
                     store.plan(persona.id, at, at)
+            logged = store.known_ids()  # none if a person was forgotten since the list was read
+            new = [persona for persona in new if persona.id in logged]
             if new:
                 store.set_unknown_count(max(store.unknown_count() - len(new), 0))
         adopted += new
@@ -72,6 +76,7 @@ def follow(poller: Poller, persona_id: str) -> Persona:
     """Follow one persona; request and log it first if the log does not have it.
 
     Raises:
+        ConfigError: It was deleted here, or a person was forgotten meanwhile.
         APIError: The log does not have it, and it cannot be read.
         StoreError: The log failed.
     """
@@ -81,9 +86,16 @@ def follow(poller: Poller, persona_id: str) -> Persona:
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, DEADLINE_S)
         with store.transaction():
+            store.lock_account()
             poller.log_answer(persona, asking, clock.now())
+            if store.persona(persona_id) is None:
+                raise ConfigError(
+                    "A person was forgotten meanwhile, and this avatar may be theirs; nothing was "
+                    "logged. If it is not, do it again."
+                )
             store.set_unknown_count(max(store.unknown_count() - 1, 0))
     else:
+        require_not_deleted(store, persona_id)
         store.set_followed(persona_id, True, clock.now())
     return persona
 

@@ -103,7 +103,10 @@ def forget(
         rows=store.count_rows(person),
         files=files.own,
         backups=tuple(store.backup_files()),
-        not_ours=tuple(_not_ours(store, person, files, at_api=delete is not None)),
+        not_ours=(
+            *_not_ours(store, person, files, at_api=delete is not None),
+            *_other_modes(data_folder),
+        ),
     )
     return plan if dry_run else _erase(store, plan, delete, data_folder)
 
@@ -156,7 +159,7 @@ def _delete(
     for persona_id in persona_ids:
         try:
             delete(persona_id)
-        except (APIError, StoreError) as error:
+        except (APIError, ConfigError, StoreError) as error:  # another process may forget it, too
             failed[persona_id] = f"avatar {persona_id}: {error}"
         else:
             deleted.append(persona_id)
@@ -216,6 +219,18 @@ def _not_ours(store: Store, person: Person, files: PersonalFiles, *, at_api: boo
     if not store.url.startswith("sqlite"):
         stays.append("the journal and the backups of the PostgreSQL server")
     return stays
+
+
+def _other_modes(data_folder: Path | None) -> list[str]:
+    """Return a sentence about the data of the sandbox beside the live account's, or vice versa."""
+    names = {"sandbox": "live", "live": "sandbox"}
+    if data_folder is None or data_folder.name not in names:
+        return []
+    other = data_folder.with_name(names[data_folder.name])
+    if not other.is_dir():
+        return []
+    way = "without keys" if other.name == "sandbox" else "with its keys"
+    return [f"{other}, where the {other.name} data lie; forget the person there, too, {way}"]
 
 
 def _others_of_name(store: Store, person: Person) -> int:

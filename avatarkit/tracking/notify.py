@@ -181,12 +181,13 @@ class Notifier:
             if submission.broke_at <= now - UNCERTAIN_AFTER
         ]
         events += self._late(now)
-        self._add(events, now)
+        self._add(events, now, known_only=True)
         self._collect_keys(trouble, now)
 
-    def _add(self, events: Sequence[Event], now: datetime) -> None:
+    def _add(self, events: Sequence[Event], now: datetime, *, known_only: bool = False) -> None:
         if events:
-            self._store.add_notifications(events, now, now + self._wall(WINDOW_S))
+            due_at = now + self._wall(WINDOW_S)
+            self._store.add_notifications(events, now, due_at, known_only=known_only)
 
     def _collect_keys(self, trouble: Pause | None, now: datetime) -> None:
         if trouble is not None and trouble.cause != Cause.REFUSED:

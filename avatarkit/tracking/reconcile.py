@@ -324,6 +324,7 @@ def apply(store: Store, verdict: Verdict, now: datetime) -> bool:
     submission_id, persona = verdict.submission_id, verdict.persona
     if persona is not None:
         with store.transaction():
+            store.lock_account()  # first, as who erases a person does
             if not store.may_become(submission_id, persona.id):
                 return False
             recorded = store.accepted(submission_id, persona, now, source="list", call=verdict.call)

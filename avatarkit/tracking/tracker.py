@@ -106,7 +106,7 @@ class Tracker:
         self.schedule = Schedule(calls_per_hour, phase=int(client.account, 16) / 16**16)
         self._poller = Poller(self._api, store, self.clock, self.schedule)
         self._listing = Listing(self._poller)
-        self._carrier = Carrier(self._api, store)
+        self._carrier = Carrier(self._api, store, self.clock)
         with suppress(StoreError):  # it is for people only
             hint = api_id_hint(client.api_id)
             store.note_account(client.base_url, hint, self.clock.now())
@@ -323,7 +323,8 @@ class Tracker:
             deadline_s: Wall seconds for each call.
 
         Returns:
-            A sentence for each API id that was carried over.
+            A sentence for each API id that was carried over, and one, once, for each that is to be
+            when the tracker ends that still polls with it.
 
         Raises:
             StoreError: The log failed, or holds data of another kind.
@@ -331,10 +332,11 @@ class Tracker:
         self._claim_store()
         if not self._is_claimed:
             return []  # it may be a sandbox or not
-        carried = self._carrier.carry_over(self._listing.ids, deadline_s)
-        if carried:
+        before = self.store.other_accounts()
+        notices = self._carrier.carry_over(self._listing.ids, deadline_s)
+        if notices and self.store.other_accounts() != before:
             self.store.set_unknown_count(len(self._listing.ids - self.store.known_ids()))
-        return carried
+        return notices
 
     def check_account(self) -> list[str]:
         """Carry over older API ids, and count the avatars that the log does not have; for ``run``.
@@ -397,6 +399,11 @@ class Tracker:
         unknown, asking = self._read_unknown()
         wanted = adopt.chosen(unknown, ids)
         adopted = adopt.log_listed(self._poller, wanted, asking)
+        # A person was forgotten since the list was read, so it is read anew.
+        if {persona.id for persona in wanted} - self.store.known_ids():
+            unknown, asking = self._read_unknown()
+            wanted = adopt.chosen(unknown, ids)
+            adopted += adopt.log_listed(self._poller, wanted, asking)
         left_out = set(ids or ()) - {persona.id for persona in wanted} - self.store.known_ids()
         return adopted + [self.follow(persona_id) for persona_id in sorted(left_out)]
 
@@ -410,6 +417,7 @@ class Tracker:
             The persona.
 
         Raises:
+            ConfigError: It was deleted here, or a person was forgotten meanwhile.
             APIError: The log does not have it, and the API does not answer with it.
             StoreError: The log failed.
         """
@@ -822,7 +830,7 @@ class Tracker:
             PersonaFailed: The persona failed.
             PersonaRejected: The persona was rejected.
             WaitTimeout: The time is over; call it again with the same id to go on.
-            ConfigError: It was deleted here before it had ended.
+            ConfigError: It was deleted here before it had ended, or forgotten meanwhile.
             NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from avatarkit.errors import AuthError, PersonaFailed, PersonaRejected, StoreError, WaitTimeout
+from avatarkit.errors import (
+    AuthError,
+    ConfigError,
+    PersonaFailed,
+    PersonaRejected,
+    StoreError,
+    WaitTimeout,
+)
 from avatarkit.models import Persona, ProcessStatus
 from avatarkit.store.plan import LONGEST_GAP
+from avatarkit.store.store import Store
 from avatarkit.text import format_hours
 from avatarkit.tracking import gate
 from avatarkit.tracking.delete import require_not_deleted
@@ -55,6 +63,7 @@ def _wait(
         asking = poller.api.ask(by_person=True)
         persona = poller.request(persona_id, asking, timeout)
         poller.log_answer(persona, asking, clock.now())
+        persona = _logged(store, persona_id)
     elif not persona.is_terminal:
         if store.next_look_at(persona_id) is None:
             store.set_followed(persona_id, True, clock.now())
@@ -90,10 +99,20 @@ def _wait(
         pause_s = clock.wall_seconds_until(next_at) if next_at else 0.0
         shortest_s = SHORTEST_WAIT_S if not_written is None else LONGEST_WAIT_S
         pause_s = min(max(pause_s, shortest_s), LONGEST_WAIT_S, timeout - waited_s)
-        persona = store.persona(persona_id) or persona
+        persona = _logged(store, persona_id)
         if not persona.is_terminal:
             clock.sleep(pause_s)
-            persona = store.persona(persona_id) or persona
+            persona = _logged(store, persona_id)
+
+
+def _logged(store: Store, persona_id: str) -> Persona:
+    persona = store.persona(persona_id)
+    if persona is None:
+        raise ConfigError(
+            f"{persona_id} is in the log no longer: it was forgotten, or carried over to another "
+            "API id, while it was waited for."
+        )
+    return persona
 
 
 def plan_soon(poller: Poller, persona_id: str) -> None:

@@ -32,7 +32,10 @@ REFRESH_WAIT_S = 0.1
 PAUSE = 10
 """An estimate that took t seconds is computed again after this many times t at the earliest."""
 
-_KEY_COLUMNS = ["persona_id", "status", "created_at", "last_seen_at", "gone"]
+_KEY_COLUMNS = [
+    *("persona_id", "status", "created_at", "last_seen_at"),
+    *("gone", "followed", "deleted_at"),
+]
 
 Value = TypeVar("Value")
 

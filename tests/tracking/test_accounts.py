@@ -112,6 +112,36 @@ class TestAdopt:
         tracker.look()
         assert "GET /api/personas/y/" in api.calls
 
+    def test_two_that_adopt_at_once(
+        self, api: API, manual_clock: ManualClock, postgres: str
+    ) -> None:
+        """Each avatar is adopted by one of them, and none by an error."""
+        api.statuses |= {f"x{number}": "pending" for number in range(20)}
+        both_have_read, adopted = threading.Barrier(2), []
+
+        def adopt() -> None:
+            transport = httpx.MockTransport(api)
+            client = Client("https://a.example", OLD, "k" * 16, transport=transport)
+            with client, Store(postgres) as store:
+                tracker = Tracker(client, store, clock=manual_clock)
+                read = tracker._read_unknown
+
+                def read_together() -> Any:
+                    unknown = read()
+                    both_have_read.wait(30)
+                    return unknown
+
+                tracker._read_unknown = read_together  # type: ignore[method-assign]
+                adopted.append([persona.id for persona in tracker.adopt()])
+
+        Store(postgres).close()  # the tables are there before the two open it
+        threads = [threading.Thread(target=adopt) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(adopted[0] + adopted[1]) == sorted(api.statuses)
+
     def test_one_by_id_that_the_list_hides(self, tracker: Tracker, api: API) -> None:
         """Only the given ones are adopted; one that is not listed is requested by id."""
         api.statuses |= {"x": "pending", "y": "pending"}
@@ -286,6 +316,27 @@ class TestSeveralAccounts:
         tracker = opened(NEW)
         assert "an older avatarkit" in tracker.other_accounts()[0].sentence
         assert len(tracker.carry_over()) == 1
+
+    def test_one_that_a_tracker_still_polls_is_left_to_it(
+        self, opened: Callable[..., Tracker], api: API
+    ) -> None:
+        """Two trackers with two API ids of an account do not take the rows from each other."""
+        old, new = opened(OLD), opened(NEW)
+        old.submit(ADA)
+        with old.lease.kept():
+            assert old.lease.keep()
+            (sentence,) = new.carry_over()
+            assert sentence == (
+                "Another API id of this account (…6789 at a.example) is still tracked by "
+                f"{old.lease.name}, 0 s ago; end that tracker, and its avatars are carried over."
+            )
+            calls = len(api.calls)
+            assert new.carry_over() == []
+            assert len(api.calls) == calls
+            assert old.store.known_ids() == {"p1"}
+        (sentence,) = new.carry_over()
+        assert "1 avatar was carried over" in sentence
+        assert new.store.known_ids() == {"p1"}
 
     def test_quite_another_account_keeps_its_own_log(
         self, opened: Callable[..., Tracker], api: API

@@ -281,3 +281,24 @@ def test_in_any_order_of_answers_it_stays_deleted(events: list[str]) -> None:
         last = [event for event in events if event in ("pending", "processing", "done")]
         if "done" in last:
             assert found["status"] == "done"
+
+
+def test_following_it_is_refused(tracker: Tracker) -> None:
+    """It would not be polled, whatever was said."""
+    submitted(tracker)
+    tracker.delete("p1")
+    tracker.unfollow("p1")
+    with pytest.raises(errors.ConfigError, match="deleted here"):
+        tracker.follow("p1")
+    assert not row(tracker)["followed"]
+
+
+def test_a_wait_that_was_about_to_poll_does_not_plan_it_again(
+    tracker: Tracker, manual_clock: ManualClock
+) -> None:
+    """A plan of a deleted one would never be over, and be a call in each pass."""
+    submitted(tracker)
+    tracker.delete("p1")
+    now = manual_clock.now()
+    assert not tracker.store.begin_poll("p1", now, now + timedelta(seconds=20))
+    assert tracker.store.next_look_at() is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from avatarkit import Client, PersonaCreate, Store, Tracker, errors, open_sessio
 from avatarkit.models import Persona
 from avatarkit.store import tables
 from avatarkit.store.notifications import Event
+from avatarkit.tracking import messages
+from avatarkit.tracking.notify import Notifier
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
 from support.manual_clock import MONDAY, ManualClock
+from support.messages import FakeAddresses
 
 NAME = "Ada Lovelace-Byron"
 FOOTAGE = b"footage of a face " * 400
@@ -467,3 +470,131 @@ def test_a_running_app_shows_them_no_longer(tracker: Tracker) -> None:
     assert first in set(estimates.log().personas["persona_id"])
     tracker.forget(NAME)
     assert first not in set(estimates.log().personas["persona_id"])
+
+
+def late(tracker: Tracker) -> list[Event]:
+    return [messages.late(stay, 1.0) for stay in tracker.store.stays_in_flight()]
+
+
+def test_a_message_that_it_is_late_is_erased(tracker: Tracker, manual_clock: ManualClock) -> None:
+    """Its subject has the status after the id; that of a longer id is another's."""
+    submitted(tracker)
+    now, store = manual_clock.now(), tracker.store
+    longer = Event("late", "id-1-of-a-persona-too pending", "Bob")
+    store.add_notifications([*late(tracker), longer], now, now)
+    assert tracker.forget(NAME, dry_run=True).rows["notifications"] == 1
+    assert tracker.forget(NAME).rows["notifications"] == 1
+    assert [each.subject for each in store.last_notifications(9)] == [longer.subject]
+
+
+def test_messages_that_are_being_written_do_not_bring_the_name_back(
+    tracker: Tracker, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are found in the log before it is erased, by a tracker in another process."""
+    submitted(tracker)
+    bob = submitted(tracker, "Bob")
+    notifier = Notifier(tracker.store, manual_clock, FakeAddresses())
+    found = late(tracker)
+
+    def find_and_forget(now: datetime) -> list[Event]:
+        tracker.forget(NAME)
+        return found
+
+    monkeypatch.setattr(notifier, "_late", find_and_forget)
+    notifier.finish(None)
+    written = tracker.store.last_notifications(9)
+    assert [each.subject for each in written] == [f"{bob} pending"]
+
+
+def test_a_wait_ends_when_the_person_is_forgotten(
+    tracker: Tracker, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read the log ten times a second until its time is over, nor log it again."""
+    first = submitted(tracker)
+    sleep, slept = manual_clock.sleep, []
+
+    def forget_and_sleep(seconds: float, *stop: Any) -> Any:
+        slept.append(seconds)
+        if len(slept) == 2:
+            tracker.forget(NAME)
+        return sleep(seconds, *stop)
+
+    monkeypatch.setattr(manual_clock, "sleep", forget_and_sleep)
+    with pytest.raises(errors.ConfigError, match="in the log no longer: it was forgotten"):
+        tracker.wait(first, timeout=100)
+    assert len(slept) == 2
+    assert ids(tracker) == []
+
+
+def test_two_that_forget_a_person_at_once(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that comes later says which avatar it did not delete, and ends."""
+    first, second = submitted(tracker), submitted(tracker)
+    delete = tracker.delete
+
+    def forget_before(persona_id: str) -> bool:
+        if persona_id == first:
+            tracker.forget(second)
+        return delete(persona_id)
+
+    monkeypatch.setattr(tracker, "delete", forget_before)
+    report = tracker.forget(NAME, at_api=True)
+    assert report.deleted == (first,)
+    assert [sentence for sentence in report.failed if second in sentence]
+    assert ids(tracker) == []
+
+
+def test_a_list_that_was_read_before_does_not_bring_them_back(
+    tracker: Tracker, api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked before a person was forgotten is logged of none: it is asked again."""
+    api.names = {"hers": NAME, "bobs": "Bob"}
+    tracker.follow("hers")
+    api.names["hers too"] = NAME
+    read = tracker._read_unknown
+
+    def read_and_forget() -> Any:
+        unknown = read()
+        if "hers" in api.names:
+            tracker.forget(NAME, at_api=True)
+            del api.names["hers too"]
+        return unknown
+
+    monkeypatch.setattr(tracker, "_read_unknown", read_and_forget)
+    assert [persona.id for persona in tracker.adopt()] == ["bobs"]
+    assert ids(tracker) == ["bobs"]
+
+
+def test_an_answer_that_was_asked_for_before_does_not_bring_them_back(
+    tracker: Tracker, api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does following nor waiting for the other avatar of a person who is forgotten."""
+    api.names = {"hers": NAME, "hers too": NAME}
+    request = Client.get_persona
+
+    def answer_and_forget(client: Client, persona_id: str, **options: Any) -> Persona:
+        persona = request(client, persona_id, **options)
+        if persona_id == "hers too":
+            tracker.forget(NAME)
+        return persona
+
+    monkeypatch.setattr(Client, "get_persona", answer_and_forget)
+    for bring in (tracker.follow, lambda persona_id: tracker.wait(persona_id, timeout=9)):
+        tracker.follow("hers")
+        with pytest.raises(errors.ConfigError, match="forgotten"):
+            bring("hers too")
+        assert ids(tracker) == []
+
+
+def test_the_data_of_the_sandbox_beside_it_are_named(tracker: Tracker, tmp_path: Path) -> None:
+    """The person may have been tried in the sandbox first, whose folder is another account's."""
+    submitted(tracker)
+    tracker.data_folder = tmp_path / "live"
+    sandbox = tmp_path / "sandbox"
+    before = tracker.forget(NAME, dry_run=True).not_ours
+    sandbox.mkdir()
+    (sentence,) = set(tracker.forget(NAME).not_ours) - set(before)
+    assert sentence == (
+        f"{sandbox}, where the sandbox data lie; forget the person there, too, without keys"
+    )

@@ -341,3 +341,15 @@ def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: Manual
     assert list(test.dataframe[0].value["status"]) == ["Deleted"]
     assert "Deleted here at 2026-01-05 10:00 UTC; its history is kept." in texts(test)
     assert not any(button.label == "Poll again" for button in test.button)
+
+
+def test_what_is_polled_no_longer_is_not_in_progress(app: Running) -> None:
+    """Neither one that was deleted here before it ended, nor one that is not followed."""
+    tracker = app.session.tracker
+    first, second, _ = (tracker.submit(ADA).id for _ in range(3))
+    counts = []
+    for change in (lambda: None, lambda: tracker.delete(first), lambda: tracker.unfollow(second)):
+        change()
+        test = page(tracker_page)
+        counts.append({metric.label: metric.value for metric in test.metric}["In progress"])
+    assert counts == ["3", "2", "1"]

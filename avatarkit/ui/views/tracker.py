@@ -155,7 +155,7 @@ def _overview() -> None:
     if personas.empty:
         st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
         return
-    _counts(personas.loc[personas["followed"], "status"])
+    _counts(personas)
     shown = _filtered(personas)
     arrivals = estimates.arrivals(log)
     now = session.clock.now()
@@ -175,10 +175,13 @@ def _overview() -> None:
             st.altair_chart(charts.aging(in_flight, times.summary), key="tracker_aging")
 
 
-def _counts(status: pd.Series) -> None:
+def _counts(personas: pd.DataFrame) -> None:
     ended = ["done", "failed", "rejected"]
+    followed = personas.loc[personas["followed"]]
+    status = followed["status"]
+    in_progress = ~status.isin(ended) & followed["deleted_at"].isna()
     with st.container(horizontal=True):
-        st.metric("In progress", int((~status.isin(ended)).sum()), width=110)
+        st.metric("In progress", int(in_progress.sum()), width=110)
         for name in ended:
             st.metric(stage_name(name), int((status == name).sum()), width=110)
 
