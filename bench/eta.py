@@ -169,9 +169,15 @@ def simulated(account: Account, size: int, seed: int) -> Log:
     """Return the log of a simulated account, as from ``store.sightings()``, and its lives' ends."""
     rng = np.random.default_rng(seed)
     begins = created(account, size, rng)
+    return as_log(account, lives(account, begins, rng), rng, 24 * ((seed + 0.5) * GOLDEN % 1))
+
+
+def as_log(
+    account: Account, lives: list[list], rng: np.random.Generator, hour: float = 0.0
+) -> Log:
+    """Return the log of these lives, polled as the account is, at that hour if once a day."""
     truth, rows = {}, []
-    hour = 24 * ((seed + 0.5) * GOLDEN % 1)
-    for number, life in enumerate(lives(account, begins, rng)):
+    for number, life in enumerate(lives):
         persona = f"p{number:05d}"
         truth[persona] = life[-1][1]
         phase = hour if (account.poll_h or 0) > 1 else rng.uniform(0, 1)
