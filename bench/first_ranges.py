@@ -113,11 +113,10 @@ def judged(start: Start) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def run(starts: int = STARTS, drift: int = DRIFT_STARTS) -> bool:
+def run(starts: int = STARTS) -> bool:
     """Judge all scenarios; return False when a goal is missed."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        fine = all([*_grid(pool.map, starts), _drift(pool.map, drift)])
-    return fine
+        return all([*_grid(pool.map, starts), _drift(pool.map, min(starts, DRIFT_STARTS))])
 
 
 def _grid(every: Callable[..., Iterator[pd.DataFrame]], starts: int) -> Iterator[bool]:
@@ -146,9 +145,7 @@ def _drift(every: Callable[..., Iterator[pd.DataFrame]], starts: int) -> bool:
     return fine
 
 
-def _report(
-    label: str, rows: pd.DataFrame, coverage: tuple[float, float], widest: float
-) -> bool:
+def _report(label: str, rows: pd.DataFrame, coverage: tuple[float, float], widest: float) -> bool:
     if rows.empty:
         print(f"  {label}: none")
         return True
@@ -184,9 +181,3 @@ def _error(values: pd.Series, start: pd.Series) -> float:
     """
     sums = (values - values.mean()).groupby(start).sum()
     return float(np.sqrt((sums**2).sum()) / len(values))
-
-
-if __name__ == "__main__":
-    import sys
-
-    run(int(sys.argv[1]), int(sys.argv[2]))
