@@ -129,7 +129,7 @@ def sentence(frame: pd.DataFrame) -> str:
         return "No arrival can be judged yet: no 80 % range has passed."
     learned = first.loc[(first["basis"] != eta.CLAIM).to_numpy(dtype=bool)]
     if learned.empty:
-        return "No arrival can be judged yet: all ranges that have passed were the vendor's claim."
+        return "No arrival can be judged yet: each 80 % range so far was the vendor's claim."
     inside, batches = int(learned["inside"].sum()), learned["batch"].nunique()
     arrivals, their = ("arrival", "its") if len(learned) == 1 else ("arrivals", "their")
     sent = "1 batch" if batches == 1 else f"{batches} batches"

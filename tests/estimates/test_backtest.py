@@ -234,7 +234,7 @@ def test_ranges_keep_their_word_between_looks_once_a_day() -> None:
         ),
         (
             judged(False, False, basis=eta.CLAIM),
-            "No arrival can be judged yet: all ranges that have passed were the vendor's claim.",
+            "No arrival can be judged yet: each 80 % range so far was the vendor's claim.",
         ),
         (
             pd.concat([judged(*[False] * 200, basis=eta.CLAIM), judged(True, basis=eta.BLEND)]),
