@@ -14,6 +14,9 @@ day. The simpler models:
   not fall far enough, the longest time seen.
 - on the clock: the same on a clock of business hours learned from whole lives.
 
+Then ``first_ranges.py`` judges the first range of each arrival over many independent starts;
+``--only first`` runs that part alone, over ``--starts`` starts.
+
 With ``--store FILE_OR_URL`` it replays a history of your own, and changes nothing in it.
 Exits with 1 when a goal is missed.
 """
@@ -29,6 +32,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import first_ranges
 import numpy as np
 import pandas as pd
 
@@ -169,9 +173,13 @@ def simulated(account: Account, size: int, seed: int) -> Log:
     """Return the log of a simulated account, as from ``store.sightings()``, and its lives' ends."""
     rng = np.random.default_rng(seed)
     begins = created(account, size, rng)
+    return as_log(account, lives(account, begins, rng), rng, 24 * ((seed + 0.5) * GOLDEN % 1))
+
+
+def as_log(account: Account, lives: list[list], rng: np.random.Generator, hour: float = 0.0) -> Log:
+    """Return the log of these lives, polled as the account is, at that hour if once a day."""
     truth, rows = {}, []
-    hour = 24 * ((seed + 0.5) * GOLDEN % 1)
-    for number, life in enumerate(lives(account, begins, rng)):
+    for number, life in enumerate(lives):
         persona = f"p{number:05d}"
         truth[persona] = life[-1][1]
         phase = hour if (account.poll_h or 0) > 1 else rng.uniform(0, 1)
@@ -345,9 +353,16 @@ def own_history(place: str) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", help="the database of your own history: a file or a URL")
+    parser.add_argument("--only", choices=["accounts", "first"], help="run one part")
+    parser.add_argument("--starts", type=int, default=first_ranges.STARTS, help="of each scenario")
     arguments = parser.parse_args()
     began = time.perf_counter()
-    fine = own_history(arguments.store) if arguments.store else simulations()
+    if arguments.store:
+        fine = own_history(arguments.store)
+    else:
+        fine = arguments.only == "first" or simulations()
+        if arguments.only != "accounts":
+            fine &= first_ranges.run(arguments.starts)
     verdict = "Every goal is met" if fine else "A goal is missed"
     print(f"{verdict}; {time.perf_counter() - began:.0f} s")
     sys.exit(0 if fine else 1)

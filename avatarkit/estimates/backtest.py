@@ -11,7 +11,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from avatarkit.estimates import eta
+from avatarkit.estimates import claim, eta, work_clock
 from avatarkit.estimates.simulation import SHARES
 from avatarkit.history import stages
 from avatarkit.history.frames import require_aware
@@ -20,19 +20,26 @@ from avatarkit.models import TERMINAL
 DAYS = 90
 """How many days back the replay begins."""
 
+EXPECTED = 0.7
+"""With a smaller share of arrivals in their 80 % range, the ranges are called too narrow."""
+
 GROWTH = 1.2
 """A model is fitted again when the number of ended personas has grown by this factor."""
 
 COLUMNS = (
     *("persona_id", "predicted_at", "first", *SHARES),
-    *("ended_after", "ended_before", "inside", "basis", "n"),
+    *("ended_after", "ended_before", "inside", "basis", "n", "batch"),
 )
 
 _DAY = pd.Timedelta(days=1)
 _NOON = pd.Timedelta(hours=12)
 _MOMENTS = ("predicted_at", *SHARES, "ended_after", "ended_before")
-_OTHERS = {"persona_id": "str", "first": "bool", "inside": "bool", "basis": "str", "n": "int64"}
-_DTYPES = _OTHERS | dict.fromkeys(_MOMENTS, "datetime64[us, UTC]")
+_OTHERS = {"persona_id": "str", "first": "bool", "inside": "bool", "basis": "str"}
+_DTYPES = (
+    _OTHERS
+    | dict.fromkeys(("n", "batch"), "int64")
+    | dict.fromkeys(_MOMENTS, "datetime64[us, UTC]")
+)
 
 
 def replay(
@@ -70,6 +77,7 @@ def replay(
           ``stages.lives`` has it; ``ended_before`` NaT while it is still running.
         - ``inside``: bool, the middle of the two lies from ``p10_at`` to ``p90_at``; one before
           ``predicted_at`` counts as the earliest moment that a range can have.
+        - ``batch``: int64, the same number for personas that were sent together.
 
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
@@ -90,7 +98,9 @@ def replay(
     began = sightings.groupby("persona_id")["first_seen_at"].min()
     since = pd.to_datetime(found["persona_id"].map(began), utc=True)
     found["first"] = found["predicted_at"] - since < _DAY
-    ends = lives.set_index("persona_id")[["ended_after", "ended_before", "state"]]
+    batch = claim.batches(work_clock.since_monday(lives["began_before"]))
+    ends = lives.assign(batch=batch).set_index("persona_id")
+    ends = ends[["ended_after", "ended_before", "state", "batch"]]
     found = found.join(ends, on="persona_id")
     middle = found["ended_after"] + (found["ended_before"] - found["ended_after"]) / 2
     # A persona that had ended unseen counts as ready at once: no range begins earlier.
@@ -104,7 +114,11 @@ def replay(
 
 
 def sentence(frame: pd.DataFrame) -> str:
-    """Summarize in one sentence how many arrivals fell in their range.
+    """Summarize how many arrivals fell in their range, with a warning when they are few.
+
+    Ranges that rest on the vendor's claim alone are left out, as the account has taught nothing
+    about them. Arrivals of one batch often fall in their range, or miss it, together; so the number
+    of batches is told as well.
 
     Args:
         frame: The frame of ``replay``. An arrival counts once, with the range of the first noon
@@ -113,9 +127,16 @@ def sentence(frame: pd.DataFrame) -> str:
     first = frame.loc[frame["first"].to_numpy(dtype=bool)]
     if first.empty:
         return "No arrival can be judged yet: no 80 % range has passed."
-    inside = int(first["inside"].sum())
-    arrivals, their = ("arrival", "its") if len(first) == 1 else ("arrivals", "their")
-    return f"Of {len(first)} {arrivals}, {inside} fell in {their} 80 % range."
+    learned = first.loc[(first["basis"] != eta.CLAIM).to_numpy(dtype=bool)]
+    if learned.empty:
+        return "No arrival can be judged yet: each 80 % range so far was the vendor's claim."
+    inside, batches = int(learned["inside"].sum()), learned["batch"].nunique()
+    arrivals, their = ("arrival", "its") if len(learned) == 1 else ("arrivals", "their")
+    sent = "1 batch" if batches == 1 else f"{batches} batches"
+    text = f"Of {len(learned)} {arrivals} in {sent}, {inside} fell in {their} 80 % range."
+    if inside < EXPECTED * len(learned):
+        text += " That is too few: expect ends before and after the ranges."
+    return text
 
 
 def _predictions(

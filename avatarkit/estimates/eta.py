@@ -2,9 +2,12 @@
 
 Futures are drawn stage by stage from the stage in which a persona was last seen. How long a stage
 takes (on a clock learned from when it ends) and which status follows it are estimated from earlier
-personas, with those that are still running as censored. Without history the vendor's claim is
-used, and ``basis`` says so; its weight falls as history grows. While the reviewers' business hours
-are not known, a part of the drawn futures assumes some, in proportion to the evidence for them.
+personas, with those that are still running as censored. Without history the vendor's claim of the
+total time is used, and ``basis`` says so; then a part of the futures is drawn from it that falls
+with each batch that ends, as lives sent together are one piece of evidence. While the reviewers'
+business hours are not known, a part of the drawn futures assumes some, in proportion to the
+evidence for them; that this helps is known from simulations alone. When the pace has clearly
+changed, the lives before the change are forgotten.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from avatarkit.estimates import durations, simulation, stage_model, work_clock
+from avatarkit.estimates import change, claim, durations, simulation, stage_model, work_clock
+from avatarkit.estimates.semi_markov import MIN_FINISHED
 from avatarkit.estimates.simulation import DRAWS, SHARES
 from avatarkit.estimates.stage_model import ENDS, StageModel, VisitArrays
 from avatarkit.history import stages
@@ -52,22 +56,27 @@ class Model:
 
     ``names`` are the stages and the three ends, in the order of the codes in ``stages``, one for
     each stage. ``chances[stage][i]`` is the chance of done for a persona that leaves from the i-th
-    piece of the stage's model on. ``n`` is the number of finished lives. ``reviews`` are the models
-    of the review on each candidate clock, with their probabilities, while its own is not known;
-    then empty.
+    piece of the stage's model on. ``n`` is the number of finished lives, ``batches`` that of the
+    batches that they were sent in. ``reviews`` are the models of the review on each candidate
+    clock, with their probabilities, while its own is not known; then empty. ``claims`` are the
+    vendor's claim of the total time on each of these clocks, or on the review's own.
     """
 
     names: tuple[str, ...]
     stages: tuple[StageModel, ...]
     chances: tuple[Floats, ...]
     n: int
+    batches: int
     reviews: tuple[tuple[float, StageModel], ...]
+    claims: tuple[StageModel, ...]
 
     @property
     def claim(self) -> float:
-        """The weight of the vendor's claim in the model, 0 to 1."""
-        weight = stage_model.claim_weight(self.n)
-        return weight / (weight + self.n)
+        """The weight of the vendor's claim in the model, 0 to 1; 1 while few lives have ended."""
+        if self.n < MIN_FINISHED:
+            return 1.0
+        weight = claim.weight(self.batches)
+        return weight / (weight + self.batches)
 
 
 def arrivals(
@@ -107,7 +116,8 @@ def arrivals(
         - ``late``: bool, longer in its stage than 95 % of all visits (``durations.late_after``).
         - ``basis``: text; ``CLAIM`` (without a single finished life), ``DATA``, ``BLEND`` (the
           claim has a weight of more than a tenth), or ``BEYOND``.
-        - ``n``: int64, the number of finished lives among the last 3,000 personas.
+        - ``n``: int64, the number of finished lives among the last 3,000 personas, since the last
+          change of the vendor's pace (``change.last_change``).
 
     Raises:
         ValueError: ``now`` has no time zone, or a column is missing.
@@ -137,24 +147,45 @@ def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> Model:
         lives: The frame of ``stages.lives`` of the same moment.
     """
     if len(lives) > RECENT:
-        began = work_clock.since_monday(lives["began_before"])
-        lives = lives.iloc[np.sort(np.argsort(began, kind="stable")[-RECENT:])]
-        visits = visits.loc[visits["persona_id"].isin(lives["persona_id"]).to_numpy()]
-    ended = (lives["state"] != stages.RUNNING).to_numpy(dtype=bool)
+        visits, lives = _since(-RECENT, visits, lives)
     # Without an end only the claim counts, so that ``basis`` is true.
-    arrays = stage_model.visit_arrays(visits if ended.any() else visits.iloc[:0], lives)
+    known = visits if _ended(lives).any() else visits.iloc[:0]
+    arrays = stage_model.visit_arrays(known, lives)
+    if (changed := change.last_change(arrays)) > -np.inf:
+        began = work_clock.since_monday(lives["began_before"])
+        visits, lives = _since(-int((began >= changed).sum()), visits, lives)
+        arrays = stage_model.visit_arrays(visits, lives)
+    ended = _ended(lives)
     count = len(arrays.names) - len(ENDS)
     models = tuple(stage_model.fit_stage(arrays, code) for code in range(count))
     finished = np.isin(arrays.ids, lives["persona_id"].to_numpy()[ended])
+    batch = claim.batches(work_clock.since_monday(lives["began_before"]))
     # A few lives may not cover nights and weekends; the claim includes both.
-    unknown = ended.any() and models[_REVIEW].clock.is_flat
+    unknown = models[_REVIEW].clock.is_flat
+    reviews = stage_model.candidates(arrays, _REVIEW) if unknown else ()
+    clocks = [review.clock for _, review in reviews] or [models[_REVIEW].clock]
     return Model(
         names=arrays.names,
         stages=models,
         chances=_chances(arrays, models, finished),
         n=int(ended.sum()),
-        reviews=stage_model.candidates(arrays, _REVIEW) if unknown else (),
+        batches=np.unique(batch[ended]).size,
+        reviews=reviews,
+        claims=tuple(stage_model.total_claim(lives, clock) for clock in clocks),
     )
+
+
+def _since(
+    first: int, visits: pd.DataFrame, lives: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what belongs to the lives from that position on, in the order of their beginnings."""
+    began = work_clock.since_monday(lives["began_before"])
+    lives = lives.iloc[np.sort(np.argsort(began, kind="stable")[first:])]
+    return visits.loc[visits["persona_id"].isin(lives["persona_id"]).to_numpy()], lives
+
+
+def _ended(lives: pd.DataFrame) -> Flags:
+    return np.asarray(lives["state"] != stages.RUNNING, dtype=bool)
 
 
 def predict(
@@ -175,23 +206,30 @@ def predict(
     arrays = stage_model.visit_arrays(visits, lives, model.names)
     last = (visits["state"] == stages.RUNNING).to_numpy(dtype=bool)
     stage, began, seen = arrays.stage[last], arrays.begin[last], arrays.end[last]
-    ends, pieces = np.empty((stage.size, DRAWS)), []
-    for models, chosen in _on_each_clock(model):
-        ends[:, chosen], piece = simulation.draw_ends(
-            models, model.claim, (stage, began, seen), chosen
+    created = work_clock.since_monday(running["began_before"])
+    place = (stage, began, seen)
+    ends, piece = np.empty((stage.size, DRAWS)), simulation.pieces(model.stages, place)
+    # The claim says nothing about those that are longer in their stage than any before.
+    beyond = piece == np.array([each.time.size for each in model.stages])[stage]
+    by_claim = np.random.default_rng(23).permutation(DRAWS) < round(model.claim * DRAWS)
+    for (models, chosen), total in zip(_on_each_clock(model), model.claims, strict=True):
+        if beyond.any() or not by_claim.all():
+            ends[:, chosen] = simulation.draw_ends(models, model.claim, place, chosen)
+        claimed = chosen & by_claim
+        ends[np.ix_(~beyond, claimed)] = simulation.draw_claimed(
+            total, created[~beyond], seen[~beyond], claimed
         )
-        pieces.append(piece)
 
-    age = now_h - work_clock.since_monday(running["began_before"])
+    age = now_h - created
     ranges, guessed = simulation.ranges(ends, now_h, age)
     moments = [
         found.where(found > soonest, soonest) for found in map(work_clock.to_moments, ranges)
     ]
-    at = list(zip(stage, pieces[0], strict=True))
-    claimed = np.array([model.stages[code].claim_share[piece] for code, piece in at], "float64")
-    guessed |= np.array([model.stages[code].time.size == piece for code, piece in at], dtype=bool)
+    at = list(zip(stage, piece, strict=True))
+    share = np.array([model.stages[code].claim_share[piece] for code, piece in at], "float64")
+    guessed |= beyond
     chance = np.array([model.chances[code][piece] for code, piece in at], dtype="float64")
-    basis = np.where(np.maximum(claimed, model.claim) < _BLEND_SHARE, DATA, BLEND)
+    basis = np.where(np.maximum(share, model.claim) < _BLEND_SHARE, DATA, BLEND)
     basis = np.where(guessed, BEYOND, basis if model.n else CLAIM)
     frame = pd.DataFrame(
         {

@@ -19,7 +19,7 @@ def draw_ends(
     claim: float,
     running: tuple[Integers, Floats, Floats],
     chosen: Flags,
-) -> tuple[Floats, Integers]:
+) -> Floats:
     """Draw the ends of running personas.
 
     The random numbers are the same for each persona and each call, so that ranges are stable. The
@@ -34,8 +34,7 @@ def draw_ends(
         chosen: Which of the ``DRAWS`` to make.
 
     Returns:
-        The ends in hours since Monday, a row for each persona and a column for each draw; and for
-        each persona the piece of its stage's model in which it is.
+        The ends in hours since Monday, a row for each persona and a column for each draw.
     """
     from scipy.special import ndtr, ndtri
 
@@ -47,14 +46,12 @@ def draw_ends(
 
     ends = np.empty((stage.size, common.size))
     follows = np.empty((stage.size, common.size), dtype="int64")
-    piece = np.empty(stage.size, dtype="int64")
     for code, model in enumerate(models):
         rows = stage == code
         start = model.clock.reading(begin[rows])
         age = model.clock.reading(seen[rows]) - start
         took, follows[rows] = model.inverse_survival(model.survival(age)[:, None] * stays[code])
         ends[rows] = model.clock.moment(start[:, None] + took)
-        piece[rows] = np.searchsorted(model.time, age, side="right")
 
     for _ in range(_PASSES):
         for code, model in enumerate(models):
@@ -63,7 +60,41 @@ def draw_ends(
             time = model.clock.reading(ends[row, draw])
             ends[row, draw] = model.clock.moment(time + took[draw])
             follows[row, draw] = goes[draw]
-    return ends, piece
+    return ends
+
+
+def pieces(models: tuple[StageModel, ...], running: tuple[Integers, Floats, Floats]) -> Integers:
+    """Return for each persona the piece of its stage's model in which it is.
+
+    Args:
+        models: As for ``draw_ends``.
+        running: As for ``draw_ends``.
+    """
+    stage, begin, seen = running
+    piece = np.empty(stage.size, dtype="int64")
+    for code, model in enumerate(models):
+        rows = stage == code
+        age = model.clock.reading(seen[rows]) - model.clock.reading(begin[rows])
+        piece[rows] = np.searchsorted(model.time, age, side="right")
+    return piece
+
+
+def draw_claimed(claim: StageModel, began: Floats, seen: Floats, chosen: Flags) -> Floats:
+    """Draw the ends of running personas by the vendor's claim of the total time.
+
+    Args:
+        claim: The model of the total time.
+        began: The hour at which each persona was created.
+        seen: The hour at which it was last seen running.
+        chosen: Which of the ``DRAWS`` to make.
+    """
+    rng = np.random.default_rng(22)
+    share = (rng.permutation(DRAWS)[chosen].argsort().argsort() + 0.5) / max(chosen.sum(), 1)
+    start = claim.clock.reading(began)
+    age = np.maximum(claim.clock.reading(seen) - start, 0.0)
+    took, _ = claim.inverse_survival(claim.survival(age)[:, None] * share)
+    ends: Floats = claim.clock.moment(start[:, None] + took)
+    return ends
 
 
 def ranges(ends: Floats, now_h: float, age_h: Floats) -> tuple[list[Floats], Flags]:

@@ -1,7 +1,8 @@
 """Model how long a persona stays in a stage and which status follows.
 
 The model combines the visits that were seen with the vendor's claim. The claim counts as a few more
-lives: without history it is everything, and its weight falls with each life that ended.
+batches: without history it is everything, and its weight falls with each batch of which lives have
+ended.
 """
 
 from __future__ import annotations
@@ -13,19 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from avatarkit.estimates import work_clock
+from avatarkit.estimates import claim, work_clock
 from avatarkit.estimates.sampling import entry_observed
 from avatarkit.estimates.work_clock import WorkClock
 from avatarkit.history import stages
 from avatarkit.history.frames import Flags, Floats, Integers
 from avatarkit.models import STAGES, TERMINAL, UNKNOWN, ProcessStatus
-
-CLAIMED_H = (24.0, 120.0)
-"""The vendor's claim of the total time: its 10th and its 90th percentile.
-
-Source:
-    "2 ~ 5 days" (the contract) and "1 ~ 2 days" (a newer page) together.
-"""
 
 CLAIMED_REVIEW_H = 18.0
 """The median hours of the review by the vendor's claim: two of three then end within a day.
@@ -34,9 +28,6 @@ Source:
     "reviews typically within 24 hours" (another page). How the rest divides is not documented; the
     other five stages have equal parts of it.
 """
-
-CLAIM_WEIGHT, CLAIM_FADES = 8.0, 10.0
-"""The claim counts as 8 lives without history, and as 4 when 10 lives have ended."""
 
 TAIL = 2.0
 """Beyond the longest time seen or claimed, survival falls with this power of time (Pareto).
@@ -47,10 +38,7 @@ Of three personas that stayed that long, two will stay 1.2 times and one 1.7 tim
 KNOWN = tuple(stage.value for stage in STAGES)
 ENDS = tuple(status.value for status in ProcessStatus if status in TERMINAL)
 
-_NORMAL_P90 = 1.2815515655446004
-_SPREAD = float(np.log(CLAIMED_H[1] / CLAIMED_H[0])) / (2 * _NORMAL_P90)
-_TOTAL_H = float(np.sqrt(CLAIMED_H[0] * CLAIMED_H[1]))
-_OTHER_H = (_TOTAL_H - CLAIMED_REVIEW_H) / (len(STAGES) - 1)
+_OTHER_H = (claim.MEDIAN_H - CLAIMED_REVIEW_H) / (len(STAGES) - 1)
 _PIECES = 64
 _SMALLEST_SURVIVAL = 1e-12
 
@@ -100,13 +88,15 @@ class VisitArrays:
     """The visits of ``stages.visits`` as arrays, an element a visit; moments as hours.
 
     ``stage`` and ``follows`` are positions in ``names``: the stages, ``unknown``, the three ends;
-    ``follows`` is -1 for what is still running. ``persona`` are positions in ``ids``. ``bounds``
-    has a row for each of ``stages.BOUNDS``. ``observed`` says that the beginning is bounded and
-    after the persona's first poll, or exact.
+    ``follows`` is -1 for what is still running. ``persona`` are positions in ``ids``, and ``batch``
+    has the number of the batch of each of ``ids``. ``bounds`` has a row for each of
+    ``stages.BOUNDS``. ``observed`` says that the beginning is bounded and after the persona's first
+    poll, or exact.
     """
 
     names: tuple[str, ...]
     ids: pd.Index[Any]
+    batch: Integers
     persona: Integers
     stage: Integers
     follows: Integers
@@ -127,6 +117,11 @@ class VisitArrays:
     def end(self) -> Floats:
         """The middle of the end's bounds, or the last poll."""
         return np.asarray(np.nanmean(self.bounds[2:], axis=0), dtype="float64")
+
+    def evidence(self, rows: Integers) -> float:
+        """Return the number of batches for each visit that has ended, 1 or less."""
+        ended = rows[self.ended[rows]]
+        return np.unique(self.batch[self.persona[ended]]).size / ended.size if ended.size else 1.0
 
 
 def visit_arrays(
@@ -156,18 +151,29 @@ def visit_arrays(
     bounds = np.array([work_clock.since_monday(visits[side]) for side in stages.BOUNDS])
     observed = entry_observed(visits, persona, bounds[0] == bounds[1]) & ~np.isnan(bounds[0])
     numbers = np.asarray(persona, dtype="int64")
-    return VisitArrays(names, pd.Index(ids), numbers, stage, follows, bounds, observed)
+    began = work_clock.since_monday(lives["began_before"])
+    persona_ids = pd.Index(lives["persona_id"])
+    batch = claim.batches(began)[persona_ids.get_indexer(ids)]
+    return VisitArrays(names, pd.Index(ids), batch, numbers, stage, follows, bounds, observed)
 
 
-def claim_weight(n: int) -> float:
-    """Return as how many lives the claim counts when ``n`` lives have ended."""
-    return CLAIM_WEIGHT * CLAIM_FADES / (CLAIM_FADES + n)
+def total_claim(lives: pd.DataFrame, clock: WorkClock) -> StageModel:
+    """Return the vendor's claim of the total time as the model of a stage, on its clock.
+
+    Args:
+        lives: The frame of ``stages.lives`` to correct it by.
+        clock: The clock on which the claim counts.
+    """
+    time, share = claim.total_time(lives, clock)
+    done = np.zeros(time.size, dtype="int64")
+    return StageModel(clock, time, share, done, np.ones(time.size, dtype=bool))
 
 
 def candidates(visits: VisitArrays, stage: int) -> tuple[tuple[float, StageModel], ...]:
     """Return the model of a stage on each candidate clock, with the clock's probability."""
     rows = (visits.stage == stage) & visits.observed
-    chances = work_clock.probabilities(*visits.bounds[:, rows]).tolist()
+    share = visits.evidence(np.flatnonzero(rows))
+    chances = work_clock.probabilities(*visits.bounds[:, rows], evidence=share).tolist()
     return tuple(
         (chance, fit_stage(visits, stage, clock))
         for chance, clock in zip(chances, work_clock.CANDIDATES, strict=True)
@@ -189,15 +195,17 @@ def fit_stage(visits: VisitArrays, stage: int, clock: WorkClock | None = None) -
         estimation of survival curves from incomplete observations", JASA 71 (1976), 897-902.
     """
     rows = np.flatnonzero((visits.stage == stage) & visits.observed)
-    clock = clock or work_clock.fit(*visits.bounds[:, rows])
+    evidence = visits.evidence(rows)
+    clock = clock or work_clock.fit(*visits.bounds[:, rows], evidence=evidence)
     took = np.maximum(clock.reading(visits.end[rows]) - clock.reading(visits.begin[rows]), 0.0)
-    claim, after = _claim(visits.names[stage])
+    claimed, after = _claim(visits.names[stage])
     goes = visits.names.index(after)
 
-    times = np.append(took, claim)
+    times = np.append(took, claimed)
     ended = np.append(visits.ended[rows], np.ones(_PIECES, dtype=bool))
     follows = np.append(visits.follows[rows], np.full(_PIECES, goes))
-    piece = claim_weight(int(visits.ended[rows].sum())) / _PIECES
+    batches = round(visits.ended[rows].sum() * evidence)
+    piece = claim.weight(batches) / evidence / _PIECES
     weight = np.append(np.ones(rows.size), np.full(_PIECES, piece))
     order = np.lexsort((~ended, times))
     # Half a piece of the claim never ends, so that survival is positive at any age.
@@ -219,7 +227,7 @@ def _claim(stage: str) -> tuple[Floats, str]:
 
     review = ProcessStatus.REVIEWING.value
     median = CLAIMED_REVIEW_H if stage == review else _OTHER_H
-    hours: Floats = median * np.exp(_SPREAD * ndtri((np.arange(_PIECES) + 0.5) / _PIECES))
+    hours: Floats = median * np.exp(claim.SPREAD * ndtri((np.arange(_PIECES) + 0.5) / _PIECES))
     if stage == review:
         return hours, ProcessStatus.DONE.value
     # An undocumented status is taken to come before the review.

@@ -3,7 +3,8 @@
 People review by day and not at the weekend, in an unknown time zone. So each hour of the week is
 weighted by the rate at which stages end in it: on the resulting clock an hour with twice the rate
 counts twice, and an hour in which nothing ends hardly counts. Without a calendar effect it is the
-wall clock.
+wall clock. That this helps is known from simulations alone (``bench/eta.py``): nothing documents
+when the vendor's reviewers work.
 
 Hours are floats since a Monday, 00:00 UTC, as ``since_monday`` returns them.
 """
@@ -107,7 +108,14 @@ def to_moments(hours: Any) -> pd.Series[Any]:
     return utc_series(us.astype("int64").view("datetime64[us]"))
 
 
-def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any) -> WorkClock:
+def fit(
+    began_after: Any,
+    began_before: Any,
+    ended_after: Any,
+    ended_before: Any,
+    *,
+    evidence: float = 1.0,
+) -> WorkClock:
     """Learn the clock on which durations do not depend on the calendar.
 
     The rate of each hour of the week is the number of ends in it relative to the number expected
@@ -122,6 +130,7 @@ def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
         began_before: Upper bounds on the beginnings.
         ended_after: Lower bounds on the ends.
         ended_before: Upper bounds on the ends, NaN for what was still running.
+        evidence: The number of independent pieces of evidence for each end, 1 or less.
 
     Source:
         Hazards proportional to a baseline over the time already spent, whose unknown other factor
@@ -130,12 +139,12 @@ def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
         Biometrics 43 (1987), 671-681.
     """
     spells = _Spells(began_after, began_before, ended_after, ended_before)
-    if spells.ended.sum() < MIN_ENDS:
+    if spells.ended.sum() * evidence < MIN_ENDS:
         return WALL
     ends = _ends(spells.ended_after, spells.ended_before)
     clock = WALL
     for _ in range(ROUNDS):
-        rates = _rates(ends, _expected(clock, spells))
+        rates = _rates(ends, _expected(clock, spells), MIN_GAIN / evidence)
         if rates is None:
             return WALL
         clock = WorkClock(rates)
@@ -143,7 +152,12 @@ def fit(began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
 
 
 def probabilities(
-    began_after: Any, began_before: Any, ended_after: Any, ended_before: Any
+    began_after: Any,
+    began_before: Any,
+    ended_after: Any,
+    ended_before: Any,
+    *,
+    evidence: float = 1.0,
 ) -> Floats:
     """Return the probability of each of ``CANDIDATES``; a priori half is the wall clock's.
 
@@ -168,7 +182,7 @@ def probabilities(
         - early.size * np.log(expected @ clock.rates / expected.sum())
         for clock in CANDIDATES
     ]
-    posterior = prior * np.exp(likelihoods - np.max(likelihoods))
+    posterior = prior * np.exp(evidence * (likelihoods - np.max(likelihoods)))
     return np.asarray(posterior / posterior.sum(), dtype="float64")
 
 
@@ -238,10 +252,10 @@ def _nelson_aalen(took: Floats, ended: Flags) -> tuple[Floats, Floats]:
     return np.append(0.0, took[order]), np.append(0.0, rises)
 
 
-def _rates(ends: Floats, expected: Floats) -> Floats | None:
+def _rates(ends: Floats, expected: Floats, min_gain: float) -> Floats | None:
     """Return the rate of each hour of the week; None when the wall clock explains as much."""
     cells = np.arange(WEEK)
-    best: tuple[float, Floats] = (MIN_GAIN, np.ones(0))
+    best: tuple[float, Floats] = (min_gain, np.ones(0))
     for shift in range(0, 24, 3):
         parts = (cells % 24, (cells - shift) // 24 % 7)
         rates, gain = np.ones(WEEK), 0.0
