@@ -32,8 +32,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
     ("ground", "api"): 2_000,
-    ("store", "tracking"): 7_000,
-    ("history", "estimates"): 1_650,
+    ("store", "tracking"): 7_200,
+    ("history", "estimates"): 1_850,
     ("reports",): 1_200,
     ("preflight",): 1_250,
     ("sandbox",): 2_600,
