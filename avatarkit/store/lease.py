@@ -99,7 +99,7 @@ class LeaseTable(Database):
         """Return the owner of the lease if its process has ended, so that it renews it no more."""
         query = sa.select(_COLUMNS.owner, _COLUMNS.process).where(_COLUMNS.account == self._own())
         rows = connection.execute(query)
-        return [row.owner for row in rows if not is_alive(row.process, elsewhere=True)]
+        return [row.owner for row in rows if not _runs(connection, row.process)]
 
     def _lease(self, connection: sa.Connection, now_us: Any) -> Lease | None:
         query = sa.select(
@@ -113,8 +113,13 @@ class LeaseTable(Database):
         if row is None:
             return None
         owner, name, process, age_us, has_lapsed = row
-        is_free = bool(has_lapsed) or not is_alive(process, elsewhere=True)
+        is_free = bool(has_lapsed) or not _runs(connection, process)
         return Lease(owner, name, max(age_us / 1e6, 0.0), is_free)
+
+
+def _runs(connection: sa.Connection, process: str | None) -> bool:
+    is_sqlite = connection.dialect.name == "sqlite"
+    return is_alive(process, elsewhere=True, one_machine=is_sqlite)
 
 
 def _now_us(connection: sa.Connection, wall_now: Callable[[], datetime]) -> Any:
