@@ -24,7 +24,7 @@ from avatarkit import Client, PersonaCreate, Sandbox, Store, Tracker
 from avatarkit.errors import StoreError
 from avatarkit.sandbox.web.asgi_server import WebServer, listen
 from avatarkit.sandbox.web.rate_limit import RateLimiter
-from avatarkit.text import WEBHOOK_PATH
+from avatarkit.text import WEBHOOK_PATH, hide_webhook_token
 from avatarkit.ui import webhooks
 from avatarkit.ui.public_host import PublicHost
 from avatarkit.ui.webhooks import MOST_BYTES, WebhookEndpoint
@@ -288,6 +288,24 @@ def test_access_logs_have_no_token(tracker: Tracker) -> None:
     assert 'POST /webhooks/personas/[token]?again=1 HTTP/1.1" 204' in logged
     assert "GET /tracker" in logged
     assert str(tracker.webhooks.token()) not in logged
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "//webhooks//personas//{}",
+        "/webhooks/personas//{}?a=1",
+        "/Webhooks/Personas/{}",
+        "/login?next=%2Fwebhooks%2fpersonas%2F{}&a=1",
+        r'{{"url": "\/webhooks\/personas\/{}"}}',
+        r'{{"url": "\u002fwebhooks\u002Fpersonas\u002f{}"}}',
+    ],
+)
+def test_however_the_path_is_written_the_token_is_hidden(url: str) -> None:
+    """Proxies double slashes, URLs encode them, and JSON escapes them."""
+    hidden = hide_webhook_token(url.format("the-token_1"))
+    assert "[token]" in hidden
+    assert "the-token" not in hidden
 
 
 def test_a_broken_upload_over_a_socket_is_answered(tracker: Tracker) -> None:
