@@ -24,6 +24,7 @@ from avatarkit import Client, PersonaCreate, Sandbox, Store, Tracker
 from avatarkit.errors import StoreError
 from avatarkit.sandbox.web.asgi_server import WebServer, listen
 from avatarkit.sandbox.web.rate_limit import RateLimiter
+from avatarkit.store import tables
 from avatarkit.text import WEBHOOK_PATH, hide_webhook_token
 from avatarkit.ui import webhooks
 from avatarkit.ui.public_host import PublicHost
@@ -202,6 +203,18 @@ def test_floods_are_limited_and_wrong_tokens_apart(tracker: Tracker) -> None:
     assert right[-1].headers["retry-after"] == "2"
     seconds[0] = 1
     assert call(app, "POST", token).status_code == 204
+
+
+def test_a_token_that_was_carried_over_is_the_right_one(tracker: Tracker) -> None:
+    """The API has the address of the older API id; the app need not be started again."""
+    app, old = app_of(WebhookEndpoint(lambda: tracker)), path_of(tracker)
+    assert call(app, "POST", old).status_code == 204
+    column = tables.accounts.c.webhook_token
+    with tracker.store.transaction() as connection:
+        connection.execute(tables.accounts.update().values({column: "the-older-one"}))
+    assert call(app, "POST", f"{WEBHOOK_PATH}the-older-one").status_code == 204
+    assert call(app, "POST", old).status_code == 404
+    assert tracker.webhooks.url() == f"{BASE}{WEBHOOK_PATH}the-older-one"
 
 
 def test_without_a_token_every_path_is_wrong(tracker: Tracker) -> None:
