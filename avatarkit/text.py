@@ -12,9 +12,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 WEBHOOK_PATH = "/webhooks/personas/"
 """The path at which webhooks arrive, without the secret token at its end."""
 
-# JSON may escape slashes.
-_PATH_PATTERN = WEBHOOK_PATH.replace("/", r"\\?/")
-_WEBHOOK_TOKEN = re.compile(rf"""({_PATH_PATTERN})[^\s/\\"'<>?#,]+""")
+# JSON may escape slashes, URLs may encode them, and proxies may double them.
+_PATH_PATTERN = WEBHOOK_PATH.replace("/", r"(?:\\?/|\\u002f|%2f)+")
+_WEBHOOK_TOKEN = re.compile(rf"""({_PATH_PATTERN})[^\s/\\"'<>?#,&]+""", re.IGNORECASE)
 
 
 def plain(text: object) -> str:

@@ -100,7 +100,7 @@ class LeaseTable(Database):
         """Return the owner of the lease if its process has ended, so that it renews it no more."""
         query = sa.select(_COLUMNS.owner, _COLUMNS.process).where(_COLUMNS.account == self._own())
         rows = connection.execute(query)
-        return [row.owner for row in rows if not is_alive(row.process, elsewhere=True)]
+        return [row.owner for row in rows if not _runs(connection, row.process)]
 
     def _lease(
         self, connection: sa.Connection, now_us: Any, account: str | None = None
@@ -116,14 +116,25 @@ class LeaseTable(Database):
         if row is None:
             return None
         owner, name, process, age_us, has_lapsed = row
-        is_free = bool(has_lapsed) or not is_alive(process, elsewhere=True)
+        is_free = bool(has_lapsed) or not _runs(connection, process)
         return Lease(owner, name, max(age_us / 1e6, 0.0), is_free)
 
 
-def is_running(lease: Any, now_us: int) -> bool:
-    """Return whether a row of the table is held, and no other tracker may take it."""
+def is_running(lease: Any, now_us: int, *, one_machine: bool) -> bool:
+    """Return whether a row of the table is held, and no other tracker may take it.
+
+    Args:
+        lease: The row.
+        now_us: The moment, on the clock of the lease.
+        one_machine: All trackers are on this machine.
+    """
     is_held = now_us < lease.expires_us <= now_us + 2 * _LENGTH_US
-    return is_held and is_alive(lease.process, elsewhere=True)
+    return is_held and is_alive(lease.process, elsewhere=True, one_machine=one_machine)
+
+
+def _runs(connection: sa.Connection, process: str | None) -> bool:
+    is_sqlite = connection.dialect.name == "sqlite"
+    return is_alive(process, elsewhere=True, one_machine=is_sqlite)
 
 
 def _now_us(connection: sa.Connection, wall_now: Callable[[], datetime]) -> Any:

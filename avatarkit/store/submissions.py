@@ -264,7 +264,7 @@ class SubmissionLog(SightingLog, FootageLog):
         """Settle the submissions whose process has ended, or whose reservation was released.
 
         One that was being sent becomes uncertain, one that was only prepared refused. A process on
-        another machine counts as ended after ``LONGEST_SENDING``.
+        another machine, or in another container, counts as ended after ``LONGEST_SENDING``.
 
         Returns:
             The number of these submissions.
@@ -281,7 +281,11 @@ class SubmissionLog(SightingLog, FootageLog):
                 if row.submission_id not in _owned
                 and (
                     row.sender == ours
-                    or not is_alive(row.sender, elsewhere=abs(row.prepared_us - now_us) < longest)
+                    or not is_alive(
+                        row.sender,
+                        elsewhere=abs(row.prepared_us - now_us) < longest,
+                        one_machine=connection.dialect.name == "sqlite",
+                    )
                 )
             ]
             for row in abandoned:

@@ -40,7 +40,7 @@ class Webhooks:
             address.
 
     Attributes:
-        known_token: The token, once it was read from the log.
+        known_token: The token when it was last read from the log.
 
     Raises:
         ConfigError: ``public_url`` is not scheme and host, or too long.
@@ -58,14 +58,15 @@ class Webhooks:
             raise ConfigError(f"{error}.") from None
 
     def token(self) -> str | None:
-        """Return the secret end of the address; None if there is none.
+        """Return the secret end of the address as it is stored; None if there is none.
+
+        It changes when what was followed with an older API id is carried over.
 
         Raises:
             StoreError: The log failed.
         """
-        if self.known_token is None:
-            new = None if self._public_url is None else secrets.token_urlsafe(32)
-            self.known_token = self._store.webhook_token(new)
+        new = None if self._public_url is None else secrets.token_urlsafe(32)
+        self.known_token = self._store.webhook_token(new)
         return self.known_token
 
     def url(self) -> str | None:

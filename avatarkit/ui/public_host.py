@@ -67,8 +67,8 @@ class PublicHost:
 
 def _is_webhook(scope: Scope) -> bool:
     path = scope["path"]
-    is_below = path.startswith(WEBHOOK_PATH) and "/" not in path.removeprefix(WEBHOOK_PATH)
-    return scope["type"] == "http" and is_below
+    token = path.removeprefix(WEBHOOK_PATH) if path.startswith(WEBHOOK_PATH) else ""
+    return scope["type"] == "http" and bool(token) and "/" not in token
 
 
 def _hosts(headers: Headers) -> set[str]:

@@ -73,9 +73,10 @@ class WebhookEndpoint:
         if (tracker := self.tracker()) is None:
             return _refusal(503, "The app is not open; see its log.", **{"Retry-After": "60"})
         try:
-            if not await self._is_token(request.path_params["token"], tracker):
-                # As for any path that is not there.
-                return _limited(self.wrong) or _refusal(404, "Not Found")
+            if (
+                refusal := await self._check_token(request.path_params["token"], tracker)
+            ) is not None:
+                return refusal
             if (refusal := _limited(self.taken)) is not None:
                 return refusal
             body = await self._read(request)
@@ -90,13 +91,15 @@ class WebhookEndpoint:
             logger.info("A webhook arrived; %d to poll.", count)
         return Response(status_code=204)
 
-    async def _is_token(self, given: str, tracker: Tracker) -> bool:
-        token = tracker.webhooks.known_token
-        if token is None:
-            if _limited(self.wrong) is not None:  # it costs a look into the database
-                return False
-            token = await run_sync(tracker.webhooks.token, limiter=self._writer)
-        return token is not None and hmac.compare_digest(given.encode(), token.encode())
+    async def _check_token(self, given: str, tracker: Tracker) -> Response | None:
+        """Return the answer to a wrong token, None to the right one."""
+        if _is_token(given, tracker.webhooks.known_token):
+            return None
+        if (refusal := _limited(self.wrong)) is not None:  # what follows reads the database
+            return refusal
+        token = await run_sync(tracker.webhooks.token, limiter=self._writer)
+        # As for any path that is not there.
+        return None if _is_token(given, token) else _refusal(404, "Not Found")
 
     async def _read(self, request: Request) -> bytes | Response:
         body = bytearray()
@@ -109,6 +112,10 @@ class WebhookEndpoint:
         except TimeoutError:
             return _refusal(408, "The body took too long.")
         return bytes(body)
+
+
+def _is_token(given: str, token: str | None) -> bool:
+    return token is not None and hmac.compare_digest(given.encode(), token.encode())
 
 
 def _limited(limiter: RateLimiter) -> Response | None:

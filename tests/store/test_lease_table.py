@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from avatarkit import Store
 from avatarkit.store import lease as store_lease
-from avatarkit.store import tables
+from avatarkit.store import process, tables
 from avatarkit.store.lease import LENGTH_S
+from avatarkit.store.process import this_process
 from support.manual_clock import MONDAY, ManualClock
 
 SECOND = timedelta(seconds=1)
@@ -130,8 +131,8 @@ def test_a_process_that_has_ended_here_holds_nothing(
     store: Store, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one takes it at once; of another machine's process it is not known."""
-    here, process = store_lease.this_process(), f"{store_lease.this_process()}1"
-    monkeypatch.setattr(store_lease, "this_process", lambda: process)
+    here, ended = this_process(), f"{this_process()}1"
+    monkeypatch.setattr(store_lease, "this_process", lambda: ended)
     assert take(store, "a", manual_clock)
     monkeypatch.setattr(store_lease, "this_process", lambda: ELSEWHERE)
     lease = store.lease(manual_clock.wall_now)
@@ -140,6 +141,19 @@ def test_a_process_that_has_ended_here_holds_nothing(
     assert take(store, "b", manual_clock)
     monkeypatch.setattr(store_lease, "this_process", lambda: here)
     assert not take(store, "c", manual_clock)
+
+
+def test_trackers_in_containers_of_one_name_do_not_take_it_from_each_other(
+    store: Store, manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither sees the other's process, which is no proof that it has ended."""
+    assert take(store, "a", manual_clock)
+    boot = this_process().split("|")[2].split("+")[0]
+    monkeypatch.setattr(process, "_place", lambda: [boot, "pid:[1]"])
+    lease = store.lease(manual_clock.wall_now)
+    assert lease is not None
+    assert not lease.is_free
+    assert not take(store, "b", manual_clock)
 
 
 def lapse(store: Store) -> None:

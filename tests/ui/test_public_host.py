@@ -57,6 +57,7 @@ def status(app: PublicHost, path: str = "/", method: str = "GET", **headers: str
         "/static/js/main.js",
         "/webhooks",
         "/webhooks/",
+        WEBHOOK_PATH,
         f"{HOOK}/more",
         f"{WEBHOOK_PATH}..%2f..%2fsettings",
         f"/x/..{HOOK}x/../..",

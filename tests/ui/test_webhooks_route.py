@@ -24,7 +24,8 @@ from avatarkit import Client, PersonaCreate, Sandbox, Store, Tracker
 from avatarkit.errors import StoreError
 from avatarkit.sandbox.web.asgi_server import WebServer, listen
 from avatarkit.sandbox.web.rate_limit import RateLimiter
-from avatarkit.text import WEBHOOK_PATH
+from avatarkit.store import tables
+from avatarkit.text import WEBHOOK_PATH, hide_webhook_token
 from avatarkit.ui import webhooks
 from avatarkit.ui.public_host import PublicHost
 from avatarkit.ui.webhooks import MOST_BYTES, WebhookEndpoint
@@ -204,6 +205,18 @@ def test_floods_are_limited_and_wrong_tokens_apart(tracker: Tracker) -> None:
     assert call(app, "POST", token).status_code == 204
 
 
+def test_a_token_that_was_carried_over_is_the_right_one(tracker: Tracker) -> None:
+    """The API has the address of the older API id; the app need not be started again."""
+    app, old = app_of(WebhookEndpoint(lambda: tracker)), path_of(tracker)
+    assert call(app, "POST", old).status_code == 204
+    column = tables.accounts.c.webhook_token
+    with tracker.store.transaction() as connection:
+        connection.execute(tables.accounts.update().values({column: "the-older-one"}))
+    assert call(app, "POST", f"{WEBHOOK_PATH}the-older-one").status_code == 204
+    assert call(app, "POST", old).status_code == 404
+    assert tracker.webhooks.url() == f"{BASE}{WEBHOOK_PATH}the-older-one"
+
+
 def test_without_a_token_every_path_is_wrong(tracker: Tracker) -> None:
     """No public URL is set and none was, so there is no token that could be guessed."""
     with Store("sqlite://") as store:
@@ -288,6 +301,24 @@ def test_access_logs_have_no_token(tracker: Tracker) -> None:
     assert 'POST /webhooks/personas/[token]?again=1 HTTP/1.1" 204' in logged
     assert "GET /tracker" in logged
     assert str(tracker.webhooks.token()) not in logged
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "//webhooks//personas//{}",
+        "/webhooks/personas//{}?a=1",
+        "/Webhooks/Personas/{}",
+        "/login?next=%2Fwebhooks%2fpersonas%2F{}&a=1",
+        r'{{"url": "\/webhooks\/personas\/{}"}}',
+        r'{{"url": "\u002fwebhooks\u002Fpersonas\u002f{}"}}',
+    ],
+)
+def test_however_the_path_is_written_the_token_is_hidden(url: str) -> None:
+    """Proxies double slashes, URLs encode them, and JSON escapes them."""
+    hidden = hide_webhook_token(url.format("the-token_1"))
+    assert "[token]" in hidden
+    assert "the-token" not in hidden
 
 
 def test_a_broken_upload_over_a_socket_is_answered(tracker: Tracker) -> None:

@@ -69,7 +69,8 @@ def check_tracker(settings: Settings, clock: Clock, account: str | None) -> Iter
     except StoreError:
         yield Check("tracker", Outcome.WARNING, "Not known, as the database does not work.")
         return
-    running = [each for each in leases if lease.is_running(each, now_us)]
+    one_machine = settings.store_url.startswith("sqlite")
+    running = [each for each in leases if lease.is_running(each, now_us, one_machine=one_machine)]
     if running:
         last = max(running, key=lambda each: each.renewed_us)
         ago = format_hours(max(0, now_us - last.renewed_us) / 3_600_000_000)
