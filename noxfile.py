@@ -22,9 +22,12 @@ UNTRACED = (
     "tests/store/test_interleavings.py",
     "tests/tracking/test_clocks.py",
     "tests/tracking/test_fault_matrix.py",
+    "tests/tracking/test_gone.py",
     "tests/tracking/test_kills.py",
     "tests/tracking/test_odd_creates.py",
+    "tests/tracking/test_server_clock.py",
     "tests/tracking/test_several_trackers.py",
+    "tests/tracking/test_throttling.py",
 )
 """Tests of the core that repeat much and cover nothing that the others do not."""
 

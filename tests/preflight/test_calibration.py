@@ -19,6 +19,8 @@ from support import footage_cases as cases
 from support.footage_cases import CheckedCase, checks_of, finding_of
 
 VARIANTS = (
+    "good, portrait",
+    "upside down",
     "4K",
     "lit from the right",
     "on its left side",

@@ -148,7 +148,7 @@ def test_what_jumps_about_is_no_face(
     [
         ("upside down", "180°"),
         ("on its left side", "90° clockwise"),
-        ("on its right side", "90° counterclockwise"),
+        pytest.param("on its right side", "90° counterclockwise", marks=pytest.mark.long),
     ],
 )
 def test_a_person_who_lies_on_the_side_is_told_from_nobody(

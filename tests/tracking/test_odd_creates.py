@@ -7,13 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
 from avatarkit.tracking.reconcile import SETTLING
 from support.manual_clock import MONDAY, ManualClock
 from support.odd_answers import JSON_VALUES, check_kept, odd_answers
+
+FEW = settings(max_examples=8)
+"""Each example opens a log of its own."""
 
 REQUEST = PersonaCreate(creator_name="Ada", gender="f", labels=["a"])
 
@@ -66,6 +69,7 @@ def state(tracker: Tracker) -> tuple[str, str]:
     return row["state"], row["persona_id"]
 
 
+@FEW
 @given(odd_answers())
 def test_a_created_answer_with_an_id_is_accepted(answer: dict[str, Any]) -> None:
     """Whatever a 201 holds beside an id, it is accepted, logged and polled."""
@@ -84,6 +88,7 @@ def test_a_created_answer_with_an_id_is_accepted(answer: dict[str, Any]) -> None
         assert tracker.store.personas()["last_error"].isna().all()
 
 
+@FEW
 @given(odd_answers())
 def test_an_odd_answer_is_found_again(answer: dict[str, Any]) -> None:
     """Reconcile finds a persona by its name, whatever else its entry in the list holds."""
@@ -99,6 +104,7 @@ def test_an_odd_answer_is_found_again(answer: dict[str, Any]) -> None:
         check_kept(stored, answer)
 
 
+@FEW
 @given(odd_answers(), JSON_VALUES.filter(lambda value: not isinstance(value, str)))
 def test_a_persona_whose_name_cannot_be_read_is_a_candidate(
     answer: dict[str, Any], name: Any
@@ -119,6 +125,7 @@ def test_a_persona_whose_name_cannot_be_read_is_a_candidate(
         check_kept(stored, answer)
 
 
+@FEW
 @given(odd_answers())
 def test_a_person_can_settle_what_the_list_does_not_show(answer: dict[str, Any]) -> None:
     """Settle reads the persona by its id, whatever its answer holds."""
