@@ -28,10 +28,12 @@ def csv_downloads(session: Session, frames: dict[str, Callable[[], pd.DataFrame]
             name, and a function that returns it, called when the button is clicked.
     """
     for_spreadsheets = st.session_state.get(FOR_SPREADSHEETS, False)
+    # The label tells what a click brings, also while the page has not caught up with the choice.
+    form = "for spreadsheets" if for_spreadsheets else "CSV"
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, read in frames.items():
             st.download_button(
-                f"Download {name} (CSV)",
+                f"Download {name} ({form})",
                 partial(_csv, session, read, for_spreadsheets),
                 file_name=f"avatarkit-{name.replace(' ', '-')}.csv",
                 mime="text/csv",
