@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from avatarkit.ui import cache
 from avatarkit.ui.elements import FOR_SPREADSHEETS
 from avatarkit.ui.running import Running
 from support.app_pages import page, record_lives, stage_times_page, tracker_page
+from support.project import ROOT
 
 PAGES = {
     tracker_page: ["statuses"],
@@ -68,3 +70,9 @@ def test_a_download_waits_for_its_estimates(
     page(stage_times_page)
     arrivals = pd.read_csv(io.StringIO(downloads["Download arrivals (CSV)"]()))
     assert sorted(arrivals["late"]) == [False, True]
+
+
+def test_the_tables_own_export_is_off() -> None:
+    """Streamlit's download and copying write names that a spreadsheet would run as formulas."""
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert config["client"]["disableDataExport"] is True
