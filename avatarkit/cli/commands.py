@@ -298,6 +298,13 @@ def export_table(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; without it, standard output.")
     ] = None,
+    for_spreadsheets: Annotated[
+        bool,
+        typer.Option(
+            "--for-spreadsheets",
+            help="With moments as spreadsheets read them, and each avatar's name and end.",
+        ),
+    ] = False,
 ) -> None:
     """Write a table as CSV."""
     from avatarkit.estimates import durations, eta
@@ -321,10 +328,14 @@ def export_table(
             ),
         }
         frame = frames[table]()
-        text = export.to_csv(frame, output)
-        if output is None:
+        if for_spreadsheets:
+            frame = export.add_personas(frame, store.personas(), store.sightings(), now=now)
+        text = export.to_csv(frame, output, for_spreadsheets=for_spreadsheets)
+        if output is None and sys.stdout.isatty():
+            typer.echo(text.removeprefix(export.BYTE_ORDER_MARK), nl=False)
+        elif output is None:
             # A file or a pipe gets the bytes that -o would write, whatever the console's encoding.
-            typer.echo(text if sys.stdout.isatty() else text.encode(), nl=False)
+            typer.echo(text.encode(), nl=False)
         else:
             _print(f"{len(frame)} rows written to {output}.", err=True)
 

@@ -191,25 +191,28 @@ class Estimates:
 
         return cast(Log, self._log.get(key, read, patient=True))
 
-    def get(self, compute: Callable[[Log], Value], log: Log) -> Value | None:
+    def get(
+        self, compute: Callable[[Log], Value], log: Log, *, patient: bool = False
+    ) -> Value | None:
         """Return what a method of ``Log`` computes, once for each state of the log.
 
         Args:
             compute: The method, such as ``Log.survival``.
             log: The log.
+            patient: Wait until there is a value, as a download does.
 
         Returns:
             The value, possibly of an earlier state; None until there is one.
         """
         value = self._values.setdefault(compute, BackgroundValue(self._clock))
-        return value.get(log.key, lambda: compute(log))
+        return value.get(log.key, lambda: compute(log), patient=patient)
 
-    def arrivals(self, log: Log) -> pd.DataFrame | None:
+    def arrivals(self, log: Log, *, patient: bool = False) -> pd.DataFrame | None:
         """Return the frame of ``eta.arrivals``, None until there is one.
 
-        Until the stage times are computed, no persona in it is late.
+        Until the stage times are computed, no persona in it is late; ``patient`` waits for both.
         """
-        times, now = self.get(Log.stage_times, log), self._clock.now()
+        times, now = self.get(Log.stage_times, log, patient=patient), self._clock.now()
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
         key = (log.key, now.replace(second=0, microsecond=0), times is None)
 
@@ -223,7 +226,7 @@ class Estimates:
                 lives=log.lives,
             )
 
-        return self._arrivals.get(key, compute)
+        return self._arrivals.get(key, compute, patient=patient)
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from avatarkit.reports import export
+from avatarkit.session import Session
+
+FOR_SPREADSHEETS = "csv_for_spreadsheets"
+"""The key of the choice how tables are written."""
 
 Value = TypeVar("Value")
 
 
-def csv_download(name: str, read: Callable[[], pd.DataFrame]) -> None:
-    """Show a button that downloads a frame as CSV.
+@st.fragment
+def csv_downloads(session: Session, frames: dict[str, Callable[[], pd.DataFrame]]) -> None:
+    """Show a button for each frame that downloads it as CSV, and a choice how it is written.
 
     Args:
-        name: What the frame holds, such as "stage times"; part of the button and the file name.
-        read: Returns the frame; called when the button is clicked.
+        session: The session, from whose log a spreadsheet gets the names and ends.
+        frames: What each frame holds, such as "stage times", which is part of its button and file
+            name, and a function that returns it, called when the button is clicked.
     """
-    with st.container(horizontal=True):
-        st.download_button(
-            f"Download {name} (CSV)",
-            lambda: export.to_csv(read()),
-            file_name=f"avatarkit-{name.replace(' ', '-')}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+    for_spreadsheets = st.session_state.get(FOR_SPREADSHEETS, False)
+    # The label tells what a click brings, also while the page has not caught up with the choice.
+    form = "for spreadsheets" if for_spreadsheets else "CSV"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, read in frames.items():
+            st.download_button(
+                f"Download {name} ({form})",
+                partial(_csv, session, read, for_spreadsheets),
+                file_name=f"avatarkit-{name.replace(' ', '-')}.csv",
+                mime="text/csv",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+        st.checkbox(
+            "For spreadsheets",
+            key=FOR_SPREADSHEETS,
+            help="For Excel and the like: moments as they read them, and the name and end of each "
+            "avatar. Without it: as programs read it, to the last digit.",
         )
+
+
+def _csv(session: Session, read: Callable[[], pd.DataFrame], for_spreadsheets: bool) -> str:
+    frame, store = read(), session.store
+    if for_spreadsheets:
+        now = session.clock.now()
+        frame = export.add_personas(frame, store.personas(), store.sightings(), now=now)
+    return export.to_csv(frame, for_spreadsheets=for_spreadsheets)
 
 
 def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:

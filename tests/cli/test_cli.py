@@ -67,6 +67,14 @@ class TestTheWholeStory:
             assert run("export", table, "--output", path).exit_code == 0
             assert len(pd.read_csv(path)) >= 1
 
+        for table in ("statuses", "stage-times", "sightings", "submissions"):
+            printed = run("export", table, "--for-spreadsheets").stdout_bytes
+            assert printed.startswith(b"\xef\xbb\xbf")
+            frame = pd.read_csv(io.BytesIO(printed))
+            assert set(frame["creator_name"]) == {"Ada"}
+            assert set(frame["end"]) == {"done"}
+            assert frame["end_seen_at (UTC)"].str.fullmatch(r"[-0-9]{10} [:0-9]{8}").all()
+
     def test_fields_of_another_type_are_named(self) -> None:
         """The status of one avatar names the fields of its answers that are not as documented."""
         answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}}

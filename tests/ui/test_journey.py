@@ -149,6 +149,17 @@ def test_from_a_video_to_a_csv(
     assert list(frame["status"]) == ["done"]
     assert frame["labels"][0] == '["sandbox:done"]'
 
+    # Streamlit's own download and copying would write formulas.
+    page.get_by_test_id("stDataFrame").first.hover()
+    expect(page.get_by_role("button", name="Search").first).to_be_visible()
+    expect(page.get_by_role("button", name="Download as CSV")).to_have_count(0)
+    page.get_by_text("For spreadsheets", exact=True).click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download statuses (for spreadsheets)").click()
+    downloading.value.save_as(path)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfpersona_id,creator_name,end,")
+    assert list(pd.read_csv(path)["end"]) == ["done"]
+
     go(page, "Stage times")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     picture(page, "5-stage-times")
@@ -158,6 +169,11 @@ def test_from_a_video_to_a_csv(
     visits = pd.read_csv(path)
     assert set(visits["persona_id"]) == set(frame["persona_id"])
     assert (visits["max_h"] > 0).all()
+    for name in ("percentiles", "arrivals"):
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name=f"Download {name}").click()
+        downloading.value.save_as(path)
+        assert len(pd.read_csv(path)) == (6 if name == "percentiles" else 0)
 
     go(page, "Settings")
     expect(page.get_by_text("alive", exact=True)).to_be_visible()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +14,7 @@ from avatarkit.reports import charts, tables
 from avatarkit.text import stage_name
 from avatarkit.ui import running
 from avatarkit.ui.cache import Estimates, Log, StageTimes
-from avatarkit.ui.elements import csv_download, when_ready
+from avatarkit.ui.elements import csv_downloads, when_ready
 
 REFRESH_S = 5
 HOW_TO_READ = """
@@ -54,9 +54,26 @@ COLUMNS = {
 def show() -> None:
     """Show the page."""
     _tabs()
-    csv_download("stage times", lambda: running.get().estimates.log().visits)
+    csv_downloads(
+        running.get().session,
+        {"stage times": _visits, "percentiles": _percentiles, "arrivals": _arrivals},
+    )
     with st.expander("How to read this"):
         st.markdown(HOW_TO_READ)
+
+
+def _visits() -> pd.DataFrame:
+    return running.get().estimates.log().visits
+
+
+def _percentiles() -> pd.DataFrame:
+    estimates = running.get().estimates
+    return cast(pd.DataFrame, estimates.get(Log.median_intervals, estimates.log(), patient=True))
+
+
+def _arrivals() -> pd.DataFrame:
+    estimates = running.get().estimates
+    return cast(pd.DataFrame, estimates.arrivals(estimates.log(), patient=True))
 
 
 @st.fragment(run_every=REFRESH_S)

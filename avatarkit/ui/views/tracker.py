@@ -23,7 +23,7 @@ from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
-from avatarkit.ui.elements import csv_download
+from avatarkit.ui.elements import csv_downloads
 
 REFRESH_S = 2
 LINKED = "persona"
@@ -64,7 +64,8 @@ def show() -> None:
     _uncertain_submissions()
     _unknown_avatars()
     _overview()
-    csv_download("statuses", running.get().session.store.personas)
+    session = running.get().session
+    csv_downloads(session, {"statuses": session.store.personas})
     if (linked := st.query_params.get(LINKED)) is not None:
         running.get().session.tracker.hasten(linked)
     _details()
