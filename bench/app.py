@@ -1,0 +1,376 @@
+"""Measure how calm the page of avatars is in an idle tab, beside a bare table.
+
+``python bench/app.py`` serves the app on a log of simulated lives, at 22, 200, 1,000 and 10,000
+avatars, and opens the page in one tab of Chromium; ``--path`` says which page. Polls go on without
+a change of status, answered by a fake API in this process. Then it does the same with a control
+page: ``st.dataframe`` of the same rows, rerun every 2 s. For each it prints, of a window of 30 s:
+
+- faded: the share of time in which Streamlit marks elements as stale or shows that it runs.
+- seen: the share in which that can be seen; stale elements fade after 0.5 s only.
+- CPU: of the server's process, in percent of a core; of the page without a tab, too.
+- kB: received over the WebSocket, a minute.
+- first table: seconds from the first tab that a new server is asked for to its table, and the
+  median of three later tabs.
+
+Both are measured one after the other on the same machine, so the goals compare them. Prints each
+goal and whether it is met, and exits with 1 when one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import served  # noqa: F401 - no keys of the developer
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from avatarkit import Client, Persona, Store
+from avatarkit.clock import SystemClock
+from avatarkit.store import tables
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))
+from support import chromium, simulated  # noqa: E402
+
+CLOCK = SystemClock()
+NAMES = set(simulated.NAMES)
+SIZES = (22, 200, 1_000, 10_000)
+KEYS = {"api_id": "bench", "api_key": "bench-bench-bench-bench"}
+CREATED_A_DAY = 30
+POLL_S = 3
+LATER_TABS, MOST_KB = 3, 60
+SETTLED_S, LONGEST_SETTLING_S = 5, 90
+PATIENCE_MS = 180_000
+TABLE = "[data-testid=stDataFrame] canvas"
+COLUMNS = ["creator_name", "status", "failed_reason", "created_at", "first_seen_at", "labels"]
+CONTROL = """
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+st.set_page_config(layout="wide")
+rows = st.cache_resource(pd.read_pickle)(Path(__file__).with_name("rows.pickle"))
+st.fragment(lambda: st.dataframe(rows, hide_index=True), run_every=2)()
+"""
+# A frame's state counts for the time since the one before it.
+WATCH = """() => {
+    const sums = window.calm = {all: 0, faded: 0, seen: 0}
+    let before = performance.now()
+    const frame = () => {
+        const stale = [...document.querySelectorAll('[data-stale="true"]')]
+        const running = document.querySelector("[data-testid=stStatusWidget]") !== null
+        const isPale = (element) => getComputedStyle(element).opacity < 0.99
+        const now = performance.now(), took = now - before
+        before = now
+        sums.all += took
+        if (running || stale.length > 0) sums.faded += took
+        if (running || stale.some(isPale)) sums.seen += took
+        requestAnimationFrame(frame)
+    }
+    requestAnimationFrame(frame)
+}"""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """What an idle tab costs: shares of time, percent of a core, kB a minute, and seconds."""
+
+    faded: float
+    seen: float
+    cpu: float
+    kb: float
+    first_s: float
+    later_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"faded {self.faded:5.1%}, seen {self.seen:5.1%}, CPU {self.cpu:5.1f} %, "
+            f"{self.kb:7,.0f} kB, first table {self.first_s:.2f} s, later {self.later_s:.2f} s"
+        )
+
+
+class Api:
+    """A fake API on loopback whose avatars never change; its list is off."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        self.polls = 0
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                answer = api.answers.get(self.path.rstrip("/").rpartition("/")[2])
+                content = answer or b'{"detail": "Off."}'
+                api.polls += answer is not None
+                self.send_response(200 if answer else 404)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop to answer."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def persona(persona_id: str, status: str, created: datetime, at: datetime) -> Persona:
+    """Return an avatar as the API describes it."""
+    number = int(persona_id[1:])
+    fields = {
+        "id": persona_id, "creator_name": f"Presenter {number:05}", "gender": "mf"[number % 2],
+        "video_scene": "office", "labels": [f"team {number % 7}"], "process_status": status,
+        "created_at": created.isoformat(), "updated_at": at.isoformat(), "type": "custom",
+        "is_active": status == "done",
+        "failed_reason": "The face is out of the picture." if status == "failed" else "",
+    }  # fmt: skip
+    return Persona.model_validate(fields)
+
+
+def fill(store: Store, api: Api, count: int) -> list[str]:
+    """Log simulated lives of ``count`` avatars up to now; return the ids of those in flight."""
+    days = max(3, count // CREATED_A_DAY)
+    lives = simulated.lives("log-normal", seed=count, personas=count, days=days)
+    runs, end = simulated.sightings(lives, 4.0, seed=count, until_h=24 * days)
+    # One in twelve fails where it would be done.
+    number = runs["persona_id"].str[1:].astype(int)
+    runs.loc[(runs["status"] == "done") & (number % 12 == 5), "status"] = "failed"
+    now = CLOCK.now()
+    for name in ("first_seen_at", "last_seen_at", "reported_at"):
+        runs[name] += now - end
+    created = runs.groupby("persona_id")["first_seen_at"].min()
+    newest = runs.drop_duplicates("persona_id", keep="last")
+    in_flight = []
+    with store.transaction() as connection:
+        # What was left long ago is written at once, as 50,000 answers would take minutes.
+        left = [log_row(row, store.account) for row in runs.drop(newest.index).itertuples()]
+        connection.execute(tables.sightings.insert(), left)
+        for row in newest.itertuples():
+            first, last = row.first_seen_at.to_pydatetime(), row.last_seen_at.to_pydatetime()
+            answer = persona(row.persona_id, row.status, created[row.persona_id], first)
+            for at in sorted({first, last} if row.status in NAMES else {first}):
+                asked_at = at - timedelta(seconds=1)
+                store.record(answer, asked_at=asked_at, answered_at=at, source=row.source)
+            api.answers[row.persona_id] = answer.model_dump_json(exclude_unset=True).encode()
+            if row.status in NAMES:
+                in_flight.append(row.persona_id)
+                later = timedelta(hours=1, seconds=len(in_flight))
+                store.plan(row.persona_id, now + later, at=now)
+    return in_flight
+
+
+def log_row(row: Any, account: str | None) -> dict[str, Any]:
+    """Return the columns of a run in the log."""
+    return {
+        "account": account, "persona_id": row.persona_id, "status": row.status,
+        "first_seen_us": tables.to_us(row.first_seen_at),
+        "last_seen_us": tables.to_us(row.last_seen_at),
+        "reported_us": tables.to_us(row.reported_at), "times_seen": 2, "source": row.source,
+    }  # fmt: skip
+
+
+@contextmanager
+def streamlit(script: Path, folder: Path, **env: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve a script with the project's configuration; yield its URL and process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
+    command += ["--server.headless", "true"]
+    log, url = folder / f"{script.stem}.log", f"http://127.0.0.1:{port}"
+    home = {"HOME": str(folder), "USERPROFILE": str(folder), "PYTHONPATH": str(ROOT)}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **home, **env}, stdout=output,
+            stderr=output,
+        )  # fmt: skip
+    try:
+        while True:
+            assert process.poll() is None, log.read_text()
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/_stcore/health").status_code == 200:
+                    break
+            CLOCK.sleep(0.1)
+        yield url, psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def cpu_over(process: psutil.Process, wait: Callable[[float], object], seconds: float) -> float:
+    """Return the percent of a core that a process takes while this one waits."""
+
+    def now() -> tuple[float, float]:
+        times = process.cpu_times()
+        return times.user + times.system, CLOCK.monotonic()
+
+    (cpu, began), _, (cpu_after, ended) = now(), wait(seconds), now()
+    return 100 * (cpu_after - cpu) / (ended - began)
+
+
+def settle(cpu: Callable[[float], float]) -> None:
+    """Wait until two windows take about the same CPU: the estimates of a start are computed."""
+    before = cpu(SETTLED_S)
+    for _ in range(LONGEST_SETTLING_S // SETTLED_S):
+        after = cpu(SETTLED_S)
+        if abs(after - before) <= max(3, 0.2 * before):
+            return
+        before = after
+
+
+@contextmanager
+def tab(browser: Browser, url: str) -> Iterator[tuple[Page, list[int], float]]:
+    """Open a new tab; yield it, the bytes of each frame that it gets, and when its table came."""
+    context, sizes = browser.new_context(viewport={"width": 1280, "height": 1300}), []
+
+    def received(event: dict[str, Any]) -> None:
+        data = event["response"]["payloadData"]
+        # The payload of a binary frame is told in base64.
+        is_binary = event["response"]["opcode"] == 2
+        sizes.append(len(data) * 3 // 4 if is_binary else len(data))
+
+    try:
+        page = context.new_page()
+        protocol = context.new_cdp_session(page)
+        protocol.send("Network.enable")
+        protocol.on("Network.webSocketFrameReceived", received)
+        began = CLOCK.monotonic()
+        page.goto(url)
+        page.wait_for_selector(TABLE, state="attached", timeout=PATIENCE_MS)
+        yield page, sizes, CLOCK.monotonic() - began
+    finally:
+        context.close()
+
+
+def measure(
+    browser: Browser,
+    url: str,
+    process: psutil.Process,
+    seconds: float,
+    before_window: Callable[[], object],
+) -> Calm:
+    """Measure a page in an idle tab."""
+
+    def wait(seconds: float) -> None:
+        page.wait_for_timeout(seconds * 1e3)
+
+    with tab(browser, url) as (page, sizes, first_s):
+        settle(lambda window_s: cpu_over(process, wait, window_s))
+        before_window()
+        page.evaluate(WATCH)
+        sizes.clear()
+        cpu = cpu_over(process, wait, seconds)
+        sums, kb = page.evaluate("window.calm"), sum(sizes) / 1e3 * 60 / seconds
+    later_s = []
+    for _ in range(LATER_TABS):
+        with tab(browser, url) as (_, _, table_s):
+            later_s.append(table_s)
+    faded, seen = (sums[name] / sums["all"] for name in ("faded", "seen"))
+    return Calm(faded, seen, cpu, kb, first_s, statistics.median(later_s))
+
+
+def compare(browser: Browser, path: str, count: int, seconds: float) -> tuple[Calm, Calm]:
+    """Measure the page at this path, and the control page with as many rows."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, closing(Api()) as api:
+        folder = Path(name)
+        env = {
+            **{f"AVATARKIT_{key.upper()}": value for key, value in KEYS.items()},
+            "AVATARKIT_BASE_URL": api.url,
+            "AVATARKIT_DATA_DIR": name,
+            "AVATARKIT_CALLS_PER_HOUR": "3600",
+        }
+        (folder / "live").mkdir()
+        began = CLOCK.monotonic()
+        with (
+            Client(api.url, **KEYS) as client,
+            Store(f"sqlite:///{folder}/live/avatarkit.db", account=client.account) as store,
+        ):
+            in_flight = fill(store, api, count)
+            store.personas()[COLUMNS].to_pickle(folder / "rows.pickle")
+            took_s = CLOCK.monotonic() - began
+            print(f"{count:,} avatars, {len(in_flight)} in flight, logged in {took_s:.0f} s")
+
+            def plan_polls() -> None:
+                for place, persona_id in enumerate(in_flight[: math.ceil(seconds / POLL_S)]):
+                    store.make_due(persona_id, CLOCK.now() + timedelta(seconds=place * POLL_S))
+                api.polls = 0
+
+            with streamlit(ROOT / "app.py", folder, **env) as (url, process):
+                page = measure(browser, url + path, process, seconds, plan_polls)
+                polls = api.polls
+                without = cpu_over(process, CLOCK.sleep, SETTLED_S)
+        print(f"  page     {page}; {polls} polls; CPU without a tab {without:.1f} %")
+        assert polls > 0, "No poll went on in the window."
+        script = folder / "control.py"
+        script.write_text(CONTROL)
+        with streamlit(script, folder) as (url, process):
+            control = measure(browser, url, process, seconds, lambda: None)
+        print(f"  control  {control}", flush=True)
+    return page, control
+
+
+def check(page: Calm, control: Calm, *, is_largest: bool) -> bool:
+    """Print the goals; return whether each is met."""
+    goals = [
+        ("faded", 100 * page.faded, 100 * control.faded + 2, "%"),
+        ("CPU", page.cpu, max(2 * control.cpu, control.cpu + 3), "%"),
+        ("received", page.kb, MOST_KB, "kB a minute"),
+    ]
+    if is_largest:
+        goals.append(("first table", page.first_s, 1.5 * control.first_s, "s"))
+        goals.append(("later tables", page.later_s, 1.5 * control.later_s, "s"))
+    for name, value, goal, unit in goals:
+        met = "met" if value <= goal else "MISSED"
+        print(f"  {name}: {value:,.1f} {unit} (goal <= {goal:,.1f}): {met}")
+    return all(value <= goal for _, value, goal, _ in goals)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how calm the page of avatars is.")
+    parser.add_argument("--path", default="/tracker", help="of the page's URL")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of avatars")
+    parser.add_argument("--seconds", type=float, default=30, help="that a tab is watched")
+    options = parser.parse_args()
+    are_met = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find(),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        for count in options.sizes:
+            page, control = compare(browser, options.path, count, options.seconds)
+            are_met.append(check(page, control, is_largest=count >= SIZES[-1]))
+        browser.close()
+    if not all(are_met):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
