@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from starlette.middleware import Middleware
 
 from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
-from avatarkit.ui.public_host import PublicHost
+from avatarkit.ui.public_host import HostGuard, unsafe_address
 
 
 @asynccontextmanager
@@ -32,8 +33,12 @@ app = st.App(
     lifespan=lifespan,
     routes=webhooks.routes(),
     middleware=[
-        Middleware(PublicHost, public_url=running.public_url, has_login=login.is_set_up),
+        Middleware(HostGuard, settings=running.settings, has_login=login.is_set_up),
         Middleware(BrowserCookie),
     ],
     on_script_error=running.show_error,
 )
+
+# Before a socket is opened, and after Streamlit has learnt where its configuration lies.
+if refusal := unsafe_address(login.is_set_up):
+    sys.exit(refusal)
