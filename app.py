@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
@@ -28,6 +30,11 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(running.close)
 
 
+def end_quietly(_: Request, __: Exception) -> Response:
+    """Answer a browser that vanished while it sent something; Streamlit would log a traceback."""
+    return Response(status_code=400)
+
+
 app = st.App(
     "avatarkit/ui/main.py",
     lifespan=lifespan,
@@ -37,6 +44,7 @@ app = st.App(
         Middleware(BrowserCookie),
     ],
     on_script_error=running.show_error,
+    exception_handlers={ClientDisconnect: end_quietly},
 )
 
 # Before a socket is opened, and after Streamlit has learnt where its configuration lies.

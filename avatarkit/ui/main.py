@@ -14,8 +14,8 @@ from avatarkit.ui import login, running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
 PAUSE_REFRESH_S = 10
+# A file, as a Material icon would be fetched from a server of Google.
 FAVICON = Path(__file__).with_name("favicon.svg")
-"""A file, as the browser would fetch a Material icon from a server of Google."""
 
 
 @st.fragment(run_every=PAUSE_REFRESH_S)

@@ -19,6 +19,7 @@ from avatarkit.ui.running import Running
 from support.app_pages import BROWSER, submit_page, texts
 
 PUBLIC = "https://avatars.example.com"
+ALL = "0.0.0.0"  # noqa: S104 - what is refused
 HOOK = f"{WEBHOOK_PATH}some-token"
 
 
@@ -135,7 +136,7 @@ def test_own_hosts_see_the_app(headers: dict[str, str]) -> None:
         {"host": "127.0.0.1.evil.example"},
         {"host": "evil.example@localhost"},
         {"host": "localhost/evil.example"},
-        {"host": "0.0.0.0:8501"},
+        {"host": f"{ALL}:8501"},
         {"host": "10.0.0.1"},
         {"host": ""},
         {"host": "["},
@@ -162,10 +163,10 @@ def test_other_hosts_are_refused(headers: dict[str, str]) -> None:
 
 def test_hosts_of_the_server_itself_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of ``server.address`` and ``browser.serverAddress``, but not all addresses at once."""
-    options = {"server.address": "0.0.0.0", "browser.serverAddress": "avatars.lan"}
+    options = {"server.address": ALL, "browser.serverAddress": "avatars.lan"}
     monkeypatch.setattr(public_host.config, "get_option", options.get)
     assert answer(guarded(None), host="avatars.lan:8501").status_code == 200
-    assert answer(guarded(None), host="0.0.0.0:8501").status_code == 403
+    assert answer(guarded(None), host=f"{ALL}:8501").status_code == 403
 
 
 def test_wrong_settings_leave_the_app_to_its_own_machine() -> None:
@@ -186,7 +187,7 @@ def test_others_reach_no_page_without_a_login() -> None:
     assert answer(guarded(None, authenticated_by_proxy=True), **at).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.5", "", None])
+@pytest.mark.parametrize("address", [ALL, "::", "192.168.1.5", "", None])
 def test_an_address_that_others_reach_needs_a_login(
     address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +195,7 @@ def test_an_address_that_others_reach_needs_a_login(
     monkeypatch.setattr(public_host.config, "get_option", lambda _: address)
     refusal = unsafe_address(lambda: False)
     assert refusal is not None
-    assert f"not served at {address or '0.0.0.0'}" in refusal
+    assert f"not served at {address or ALL}" in refusal
     assert unsafe_address(lambda: True) is None
     monkeypatch.setenv("AVATARKIT_AUTHENTICATED_BY_PROXY", "true")
     assert unsafe_address(lambda: False) is None
