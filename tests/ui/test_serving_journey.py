@@ -111,12 +111,11 @@ def test_a_vanished_browser_leaves_no_trace(browser: Browser, tmp_path: Path) ->
     port, video = free_port(), tmp_path / "video.mp4"
     video.write_bytes(b"x" * 10_000_000)
     with served_app(tmp_path, port) as url:
-        for path in PAGES:
-            for wait_ms in (0, 50, 150, 400):
-                page = browser.new_page()
-                page.goto(f"{url}/{path}", wait_until="domcontentloaded")
-                page.wait_for_timeout(wait_ms)
-                page.close()
+        for path, wait_ms in zip(PAGES, (0, 50, 150, 400), strict=True):
+            page = browser.new_page()
+            page.goto(f"{url}/{path}", wait_until="domcontentloaded")
+            page.wait_for_timeout(wait_ms)
+            page.close()
         page = opened(browser)
         page.goto(url)
         drawn(page)
