@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
-from avatarkit.ui.public_host import PublicHost
+from avatarkit.ui.public_host import HostGuard, unsafe_address
 
 
 @asynccontextmanager
@@ -27,13 +30,23 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(running.close)
 
 
+def end_quietly(_: Request, __: Exception) -> Response:
+    """Answer a browser that vanished while it sent something; Streamlit would log a traceback."""
+    return Response(status_code=400)
+
+
 app = st.App(
     "avatarkit/ui/main.py",
     lifespan=lifespan,
     routes=webhooks.routes(),
     middleware=[
-        Middleware(PublicHost, public_url=running.public_url, has_login=login.is_set_up),
+        Middleware(HostGuard, settings=running.settings, has_login=login.is_set_up),
         Middleware(BrowserCookie),
     ],
     on_script_error=running.show_error,
+    exception_handlers={ClientDisconnect: end_quietly},
 )
+
+# Before a socket is opened, and after Streamlit has learnt where its configuration lies.
+if refusal := unsafe_address(login.is_set_up):
+    sys.exit(refusal)

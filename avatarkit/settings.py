@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -66,6 +68,14 @@ class Settings(BaseModel):
     """Scheme and host at which the API reaches the app, for webhooks; None without such an address.
 
     ``https``, or ``http`` on this machine's loopback."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, without port, at which the app answers beside this machine's own and its
+    ``public_url``; one text has commas between them."""
+
+    authenticated_by_proxy: bool = False
+    """Whether something in front of the app lets in only people who have logged in, so that it may
+    be served at other addresses than 127.0.0.1 without a login of its own."""
 
     log_file: Path | None = None
     """The file to which ``track`` writes what happens; None for no file."""
@@ -153,6 +163,14 @@ class Settings(BaseModel):
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
         return check_public_url(value) if value else None
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _check_hosts(cls, value: Any) -> Any:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)):
+            return value
+        return tuple(check_host(name) for name in map(str, names) if name.strip())
 
     @field_validator("data_dir", "log_file", mode="before")
     @classmethod
@@ -275,6 +293,23 @@ def check_public_url(value: str) -> str:
     if fault:
         raise ValueError(f"public_url {fault}; give only scheme and host, such as {_EXAMPLE}")
     return origin
+
+
+def check_host(value: str) -> str:
+    """Return a host name or address in lower case, an IPv6 address without brackets.
+
+    Raises:
+        ValueError: It is more or less than a host; the message is one sentence.
+    """
+    name = value.strip().lower().removesuffix(".")
+    with suppress(ValueError):
+        return str(ip_address(name.removeprefix("[").removesuffix("]")))
+    if re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) is None:
+        raise ValueError(
+            f"allowed_hosts has {value.strip()!r}; give host names alone, without scheme, port or "
+            "*, with commas between them, such as avatars.example.com"
+        )
+    return name
 
 
 def _fault_of_origin(origin: str) -> str | None:

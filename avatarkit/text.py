@@ -7,6 +7,9 @@ import re
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
 
+# Where an address is split, which Markdown makes a link of, escaped or not: "://", "www.", "@".
+_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=\S)(?=@)", re.IGNORECASE)
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 WEBHOOK_PATH = "/webhooks/personas/"
@@ -18,8 +21,13 @@ _WEBHOOK_TOKEN = re.compile(rf"""({_PATH_PATTERN})[^\s/\\"'<>?#,&]+""", re.IGNOR
 
 
 def plain(text: object) -> str:
-    """Escape Markdown in foreign text, so that it is shown as it is: no link, no picture."""
-    return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", str(text))
+    """Escape Markdown in foreign text, so that it is shown as it is: no link, no picture.
+
+    Addresses get an invisible word joiner (U+2060), as Markdown has no other way to keep them from
+    being links.
+    """
+    unlinked = _LINK.sub("\u2060", str(text))
+    return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", unlinked)
 
 
 def printable(text: object) -> str:

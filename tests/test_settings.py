@@ -431,6 +431,16 @@ def test_public_url_is_an_origin(
     assert Settings().public_url == expected
 
 
+def test_allowed_hosts_are_names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one text with commas, or a list; without scheme, port, wildcard, or nothing but a dot."""
+    assert Settings().allowed_hosts == ()
+    monkeypatch.setenv("AVATARKIT_ALLOWED_HOSTS", " Avatars.Example.com., 10.0.0.5 ,[FD00::0:5],")
+    assert Settings().allowed_hosts == ("avatars.example.com", "10.0.0.5", "fd00::5")
+    assert Settings(allowed_hosts=["a_b-c.lan", ""]).allowed_hosts == ("a_b-c.lan",)
+    for value in ("https://a.example", "a.example:443", "*", "*.example", ".", "a b", "bücher.de"):
+        assert "give host names alone" in refusal(allowed_hosts=f"ok.example,{value}")
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

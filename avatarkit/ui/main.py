@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from avatarkit.errors import AvatarkitError
@@ -12,6 +14,8 @@ from avatarkit.ui import login, running
 from avatarkit.ui.views import settings, stage_times, submit, tracker
 
 PAUSE_REFRESH_S = 10
+# A file, as a Material icon would be fetched from a server of Google.
+FAVICON = Path(__file__).with_name("favicon.svg")
 
 
 @st.fragment(run_every=PAUSE_REFRESH_S)
@@ -26,7 +30,7 @@ def _pause() -> None:
 
 def main() -> None:
     """Show the app; Streamlit calls this at every rerun."""
-    st.set_page_config(page_title="avatarkit", page_icon=":material/face:", layout="wide")
+    st.set_page_config(page_title="avatarkit", page_icon=FAVICON, layout="wide")
     if not login.is_open():
         login.show()
         return

@@ -69,14 +69,13 @@ def tracker() -> Tracker | None:
     return None if running is None else running.session.tracker
 
 
-def public_url() -> str | None:
-    """Return the address at which the API reaches the app; None if there is none."""
+def settings() -> Settings | None:
+    """Return the settings of the running session, or those of the next; None if they are wrong."""
     running = _running
     try:
-        settings = Settings() if running is None else running.session.settings
+        return Settings() if running is None else running.session.settings
     except ConfigError:  # shown on every page, and nothing else
         return None
-    return settings.public_url
 
 
 def start() -> None:

@@ -68,7 +68,12 @@ def settings_page() -> None:
 def texts(test: AppTest) -> str:
     """Return all texts of the page, without the signs that keep Markdown from reading them."""
     kinds = (test.markdown, test.caption, test.error, test.warning, test.info, test.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+    return unescaped("\n".join(str(element.value) for kind in kinds for element in kind))
+
+
+def unescaped(text: str) -> str:
+    """Return a text as a page shows it, without what keeps Markdown from reading it."""
+    return text.replace("\\", "").replace("\u2060", "")
 
 
 def chart_titles(test: AppTest) -> list[str]:

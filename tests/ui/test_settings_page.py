@@ -7,16 +7,23 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 
+import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from avatarkit import Persona, PersonaCreate, Store, Tracker
 from avatarkit.store.notifications import Event
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import settings
-from support.app_pages import BROWSER, page, settings_page, submit_page, texts
+from support.app_pages import BROWSER, page, settings_page, submit_page, texts, unescaped
 from support.messages import message_server
 
 HOUR = timedelta(hours=1)
+
+
+def rows_shown(test: AppTest) -> pd.DataFrame:
+    """Return the first table as it is shown, without the signs of Markdown."""
+    return test.table[0].value.map(lambda value: unescaped(str(value)))
 
 
 def test_it_says_what_is_connected(app: Running) -> None:
@@ -25,7 +32,7 @@ def test_it_says_what_is_connected(app: Running) -> None:
     session.tracker.start()
     test = page(settings_page)
     assert not test.exception
-    shown = json.dumps(test.table[0].value.to_dict(), default=str)
+    shown = json.dumps(rows_shown(test).to_dict(), default=str)
     assert session.client.base_url in shown
     assert "alive" in shown
     assert session.client.api_id not in shown
@@ -42,7 +49,7 @@ def test_it_names_the_other_accounts_of_the_database(app: Running) -> None:
         other.record(persona, asked_at=now, answered_at=now, source="list")
     test = page(settings_page)
     assert "This database also holds 1 avatar of an account" in texts(test)
-    assert test.table[0].value["Value"].iloc[0] == session.tracker.account_name
+    assert rows_shown(test)["Value"].iloc[0] == session.tracker.account_name
 
 
 def test_it_says_where_settings_were_found(
@@ -52,7 +59,7 @@ def test_it_says_where_settings_were_found(
     monkeypatch.setenv("AVATARKIT_APIKEY", "canary")
     restart()
     test = page(settings_page)
-    rows = test.table[0].value
+    rows = rows_shown(test)
     assert "AVATARKIT_ENV_FILE is empty" in json.dumps(rows.to_dict(), default=str)
     assert "did you mean AVATARKIT_API_KEY?" in texts(test)
     assert "canary" not in texts(test)
@@ -67,7 +74,7 @@ def test_it_says_how_late_changes_are_seen(
     now = session.clock.now()
     session.tracker.schedule.balance([("reviewing", now)] * 100, now)
     test = page(settings_page)
-    assert "of 60 calls an hour" in json.dumps(test.table[0].value.to_dict(), default=str)
+    assert "of 60 calls an hour" in json.dumps(rows_shown(test).to_dict(), default=str)
     assert "AVATARKIT_CALLS_PER_HOUR" in texts(test)
 
 
@@ -145,7 +152,7 @@ def test_it_says_which_other_tracker_makes_the_calls(app: Running) -> None:
         other.lease.name = "server-2 (track)"
         assert other.lease.keep()
         session.tracker.start()
-        rows = page(settings_page).table[0].value.set_index("Setting")["Value"]
+        rows = rows_shown(page(settings_page)).set_index("Setting")["Value"]
         above = texts(submit_page())
         session.tracker.stop()
     assert rows["Tracker"] == "stands by: tracked by server-2 (track), 0 s ago"

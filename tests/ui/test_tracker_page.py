@@ -245,6 +245,14 @@ def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
     assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
 
 
+def test_addresses_in_names_are_no_links() -> None:
+    """Markdown links them without any sign, so an invisible word joiner splits them."""
+    joiner = "\u2060"
+    assert text.plain("HTTPS://a.b") == f"HTTPS\\:{joiner}//a.b"
+    assert text.plain("Www.a.b") == f"Www{joiner}.a.b"
+    assert text.plain("ada@a.b, @ada, a//b") == f"ada{joiner}@a.b, @ada, a//b"
+
+
 def test_fields_of_another_type_are_named(app: Running) -> None:
     """The answers say which fields are not as documented, and a reason is shown as its JSON."""
     answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}, "gender": [1]}

@@ -27,7 +27,7 @@ from avatarkit.sandbox.web.rate_limit import RateLimiter
 from avatarkit.store import tables
 from avatarkit.text import WEBHOOK_PATH, hide_webhook_token
 from avatarkit.ui import webhooks
-from avatarkit.ui.public_host import PublicHost
+from avatarkit.ui.public_host import HostGuard
 from avatarkit.ui.webhooks import MOST_BYTES, WebhookEndpoint
 from support.manual_clock import ManualClock
 from support.sandbox_client import until
@@ -264,7 +264,7 @@ def test_the_app_has_the_route_and_the_guard() -> None:
     """``app.py`` mounts both, the guard outermost."""
     route = streamlit_app.app._user_routes[0]
     assert route.path == f"{WEBHOOK_PATH}{{token}}"  # type: ignore[attr-defined]
-    assert streamlit_app.app._user_middleware[0].cls is PublicHost
+    assert streamlit_app.app._user_middleware[0].cls is HostGuard
 
 
 @contextmanager

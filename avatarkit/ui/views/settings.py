@@ -76,7 +76,7 @@ def _connections() -> None:
     if tracker.alive and (other := tracker.lease.other()) is not None:
         text = f"stands by: {tracked_by(other.name, other.age_s)}"
         rows |= {"Tracker": text, "Polls": f"by {other.name}"}
-    st.table({"Setting": list(rows), "Value": list(rows.values())}, hide_index=True)
+    st.table({"Setting": list(rows), "Value": [*map(plain, rows.values())]}, hide_index=True)
     for account in tracker.other_accounts():
         st.info(plain(account.sentence), icon=":material/group:")
     if (warning := tracker.schedule.staleness().warning) is not None:

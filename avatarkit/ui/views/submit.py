@@ -322,7 +322,7 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
     submission_id, request = submission.submission_id, submission.request
     name, error = plain(request["creator_name"]), plain(item.error)
     if submission.state == "accepted":
-        text = f"{name} was submitted as {submission.persona_id}."
+        text = f"{name} was submitted as {plain(submission.persona_id)}."
         st.success(text, icon=":material/check_circle:")
     elif submission.state == "refused":
         st.error(f"{name} was not submitted: {error}", icon=":material/error:")

@@ -290,7 +290,7 @@ def _arrival(persona_id: str, now: datetime) -> None:
     for _, arrival in arrivals.loc[arrivals["persona_id"] == persona_id].iterrows():
         if arrival["late"]:
             st.warning(
-                f"Late: it has been in {stage_name(arrival['stage'])} for at least "
+                f"Late: it has been in {plain(stage_name(arrival['stage']))} for at least "
                 f"{format_hours(arrival['in_stage_h'])}, longer than 95 % of all.",
                 icon=":material/schedule:",
             )
@@ -309,4 +309,4 @@ def _expected(arrival: pd.Series, now: datetime) -> str:
     else:
         ready = f"Ready **{interval}** (UTC) in 8 of 10 cases"
     median = f"{arrival['p50_at']:%Y-%m-%d %H:%M}"
-    return f"{ready}, half of the time by {median}.{done} Basis: {basis}."
+    return f"{ready}, half of the time by {median}.{done} Basis: {plain(basis)}."
