@@ -87,7 +87,7 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
         style.points(points[~beyond], size=size, opacity=opacity).encode(**symbols, shape=shape),
         style.points(points[beyond], size=200, shape="arrow", opacity=1).encode(**symbols),
         alt.Chart(lines)
-        .mark_rule(strokeWidth=2.5, color=style.UNDOCUMENTED_COLOR)
+        .mark_rule(strokeWidth=2.5, color=style.FOREGROUND)
         .encode(x=period, x2="until:T", y=y["hours"], strokeDash=dash, tooltip=line_tips),
         style.names_beside(
             names, names["name"], names["colour"], x="until", y="beside", scale=hours_scale

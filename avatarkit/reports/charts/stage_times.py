@@ -89,8 +89,8 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         .mark_bar(height=5)
         .encode(y=y, yOffset=lane, x=x, x2="to_h", **looks, tooltip=["stage", "Took"]),
         *_interval_layers(intervals, y, looks),
-        style.points(medians, size=130).encode(
-            y=y, x="p50_h:Q", **looks, shape=shape, tooltip=_TIPS
+        style.points(medians, size=130, color=style.FOREGROUND).encode(
+            y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
         style.words(medians, align="left", dx=2, dy=-15, fontSize=11).encode(
             y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS

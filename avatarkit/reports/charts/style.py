@@ -51,6 +51,9 @@ SOLID = [1, 0]
 BACKGROUND = {"expr": "background"}
 """The colour of the page, by the name that Vega has for it."""
 
+FOREGROUND = {"expr": READABLE.format("background")}
+"""Black, or white on a dark page."""
+
 MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 """The format of a moment in a tooltip."""
 
@@ -116,8 +119,7 @@ def nothing(title: str) -> alt.LayerChart:
 
 def words(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
     """Return text marks in black, or in white on a dark page."""
-    colour = {"expr": READABLE.format("background")}
-    text: alt.Chart = alt.Chart(frame).mark_text(color=colour, **mark)
+    text: alt.Chart = alt.Chart(frame).mark_text(color=FOREGROUND, **mark)
     return text
 
 
