@@ -72,7 +72,10 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     y = style.rows(labels.values())
     spread = alt.YOffset("place:Q", scale=alt.Scale(domain=[-0.2, 1.2]))
     opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
-    looks = {"color": style.by_status("stage", map(stage_name, labels)), "opacity": opacity}
+    looks: dict[str, Any] = {
+        "color": style.by_status("stage", map(stage_name, labels)),
+        "opacity": opacity,
+    }
     names = [name for name in ("creator_name", "persona_id") if name in points]
     tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
     layers = [

@@ -112,13 +112,16 @@ def _colour_and_shape(drawn: pd.Series[str]) -> tuple[alt.Color, alt.Shape]:
 
 def _names(lines: pd.DataFrame, end: float) -> pd.DataFrame:
     """Return a row a line of the last period: its name and time, and the height of its label."""
-    last = lines.loc[lines["until"] == lines["until"].max()].sort_values("hours", ignore_index=True)
+    last: pd.DataFrame = lines.loc[lines["until"] == lines["until"].max()].sort_values(
+        "hours", ignore_index=True
+    )
     shares = {part: _PERCENTILES[column] for column, part in _LINES.items()}
-    return last.assign(
+    names: pd.DataFrame = last.assign(
         name=last["part"].map(shares) + " by\n" + last["took"],
         colour="transparent",
         beside=style.apart(last["hours"], _LABEL_SHARE * end, end),
     )
+    return names
 
 
 def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) -> pd.DataFrame:

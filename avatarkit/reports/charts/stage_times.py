@@ -75,7 +75,7 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     lane = alt.YOffset("lane:O", scale=lanes, bandPosition=0.5)
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
     opacity, shape, _ = style.by_part(_PARTS, drawn)
-    looks = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
+    looks: dict[str, Any] = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
         style.invisible(facts).encode(y=y, tooltip=_TIPS),
