@@ -45,8 +45,8 @@ def test_empty_frames_say_that_there_is_nothing_yet() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 12, 2000])
-def test_charts_stay_small_and_colourless_at_any_size(number: int) -> None:
-    """From 1 to 2,000 personas: questions as titles, units, colours left to the theme, few rows."""
+def test_charts_stay_small_and_quiet_at_any_size(number: int) -> None:
+    """From 1 to 2,000 personas: questions, units, the statuses' colours, few rows."""
     days = [{"pending": 3, "reviewing": 5, "done": n} for n in range(min(number, 900))]
     steps = np.linspace(1, 200, number)
     curve = [(h, (i + 1) / number, number - i) for i, h in enumerate(steps.tolist())]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 
 import altair as alt
 import pandas as pd
 
 from avatarkit import charts
+from avatarkit.reports.charts import style
 from support.chart_frames import counts
 from support.chart_specs import axes, layers
 
@@ -35,13 +35,13 @@ def test_ends_are_at_the_bottom_and_the_last_stage_next() -> None:
         "Pending": [(0, 3), (4, 5)],
     }
     encoding = layers(chart)[0]["encoding"]
-    assert encoding["color"]["legend"]["values"] == ["Pending", "Reviewing", "Done", "Failed"]
+    assert encoding["color"]["legend"] is None
     assert axes(chart) == {"x": "Day (UTC)", "y": "Avatars"}
     assert [row["flying"] for row in layers(chart)[0]["rows"]][-1] == 3
 
 
 def test_a_status_has_one_colour_whichever_others_are_there() -> None:
-    """Done is the same grey on a day of one status as on a day of nine."""
+    """Done is the same colour on a day of one status as on a day of nine."""
     scales = [
         layers(charts.cumulative_flow(counts(day)))[0]["encoding"]["color"]["scale"]["domain"]
         for day in ({"done": 2}, {"pending": 1, "done": 2, "polishing": 1})
@@ -50,20 +50,19 @@ def test_a_status_has_one_colour_whichever_others_are_there() -> None:
     assert scales[1][9:] == ["Polishing"]
 
 
-def test_neighbours_differ_in_lightness_and_bands_are_named() -> None:
-    """Who reads no colours has light and dark in turn, and the names beside the last day."""
+def test_every_band_is_named_beside_the_last_day() -> None:
+    """Who reads no colours has all names, in the order of the stack, also of an empty status."""
     day = {"pending": 5, "reviewing": 9, "crop_and_matte": 4, "failed": 0, "done": 6}
     chart = charts.cumulative_flow(counts(day, {**day, "rejected": 1, "done": 5}))
-    shades = layers(chart)[0]["encoding"]["opacity"]["scale"]["range"]
-    assert all(one != other for one, other in pairwise(shades))
     axis = layers(chart)[2]["encoding"]["y"]["axis"]
     assert axis["orient"] == "right"
     names = json.loads(axis["labelExpr"].removeprefix("split(").partition("[")[0])
-    assert names == {
-        "3.5": "Done",
-        "10.5": "Reviewing",
-        "17": "Crop and matte",
-        "21.5": "Pending",
+    assert list(names.values()) == ["Rejected", "Done", "Reviewing", "Crop and matte", "Pending"]
+    swatches = {
+        item["test"].split("'")[-2]: item["value"] for item in axis["tickColor"]["condition"]
+    }
+    assert swatches == {
+        place: style.STATUS_COLORS[name.lower().replace(" ", "_")] for place, name in names.items()
     }
     assert [f"{value:g}" for value in axis["values"]] == list(names)
     assert chart.to_dict()["resolve"] == {"axis": {"y": "independent"}}
@@ -103,7 +102,7 @@ def test_bars_that_are_thick_enough_are_named_within() -> None:
 
 
 def test_days_without_a_persona_in_flight_keep_their_place() -> None:
-    """Where the ended are left out, an empty day is a gap, and has no names beside it."""
+    """Where the ended are left out, an empty day is a gap; the names stay beside it."""
     chart = charts.cumulative_flow(
         counts({"pending": 3, "done": 90}, {"done": 93}, {"pending": 1, "done": 93}, {"done": 94})
     )
@@ -112,6 +111,7 @@ def test_days_without_a_persona_in_flight_keep_their_place() -> None:
     assert [layer["mark"]["type"] for layer in layers(chart)] == [
         "bar",
         "rule",
+        "point",
         "text",
         "point",
     ]

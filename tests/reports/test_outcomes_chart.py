@@ -50,7 +50,7 @@ def test_a_step_curve_an_outcome_with_its_band() -> None:
     dashes = line["encoding"]["strokeDash"]["scale"]
     assert dashes["domain"] == ["Done", "Rejected", "Failed"]
     assert len({tuple(dash) for dash in dashes["range"]}) == 3
-    assert line["encoding"]["strokeDash"]["legend"]["values"] == ["Done", "Failed"]
+    assert line["encoding"]["strokeDash"]["legend"] is None
     done = [row for row in line["rows"] if row["outcome"] == "Done"]
     assert [(row["time_h"], row["share"]) for row in done[:3]] == [(0, 0), (10, 0.5), (30, 0.8)]
     assert band["encoding"]["y"]["field"] == "low"
@@ -78,7 +78,8 @@ def test_one_persona_gives_a_faint_curve_without_a_number() -> None:
     """A single end is drawn, but its share is not quoted."""
     frame = incidence(done=[(10, 1.0, 1)]).assign(at_risk=1)
     chart = charts.outcomes(frame)
-    assert [layer["mark"]["type"] for layer in layers(chart)] == ["line", "area"]
+    assert [layer["mark"]["type"] for layer in layers(chart)] == ["line", "area", "point"]
+    assert list(labels_of(layers(chart)[-1]).values()) == ["Done"]
     assert layers(chart)[0]["mark"]["opacity"] < 0.5
     assert layers(chart)[0]["rows"][-1]["share"] == 1
 

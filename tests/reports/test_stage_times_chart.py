@@ -50,9 +50,9 @@ def test_a_percentile_that_is_not_known_is_drawn_as_open() -> None:
             found.setdefault(row["stage"], []).append((row["from_h"], row["to_h"]))
         return found
 
-    end = max(row["to_h"] for row in drawn["not known how far"])
+    end = max(row["to_h"] for row in drawn["end unknown"])
     assert end > frame["p90_h"].max()
-    assert bars("not known how far") == {
+    assert bars("end unknown") == {
         "Pending": [(6, end)],
         "Processing": [(0, 2)],
         "Voice creating": [(0, 2), (6, end)],

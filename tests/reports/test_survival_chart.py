@@ -43,7 +43,7 @@ def test_where_times_are_hardly_known_only_the_fit_is_drawn() -> None:
     fitted = of("reviewing").loc[of("reviewing")["curve"] == "fitted"]
     spec = charts.survival(fitted).to_dict()
     assert len(spec["layer"]) == 1
-    assert spec["layer"][0]["encoding"]["color"]["legend"]["values"] == ["Fitted"]
+    assert spec["layer"][0]["encoding"]["strokeDash"]["legend"]["values"] == ["Fitted"]
 
 
 def test_it_is_of_one_stage() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import altair as alt
+
+from avatarkit.reports.charts import style
 
 
 def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
@@ -45,16 +48,18 @@ def axes(chart: alt.LayerChart) -> dict[str, str]:
 
 
 def check_house_style(chart: alt.LayerChart) -> None:
-    """Assert a question as title, the container's width, the theme's colours, and little data."""
+    """Assert a question as title, the container's width, the statuses' colours, and little data."""
     spec = chart.to_dict()
     assert spec["title"]["text"].endswith("?")
     assert spec["width"] == "container"
     text = json.dumps({key: spec[key] for key in ("layer", "title")})
-    assert "#" not in text
+    colours = {*style.STATUS_COLORS.values(), style.UNDOCUMENTED_COLOR}
+    assert set(re.findall(r"#[0-9A-Fa-f]{6}", text)) <= colours
     for word in ("scheme", "fill", "stroke"):
         assert f'"{word}":' not in text
     for layer in layers(chart):
-        scale = layer["encoding"].get("color", {}).get("scale", {})
-        assert "range" not in scale
+        for channel in layer["encoding"].values():
+            legend = channel.get("legend") if isinstance(channel, dict) else None
+            assert legend is None or legend["orient"] == "top"
     assert sum(len(rows) for rows in spec.get("datasets", {}).values()) < 5_000
     assert len(json.dumps(spec)) < 400_000

@@ -1,8 +1,9 @@
 """Draw Altair charts for pages and notebooks, each for one question.
 
-Colours are left to the theme. Length, thickness, opacity, dashes and shape carry the same
-information, so that the charts are readable in grey. Explanations are in legends and axis labels,
-which the theme colours. The width is the container's. A chart has at most a few thousand rows: more
+A status has one colour in all charts, on a light and on a dark page. Length, thickness, opacity,
+dashes, shape and names carry the same information, so that the charts are readable in grey. Legends
+are under the title, or names at the ends of lines; the theme colours both. The width is the
+container's. A chart has at most a few thousand rows: more
 are thinned evenly, and an axis says so.
 """
 

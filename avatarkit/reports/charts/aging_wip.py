@@ -22,9 +22,9 @@ _GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 _P50 = style.Part("half are through", 0.4, style.BAR)
 _P90 = style.Part("9 of 10 are", 0.18, style.BAR)
-_ON_TIME = style.Part("running", 0.8, "circle")
+_ON_TIME = style.Part("running", 1.0, "circle")
 _LATE = style.Part("late", 1.0, "triangle-up")
-_BEYOND = style.Part("beyond the axis", 0.8, "M-1,-1L0,0L-1,1L-.1,1L1,0L-.1,-1Z")
+_BEYOND = style.Part("beyond the axis", 1.0, "M-1,-1L0,0L-1,1L-.1,1L1,0L-.1,-1Z")
 _LATE_BEYOND = style.Part("late, beyond it", 1.0, "triangle-right")
 _PARTS = (_P50, _P90, _ON_TIME, _LATE, _BEYOND, _LATE_BEYOND)
 
@@ -71,7 +71,11 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     x = {name: style.hours(alt.X, name, title_x, end) for name in ("from_h", "at_h")}
     y = style.rows(labels.values())
     spread = alt.YOffset("place:Q", scale=alt.Scale(domain=[-0.2, 1.2]))
-    _, opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
+    opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
+    looks: dict[str, Any] = {
+        "color": style.by_status("stage", map(stage_name, labels)),
+        "opacity": opacity,
+    }
     names = [name for name in ("creator_name", "persona_id") if name in points]
     tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
     layers = [
@@ -79,11 +83,9 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
         style.invisible(pd.DataFrame({"row": list(labels.values())})).encode(y=y),
         alt.Chart(bars)
         .mark_bar(size=32)
-        .encode(
-            y=y, x=x["from_h"], x2="to_h", opacity=opacity, tooltip=["stage", "part", "Within"]
-        ),
-        style.points(points, size=55).encode(
-            y=y, yOffset=spread, x=x["at_h"], opacity=opacity, shape=shape, tooltip=tips
+        .encode(y=y, x=x["from_h"], x2="to_h", **looks, tooltip=["stage", "part", "Within"]),
+        style.points(points, size=75).encode(
+            y=y, yOffset=spread, x=x["at_h"], **looks, shape=shape, tooltip=tips
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(labels))

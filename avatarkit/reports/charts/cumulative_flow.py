@@ -28,7 +28,6 @@ _BAR_WIDTH = 0.92
 _TICKS = 5
 _SMALLEST_SHARE = 0.2
 _ENDS = ("failed", "rejected", "done")
-_LIGHT_AND_DARK = (0.9, 0.45)
 _DAY = pd.Timedelta(days=1)
 _TITLES = {"day": "End of", "status": "Status", "personas": "Avatars", "flying": "In flight"}
 
@@ -39,8 +38,8 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     The statuses are stacked: at the bottom the ended ones, above them the stages, the last stage
     lowest. So all stages together show the personas in flight, and each edge shows how many have
     reached that stage. Where the stages would be less than a fifth of the height, the ended ones
-    are left out, and the axis says so. Most neighbours differ in lightness, and up to 60 days a
-    line in the page's colour separates them. The names are beside the last day.
+    are left out, and the axis says so. Neighbours differ in lightness, and up to 60 days a line in
+    the page's colour separates them. The names are beside the last day, in the order of the stack.
 
     Up to 14 days are drawn as bars, with the names, or their first words, in those with enough
     room. Of more than 180 days 180 are drawn, evenly apart.
@@ -62,11 +61,8 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     rows = _rows(counts, in_flight, as_bars=as_bars)
     thick = rows.loc[rows["personas"] >= _LABEL_PX / _HEIGHT_PX * highest]
     thick = thick.assign(middle=(thick["bottom"] + thick["top"]) / 2)
-    last = thick.loc[thick["day"] == counts.index[-1]]
-
-    names = [stage_name(name) for name in reversed(counts.columns)]
-    opacities = {name: _LIGHT_AND_DARK[place % 2] for place, name in enumerate(names)}
-    colour, opacity = _colour_and_opacity(opacities)
+    last = _names_of_last_day(counts, as_bars=as_bars)
+    colour = style.by_status("status", map(stage_name, counts.columns))
     scale = alt.Scale(domain=[0, highest], nice=False)
     day = "begin" if as_bars else "day"
     x: dict[str, Any] = {"x": _days_axis(day, counts.index, hidden)}
@@ -77,8 +73,8 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     # Two bands of equal lightness touch where the status between them has no persona.
     lines = alt.Chart(rows if len(counts) <= SEPARATED else rows.head(0))
     layers = [
-        (bands.mark_bar() if as_bars else bands.mark_area(line=False)).encode(
-            **x, y=y, y2="bottom", color=colour, opacity=opacity, tooltip=tips
+        (bands.mark_bar(opacity=1) if as_bars else bands.mark_area(line=False, opacity=1)).encode(
+            **x, y=y, y2="bottom", color=colour, tooltip=tips
         ),
         (lines.mark_rule() if as_bars else lines.mark_line()).encode(
             **x,
@@ -88,10 +84,10 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
             size=alt.value(_LINE_PX),
             tooltip=tips,
         ),
-        style.names_beside(last, last["status"], x=day, y="middle", scale=scale),
+        style.names_beside(last, last["status"], last["colour"], x=day, y="middle", scale=scale),
     ]
     if as_bars:
-        words = _words_within(thick.drop(last.index), opacities, len(counts))
+        words = _words_within(thick.loc[thick["day"] < counts.index[-1]], len(counts))
         # Keeps the place of days without a persona in flight.
         edge_days = pd.DataFrame({"begin": [counts.index[0], counts.index[-1] + _DAY]})
         layers += [
@@ -125,11 +121,26 @@ def _rows(counts: pd.DataFrame, in_flight: pd.Series[int], *, as_bars: bool) -> 
     return rows.loc[rows["personas"] > 0]
 
 
-def _words_within(thick: pd.DataFrame, opacities: dict[str, float], days: int) -> alt.Chart:
+def _names_of_last_day(counts: pd.DataFrame, *, as_bars: bool) -> pd.DataFrame:
+    """Return a row a status: its name, its colour and a place of its own beside the last day."""
+    last = counts.iloc[-1]
+    highest = counts.sum(axis=1).max()
+    middles = last.cumsum() - last / 2
+    day = counts.index[-1]
+    return pd.DataFrame(
+        {
+            "status": [stage_name(name) for name in counts.columns],
+            "colour": [style.status_color(name) for name in counts.columns],
+            "middle": style.apart(middles, _LABEL_PX / _HEIGHT_PX * highest, highest),
+            "begin" if as_bars else "day": day,
+        }
+    )
+
+
+def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     """Return the name of each part of a bar, or its first word, or nothing, as there is room."""
     words = thick["status"].str.split(" ").str[0]
     rows = thick.assign(
-        shade=thick["status"].map(opacities),
         noon=thick["day"] + _DAY / 2,
         word=words,
         name_px=(thick["status"].str.len() + 1) * _LETTER_PX,
@@ -138,23 +149,10 @@ def _words_within(thick: pd.DataFrame, opacities: dict[str, float], days: int) -
     # The width is known only when the page is drawn, so Vega decides.
     room = f"width * {_BAR_WIDTH / days:.4f}"
     text = f"{room} > datum.name_px ? datum.status : {room} > datum.word_px ? datum.word : ''"
-    # Behind the words is the band's colour if it is opaque, else nearly the page's.
-    behind = "(datum.shade > 0.5 ? scale('color', datum.status) : background)"
-    colour = f"contrast({behind}, 'white') > contrast({behind}, 'black') ? 'white' : 'black'"
+    colour = style.READABLE.format("scale('color', datum.status)")
     chart = alt.Chart(rows).mark_text(fontSize=11, text={"expr": text}, color={"expr": colour})
     encoded: alt.Chart = chart.encode(x="noon:T")
     return encoded
-
-
-def _colour_and_opacity(opacities: dict[str, float]) -> tuple[alt.Color, alt.Opacity]:
-    """Return the encodings of the statuses, with one legend."""
-    # All statuses, so that each keeps its colour whichever others are there.
-    colours = dict.fromkeys([*map(stage_name, ProcessStatus), *sorted(opacities)])
-    legend = style.legend(list(opacities))
-    return (
-        style.by_name(alt.Color, "status", colours, legend),
-        style.by_name(alt.Opacity, "status", opacities, legend),
-    )
 
 
 def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
@@ -165,6 +163,7 @@ def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
         labelExpr="utcFormat(datum.value, '%b %d')",
         labelOverlap=True,
         labelSeparation=8,
+        **style.CENTRED[alt.X],
     )
     title = f"Day (UTC){f'; without {hidden:,} ended' if hidden else ''}"
     return alt.X(f"{column}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
@@ -173,7 +172,7 @@ def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
 def _counts_axis(highest: int, hidden: int, scale: alt.Scale) -> alt.Y:
     """Return the encoding of the upper edges, with at most five steps of a round number."""
     step = next(step for step in style.round_steps() if highest / step <= _TICKS)
-    axis = alt.Axis(values=list(range(0, highest + 1, step)), format=",d")
+    axis = alt.Axis(values=list(range(0, highest + 1, step)), format=",d", **style.CENTRED[alt.Y])
     title = "Avatars in flight" if hidden else "Avatars"
     return alt.Y("top:Q", title=title, scale=scale, axis=axis)
 

@@ -53,8 +53,9 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     steps["after"] = steps["time_h"].map(format_hours)
     labels = _labels(steps, known)
 
-    parts = [style.Part(stage_name(outcome), dash=dash) for outcome, dash in _DASHES.items()]
-    colour, _, _, dash = style.by_part(parts, steps["outcome"], columns=3, symbolType=style.LINE)
+    dashes = {stage_name(outcome): dash for outcome, dash in _DASHES.items()}
+    dash = style.by_name(alt.StrokeDash, "outcome", dashes, None)
+    colour = style.by_status("outcome", curves)
     note = f"; faint: fewer than {FOLLOWED} left" if steps["time_h"].max() > known else ""
     hours = style.hours(alt.X, "time_h", f"Hours since submission{note}", end)
     scale = alt.Scale(domain=[0, 1])
@@ -75,10 +76,12 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         share = y["share"] if any(len(layer.data) for layer in layers) else first
         layers.append(line.encode(x=hours, y=share, color=colour, strokeDash=dash, tooltip=tips))
         layers.append(band.encode(x=hours, y=y["low"], y2="high", color=colour, tooltip=tips))
-    dots = style.points(labels, size=60, opacity=1)
+    dots = style.points(labels if known > 0 else labels.head(0), size=80, opacity=1)
     layers += [
         dots.encode(x=hours, y=y["share"], color=colour, tooltip=tips[:3]),
-        style.names_beside(labels, labels["label"], x="time_h", y="beside", scale=scale),
+        style.names_beside(
+            labels, labels["label"], labels["colour"], x="time_h", y="beside", scale=scale
+        ),
     ]
     return style.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
 
@@ -96,30 +99,24 @@ def _drawn(curve: pd.DataFrame, known: float, end: float) -> pd.DataFrame:
 
 def _labels(steps: pd.DataFrame, known: float) -> pd.DataFrame:
     """Return a row an outcome: its share at ``known`` hours, its label and the label's height."""
-    followed = steps.loc[steps["followed"]]
+    followed = steps.loc[steps["followed"]] if known > 0 else steps
     last = followed.drop_duplicates("outcome", keep="last")
     ends = steps.drop_duplicates("outcome", keep="last").set_index("outcome")["share"]
     last = last[["outcome", "time_h", "after", "share"]]
     last = last.assign(end=last["outcome"].map(ends)).sort_values("end", ignore_index=True)
+    colours = {stage_name(outcome): style.status_color(outcome) for outcome in _DASHES}
+    last["colour"] = last["outcome"].map(colours)
     hours = f"{known:,.0f} h" if known >= 10 else format_hours(known)
     last["label"] = [
-        f"{outcome}\n{share:.0%} by {hours}"
+        f"{outcome}\n{share:.0%} by {hours}" if known > 0 else outcome
         for outcome, share in zip(last["outcome"], last["share"], strict=True)
     ]
-    return last.assign(beside=_apart(last["end"]))
+    return last.assign(beside=style.apart(last["end"], _LABEL_HEIGHT, 1.0))
 
 
 def _curve(incidence: pd.DataFrame, outcome: str) -> pd.DataFrame:
     columns = ["time_h", "share", "low", "high", "at_risk"]
     return incidence.loc[incidence["outcome"] == outcome, columns]
-
-
-def _apart(shares: pd.Series[float]) -> list[float]:
-    """Return the heights of labels of two lines for ascending shares, without overlap."""
-    places: list[float] = []
-    for share in shares:
-        places.append(max(share, places[-1] + _LABEL_HEIGHT) if places else share)
-    return places
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:

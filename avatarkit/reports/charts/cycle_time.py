@@ -21,17 +21,11 @@ RANGES = 60
 _HEIGHT_PX = 300
 _REACH = 2.0
 
-_P50 = style.Part("half took at most", 1.0)
-_P90 = style.Part("9 of 10 took at most", 0.99, dash=[7, 3])
-_P10 = style.Part("1 in 10 took at most", 0.98, dash=[2, 3])
-_REJECTED = style.Part("Rejected", 0.8, "cross")
-_DONE = style.Part("Done", 0.5, "circle")
-_FAILED = style.Part("Failed", 0.81, "diamond")
-_RUNNING = style.Part("still running, so far", 0.55, "triangle-up")
-_BEYOND = style.Part("beyond the axis", 1.0, "arrow")
-# Ordered so that the lines and the rare ends have the theme's strongest colours.
-_PARTS = (_P50, _P90, _P10, _REJECTED, _DONE, _FAILED, _RUNNING, _BEYOND)
-_LINES = {"p50_h": _P50.name, "p90_h": _P90.name, "p10_h": _P10.name}
+_LABEL_SHARE = 0.1
+_PERCENTILES = {"p50_h": "half", "p90_h": "9 of 10", "p10_h": "1 in 10"}
+_LINES = {column: f"{share} took at most" for column, share in _PERCENTILES.items()}
+_DASHES = dict(zip(_LINES.values(), (style.SOLID, [7, 3], [2, 3]), strict=True))
+_ENDS = {"done": "circle", "rejected": "cross", "failed": "diamond", "running": "triangle-up"}
 
 
 def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
@@ -40,7 +34,8 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     A point a persona, at its submission and its total time: the middle of the bounds, or the time
     so far while it runs. Up to 60 personas the bounds are drawn as well; of more than 600, 600 are
     drawn, evenly over time, and the axis says so. Over them are lines for the known percentiles of
-    each period. A point beyond twice the longest percentile is drawn at the end of the axis.
+    each period, with the names of the last ones at their ends. A point beyond twice the longest
+    percentile is an arrow at the end of the axis, and the axis says so.
 
     Args:
         totals: The frame of ``flow.waiting``.
@@ -58,17 +53,20 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     end = _end(totals, lines)
     points = _points(totals.iloc[style.evenly(len(totals), DRAWN)], end)
     bounds = points.loc[points["low"] < points["high"]] if len(totals) <= RANGES else points.head(0)
-    drawn = pd.concat([lines["part"], points["part"]])
-    colour, opacity, shape, dash = style.by_part(_PARTS, drawn)
+    beyond = points["beyond"]
+    colour, shape = _colour_and_shape(points["part"])
+    dash = style.by_name(alt.StrokeDash, "part", _DASHES, None)
     note = f"; {len(points):,} of {len(totals):,} drawn" if len(points) < len(totals) else ""
+    note += "; arrows: longer than shown" if beyond.any() else ""
     domain = [style.as_value(moment) for moment in (begin, until)]
     scale = alt.Scale(type="utc", domain=domain, nice=False)
     submitted, period = (
         alt.X(f"{column}:T", title=f"Submitted (UTC){note}", scale=scale, axis=style.moments_axis())
         for column in ("submitted_at", "since")
     )
+    hours_scale, names = alt.Scale(domain=[0, end], nice=False), _names(lines, end)
     y = {
-        column: style.hours(alt.Y, column, "Total time in hours", end)
+        column: alt.Y(f"{column}:Q", scale=hours_scale, axis=None)
         for column in ("at_h", "low", "hours")
     }
     titles = {"submitted_at": "Submitted", "part": "End", "took": "Took"}
@@ -76,20 +74,54 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     titles = {"from": "Submitted from", "to": "To", "part": "Percentile", "took": "Took"}
     titles |= {"n": "Avatars", "running": "Still running"}
     line_tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
-    symbols: dict[str, Any] = {"opacity": opacity, "shape": shape, "color": colour, "tooltip": tips}
-    beyond, size = points["part"] == _BEYOND.name, 70 if len(points) <= RANGES else 28
+    symbols: dict[str, Any] = {"x": submitted, "y": y["at_h"], "color": colour, "tooltip": tips}
+    size, opacity = (90, 1.0) if len(points) <= RANGES else (45, 0.75)
     layers = [
+        # The axis is this layer's; the others have none, as the names at the right are one.
+        style.invisible(points[["submitted_at", "at_h"]].head(1)).encode(
+            x=submitted, y=style.hours(alt.Y, "at_h", "Total time in hours", end)
+        ),
         alt.Chart(bounds)
         .mark_rule(strokeWidth=3, opacity=0.35)
         .encode(x=submitted, y=y["low"], y2="high", color=colour, tooltip=tips),
-        style.points(points[~beyond], size=size).encode(x=submitted, y=y["at_h"], **symbols),
-        style.points(points[beyond], size=200).encode(x=submitted, y=y["at_h"], **symbols),
+        style.points(points[~beyond], size=size, opacity=opacity).encode(**symbols, shape=shape),
+        style.points(points[beyond], size=200, shape="arrow", opacity=1).encode(**symbols),
         alt.Chart(lines)
-        .mark_rule(strokeWidth=2.5)
-        .encode(x=period, x2="until:T", y=y["hours"], color=colour, tooltip=line_tips)
-        .encode(opacity=opacity, strokeDash=dash),
+        .mark_rule(strokeWidth=2.5, color=style.FOREGROUND)
+        .encode(x=period, x2="until:T", y=y["hours"], strokeDash=dash, tooltip=line_tips),
+        style.names_beside(
+            names, names["name"], names["colour"], x="until", y="beside", scale=hours_scale
+        ),
     ]
-    return style.chart(layers, title, height=_HEIGHT_PX)
+    return style.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
+
+
+def _colour_and_shape(drawn: pd.Series[str]) -> tuple[alt.Color, alt.Shape]:
+    """Return colour and shape of each end, with one legend."""
+    names = {status: stage_name(status) for status in _ENDS}
+    legend = style.legend(
+        [name for name in names.values() if (drawn == name).any()], symbolOpacity=1
+    )
+    colours = {name: style.status_color(status) for status, name in names.items()}
+    shapes = {name: _ENDS[status] for status, name in names.items()}
+    return (
+        style.by_name(alt.Color, "part", colours, legend),
+        style.by_name(alt.Shape, "part", shapes, legend),
+    )
+
+
+def _names(lines: pd.DataFrame, end: float) -> pd.DataFrame:
+    """Return a row a line of the last period: its name and time, and the height of its label."""
+    last: pd.DataFrame = lines.loc[lines["until"] == lines["until"].max()].sort_values(
+        "hours", ignore_index=True
+    )
+    shares = {part: _PERCENTILES[column] for column, part in _LINES.items()}
+    names: pd.DataFrame = last.assign(
+        name=last["part"].map(shares) + " by\n" + last["took"],
+        colour="transparent",
+        beside=style.apart(last["hours"], _LABEL_SHARE * end, end),
+    )
+    return names
 
 
 def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) -> pd.DataFrame:
@@ -118,14 +150,12 @@ def _points(totals: pd.DataFrame, end: float) -> pd.DataFrame:
     running = ~np.isfinite(totals["max_h"].to_numpy())
     high = totals["max_h"].where(~running, totals["min_h"])
     middle = (totals["min_h"] + high) / 2
-    ends = totals["state"].map(stage_name)
-    part = ends.where(totals["state"] != "running", _RUNNING.name)
-    part = part.where(middle <= end, _BEYOND.name)
     return pd.DataFrame(
         {
             "persona_id": totals["persona_id"],
             "submitted_at": totals["submitted_at"],
-            "part": part,
+            "part": totals["state"].map(stage_name),
+            "beyond": middle > end,
             "took": times_taken(totals),
             "low": totals["min_h"].clip(upper=end),
             # Inside the axis, so that the whole symbol is visible.

@@ -23,7 +23,7 @@ _P50 = style.Part("half are through", 1.0, "diamond")
 _P50_INTERVAL = style.Part("half, 95 % sure", 0.99, style.INTERVAL)
 _P25_P75 = style.Part("the middle half", 0.75, style.BAR)
 _P10_P90 = style.Part("8 of 10 avatars", 0.45, style.BAR)
-_OPEN = style.Part("not known how far", 0.15, style.BAR)
+_OPEN = style.Part("end unknown", 0.15, style.BAR)
 _AT_LEAST = style.Part("at least", 1.0, style.BAR)
 _AT_MOST = style.Part("at most", 0.35, style.BAR)
 _RUNNING = style.Part("still running", 1.0, "triangle-right")
@@ -74,37 +74,38 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     lanes = alt.Scale(domain=list(range(2 * LANES - 1)))
     lane = alt.YOffset("lane:O", scale=lanes, bandPosition=0.5)
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
-    _, opacity, shape, _ = style.by_part(_PARTS, drawn)
+    opacity, shape, _ = style.by_part(_PARTS, drawn)
+    looks: dict[str, Any] = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
         style.invisible(facts).encode(y=y, tooltip=_TIPS),
         *(
             alt.Chart(bars[bars["part"] == part])
             .mark_bar(size=size)
-            .encode(y=y, x=x, x2="to_h", opacity=opacity, tooltip=_TIPS)
+            .encode(y=y, x=x, x2="to_h", **looks, tooltip=_TIPS)
             for part, size in _SIZES.items()
         ),
         alt.Chart(ranges)
         .mark_bar(height=5)
-        .encode(y=y, yOffset=lane, x=x, x2="to_h", opacity=opacity, tooltip=["stage", "Took"]),
-        *_interval_layers(intervals, y, opacity),
-        style.points(medians, size=130).encode(
+        .encode(y=y, yOffset=lane, x=x, x2="to_h", **looks, tooltip=["stage", "Took"]),
+        *_interval_layers(intervals, y, looks),
+        style.points(medians, size=130, color=style.FOREGROUND).encode(
             y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
         style.words(medians, align="left", dx=2, dy=-15, fontSize=11).encode(
             y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
         ),
         style.points(arrows, size=70).encode(
-            y=y, yOffset=lane, x="min_h:Q", opacity=opacity, shape=shape, tooltip=["stage", "Took"]
+            y=y, yOffset=lane, x="min_h:Q", **looks, shape=shape, tooltip=["stage", "Took"]
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(stages))
 
 
-def _interval_layers(intervals: pd.DataFrame, y: alt.Y, opacity: alt.Opacity) -> list[alt.Chart]:
+def _interval_layers(intervals: pd.DataFrame, y: alt.Y, looks: dict[str, Any]) -> list[alt.Chart]:
     """Return a line with a tick at both ends for the interval of each median."""
     tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
-    chart = alt.Chart(intervals).encode(y=y, opacity=opacity, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
+    chart = alt.Chart(intervals).encode(y=y, **looks, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
     line = chart.mark_bar(size=2, yOffset=_BELOW_PX)
     tick = chart.mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
     return [

@@ -12,7 +12,33 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from avatarkit.text import stage_name
+
 NOTHING = "Nothing to show yet"
+
+STATUS_COLORS = {
+    "pending": "#3970FF",
+    "processing": "#08A37E",
+    "voice_creating": "#7176AE",
+    "video_validating": "#AC914F",
+    "crop_and_matte": "#0085D3",
+    "reviewing": "#A216DC",
+    "done": "#1F9200",
+    "rejected": "#B8268E",
+    "failed": "#FC1B14",
+}
+"""The colour of each documented status, in every chart and table.
+
+They were chosen by search: each has a contrast of 3 or more to the light and to the dark page, any
+two differ by 15 or more in CIELAB as seen with protanopia or deuteranopia, and those that are
+stacked on each other differ in lightness.
+"""
+
+UNDOCUMENTED_COLOR = "#666666"
+"""The colour of every undocumented status, and of what belongs to no status."""
+
+READABLE = "contrast({0}, 'white') > contrast({0}, 'black') ? 'white' : 'black'"
+"""A Vega expression for black or white, whichever is readable on a colour."""
 
 # Symbols in a legend.
 BAR = "square"
@@ -25,6 +51,9 @@ SOLID = [1, 0]
 BACKGROUND = {"expr": "background"}
 """The colour of the page, by the name that Vega has for it."""
 
+FOREGROUND = {"expr": READABLE.format("background")}
+"""Black, or white on a dark page."""
+
 MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 """The format of a moment in a tooltip."""
 
@@ -36,13 +65,23 @@ _SHORTEST_TIME = (
 _TWO_LINES_PX = -7
 """The offset that centres a label of two lines."""
 
-_FLUSH_PX = 24
-"""A label of a moment this near to an end of the axis is moved inwards, or it would be cut off."""
-
 _TICKS_H = (
     *(minutes / 60 for minutes in (1, 2, 5, 10, 15, 30)),
     *(1, 2, 3, 6, 12, 24, 48, 72, 168, 336, 720),
 )
+
+_FLUSH_PX = 24
+"""A label of a moment this near to an end of the axis is moved inwards, or it would be cut off."""
+
+CENTRED: dict[type, dict[str, Any]] = {
+    alt.X: {"labelAlign": "center", "labelFlush": False, "labelBound": False},
+    alt.Y: {"labelBaseline": "middle", "labelFlush": False, "labelBound": False},
+}
+"""Options that centre the labels of an axis on their ticks, also those at its ends."""
+
+_LETTER_PX = 6.2
+_SYMBOL_PX = 32
+_SWATCH_PX = 9
 
 _Channel = TypeVar("_Channel", alt.X, alt.Y)
 _Named = TypeVar("_Named", alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash)
@@ -79,15 +118,34 @@ def nothing(title: str) -> alt.LayerChart:
 
 
 def words(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
-    """Return text marks in the theme's first colour; the default is black, even on a dark page."""
-    colour = alt.Color("tone:N", legend=None)
-    text: alt.Chart = alt.Chart(frame.assign(tone="text")).mark_text(**mark)
-    return text.encode(color=colour)
+    """Return text marks in black, or in white on a dark page."""
+    text: alt.Chart = alt.Chart(frame).mark_text(color=FOREGROUND, **mark)
+    return text
 
 
-def legend(names: list[str], columns: int = 2, **symbols: Any) -> alt.Legend:
-    """Return a legend of these names below the chart."""
-    place: dict[str, Any] = {"title": None, "orient": "bottom", "columns": columns}
+def status_color(status: str) -> str:
+    """Return the colour of a status, as ``#rrggbb``."""
+    return STATUS_COLORS.get(status, UNDOCUMENTED_COLOR)
+
+
+def by_status(field: str, names: Iterable[str]) -> alt.Color:
+    """Return the colours of a column of statuses as people read them, without a legend.
+
+    Args:
+        field: The column of the names.
+        names: The names in the chart; those that are not documented get one colour.
+    """
+    colours = {stage_name(status): colour for status, colour in STATUS_COLORS.items()}
+    colours |= dict.fromkeys(sorted(set(names) - set(colours)), UNDOCUMENTED_COLOR)
+    return by_name(alt.Color, field, colours, None)
+
+
+def legend(names: list[str], **symbols: Any) -> alt.Legend:
+    """Return a legend of these names in one row under the title, in more where one is too wide."""
+    widths = [len(name) * _LETTER_PX + _SYMBOL_PX for name in names] or [1.0]
+    fitting = f"max(1, floor(width / {max(widths):.0f}))"
+    columns = alt.ExprRef(f"width > {sum(widths):.0f} ? {len(widths)} : {fitting}")
+    place: dict[str, Any] = {"title": None, "orient": "top", "columns": columns}
     return alt.Legend(**place, labelLimit=0, values=names, **symbols)
 
 
@@ -95,27 +153,28 @@ def by_name(
     channel: type[_Named],
     field: str,
     values: dict[str, Any],
-    legend: alt.Legend,
+    legend: alt.Legend | None,
 ) -> _Named:
     """Return an encoding that gives each name of a field a value of its own.
 
     Args:
         channel: Such as ``alt.Opacity``.
         field: The column of the names.
-        values: By name, such as opacities; for ``alt.Color`` they are left to the theme.
+        values: By name, such as opacities.
         legend: Legends of the same names in the same order are drawn as one.
     """
-    options: dict[str, Any] = {} if channel is alt.Color else {"range": list(values.values())}
+    options: dict[str, Any] = {}
     if channel is alt.Opacity:
         # By default, Vega-Lite interpolates between the first and the last opacity.
         options["type"] = "ordinal"
-    return channel(f"{field}:N", scale=alt.Scale(domain=list(values), **options), legend=legend)
+    scale = alt.Scale(domain=list(values), range=list(values.values()), **options)
+    return channel(f"{field}:N", scale=scale, legend=legend)
 
 
 def by_part(
     parts: Sequence[Part], drawn: pd.Series[str], **symbols: Any
-) -> tuple[alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash]:
-    """Return colour, opacity, shape and dashes of each part, with one legend.
+) -> tuple[alt.Opacity, alt.Shape, alt.StrokeDash]:
+    """Return opacity, shape and dashes of each part, with one legend in grey.
 
     Args:
         parts: All parts, in the order of the legend.
@@ -125,10 +184,15 @@ def by_part(
     """
     names, *looks = zip(*parts, strict=True)
     field = str(drawn.name)
-    shared = legend([name for name in names if (drawn == name).any()], **symbols)
+    grey: dict[str, Any] = {"symbolFillColor": UNDOCUMENTED_COLOR}
+    if symbols.get("symbolType") == LINE:
+        grey = {"symbolStrokeColor": UNDOCUMENTED_COLOR}
+    else:
+        # A stroke would make small symbols, such as that of an interval, a blot.
+        grey["symbolStrokeWidth"] = 0
+    shared = legend([name for name in names if (drawn == name).any()], **grey, **symbols)
     opacities, shapes, dashes = (dict(zip(names, look, strict=True)) for look in looks)
     return (
-        by_name(alt.Color, field, dict.fromkeys(names), shared),
         by_name(alt.Opacity, field, opacities, shared),
         by_name(alt.Shape, field, shapes, shared),
         by_name(alt.StrokeDash, field, dashes, shared),
@@ -136,22 +200,38 @@ def by_part(
 
 
 def names_beside(
-    frame: pd.DataFrame, names: pd.Series[str], *, x: str, y: str, scale: alt.Scale
+    frame: pd.DataFrame,
+    names: pd.Series[str],
+    colours: Iterable[str],
+    *,
+    x: str,
+    y: str,
+    scale: alt.Scale,
 ) -> alt.Chart:
-    """Return the names as an axis at the right, each at its ``y``; ``x`` and ``y`` are columns.
+    """Return the names as an axis at the right, each at its ``y`` behind a square of its colour.
 
-    For a chart with ``axes_at_both_sides``. The names are of one line, or all of two.
+    For a chart with ``axes_at_both_sides``; ``x`` and ``y`` are columns. The names are of one line,
+    or all of two.
     """
     # As an axis, since its labels get the theme's colour and the room that they need.
     places = frame[y].round(3)
-    texts = json.dumps({f"{at:g}": name for at, name in zip(places, names, strict=True)})
+    values = [f"{at:g}" for at in places]
+    texts = json.dumps(dict(zip(values, names, strict=True)))
+    value = "format(datum.value, '.6~g')"
+    conditions = [
+        {"test": f"{value} == '{at}'", "value": colour}
+        for at, colour in zip(values, colours, strict=True)
+    ]
     axis = alt.Axis(
         orient="right",
         values=places.tolist(),
-        labelExpr=f"split({texts}[format(datum.value, '.6~g')], '\\n')",
+        labelExpr=f"split({texts}[{value}], '\\n')",
         title=None,
         grid=False,
-        ticks=False,
+        ticks=True,
+        tickColor={"condition": conditions, "value": UNDOCUMENTED_COLOR},
+        tickSize=_SWATCH_PX,
+        tickWidth=_SWATCH_PX,
         domain=False,
         labelLimit=0,
         labelOffset=_TWO_LINES_PX if any("\n" in name for name in names) else 0,
@@ -159,6 +239,17 @@ def names_beside(
     )
     rows = frame[[x]].assign(place=places)
     return invisible(rows).encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
+
+
+def apart(places: Iterable[float], step: float, end: float) -> list[float]:
+    """Return ascending places moved to be ``step`` apart, and below ``end`` if there is room."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + step) if moved else place)
+    for index in reversed(range(len(moved))):
+        moved[index] = max(min(moved[index], end), index * step)
+        end = moved[index] - step
+    return moved
 
 
 def points(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
@@ -190,14 +281,14 @@ def hours(channel: type[_Channel], column: str, title: str, end: float) -> _Chan
     """Return the encoding of a column of hours from 0 to ``end``, with at most six ticks."""
     # An axis format would round to the ticks that Vega would have chosen.
     plain = "format(datum.value, '.3~f')"
-    axis = alt.Axis(values=_ticks(end), labelExpr=plain, labelOverlap=True)
+    axis = alt.Axis(values=_ticks(end), labelExpr=plain, labelOverlap=True, **CENTRED[channel])
     scale = alt.Scale(domain=[0, end], nice=False)
     return channel(f"{column}:Q", title=title, axis=axis, scale=scale)
 
 
 def shares_axis() -> alt.Axis:
     """Return the axis of shares in percent."""
-    return alt.Axis(format=".0%", tickCount=5)
+    return alt.Axis(format=".0%", tickCount=5, **CENTRED[alt.Y])
 
 
 def moments_axis() -> alt.Axis:

@@ -35,22 +35,25 @@ def survival(curves: pd.DataFrame) -> alt.LayerChart:
         return style.nothing(title)
     if curves["stage"].nunique() > 1:
         raise ValueError("A survival chart shows one stage; choose the rows of one stage.")
-    curves = curves.assign(after=curves["time_h"].map(format_hours))
+    curves = curves.assign(
+        after=curves["time_h"].map(format_hours), stage=curves["stage"].map(stage_name)
+    )
     fitted = curves.loc[curves["curve"] == "fitted"].assign(curve=_FITTED.name)
     counted = curves.loc[curves["curve"] == "nonparametric"].assign(curve=_COUNTED.name)
     begin = counted.head(1).assign(time_h=0.0, after="0 s", survival=1.0, low=1.0, high=1.0)
     counted = pd.concat([begin, counted])
 
     end = style.longest(curves[["time_h"]]) or 1.0
-    stage = stage_name(curves["stage"].iloc[0])
+    stage = curves["stage"].iloc[0]
     x = style.hours(alt.X, "time_h", f"Hours in {stage.lower()}", end)
+    colour = style.by_status("stage", [stage])
     axis, scale = style.shares_axis(), alt.Scale(domain=[0, 1])
     y = {
         name: alt.Y(f"{name}:Q", title="Share that takes longer", scale=scale, axis=axis)
         for name in ("survival", "low")
     }
     drawn = pd.concat([fitted["curve"], counted["curve"]])
-    colour, _, _, dash = style.by_part((_FITTED, _COUNTED), drawn, symbolType=style.LINE)
+    _, _, dash = style.by_part((_FITTED, _COUNTED), drawn, symbolType=style.LINE)
     titles = {"curve": "Curve", "after": "After", "survival": "Still in it"}
     tips = style.tooltips(titles, {"survival": ".0%"})
     line: dict[str, Any] = {"x": x, "y": y["survival"], "tooltip": tips}

@@ -62,15 +62,16 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
     ends = rows.assign(at=rows["until"], part=_RUNNING.name)[running]
     begins = rows.assign(at=rows["entered_before"], part=_EARLIER.name)
     begins = begins[rows["entered_after"].isna()]
-    arrows = pd.concat([ends, begins], ignore_index=True)[["row", "at", "part"]]
+    arrows = pd.concat([ends, begins], ignore_index=True)[["row", "stage", "at", "part"]]
     thick = bars["part"] == _CERTAIN.name
     # A visit seen by one poll only has no length.
-    edges = bars.loc[thick & (bars["from"] == bars["to"]), ["row", "from"]]
+    edges = bars.loc[thick & (bars["from"] == bars["to"]), ["row", "stage", "from"]]
 
     begin = f"Time (UTC), from {bars['from'].min():%Y-%m-%d}"
     x = alt.X("from:T", title=begin, scale=alt.Scale(type="utc"), axis=style.moments_axis())
     y = style.rows(rows["row"])
-    _, opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], arrows["part"]]))
+    opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], arrows["part"]]))
+    colour = style.by_status("stage", rows["stage"])
     titles = {"stage": "Stage", "part": "This part", "from": "From", "to": "To"}
     titles |= {"length": "Length", "took": "Took"}
     tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
@@ -78,11 +79,13 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
         *(
             alt.Chart(part)
             .mark_bar(size=size)
-            .encode(y=y, x=x, x2="to:T", opacity=opacity, tooltip=tips)
+            .encode(y=y, x=x, x2="to:T", color=colour, opacity=opacity, tooltip=tips)
             for part, size in ((bars[~thick], 8), (bars[thick], 18))
         ),
-        alt.Chart(edges).mark_tick(size=18, thickness=3).encode(y=y, x=x),
-        style.points(arrows, size=110).encode(y=y, x="at:T", opacity=opacity, shape=shape),
+        alt.Chart(edges).mark_tick(size=18, thickness=3).encode(y=y, x=x, color=colour),
+        style.points(arrows, size=110).encode(
+            y=y, x="at:T", color=colour, opacity=opacity, shape=shape
+        ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(rows))
 
