@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
-    ("ground", "api"): 2_000,
+    ("ground", "api"): 2_050,
     ("store", "tracking"): 7_200,
     ("history", "estimates"): 1_850,
     ("reports",): 1_200,
