@@ -306,8 +306,8 @@ def check_host(value: str) -> str:
         return str(ip_address(name.removeprefix("[").removesuffix("]")))
     if re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) is None:
         raise ValueError(
-            "allowed_hosts holds what is no host; give host names alone, without scheme, port or *, "
-            "with commas between them, such as avatars.example.com"
+            "allowed_hosts holds what is no host; give host names alone, without scheme, port or "
+            "*, with commas between them, such as avatars.example.com"
         )
     return name
 
