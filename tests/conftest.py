@@ -36,7 +36,12 @@ OF_THE_NETWORK = {
 """Variables, in lower case, that a machine may set and no test should depend on."""
 
 
-SLOWEST = ("test_journey.py", "test_notebooks.py")
+SLOWEST = (
+    "test_journey.py",
+    "test_notebooks.py",
+    "test_serving_journey.py",
+    "test_webhooks_journey.py",
+)
 """Tests that wait for a minute; they start first, while the other processors go on."""
 
 
