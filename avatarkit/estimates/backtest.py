@@ -117,8 +117,8 @@ def sentence(frame: pd.DataFrame) -> str:
     """Summarize how many arrivals fell in their range, with a warning when they are few.
 
     Ranges that rest on the vendor's claim alone are left out, as the account has taught nothing
-    about them. Arrivals of one batch often fall in their range, or miss it, together; so the number
-    of batches is told as well.
+    about them. Arrivals of one batch often fall in their range, or miss it, together, so the
+    number of batches is given too.
 
     Args:
         frame: The frame of ``replay``. An arrival counts once, with the range of the first noon

@@ -104,7 +104,7 @@ class Erasing(Database):
             return dict(person.erase(connection, self._own(), found))
 
     def overwrite_erased(self) -> None:
-        """Write a SQLite file anew and empty its journal, so that the bytes of old rows are gone.
+        """Rewrite a SQLite file and empty its journal, so that the bytes of old rows are gone.
 
         Does nothing unless rows were erased since this was done last.
 
@@ -156,7 +156,7 @@ class Erasing(Database):
         return [journal for journal in journals if journal.exists()]
 
     def erase_in_backup(self, path: Path, found: Person, *, without: Collection[str] = ()) -> None:
-        """Erase the rows of a person in a backup, and write it anew.
+        """Erase the rows of a person in a backup, and rewrite it.
 
         Args:
             path: The backup.

@@ -183,7 +183,7 @@ class PollPlan(Database):
         """Return the personas that are due.
 
         A plan that lies further ahead than the longest gap, or was made later than now, is that of
-        a wrong clock, and counts as due; so does one of which a webhook told; see ``hint``.
+        a wrong clock, and counts as due; so does one that a webhook named; see ``hint``.
 
         Args:
             at: The moment, on the session's clock.
@@ -379,6 +379,6 @@ def _is_due(at: datetime) -> sa.ColumnElement[bool]:
 
 
 def _is_unanswered() -> sa.ColumnElement[bool]:
-    """Return the condition that a webhook told of a persona after its last poll was asked."""
+    """Return the condition that a webhook named a persona after its last poll was asked."""
     numbers = sa.func.coalesce(_COLUMNS.asked_no, 0), sa.func.coalesce(_COLUMNS.error_no, 0)
     return sa.and_(*(_COLUMNS.hinted_no >= number for number in numbers))

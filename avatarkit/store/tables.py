@@ -76,7 +76,7 @@ leases = sa.Table(
     sa.Column("expires_us", sa.BigInteger, nullable=False),
 )
 
-# What a person is told once: one row an event.
+# Messages to send, each once: one row an event.
 notifications = sa.Table(
     "notifications",
     metadata,
@@ -152,7 +152,7 @@ personas = sa.Table(
     sa.Column("preview_image", sa.Text),
     sa.Column("preview_video", sa.Text),
     sa.Column("deleted_us", sa.BigInteger),
-    # Not in the frame: it was deleted from here on purpose, and is not polled, whatever is seen.
+    # Not in the frame: it was deleted by a call from here, and is never polled.
     sa.Column("deleted_here", sa.Boolean, nullable=False, server_default=sa.false()),
     # False once a person wants it polled no longer.
     sa.Column("followed", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -169,7 +169,7 @@ personas = sa.Table(
     sa.Column("logged_no", sa.BigInteger),
     # Number of the newest call whose error is logged.
     sa.Column("error_no", sa.BigInteger),
-    # Number of the last call that was asked when a webhook told of it; due until a later one.
+    # Number of the last call that was asked when a webhook named it; due until a later one.
     sa.Column("hinted_no", sa.BigInteger),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Index("personas_by_next_look", "account", "next_look_us"),

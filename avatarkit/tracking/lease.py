@@ -100,7 +100,7 @@ class TrackerLease:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Renew the lease while a run lasts, whatever it does, and release it at the end."""
+        """Renew the lease until a run ends, also while a pass hangs, and release it then."""
         with self._lock:
             self._runs += 1
             if self._runs == 1:

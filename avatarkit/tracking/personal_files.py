@@ -24,7 +24,7 @@ class PersonalFiles:
 
     Attributes:
         own: Files and folders in the data folder to erase.
-        shared: Uploads in it that a submission or a form of somebody else names too; they stay.
+        shared: Uploads in it that another person's submission or form names too; they stay.
         elsewhere: Paths, URLs and links outside of it, which are not ours.
     """
 

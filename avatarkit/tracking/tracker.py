@@ -399,7 +399,7 @@ class Tracker:
         unknown, asking = self._read_unknown()
         wanted = adopt.chosen(unknown, ids)
         adopted = adopt.log_listed(self._poller, wanted, asking)
-        # A person was forgotten since the list was read, so it is read anew.
+        # A person was forgotten since the list was read, so it is read again.
         if {persona.id for persona in wanted} - self.store.known_ids():
             unknown, asking = self._read_unknown()
             wanted = adopt.chosen(unknown, ids)

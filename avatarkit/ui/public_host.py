@@ -46,7 +46,7 @@ class HostGuard:
     """ASGI middleware that answers only requests that were meant for this app.
 
     A request names the host that it is meant for; so a page of another site, whose name was made
-    to lead to this machine (DNS rebinding), is told by its ``Host`` or ``Origin``. Known are this
+    to lead to this machine (DNS rebinding), is known by its ``Host`` or ``Origin``. Known are this
     machine's loopback, Streamlit's ``server.address`` and ``browser.serverAddress``, the host of
     the public URL, and ``Settings.allowed_hosts``.
 

@@ -159,3 +159,15 @@ def test_counts_without_percentiles_and_visits_still_give_rows() -> None:
     (layer,) = layers(chart)
     assert layer["rows"][0]["Note"] == "not enough yet: 0 finished, 1 running"
     assert len(layer["rows"]) == 6
+
+
+def test_a_long_reason_does_not_take_the_place_of_the_chart() -> None:
+    """Beside a stage without a median stands a few words; the whole reason is in the tooltip."""
+    seen = visits(("a", "pending", 0, 1))
+    stages = durations.summarize(seen)
+    stages["p50_h"] = float("nan")
+    reason = "p50 and p75 and p90 are beyond the longest time observed (2 d 5 h)"
+    spec = charts.stage_times(stages.assign(n=9, note=reason), seen).to_dict()
+    text = str(spec)
+    assert "n 9, no median yet" in text
+    assert f"n 9, {reason}" not in text

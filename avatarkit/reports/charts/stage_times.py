@@ -160,7 +160,9 @@ def _ranges(single: pd.DataFrame) -> pd.DataFrame:
 def _label(stage: Any) -> str:
     more = f", {stage['running']:,} running" if stage["running"] else ""
     if np.isnan(stage["p50_h"]) and stage["n"]:
-        more = f", {stage['note'].split(':')[0]}"
+        # A reason without a heading is long, and stands in the tooltip.
+        reason, colon, _ = stage["note"].partition(":")
+        more = f", {reason}" if colon else ", no median yet"
     return f"{stage_name(stage['stage'])}\nn {stage['n']:,}{more}"
 
 

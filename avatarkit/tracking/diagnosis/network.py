@@ -118,7 +118,7 @@ def _clock(
         return Check("clock", Outcome.OK, "Not compared: a sandbox has a clock of its own.")
     bounds = offset_bounds(asked_at, answered_at, dates)
     if bounds is None:
-        sentence = "Not compared, as no answer of the API told its time."
+        sentence = "Not compared, as no answer of the API had a Date header."
         return Check("clock", Outcome.WARNING, sentence)
     offset = offset_of(bounds)
     if not offset:
