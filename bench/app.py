@@ -266,7 +266,7 @@ def check(page: Calm, control: Calm, *, is_largest: bool) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how calm the page of avatars is.")
-    parser.add_argument("--path", default="/tracker", help="of the page's URL")
+    parser.add_argument("--path", default="/", help="of the page's URL")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of avatars")
     parser.add_argument("--seconds", type=float, default=30, help="that a tab is watched")
     options = parser.parse_args()

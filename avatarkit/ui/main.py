@@ -11,7 +11,7 @@ from avatarkit.text import format_hours, plain
 from avatarkit.tracking.gate import Cause
 from avatarkit.tracking.state import tracked_by
 from avatarkit.ui import login, running
-from avatarkit.ui.views import settings, stage_times, submit, tracker
+from avatarkit.ui.views import avatars, settings, stage_times, submit
 
 PAUSE_REFRESH_S = 10
 # A file, as a Material icon would be fetched from a server of Google.
@@ -35,15 +35,15 @@ def main() -> None:
         login.show()
         return
     pages = [
-        st.Page(submit.show, title="Submit", icon=":material/upload:", default=True),
-        st.Page(tracker.show, title="Tracker", icon=":material/radar:", url_path="tracker"),
+        st.Page(avatars.show, title="Avatars", icon=":material/groups:", default=True),
+        st.Page(submit.show, title="Submit", icon=":material/upload:", url_path="submit"),
         st.Page(
             stage_times.show, title="Stage times", icon=":material/timer:", url_path="stage-times"
         ),
         st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
     ]
-    # The Submit page links to it.
-    st.session_state["tracker_page"] = pages[1]
+    # Pages link to each other.
+    st.session_state["avatars_page"], st.session_state["submit_page"] = pages[:2]
     page = st.navigation(pages, position="top")
     try:
         session = running.get().session

@@ -47,10 +47,10 @@ def _isolated(test: AppTest) -> AppTest:
     return test
 
 
-def tracker_page() -> None:
-    from avatarkit.ui.views import tracker
+def avatars_page() -> None:
+    from avatarkit.ui.views import avatars
 
-    tracker.show()
+    avatars.show()
 
 
 def stage_times_page() -> None:

@@ -14,11 +14,11 @@ import streamlit
 from avatarkit.ui import cache
 from avatarkit.ui.elements import FOR_SPREADSHEETS
 from avatarkit.ui.running import Running
-from support.app_pages import page, record_lives, stage_times_page, tracker_page
+from support.app_pages import page, record_lives, stage_times_page, avatars_page
 from support.project import ROOT
 
 PAGES = {
-    tracker_page: ["statuses"],
+    avatars_page: ["statuses"],
     stage_times_page: ["stage times", "percentiles", "arrivals"],
 }
 

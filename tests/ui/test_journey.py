@@ -106,8 +106,8 @@ def test_from_a_video_to_a_csv(
 ) -> None:
     """A newcomer submits a real MP4, sees it reach done, opens its details, reads the CSV."""
     # A link may be the first that a new server is asked for.
-    page.goto(f"{app_url}/tracker")
-    expect(page.get_by_role("heading", name="Tracker")).to_be_visible()
+    page.goto(f"{app_url}/")
+    expect(page.get_by_role("heading", name="Avatars")).to_be_visible()
     page.goto(app_url)
     expect(page.get_by_role("heading", name="Submit")).to_be_visible()
     expect(badge(page, "Sandbox")).to_be_visible()
@@ -132,7 +132,7 @@ def test_from_a_video_to_a_csv(
     picture(page, "2-submitted")
 
     page.get_by_role("link", name="Follow it").click()
-    expect(page.get_by_role("heading", name="Tracker", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Avatars", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
     picture(page, "3-tracker")
     expect(badge(page, "Active")).to_be_visible(timeout=LIFE_MS)
@@ -230,7 +230,7 @@ def test_two_browsers_share_nothing(app_url: str, page: Page, tmp_path: Path) ->
     open_form(other, "")
     expect(other.get_by_text("Bob was submitted as")).to_be_visible()
     until(other, lambda: uploads(tmp_path) == ["ada.mp4", "consent.mp4"])
-    go(other, "Tracker")
+    go(other, "Avatars")
     with other.expect_download() as downloading:
         other.get_by_role("button", name="Download statuses").click()
     downloading.value.save_as(tmp_path / "statuses.csv")

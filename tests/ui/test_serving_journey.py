@@ -84,7 +84,7 @@ def test_pages_ask_no_other_host(browser: Browser, tmp_path: Path) -> None:
                 tab.click()
                 drawn(page)
             assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
-        page.goto(f"{url}/tracker?persona={persona.id}")
+        page.goto(f"{url}/?persona={persona.id}")
         drawn(page)
         expect(page.get_by_role("heading", level=3)).to_have_text(
             re.compile("www.?.evil.example"), timeout=PATIENCE_MS

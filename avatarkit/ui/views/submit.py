@@ -24,7 +24,7 @@ from avatarkit.ui import draft, running, video_report
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, OutboxItem
-from avatarkit.ui.views import tracker
+from avatarkit.ui.views import avatars
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 VIDEOS = {
@@ -329,7 +329,7 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
     else:
         st.warning(
             f"It is not known yet whether {name} was created. {error} It is not sent again; "
-            "the account's list will tell, or the Tracker page asks you.",
+            "the account's list will tell, or the Avatars page asks you.",
             icon=":material/help:",
         )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -337,10 +337,10 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
             # A link, not st.switch_page: this fragment reruns by itself, and a rerun while the
             # server changes the page would leave the browser with a blank page.
             st.page_link(
-                st.session_state["tracker_page"],
+                st.session_state["avatars_page"],
                 label="Follow it",
                 icon=":material/radar:",
-                query_params={tracker.LINKED: str(submission.persona_id)},
+                query_params={avatars.LINKED: str(submission.persona_id)},
             )
         if submission.state == "refused":
             _put_back(submission, outbox)

@@ -1,4 +1,4 @@
-"""The Tracker page."""
+"""The Avatars page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.app_pages import (
     stage_times_page,
     submit_page,
     texts,
-    tracker_page,
+    avatars_page,
 )
 from support.manual_clock import ManualClock
 
@@ -40,10 +40,10 @@ def test_a_person_settles_it_on_the_page(app: Running, app_clock: ManualClock) -
         store.uncertain(submission_id, app_clock.now(), "It broke.")
     app_clock.advance(HOUR)
     session.tracker.reconcile()
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert "not certain whether Ada was created" in texts(test)
-    test.button(key=f"tracker_settle_{ids[0]}_{created.id}").click().run()
-    test.button(key=f"tracker_settle_{ids[1]}_never").click().run()
+    test.button(key=f"uncertain_settle_{ids[0]}_{created.id}").click().run()
+    test.button(key=f"uncertain_settle_{ids[1]}_never").click().run()
     assert not test.exception
     assert list(store.submissions()["state"].sort_values()) == ["accepted", "refused"]
     assert "not certain" not in texts(test)
@@ -56,8 +56,8 @@ def test_a_person_may_name_what_the_list_hides(app: Running, app_clock: ManualCl
     store.sending(submission_id, app_clock.now())
     store.uncertain(submission_id, app_clock.now(), "It broke.")
     other = session.client.create_persona(PersonaCreate(creator_name="Renamed", gender="f"))
-    test = page(tracker_page)
-    key = f"tracker_settle_{submission_id}"
+    test = page(avatars_page)
+    key = f"uncertain_settle_{submission_id}"
     assert f"{key}_never" not in [button.key for button in test.button]
     for given, said in (("nobody", "no such persona"), (other.id, "")):
         test.text_input(key=f"{key}_id").set_value(given)
@@ -72,14 +72,14 @@ def test_what_the_account_has_is_imported(app: Running, app_clock: ManualClock) 
     """A button says how many avatars are not followed here; a click follows them all."""
     tracker = app.session.tracker
     created = [app.session.client.create_persona(ADA).id for _ in range(2)]
-    assert "tracker_import" not in [button.key for button in page(tracker_page).button]
+    assert "uncertain_import" not in [button.key for button in page(avatars_page).button]
     assert len(tracker.unknown()) == 2
-    test = page(tracker_page)
-    assert "2 avatars" in test.button(key="tracker_import").label
-    test.button(key="tracker_import").click().run()
+    test = page(avatars_page)
+    assert "2 avatars" in test.button(key="uncertain_import").label
+    test.button(key="uncertain_import").click().run()
     assert not test.exception
     assert tracker.store.known_ids() == set(created)
-    assert "tracker_import" not in [button.key for button in test.button]
+    assert "uncertain_import" not in [button.key for button in test.button]
     assert tracker.store.has_running()
 
 
@@ -92,16 +92,16 @@ def test_an_import_that_fails_is_a_sentence(app: Running, monkeypatch: pytest.Mo
         raise error
 
     monkeypatch.setattr(app.session.tracker, "adopt", fail)
-    test = page(tracker_page)
-    test.button(key="tracker_import").click().run()
+    test = page(avatars_page)
+    test.button(key="uncertain_import").click().run()
     assert not test.exception
     assert "It is down." in texts(test)
-    assert test.button(key="tracker_import").label.endswith("1 avatar more")
+    assert test.button(key="uncertain_import").label.endswith("1 avatar more")
 
 
 def test_without_avatars_it_says_so(app: Running) -> None:
     """An empty tracker invites to submit."""
-    assert "No avatars yet" in texts(page(tracker_page))
+    assert "No avatars yet" in texts(page(avatars_page))
 
 
 def test_the_table_and_the_details(app: Running, app_clock: ManualClock) -> None:
@@ -112,7 +112,7 @@ def test_the_table_and_the_details(app: Running, app_clock: ManualClock) -> None
     while (due_at := store.next_look_at(persona_id)) is not None:
         app_clock.advance(max(due_at - app_clock.now(), timedelta(0)))
         tracker.look()
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert not test.exception
     table = test.dataframe[0].value
     assert list(table["persona_id"]) == [persona_id]
@@ -124,8 +124,8 @@ def test_the_table_and_the_details(app: Running, app_clock: ManualClock) -> None
 def test_filter_by_status(app: Running) -> None:
     """The pills show only personas of the chosen statuses."""
     done, _ = record_lives(app.session, 1, running=1)
-    test = page(tracker_page)
-    test.button_group(key="tracker_statuses").set_value(["done"]).run()
+    test = page(avatars_page)
+    test.button_group(key="avatars_statuses").set_value(["done"]).run()
     assert list(test.dataframe[0].value["persona_id"]) == [done]
     assert "Is mine late?" not in chart_titles(test)
 
@@ -135,38 +135,38 @@ def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(
 ) -> None:
     """The table of it is empty then, and not that of all."""
     _, persona_id = record_lives(app.session, 1, running=1)
-    test = page(tracker_page)
-    test.button_group(key="tracker_statuses").set_value(["reviewing"]).run()
+    test = page(avatars_page)
+    test.button_group(key="avatars_statuses").set_value(["reviewing"]).run()
     app_clock.advance(HOUR)
     record(app.session, Persona(id=persona_id, process_status="done"))
     test.run()
-    assert test.button_group(key="tracker_statuses").value == ["reviewing"]
+    assert test.button_group(key="avatars_statuses").value == ["reviewing"]
     assert test.dataframe[0].value.empty
 
 
 def test_an_id_that_nobody_has_is_said(app: Running) -> None:
     """A link to it shows no other avatar as if it were that one without a word."""
     record_lives(app.session, 1)
-    assert "no avatar nobody" in texts(page(tracker_page, persona="nobody"))
+    assert "no avatar nobody" in texts(page(avatars_page, persona="nobody"))
 
 
 def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(app: Running) -> None:
     """Two may have the same name, so the link has the id; what is chosen stays chosen."""
     ids = record_lives(app.session, 3)
-    test = page(tracker_page, persona=ids[2])
-    assert test.selectbox(key="tracker_persona").value == ids[2]
-    test.selectbox(key="tracker_persona").set_value(ids[1]).run()
+    test = page(avatars_page, persona=ids[2])
+    assert test.selectbox(key="avatars_persona").value == ids[2]
+    test.selectbox(key="avatars_persona").set_value(ids[1]).run()
     assert test.query_params["persona"] in (ids[1], [ids[1]])
     test.run()
-    assert test.selectbox(key="tracker_persona").value == ids[1]
+    assert test.selectbox(key="avatars_persona").value == ids[1]
     assert "no avatar" not in texts(test)
 
 
 def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> None:
     """Away from the page Streamlit forgets the choice, and not that the link was followed."""
     ids = record_lives(app.session, 3)
-    test = page(tracker_page, persona=ids[2])
-    assert test.selectbox(key="tracker_persona").value == ids[2]
+    test = page(avatars_page, persona=ids[2])
+    assert test.selectbox(key="avatars_persona").value == ids[2]
 
 
 @pytest.mark.parametrize("how", ["by a link", "by a choice"])
@@ -179,10 +179,10 @@ def test_an_avatar_whose_details_are_opened_is_polled_soon(
     for persona_id in ids:
         store.plan(persona_id, app_clock.now() + 3 * HOUR, app_clock.now())
     if how == "by a link":
-        page(tracker_page, persona=ids[0])
+        page(avatars_page, persona=ids[0])
         opened = ids[0]
     else:
-        choice = page(tracker_page).selectbox(key="tracker_persona")
+        choice = page(avatars_page).selectbox(key="avatars_persona")
         [opened] = set(ids) - {choice.value}
         choice.set_value(opened).run()
     [other] = set(ids) - {opened}
@@ -197,9 +197,9 @@ def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock
     for hours in (0, 3, 7):
         at = app_clock.now() + hours * HOUR
         store.record_error(persona_id, "404", at=at, missing=True)
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert "does not find this avatar" in texts(test)
-    test.button(key=f"tracker_again_{persona_id}").click().run()
+    test.button(key=f"details_again_{persona_id}").click().run()
     assert not test.exception
     assert not store.personas().iloc[0]["gone"]
     assert store.next_look_at(persona_id) is not None
@@ -209,7 +209,7 @@ def test_a_deleted_avatar_is_said_to_be_deleted(app: Running, app_clock: ManualC
     """The page tells one that the API has deleted from one that it only does not find."""
     [persona_id, *_] = record_lives(app.session, 1)
     app.session.store.record_error(persona_id, "404", at=app_clock.now(), missing=True)
-    assert "The API has deleted this avatar" in texts(page(tracker_page, persona=persona_id))
+    assert "The API has deleted this avatar" in texts(page(avatars_page, persona=persona_id))
 
 
 def test_every_page_says_until_when_the_api_asked_to_wait(
@@ -238,7 +238,7 @@ def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
     name, reason = "![x](http://127.0.0.1:9/p.png) *Ada* :red[x] $y$", "1. [a](b) `c` <b>"
     persona = Persona(id="a", creator_name=name, process_status="failed", failed_reason=reason)
     record(app.session, persona, source="list")
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert text.plain(name) in test.subheader[0].value
     assert text.plain(reason) in test.error[0].value
     assert texts(test).count(reason) == 1
@@ -257,7 +257,7 @@ def test_fields_of_another_type_are_named(app: Running) -> None:
     """The answers say which fields are not as documented, and a reason is shown as its JSON."""
     answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}, "gender": [1]}
     record(app.session, Persona.model_validate(answer), source="list")
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert text.plain('{"code": 7}') in test.error[0].value
     assert any("failed\\_reason, gender" in caption.value for caption in test.caption)
 
@@ -267,14 +267,14 @@ def test_a_blank_reason_is_not_shown(app: Running, reason: str | None) -> None:
     """The API may send an empty reason where nothing failed: there is no empty box."""
     persona = Persona(id="a", process_status="reviewing", failed_reason=reason)
     record(app.session, persona, source="list")
-    assert not page(tracker_page).error
+    assert not page(avatars_page).error
 
 
 def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
     """The API need not tell a name; an id stands for it."""
     record(app.session, Persona(id="lived-1", process_status="done"), source="list")
-    test = page(tracker_page)
-    assert test.selectbox(key="tracker_persona").options == ["lived-1"]
+    test = page(avatars_page)
+    assert test.selectbox(key="avatars_persona").options == ["lived-1"]
     assert test.subheader[0].value == "lived-1"
 
 
@@ -287,7 +287,7 @@ def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -
 
     for name in ("get_persona", "list_personas", "persona_quota", "create_persona"):
         monkeypatch.setattr(app.session.client, name, fail)
-    for test in (submit_page(), *map(page, (tracker_page, stage_times_page, settings_page))):
+    for test in (submit_page(), *map(page, (avatars_page, stage_times_page, settings_page))):
         assert not test.exception
         assert "This page failed" not in texts(test)
 
@@ -295,7 +295,7 @@ def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -
 def test_when_each_is_ready_and_which_are_late(app: Running) -> None:
     """Running ones have a range and a mark when late, in the table, a chart and the details."""
     ids = record_lives(app.session, 8, running=3, late=1)
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert not test.exception
     rows = test.dataframe[0].value.set_index("persona_id")
     assert list(rows.index[rows["late"] == "late"]) == [ids[8]]
@@ -303,14 +303,14 @@ def test_when_each_is_ready_and_which_are_late(app: Running) -> None:
     assert set(rows.loc[ids[:8], "ready"]) == {""}
     assert chart_titles(test) == ["Is mine late?", "What happened to this avatar?"]
 
-    test.selectbox(key="tracker_persona").set_value(ids[8]).run()
+    test.selectbox(key="avatars_persona").set_value(ids[8]).run()
     assert "Late: it has been in Reviewing for at least" in texts(test)
     assert re.search(r"Ready .* in 8 of 10 cases|may be ready .* in 9 of 10 cases", texts(test))
     assert "Chance of done" in texts(test)
     assert "(8 finished avatars)" in texts(test)
-    test.selectbox(key="tracker_persona").set_value(ids[9]).run()
+    test.selectbox(key="avatars_persona").set_value(ids[9]).run()
     assert "Late: " not in texts(test)
-    test.selectbox(key="tracker_persona").set_value(ids[0]).run()
+    test.selectbox(key="avatars_persona").set_value(ids[0]).run()
     assert "Ready" not in texts(test)
 
 
@@ -321,8 +321,8 @@ def test_without_history_it_is_the_vendors_claim(
     record_lives(app.session, 0, running=1)
     with monkeypatch.context() as not_computed:
         not_computed.setattr(cache.Estimates, "arrivals", lambda *_: None)
-        assert "Basis" not in texts(page(tracker_page))
-    test = page(tracker_page)
+        assert "Basis" not in texts(page(avatars_page))
+    test = page(avatars_page)
     assert "Basis: the vendor's claim, not your data." in texts(test)
     assert "Chance of done" not in texts(test)
 
@@ -335,7 +335,7 @@ def test_footage_that_may_be_missing_is_said(app: Running) -> None:
     )
     session.store.sending(submission_id, session.clock.now())
     session.store.accepted(submission_id, Persona(id="p1"), session.clock.now())
-    assert "names no footage" in texts(page(tracker_page))
+    assert "names no footage" in texts(page(avatars_page))
 
 
 def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: ManualClock) -> None:
@@ -344,7 +344,7 @@ def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: Manual
     persona_id = tracker.submit(ADA).id
     app_clock.advance(HOUR)
     tracker.delete(persona_id)
-    test = page(tracker_page)
+    test = page(avatars_page)
     assert not test.exception
     assert list(test.dataframe[0].value["status"]) == ["Deleted"]
     assert "Deleted here at 2026-01-05 10:00 UTC; its history is kept." in texts(test)
@@ -358,6 +358,6 @@ def test_what_is_polled_no_longer_is_not_in_progress(app: Running) -> None:
     counts = []
     for change in (lambda: None, lambda: tracker.delete(first), lambda: tracker.unfollow(second)):
         change()
-        test = page(tracker_page)
+        test = page(avatars_page)
         counts.append({metric.label: metric.value for metric in test.metric}["In progress"])
     assert counts == ["3", "2", "1"]
