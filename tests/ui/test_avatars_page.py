@@ -13,6 +13,7 @@ from avatarkit.ui import cache
 from avatarkit.ui.running import Running
 from support.app_pages import (
     HOUR,
+    avatars_page,
     chart_titles,
     page,
     record,
@@ -21,7 +22,6 @@ from support.app_pages import (
     stage_times_page,
     submit_page,
     texts,
-    avatars_page,
 )
 from support.manual_clock import ManualClock
 

@@ -14,7 +14,7 @@ import streamlit
 from avatarkit.ui import cache
 from avatarkit.ui.elements import FOR_SPREADSHEETS
 from avatarkit.ui.running import Running
-from support.app_pages import page, record_lives, stage_times_page, avatars_page
+from support.app_pages import avatars_page, page, record_lives, stage_times_page
 from support.project import ROOT
 
 PAGES = {

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
-
 import pandas as pd
 import streamlit as st
 from streamlit.column_config import ProgressColumn, TextColumn
 
-from avatarkit.errors import AvatarkitError
-from avatarkit.estimates import eta
-from avatarkit.history import stages
 from avatarkit.models import ProcessStatus
 from avatarkit.reports import charts, tables
-from avatarkit.session import Session
-from avatarkit.store.submissions import Uncertain
-from avatarkit.text import format_hours, plain, stage_name
-from avatarkit.tracking.reconcile import SETTLING
-from avatarkit.tracking.tracker import Tracker
+from avatarkit.text import plain, stage_name
 from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
@@ -43,7 +33,6 @@ COLUMNS = {
     "failed_reason": TextColumn("Reason"),
     "persona_id": TextColumn("Id"),
 }
-
 
 
 def show() -> None:
@@ -147,5 +136,3 @@ def _title(personas: pd.DataFrame, persona_id: str) -> str:
     # Without the status: a label that changes while the list is open would lose the choice.
     name = personas["creator_name"].get(persona_id, "")
     return f"{name} · {persona_id[:8]}" if name else persona_id
-
-
