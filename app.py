@@ -14,6 +14,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnected
 
 from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
@@ -35,6 +36,10 @@ def end_quietly(_: Request, __: Exception) -> Response:
     return Response(status_code=400)
 
 
+def end_socket_quietly(_: WebSocket, __: Exception) -> None:
+    """End the socket of a browser that vanished while it was sent something."""
+
+
 app = st.App(
     "avatarkit/ui/main.py",
     lifespan=lifespan,
@@ -44,7 +49,7 @@ app = st.App(
         Middleware(BrowserCookie),
     ],
     on_script_error=running.show_error,
-    exception_handlers={ClientDisconnect: end_quietly},
+    exception_handlers={ClientDisconnect: end_quietly, WebSocketDisconnected: end_socket_quietly},
 )
 
 # Before a socket is opened, and after Streamlit has learnt where its configuration lies.

@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 import app as streamlit_app
 from avatarkit import Client, PersonaCreate, Sandbox, Store, Tracker
@@ -265,6 +266,25 @@ def test_the_app_has_the_route_and_the_guard() -> None:
     route = streamlit_app.app._user_routes[0]
     assert route.path == f"{WEBHOOK_PATH}{{token}}"  # type: ignore[attr-defined]
     assert streamlit_app.app._user_middleware[0].cls is HostGuard
+
+
+def test_a_socket_that_vanished_raises_nothing() -> None:
+    """A browser that is gone when its socket is used again leaves no error for the server."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+        await websocket.close()
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    handlers = streamlit_app.app._exception_handlers
+    app = Starlette(routes=[WebSocketRoute("/", endpoint)], exception_handlers=handlers)
+    asyncio.run(app({"type": "websocket", "path": "/", "headers": []}, receive, send))
 
 
 @contextmanager
