@@ -39,7 +39,7 @@ def summaries(truth: str, gap: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     "gap",
-    [pytest.param(gap, marks=pytest.mark.long if gap == "24 h" else ()) for gap in GAPS_H],
+    [pytest.param(gap, marks=() if gap == "1 h" else pytest.mark.long) for gap in GAPS_H],
 )
 @EVERY_TRUTH
 def test_a_median_that_is_given_is_right(truth: str, gap: str) -> None:

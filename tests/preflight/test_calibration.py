@@ -36,6 +36,15 @@ VARIANTS = (
     "two cameras",
     "declared 100 times too long",
     "silent second track",
+    "page",
+    "leaves",
+    "flash",
+    "sound at first",
+    "soft voice",
+    "voice on the left",
+    "silent first track",
+    "declared 3000 times too long",
+    "empty frames",
 )
 """Cases much like another one, which are checked with the long tests."""
 

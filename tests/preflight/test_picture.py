@@ -147,7 +147,7 @@ def test_what_jumps_about_is_no_face(
     ("name", "turn"),
     [
         ("upside down", "180°"),
-        ("on its left side", "90° clockwise"),
+        pytest.param("on its left side", "90° clockwise", marks=pytest.mark.long),
         pytest.param("on its right side", "90° counterclockwise", marks=pytest.mark.long),
     ],
 )
@@ -159,6 +159,7 @@ def test_a_person_who_lies_on_the_side_is_told_from_nobody(
     assert calibration(name).report.reason == reason
 
 
+@pytest.mark.long
 def test_a_page_without_anybody_has_no_face(calibration: Callable[[str], CheckedCase]) -> None:
     """Neither one that stands still nor one that is scrolled; a poster is no second face."""
     for name in ("page", "scrolled page"):

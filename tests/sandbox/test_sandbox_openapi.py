@@ -245,7 +245,7 @@ def test_every_life_is_answered_as_described(label: str) -> None:
 
 @schema.parametrize()
 @settings(
-    max_examples=40,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
