@@ -21,7 +21,6 @@ UNTRACED = (
     "tests/api/test_odd_answers.py",
     "tests/store/test_interleavings.py",
     "tests/tracking/test_access.py",
-    "tests/tracking/test_accounts.py",
     "tests/tracking/test_clocks.py",
     "tests/tracking/test_fault_matrix.py",
     "tests/tracking/test_gate.py",
