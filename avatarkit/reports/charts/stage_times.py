@@ -71,7 +71,8 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
 
     x = style.hours(alt.X, "from_h", "Hours", end)
     y = style.rows(stages["row"])
-    lanes = alt.Scale(domain=list(range(2 * LANES - 1)))
+    # With two empty ones at both sides, or the visits of two stages would touch.
+    lanes = alt.Scale(domain=list(range(-2, 2 * LANES + 1)))
     lane = alt.YOffset("lane:O", scale=lanes, bandPosition=0.5)
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
     opacity, shape, _ = style.by_part(_PARTS, drawn)
