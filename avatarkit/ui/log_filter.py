@@ -66,25 +66,25 @@ def choose(personas: pd.DataFrame, prefix: str) -> LogFilter:
     """
     labels = sorted({label for labels in personas["labels"] for label in labels})
     chosen: list[str] = []
-    places = st.columns([2, 1, 1] if labels else 2)
+    places = st.columns([3, 2] if labels else 1)
     if labels:
         chosen = places[0].multiselect(
             "Labels", labels, key=f"{prefix}_label", bind="query-params", placeholder="All"
         )
-    since, until = (
-        place.date_input(
-            text,
-            None,
-            min_value=_FIRST,
-            max_value=_LAST,
-            key=f"{prefix}_{name}",
-            bind="query-params",
-            format="YYYY-MM-DD",
+    with places[-1].container(horizontal=True):
+        since, until = (
+            st.date_input(
+                text,
+                None,
+                min_value=_FIRST,
+                max_value=_LAST,
+                key=f"{prefix}_{name}",
+                bind="query-params",
+                format="YYYY-MM-DD",
+                width=160,
+            )
+            for text, name in (("Submitted from", "since"), ("Submitted until", "until"))
         )
-        for place, text, name in zip(
-            places[-2:], ("Submitted from", "Submitted until"), ("since", "until"), strict=True
-        )
-    )
     return LogFilter(tuple(chosen), since, until, moments.zone())
 
 

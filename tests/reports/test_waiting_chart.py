@@ -82,6 +82,7 @@ def test_an_endless_wait_is_an_arrow_at_the_end() -> None:
     end = layers(chart)[0]["encoding"]["y"]["scale"]["domain"][1]
     assert 20 < beyond["at_h"] < end < 30
     assert beyond["took"] == "41 d 15 h so far"
+    assert axes(chart)["x"] == "Submitted (UTC)\nArrows: longer than shown"
 
 
 def test_the_axis_spans_whole_days() -> None:

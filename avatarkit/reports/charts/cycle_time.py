@@ -61,9 +61,10 @@ def waiting(
     colour, shape = _colour_and_shape(points["part"])
     dash = style.by_name(alt.StrokeDash, "part", _DASHES, None)
     note = f"; {len(points):,} of {len(totals):,} drawn" if len(points) < len(totals) else ""
-    note += "; arrows: longer than shown" if beyond.any() else ""
     domain = [style.as_value(moment) for moment in (begin, until)]
-    title_x = f"Submitted ({zone_name(until, zone)}){note}"
+    submitted_in = f"Submitted ({zone_name(until, zone)}){note}"
+    # A line of its own, as a phone would cut a longer one.
+    title_x = [submitted_in, "Arrows: longer than shown"] if beyond.any() else submitted_in
     submitted, period = (
         style.moments(column, title_x, zone, domain=domain, nice=False)
         for column in ("submitted_at", "since")

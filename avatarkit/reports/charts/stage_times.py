@@ -76,6 +76,8 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     lane = alt.YOffset("lane:O", scale=lanes, bandPosition=0.5)
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
     opacity, shape, _ = style.by_part(_PARTS, drawn)
+    # Towards the middle, or a word at the end of a narrow chart would be cut off.
+    side = f"datum.p50_h > {end / 2} ? 'right' : 'left'"
     looks: dict[str, Any] = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
@@ -93,7 +95,7 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         style.points(medians, size=130, color=style.FOREGROUND).encode(
             y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
-        style.words(medians, align="left", dx=2, dy=-15, fontSize=11).encode(
+        style.words(medians, align={"expr": side}, dy=-15, fontSize=11).encode(
             y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
         ),
         style.points(arrows, size=70).encode(

@@ -230,6 +230,9 @@ def names_beside(
         labelLimit=0,
         labelOffset=_TWO_LINES_PX if any("\n" in name for name in names) else 0,
         labelOverlap=False,
+        # A name stands at its square, also at the ends.
+        labelFlush=False,
+        labelBound=False,
     )
     rows = frame[[x]].assign(place=places)
     return invisible(rows).encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
@@ -285,12 +288,12 @@ def shares_axis() -> alt.Axis:
     return alt.Axis(format=".0%", tickCount=5, **CENTRED[alt.Y])
 
 
-def moments(column: str, title: str, zone: tzinfo, **scale: Any) -> alt.X:
+def moments(column: str, title: str | list[str], zone: tzinfo, **scale: Any) -> alt.X:
     """Return the x encoding of a column of moments, with short labels.
 
     Args:
         column: The column.
-        title: The title of the axis.
+        title: The title of the axis, or its lines.
         zone: UTC, or the zone of the browser that draws the chart; no other can be drawn.
         scale: Options of the scale.
     """
