@@ -62,7 +62,7 @@ def show() -> None:
         st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
         return
     chosen = log_filter.choose(personas, "times")
-    when_ready(log_filter.chosen_log(chosen, estimates), _tabs)
+    when_ready(log_filter.chosen_log(chosen, estimates), partial(_tabs, len(personas)))
     csv_downloads(
         running.get().session,
         {
@@ -75,10 +75,12 @@ def show() -> None:
         st.markdown(HOW_TO_READ)
 
 
-def _tabs(part: ChosenLog) -> None:
+def _tabs(total: int, part: ChosenLog) -> None:
     if part.log.personas.empty:
         st.info("No avatar with these labels was submitted then.", icon=":material/search_off:")
         return
+    if not part.chosen.is_empty:
+        st.caption(f"{len(part.log.personas):,} of {total:,} avatars.")
     contents = {
         "Stages": _stages,
         "Ends": _ends,
