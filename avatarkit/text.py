@@ -1,9 +1,10 @@
-"""Format hours, statuses and foreign text for charts, tables, notes and pages."""
+"""Format hours, statuses, time zones and foreign text for charts, tables, notes and pages."""
 
 from __future__ import annotations
 
 import math
 import re
+from datetime import datetime, tzinfo
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>#|~$:]|^\s*[-+=]|(?<=\d)[.)](?=\s)", re.MULTILINE)
 
@@ -90,3 +91,9 @@ def format_bounds(state: str, min_h: float, max_h: float) -> str:
 def stage_name(stage: str) -> str:
     """Format a status: ``video_validating`` becomes "Video validating"."""
     return stage.replace("_", " ").strip().capitalize() or stage
+
+
+def zone_name(at: datetime, zone: tzinfo) -> str:
+    """Return the short name of a time zone at a moment, such as ``CET`` or ``UTC+03``."""
+    name = at.astimezone(zone).tzname() or "UTC"
+    return f"UTC{name}" if name[0] in "+-" else name

@@ -124,19 +124,34 @@ def sentence(frame: pd.DataFrame) -> str:
         frame: The frame of ``replay``. An arrival counts once, with the range of the first noon
             after it came into the log.
     """
-    first = frame.loc[frame["first"].to_numpy(dtype=bool)]
-    if first.empty:
+    learned = _learned(frame)
+    if not frame["first"].any():
         return "No arrival can be judged yet: no 80 % range has passed."
-    learned = first.loc[(first["basis"] != eta.CLAIM).to_numpy(dtype=bool)]
     if learned.empty:
         return "No arrival can be judged yet: each 80 % range so far was the vendor's claim."
     inside, batches = int(learned["inside"].sum()), learned["batch"].nunique()
     arrivals, their = ("arrival", "its") if len(learned) == 1 else ("arrivals", "their")
     sent = "1 batch" if batches == 1 else f"{batches} batches"
     text = f"Of {len(learned)} {arrivals} in {sent}, {inside} fell in {their} 80 % range."
-    if inside < EXPECTED * len(learned):
+    if is_too_narrow(frame):
         text += " That is too few: expect ends before and after the ranges."
     return text
+
+
+def is_too_narrow(frame: pd.DataFrame) -> bool:
+    """Return whether so few arrivals fell in their range that ``sentence`` warns of it.
+
+    Args:
+        frame: The frame of ``replay``.
+    """
+    learned = _learned(frame)
+    return int(learned["inside"].sum()) < EXPECTED * len(learned)
+
+
+def _learned(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the first prediction of each persona, without those that were the claim alone."""
+    is_learned = frame["first"] & (frame["basis"] != eta.CLAIM)
+    return frame.loc[is_learned.to_numpy(dtype=bool)]
 
 
 def _predictions(

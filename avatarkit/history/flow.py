@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 import pandas as pd
 
 from avatarkit.history import frames
+from avatarkit.history.frames import Moments
 from avatarkit.history.runs import gone_now, runs_until
 from avatarkit.models import ProcessStatus
 
 
 def cumulative(
-    sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+    sightings: pd.DataFrame,
+    *,
+    now: datetime,
+    personas: pd.DataFrame | None = None,
+    zone: tzinfo = UTC,
 ) -> pd.DataFrame:
     """Count the personas in each status at the end of each day, for a cumulative flow diagram.
 
     Args:
         sightings: ``store.sightings()``. What was first seen after ``now`` is not used.
-        now: The moment on the session's clock. A day ends at midnight UTC, the last one at ``now``.
+        now: The moment on the session's clock. A day ends at midnight in
+            ``zone``, the last one at ``now``.
         personas: ``store.personas()``. A persona that is ``gone`` counts only until the day of its
             last poll.
+        zone: The time zone whose days are counted.
 
     Returns:
         A row a day and status, by both: every day from the first sighting to ``now`` with every
         status. A change lies between two polls; a persona counts in its new status from the day
         on which that was first seen. Empty frames have the same columns and dtypes.
 
-        - ``day``: datetime64[us, UTC], at 00:00.
+        - ``day``: datetime64[us, UTC], the date at 00:00 UTC also in another zone.
         - ``status``: text; those of the API in its order, terminal ones included, then others by
           name.
         - ``personas``: int64.
@@ -40,12 +47,13 @@ def cumulative(
     known = [status.value for status in ProcessStatus]
     statuses = [*known, *sorted(set(runs.status_names) - set(known))]
     status = pd.Index(statuses).get_indexer(pd.Index(runs.status_names))[runs.status]
-    today = frames.utc_moment(now).astype("datetime64[D]")
-    begin = runs.first_seen.astype("datetime64[D]").min(initial=today + 1)
+    today = _dates(np.array([frames.utc_moment(now)]), zone)[0]
+    first_seen, last_seen = (_dates(seen, zone) for seen in (runs.first_seen, runs.last_seen))
+    begin = first_seen.min(initial=today + 1)
     days = np.arange(begin, today + 1)
     first, last = (
-        (moments.astype("datetime64[D]") - begin).astype(np.int64)
-        for moments in (runs.first_seen, np.maximum(runs.first_seen, runs.last_seen))
+        (dates - begin).astype(np.int64)
+        for dates in (first_seen, np.maximum(first_seen, last_seen))
     )
     gone = gone_now(runs.persona_ids, personas)[runs.persona] & runs.is_last & ~runs.is_end
     gone &= last + 1 < days.size
@@ -60,3 +68,9 @@ def cumulative(
             "personas": change.cumsum(axis=0).ravel(),
         }
     )
+
+
+def _dates(moments: Moments, zone: tzinfo) -> Moments:
+    """Return the date of each UTC moment in a time zone."""
+    local = pd.DatetimeIndex(moments).tz_localize(UTC).tz_convert(zone).tz_localize(None)
+    return local.to_numpy().astype("datetime64[D]")

@@ -112,14 +112,20 @@ class Log:
     """The frame of ``store.personas()``."""
     sightings: pd.DataFrame
     """The frame of ``store.sightings()``."""
-    visits: pd.DataFrame
-    """The frame of ``stages.visits``."""
-    lives: pd.DataFrame
-    """The frame of ``stages.lives``."""
     now: datetime
     """When it was read, on the session's clock."""
     key: Hashable
     """Changes whenever the log has changed."""
+
+    @cached_property
+    def visits(self) -> pd.DataFrame:
+        """The frame of ``stages.visits``."""
+        return stages.visits(self.sightings, now=self.now, personas=self.personas)
+
+    @cached_property
+    def lives(self) -> pd.DataFrame:
+        """The frame of ``stages.lives``."""
+        return stages.lives(self.sightings, now=self.now, personas=self.personas)
 
     @cached_property
     def fit(self) -> durations.Fit:
@@ -156,10 +162,11 @@ class Log:
         certainty = coverage.certainty(self.visits, now=self.now, personas=self.personas)
         return coverage.sentence(certainty)
 
-    def calibration(self) -> str:
-        """Return how many past arrivals fell in their prediction interval, as a sentence."""
-        replay = backtest.replay(self.sightings, now=self.now, personas=self.personas)
-        return backtest.sentence(replay)
+    def replay(self) -> pd.DataFrame:
+        """Return the past predictions that can be judged."""
+        return backtest.replay(
+            self.sightings, now=self.now, personas=self.personas, lives=self.lives
+        )
 
 
 class Estimates:
@@ -185,9 +192,7 @@ class Estimates:
 
         def read() -> Log:
             now, sightings = self._clock.now(), self._store.sightings()
-            visits = stages.visits(sightings, now=now, personas=personas)
-            lives = stages.lives(sightings, now=now, personas=personas)
-            return Log(personas, sightings, visits, lives, now, key)
+            return Log(personas, sightings, now, key)
 
         return cast(Log, self._log.get(key, read, patient=True))
 

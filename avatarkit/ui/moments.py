@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from avatarkit import text
 from avatarkit.text import format_hours
 from avatarkit.ui import running
 
@@ -20,9 +21,8 @@ def zone() -> tzinfo:
 
 
 def zone_name(at: datetime) -> str:
-    """Return the short name of the viewer's time zone at a moment, such as ``CET`` or ``UTC+3``."""
-    name = at.astimezone(zone()).tzname() or "UTC"
-    return f"UTC{name}" if name[0] in "+-" else name
+    """Return the short name of the viewer's time zone at a moment: ``CET`` or ``UTC+03``."""
+    return text.zone_name(at, zone())
 
 
 def exact(at: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,20 @@ class TestCumulative:
             "03-04": {"pending": 1, "done": 1},
             "03-05": {"pending": 1, "done": 1},
         }
+
+    def test_days_are_those_of_a_time_zone(self) -> None:
+        """In New York Monday begins and ends five hours later; a change of clocks shifts no day."""
+        zone, sightings = ZoneInfo("America/New_York"), log(("a", "pending", 4), ("a", "done", 28))
+        frame = flow.cumulative(sightings, now=at(53), zone=zone)
+        assert standing(frame) == {
+            "03-01": {"pending": 1},
+            "03-02": {"done": 1},
+            "03-03": {"done": 1},
+            "03-04": {"done": 1},
+        }
+        assert str(frame["day"].dtype) == MOMENT
+        weeks = flow.cumulative(sightings, now=at(24 * 14), zone=zone)["day"]
+        assert weeks.drop_duplicates().diff().dropna().eq(pd.Timedelta(days=1)).all()
 
     def test_a_past_moment_knows_nothing_of_later(self) -> None:
         """What was first seen after ``now`` does not count, nor do days after it."""

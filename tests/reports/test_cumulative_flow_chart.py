@@ -37,6 +37,9 @@ def test_ends_are_at_the_bottom_and_the_last_stage_next() -> None:
     encoding = layers(chart)[0]["encoding"]
     assert encoding["color"]["legend"] is None
     assert axes(chart) == {"x": "Day (UTC)", "y": "Avatars"}
+    zoned = charts.cumulative_flow(counts({"pending": 3}), zone="EST")
+    assert axes(zoned)["x"] == "Day (EST)"
+    assert layers(chart)[0]["rows"][0]["date"] == "2026-03-02"
     assert [row["flying"] for row in layers(chart)[0]["rows"]][-1] == 3
 
 

@@ -128,6 +128,12 @@ def test_at_most_six_single_visits_are_drawn_and_ended_ones_first() -> None:
     assert len(drawn["still running"]) == 2
     lanes = sorted(row["lane"] for row in drawn["at least"])
     assert lanes == [0, 2, 4, 6, 8, 10]
+    chart = charts.stage_times(durations.summarize(frame), frame)
+    offsets = [
+        layer["encoding"]["yOffset"] for layer in layers(chart) if "yOffset" in layer["encoding"]
+    ]
+    for offset in offsets:
+        assert (min(offset["scale"]["domain"]), max(offset["scale"]["domain"])) == (-2, 12)
     few = frame.loc[frame["persona_id"] == "e0"]
     alone = parts(charts.stage_times(durations.summarize(few), few))["at least"]
     assert [row["lane"] for row in alone] == [5]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -42,11 +43,28 @@ def test_a_timeline_has_solid_certain_parts_and_faint_edges() -> None:
     ]
 
 
-def test_the_last_date_of_a_timeline_is_not_cut_off() -> None:
-    """A label near an end of the axis is set inwards, by more than half of a date's width."""
+def test_labels_of_moments_are_centred_on_their_ticks() -> None:
+    """A label at an end of the axis is not moved inwards, nor left out."""
     chart = charts.timeline(visits(("a", "pending", 0, 96)), now=MONDAY + timedelta(hours=96))
     axis = next(layer["encoding"]["x"] for layer in layers(chart) if "x" in layer["encoding"])
-    assert axis["axis"]["labelFlush"] >= 20
+    assert axis["axis"]["labelAlign"] == "center"
+    assert (axis["axis"]["labelFlush"], axis["axis"]["labelBound"]) == (False, False)
+
+
+def test_a_timeline_is_in_utc_or_in_the_zone_of_the_browser() -> None:
+    """The axis and the tooltips are of one zone, which the axis names."""
+    frame, now = visits(("a", "pending", 0, 2)), MONDAY + timedelta(hours=5)
+    for zone, name, scale, since in (
+        (UTC, "UTC", "utc", "2026-03-02 00:00:00 UTC"),
+        (ZoneInfo("America/New_York"), "EST", "time", "2026-03-01 19:00:00 EST"),
+    ):
+        chart = charts.timeline(frame, now=now, zone=zone)
+        x = next(layer["encoding"]["x"] for layer in layers(chart) if "x" in layer["encoding"])
+        assert x["title"] == f"Time ({name}), from {since[:10]}"
+        assert x["scale"]["type"] == scale
+        assert ("utcFormat" in x["axis"]["labelExpr"]) == (zone == UTC)
+        (certain,) = parts(chart)["certain"]
+        assert (certain["since"], certain["from"]) == (since, "2026-03-02T00:00:00+00:00")
 
 
 def test_a_running_visit_is_open_until_now() -> None:

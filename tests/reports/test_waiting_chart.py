@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import altair as alt
 import numpy as np
@@ -81,6 +82,7 @@ def test_an_endless_wait_is_an_arrow_at_the_end() -> None:
     end = layers(chart)[0]["encoding"]["y"]["scale"]["domain"][1]
     assert 20 < beyond["at_h"] < end < 30
     assert beyond["took"] == "41 d 15 h so far"
+    assert axes(chart)["x"] == "Submitted (UTC)\nArrows: longer than shown"
 
 
 def test_the_axis_spans_whole_days() -> None:
@@ -93,3 +95,14 @@ def test_the_axis_spans_whole_days() -> None:
     frame = totals(*((n / 10, "done", 10.0, 12.0) for n in range(1, 20)))
     ends = {row["until"] for row in rows_of(draw(frame), "rule") if "until" in row}
     assert {pd.Timestamp(end) for end in ends} == {pd.Timestamp("2026-03-04", tz="UTC")}
+
+
+def test_submissions_are_in_utc_or_in_the_zone_of_the_browser() -> None:
+    """The axis names the zone, and the tooltips are of the same one."""
+    frame = totals(*((n / 10, "done", 10.0, 12.0) for n in range(20)))
+    chart = charts.waiting(frame, flow.waiting_percentiles(frame), zone=ZoneInfo("Asia/Dubai"))
+    x = layers(chart)[0]["encoding"]["x"]
+    assert (x["title"], x["scale"]["type"]) == ("Submitted (UTC+04)", "time")
+    assert "timeFormat" in x["axis"]["labelExpr"]
+    assert min(row["submitted"] for row in rows_of(chart, "point")) == "2026-03-02 04:00:00 +04"
+    assert "submitted" in [tip["field"] for tip in layers(chart)[1]["encoding"]["tooltip"]]

@@ -43,7 +43,7 @@ def axes(chart: alt.LayerChart) -> dict[str, str]:
         for name in ("x", "y"):
             title = layer["encoding"].get(name, {}).get("title")
             if title is not None:
-                found[name] = title
+                found[name] = title if isinstance(title, str) else "\n".join(title)
     return found
 
 

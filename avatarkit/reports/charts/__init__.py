@@ -3,8 +3,8 @@
 A status has one colour in all charts, on a light and on a dark page. Length, thickness, opacity,
 dashes, shape and names carry the same information, so that the charts are readable in grey. Legends
 are under the title, or names at the ends of lines; the theme colours both. The width is the
-container's. A chart has at most a few thousand rows: more
-are thinned evenly, and an axis says so.
+container's. Moments are in UTC, or on a page in the time zone of the browser; the axis names it. A
+chart has at most a few thousand rows: more are thinned evenly, and an axis says so.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ _TICKS = 5
 _SMALLEST_SHARE = 0.2
 _ENDS = ("failed", "rejected", "done")
 _DAY = pd.Timedelta(days=1)
-_TITLES = {"day": "End of", "status": "Status", "personas": "Avatars", "flying": "In flight"}
+_TITLES = {"date": "End of", "status": "Status", "personas": "Avatars", "flying": "In flight"}
 
 
-def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
+def cumulative_flow(flow: pd.DataFrame, *, zone: str = "UTC") -> alt.LayerChart:
     """Draw how many personas are on their way, and where.
 
     The statuses are stacked: at the bottom the ended ones, above them the stages, the last stage
@@ -46,9 +46,10 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
 
     Args:
         flow: The frame of ``flow.cumulative``.
+        zone: The name of the time zone whose days it counts.
 
     Returns:
-        A chart of personas by day (UTC); without a persona, the words "Nothing to show yet".
+        A chart of personas by day; without a persona, the words "Nothing to show yet".
     """
     title = "How much is in flight?"
     counts = _stacked(flow)
@@ -65,10 +66,11 @@ def cumulative_flow(flow: pd.DataFrame) -> alt.LayerChart:
     colour = style.by_status("status", map(stage_name, counts.columns))
     scale = alt.Scale(domain=[0, highest], nice=False)
     day = "begin" if as_bars else "day"
-    x: dict[str, Any] = {"x": _days_axis(day, counts.index, hidden)}
+    note = f"; without {hidden:,} ended" if hidden else ""
+    x: dict[str, Any] = {"x": _days_axis(day, counts.index, f"Day ({zone}){note}")}
     x |= {"x2": "until:T"} if as_bars else {}
     y = _counts_axis(highest, hidden, scale)
-    tips = style.tooltips(_TITLES, {"day": "%Y-%m-%d"})
+    tips = style.tooltips(_TITLES)
     bands = alt.Chart(rows)
     # Two bands of equal lightness touch where the status between them has no persona.
     lines = alt.Chart(rows if len(counts) <= SEPARATED else rows.head(0))
@@ -112,7 +114,11 @@ def _rows(counts: pd.DataFrame, in_flight: pd.Series[int], *, as_bars: bool) -> 
     top = counts.cumsum(axis=1)
     stacked = {"personas": counts, "bottom": top - counts, "top": top}
     rows = pd.DataFrame({name: frame.stack() for name, frame in stacked.items()}).reset_index()
-    rows = rows.assign(status=rows["status"].map(stage_name), flying=rows["day"].map(in_flight))
+    rows = rows.assign(
+        status=rows["status"].map(stage_name),
+        flying=rows["day"].map(in_flight),
+        date=rows["day"].dt.strftime("%Y-%m-%d"),
+    )
     if not as_bars:
         return rows
     gap = (1 - _BAR_WIDTH) / 2
@@ -155,7 +161,7 @@ def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     return encoded
 
 
-def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
+def _days_axis(column: str, days: pd.Index[pd.Timestamp], title: str) -> alt.X:
     """Return the encoding of at most five days, evenly apart; a bar is labelled in its middle."""
     shift = _DAY / 2 if column == "begin" else 0 * _DAY
     axis = alt.Axis(
@@ -165,7 +171,6 @@ def _days_axis(column: str, days: pd.Index[pd.Timestamp], hidden: int) -> alt.X:
         labelSeparation=8,
         **style.CENTRED[alt.X],
     )
-    title = f"Day (UTC){f'; without {hidden:,} ended' if hidden else ''}"
     return alt.X(f"{column}:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
 
 

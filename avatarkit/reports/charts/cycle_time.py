@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from typing import Any
 
 import altair as alt
@@ -10,7 +11,7 @@ import pandas as pd
 
 from avatarkit.reports.charts import style
 from avatarkit.reports.tables import times_taken
-from avatarkit.text import format_hours, stage_name
+from avatarkit.text import format_hours, stage_name, zone_name
 
 DRAWN = 600
 """Maximum of personas that are drawn."""
@@ -28,7 +29,9 @@ _DASHES = dict(zip(_LINES.values(), (style.SOLID, [7, 3], [2, 3]), strict=True))
 _ENDS = {"done": "circle", "rejected": "cross", "failed": "diamond", "running": "triangle-up"}
 
 
-def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
+def waiting(
+    totals: pd.DataFrame, percentiles: pd.DataFrame, *, zone: tzinfo = UTC
+) -> alt.LayerChart:
     """Draw whether waiting times have changed.
 
     A point a persona, at its submission and its total time: the middle of the bounds, or the time
@@ -40,28 +43,30 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
     Args:
         totals: The frame of ``flow.waiting``.
         percentiles: The frame of ``flow.waiting_percentiles``.
+        zone: The time zone of the axis: UTC, or that of the browser which draws the chart.
 
     Returns:
-        A chart of hours by submission (UTC); without a persona, "Nothing to show yet".
+        A chart of hours by submission; without a persona, "Nothing to show yet".
     """
     title = "Did waiting times change?"
     if totals.empty:
         return style.nothing(title)
     begin = totals["submitted_at"].min().floor("D")
     until = max(totals["submitted_at"].max().ceil("D"), begin + pd.Timedelta(days=1))
-    lines = _lines(percentiles, begin, until)
+    lines = _lines(percentiles, begin, until, zone)
     end = _end(totals, lines)
-    points = _points(totals.iloc[style.evenly(len(totals), DRAWN)], end)
+    points = _points(totals.iloc[style.evenly(len(totals), DRAWN)], end, zone)
     bounds = points.loc[points["low"] < points["high"]] if len(totals) <= RANGES else points.head(0)
     beyond = points["beyond"]
     colour, shape = _colour_and_shape(points["part"])
     dash = style.by_name(alt.StrokeDash, "part", _DASHES, None)
     note = f"; {len(points):,} of {len(totals):,} drawn" if len(points) < len(totals) else ""
-    note += "; arrows: longer than shown" if beyond.any() else ""
     domain = [style.as_value(moment) for moment in (begin, until)]
-    scale = alt.Scale(type="utc", domain=domain, nice=False)
+    submitted_in = f"Submitted ({zone_name(until, zone)}){note}"
+    # A line of its own, as a phone would cut a longer one.
+    title_x = [submitted_in, "Arrows: longer than shown"] if beyond.any() else submitted_in
     submitted, period = (
-        alt.X(f"{column}:T", title=f"Submitted (UTC){note}", scale=scale, axis=style.moments_axis())
+        style.moments(column, title_x, zone, domain=domain, nice=False)
         for column in ("submitted_at", "since")
     )
     hours_scale, names = alt.Scale(domain=[0, end], nice=False), _names(lines, end)
@@ -69,11 +74,10 @@ def waiting(totals: pd.DataFrame, percentiles: pd.DataFrame) -> alt.LayerChart:
         column: alt.Y(f"{column}:Q", scale=hours_scale, axis=None)
         for column in ("at_h", "low", "hours")
     }
-    titles = {"submitted_at": "Submitted", "part": "End", "took": "Took"}
-    tips = ["persona_id", *style.tooltips(titles, {"submitted_at": style.MOMENT})]
-    titles = {"from": "Submitted from", "to": "To", "part": "Percentile", "took": "Took"}
-    titles |= {"n": "Avatars", "running": "Still running"}
-    line_tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
+    titles = {"submitted": "Submitted", "part": "End", "took": "Took"}
+    tips = ["persona_id", *style.tooltips(titles)]
+    titles = {"begin": "Submitted from", "end": "To", "part": "Percentile", "took": "Took"}
+    line_tips = style.tooltips(titles | {"n": "Avatars", "running": "Still running"})
     symbols: dict[str, Any] = {"x": submitted, "y": y["at_h"], "color": colour, "tooltip": tips}
     size, opacity = (90, 1.0) if len(points) <= RANGES else (45, 0.75)
     layers = [
@@ -124,7 +128,9 @@ def _names(lines: pd.DataFrame, end: float) -> pd.DataFrame:
     return names
 
 
-def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) -> pd.DataFrame:
+def _lines(
+    percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp, zone: tzinfo
+) -> pd.DataFrame:
     """Return a row a period and known percentile, cut to ``begin`` and ``until``."""
     parts = [
         percentiles[["from", "to", "n", "running"]].assign(hours=percentiles[name], part=part)
@@ -133,6 +139,8 @@ def _lines(percentiles: pd.DataFrame, begin: pd.Timestamp, until: pd.Timestamp) 
     lines = pd.concat(parts, ignore_index=True).dropna(subset="hours")
     return lines.assign(
         took=lines["hours"].map(format_hours).astype("str"),
+        begin=style.written(lines["from"], zone),
+        end=style.written(lines["to"], zone),
         since=lines["from"].where(lines["from"] > begin, begin),
         until=lines["to"].where(lines["to"] < until, until),
     )
@@ -146,7 +154,7 @@ def _end(totals: pd.DataFrame, lines: pd.DataFrame) -> float:
     return longest * 1.05 or 1.0
 
 
-def _points(totals: pd.DataFrame, end: float) -> pd.DataFrame:
+def _points(totals: pd.DataFrame, end: float, zone: tzinfo) -> pd.DataFrame:
     running = ~np.isfinite(totals["max_h"].to_numpy())
     high = totals["max_h"].where(~running, totals["min_h"])
     middle = (totals["min_h"] + high) / 2
@@ -154,6 +162,7 @@ def _points(totals: pd.DataFrame, end: float) -> pd.DataFrame:
         {
             "persona_id": totals["persona_id"],
             "submitted_at": totals["submitted_at"],
+            "submitted": style.written(totals["submitted_at"], zone),
             "part": totals["state"].map(stage_name),
             "beyond": middle > end,
             "took": times_taken(totals),

@@ -71,10 +71,13 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
 
     x = style.hours(alt.X, "from_h", "Hours", end)
     y = style.rows(stages["row"])
-    lanes = alt.Scale(domain=list(range(2 * LANES - 1)))
+    # With two empty ones at both sides, or the visits of two stages would touch.
+    lanes = alt.Scale(domain=list(range(-2, 2 * LANES + 1)))
     lane = alt.YOffset("lane:O", scale=lanes, bandPosition=0.5)
     drawn = pd.concat([frame["part"] for frame in (bars, medians, intervals, ranges, arrows)])
     opacity, shape, _ = style.by_part(_PARTS, drawn)
+    # Towards the middle, or a word at the end of a narrow chart would be cut off.
+    side = f"datum.p50_h > {end / 2} ? 'right' : 'left'"
     looks: dict[str, Any] = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
@@ -92,7 +95,7 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         style.points(medians, size=130, color=style.FOREGROUND).encode(
             y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
         ),
-        style.words(medians, align="left", dx=2, dy=-15, fontSize=11).encode(
+        style.words(medians, align={"expr": side}, dy=-15, fontSize=11).encode(
             y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
         ),
         style.points(arrows, size=70).encode(

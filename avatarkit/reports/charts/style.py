@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,12 +54,9 @@ BACKGROUND = {"expr": "background"}
 FOREGROUND = {"expr": READABLE.format("background")}
 """Black, or white on a dark page."""
 
-MOMENT = "%Y-%m-%d %H:%M:%S UTC"
-"""The format of a moment in a tooltip."""
-
 _SHORTEST_TIME = (
-    "utcFormat(datum.value, utcseconds(datum.value) ? '%H:%M:%S' : "
-    "utchours(datum.value) || utcminutes(datum.value) ? '%H:%M' : '%b %d')"
+    "{0}(datum.value, {1}seconds(datum.value) ? '%H:%M:%S' : "
+    "{1}hours(datum.value) || {1}minutes(datum.value) ? '%H:%M' : '%b %d')"
 )
 
 _TWO_LINES_PX = -7
@@ -69,9 +66,6 @@ _TICKS_H = (
     *(minutes / 60 for minutes in (1, 2, 5, 10, 15, 30)),
     *(1, 2, 3, 6, 12, 24, 48, 72, 168, 336, 720),
 )
-
-_FLUSH_PX = 24
-"""A label of a moment this near to an end of the axis is moved inwards, or it would be cut off."""
 
 CENTRED: dict[type, dict[str, Any]] = {
     alt.X: {"labelAlign": "center", "labelFlush": False, "labelBound": False},
@@ -236,6 +230,9 @@ def names_beside(
         labelLimit=0,
         labelOffset=_TWO_LINES_PX if any("\n" in name for name in names) else 0,
         labelOverlap=False,
+        # A name stands at its square, also at the ends.
+        labelFlush=False,
+        labelBound=False,
     )
     rows = frame[[x]].assign(place=places)
     return invisible(rows).encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
@@ -291,15 +288,32 @@ def shares_axis() -> alt.Axis:
     return alt.Axis(format=".0%", tickCount=5, **CENTRED[alt.Y])
 
 
-def moments_axis() -> alt.Axis:
-    """Return the axis of moments in UTC, with short labels."""
-    return alt.Axis(
-        labelExpr=_SHORTEST_TIME,
-        labelFlush=_FLUSH_PX,
+def moments(column: str, title: str | list[str], zone: tzinfo, **scale: Any) -> alt.X:
+    """Return the x encoding of a column of moments, with short labels.
+
+    Args:
+        column: The column.
+        title: The title of the axis, or its lines.
+        zone: UTC, or the zone of the browser that draws the chart; no other can be drawn.
+        scale: Options of the scale.
+    """
+    is_utc = str(zone) == "UTC"
+    names = ("utcFormat", "utc") if is_utc else ("timeFormat", "")
+    axis = alt.Axis(
+        labelExpr=_SHORTEST_TIME.format(*names),
         labelOverlap=True,
         tickCount=4,
         labelSeparation=8,
+        **CENTRED[alt.X],
     )
+    kind = alt.Scale(type="utc" if is_utc else "time", **scale)
+    return alt.X(f"{column}:T", title=title, scale=kind, axis=axis)
+
+
+def written(moments: pd.Series[Any], zone: tzinfo) -> pd.Series[str]:
+    """Return moments as text for a tooltip, as Vega writes them in the browser's zone only."""
+    text: pd.Series[str] = moments.dt.tz_convert(zone).dt.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return text
 
 
 def as_value(moment: datetime) -> str:
@@ -308,10 +322,12 @@ def as_value(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def tooltips(titles: dict[str, str], formats: Mapping[str, str]) -> list[alt.Tooltip]:
+def tooltips(
+    titles: Mapping[str, str], formats: Mapping[str, str] | None = None
+) -> list[alt.Tooltip]:
     """Return the tooltips of columns, from their titles and formats by column."""
     return [
-        alt.Tooltip(column, title=title, format=formats.get(column, alt.Undefined))
+        alt.Tooltip(column, title=title, format=(formats or {}).get(column, alt.Undefined))
         for column, title in titles.items()
     ]
 

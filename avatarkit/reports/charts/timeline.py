@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 import altair as alt
 import pandas as pd
 
 from avatarkit.reports.charts import style
 from avatarkit.reports.tables import times_taken
-from avatarkit.text import format_hours, stage_name
+from avatarkit.text import format_hours, stage_name, zone_name
 
 _ROW_PX = 44
 
@@ -22,7 +22,9 @@ _RUNNING = style.Part("still running", 1.0, "triangle-right")
 _PARTS = (_CERTAIN, _BETWEEN, _UNSEEN, _SINCE_POLL, _EARLIER, _RUNNING)
 
 
-def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -> alt.LayerChart:
+def timeline(
+    visits: pd.DataFrame, *, now: datetime, title: str | None = None, zone: tzinfo = UTC
+) -> alt.LayerChart:
     """Draw what happened to one persona.
 
     A row a visit, in order: a thick bar for the time in which it was certainly in that stage, thin
@@ -34,9 +36,10 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
         visits: The rows of ``stages.visits`` of one persona.
         now: The moment on the session's clock.
         title: By default, "What happened to this avatar?".
+        zone: The time zone of the axis: UTC, or that of the browser which draws the chart.
 
     Returns:
-        A chart of UTC time by visit; without a visit, the words "Nothing to show yet".
+        A chart of time by visit; without a visit, the words "Nothing to show yet".
 
     Raises:
         ValueError: The visits are of several personas.
@@ -67,14 +70,15 @@ def timeline(visits: pd.DataFrame, *, now: datetime, title: str | None = None) -
     # A visit seen by one poll only has no length.
     edges = bars.loc[thick & (bars["from"] == bars["to"]), ["row", "stage", "from"]]
 
-    begin = f"Time (UTC), from {bars['from'].min():%Y-%m-%d}"
-    x = alt.X("from:T", title=begin, scale=alt.Scale(type="utc"), axis=style.moments_axis())
+    begin = bars["from"].min().tz_convert(zone)
+    axis = f"Time ({zone_name(bars['to'].max(), zone)}), from {begin:%Y-%m-%d}"
+    x = style.moments("from", axis, zone)
     y = style.rows(rows["row"])
     opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], arrows["part"]]))
     colour = style.by_status("stage", rows["stage"])
-    titles = {"stage": "Stage", "part": "This part", "from": "From", "to": "To"}
-    titles |= {"length": "Length", "took": "Took"}
-    tips = style.tooltips(titles, {"from": style.MOMENT, "to": style.MOMENT})
+    bars["since"], bars["until"] = (style.written(bars[name], zone) for name in ("from", "to"))
+    titles = {"stage": "Stage", "part": "This part", "since": "From", "until": "To"}
+    tips = style.tooltips(titles | {"length": "Length", "took": "Took"})
     layers = [
         *(
             alt.Chart(part)

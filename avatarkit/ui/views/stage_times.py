@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import tzinfo
 from functools import partial
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 import pandas as pd
 import streamlit as st
 from streamlit.column_config import NumberColumn, TextColumn
 
+from avatarkit.estimates import backtest
+from avatarkit.history import flow
 from avatarkit.reports import charts, tables
-from avatarkit.text import stage_name
-from avatarkit.ui import running
-from avatarkit.ui.cache import Estimates, Log, StageTimes
+from avatarkit.text import stage_name, zone_name
+from avatarkit.ui import charts_cache, log_filter, running
+from avatarkit.ui.cache import Log
+from avatarkit.ui.charts_cache import Spec, finish
 from avatarkit.ui.elements import csv_downloads, when_ready
+from avatarkit.ui.log_filter import ChosenLog, LogFilter
 
-REFRESH_S = 5
 HOW_TO_READ = """
 - The API tells a status only when it is asked. A change lies somewhere between two polls, so each
   stage time is known **to a range**, not to a number.
@@ -34,11 +37,11 @@ HOW_TO_READ = """
 """
 COLUMNS = {
     "stage": TextColumn("Stage", pinned=True),
-    "p10": TextColumn("p10", help="One in ten takes no longer."),
-    "p25": TextColumn("p25", help="A quarter takes no longer."),
-    "p50": TextColumn("p50", help="Half take no longer: the median."),
-    "p75": TextColumn("p75", help="Three quarters take no longer."),
-    "p90": TextColumn("p90", help="Nine in ten take no longer."),
+    "p10": TextColumn("p10", help="One in ten takes no longer.", width=85),
+    "p25": TextColumn("p25", help="A quarter takes no longer.", width=85),
+    "p50": TextColumn("p50", help="Half take no longer: the median.", width=85),
+    "p75": TextColumn("p75", help="Three quarters take no longer.", width=85),
+    "p90": TextColumn("p90", help="Nine in ten take no longer.", width=85),
     "p50_interval": TextColumn(
         "p50, 95 % sure",
         help="The median lies in here, as far as chance goes: 95 of 100 such ranges do.",
@@ -53,88 +56,151 @@ COLUMNS = {
 
 def show() -> None:
     """Show the page."""
-    _tabs()
+    estimates = running.get().estimates
+    personas = estimates.log().personas
+    if personas.empty:
+        st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
+        return
+    chosen = log_filter.choose(personas, "times")
+    when_ready(log_filter.chosen_log(chosen, estimates), partial(_tabs, len(personas)))
     csv_downloads(
         running.get().session,
-        {"stage times": _visits, "percentiles": _percentiles, "arrivals": _arrivals},
+        {
+            "stage times": partial(_visits, chosen),
+            "percentiles": partial(_percentiles, chosen),
+            "arrivals": partial(_arrivals, chosen),
+        },
     )
     with st.expander("How to read this"):
         st.markdown(HOW_TO_READ)
 
 
-def _visits() -> pd.DataFrame:
-    return running.get().estimates.log().visits
-
-
-def _percentiles() -> pd.DataFrame:
-    estimates = running.get().estimates
-    return cast(pd.DataFrame, estimates.get(Log.median_intervals, estimates.log(), patient=True))
-
-
-def _arrivals() -> pd.DataFrame:
-    estimates = running.get().estimates
-    return cast(pd.DataFrame, estimates.arrivals(estimates.log(), patient=True))
-
-
-@st.fragment(run_every=REFRESH_S)
-def _tabs() -> None:
-    estimates = running.get().estimates
-    log = estimates.log()
-    if log.personas.empty:
-        st.info("No stage times yet. Submit an avatar first.", icon=":material/inbox:")
+def _tabs(total: int, part: ChosenLog) -> None:
+    if part.log.personas.empty:
+        st.info("No avatar with these labels was submitted then.", icon=":material/search_off:")
         return
-    contents: dict[str, tuple[Callable[[Log], Any], Callable[[Any], None]]] = {
-        "Stages": (Log.stage_times, partial(_stages, estimates, log)),
-        "Ends": (Log.outcomes, _ends),
-        "In flight": (Log.in_flight, _in_flight),
-        "Waiting times": (Log.waiting_times, partial(_waiting, estimates, log)),
+    if not part.chosen.is_empty:
+        st.caption(f"{len(part.log.personas):,} of {total:,} avatars.")
+    contents = {
+        "Stages": _stages,
+        "Ends": _ends,
+        "In flight": _in_flight,
+        "Waiting times": _waiting,
     }
-    tabs = st.tabs(list(contents), key="stage_times_question", on_change="rerun")
-    for tab, (compute, show_value) in zip(tabs, contents.values(), strict=True):
+    tabs = st.tabs(list(contents), key="times_tab", bind="query-params")
+    for tab, show_tab in zip(tabs, contents.values(), strict=True):
         # Only the tab that is open is computed and sent.
         if tab.open:
             with tab:
-                when_ready(estimates.get(compute, log), show_value)
+                show_tab(part)
 
 
-def _stages(estimates: Estimates, log: Log, times: StageTimes) -> None:
-    summary = times.summary
-    chart = st.empty()
+def _visits(chosen: LogFilter) -> pd.DataFrame:
+    return chosen(running.get().estimates.log()).visits
+
+
+def _percentiles(chosen: LogFilter) -> pd.DataFrame:
+    estimates = running.get().estimates
+    part = ChosenLog(chosen(estimates.log()), chosen, estimates)
+    return cast(Percentiles, part.ask(_sure_medians, patient=True)).summary
+
+
+def _arrivals(chosen: LogFilter) -> pd.DataFrame:
+    estimates = running.get().estimates
+    log = estimates.log()
+    arrivals = cast(pd.DataFrame, estimates.arrivals(log, patient=True))
+    ids = chosen(log).personas["persona_id"]
+    return arrivals.loc[arrivals["persona_id"].isin(ids)]
+
+
+class Percentiles(NamedTuple):
+    """The percentiles of each stage, and their chart."""
+
+    summary: pd.DataFrame
+    chart: Spec
+
+
+def _medians(log: Log, _: tzinfo) -> Percentiles:
+    summary = log.stage_times().summary
+    return Percentiles(summary, finish(charts.stage_times(summary, log.visits)))
+
+
+def _sure_medians(log: Log, _: tzinfo) -> Percentiles:
+    summary = log.median_intervals()
+    return Percentiles(summary, finish(charts.stage_times(summary, log.visits)))
+
+
+def _stages(part: ChosenLog) -> None:
+    place = st.empty()
+    percentiles = part.ask(_medians)
     if st.toggle("Show how sure the medians are", key="stage_times_sure"):
-        intervals = estimates.get(Log.median_intervals, log)
-        summary = summary if intervals is None else intervals
-        when_ready(intervals, lambda _: None)
-    chart.altair_chart(charts.stage_times(summary, log.visits), key="stage_times_chart")
-    st.dataframe(
-        tables.summary(summary), hide_index=True, key="stage_times_table", column_config=COLUMNS
-    )
-    if coverage := estimates.get(Log.coverage, log):
+        sure = part.ask(_sure_medians)
+        percentiles = percentiles if sure is None else sure
+        when_ready(sure, lambda _: None)
+    with place.container():
+        when_ready(percentiles, _percentiles_table)
+    if coverage := part.ask(_coverage):
         st.caption(coverage)
     if st.toggle("Show the fit beside what was counted", key="stage_times_check"):
-        when_ready(estimates.get(Log.survival, log), _survival)
+        when_ready(part.ask(_fits), _survival)
 
 
-def _survival(curves: pd.DataFrame) -> None:
-    if curves.empty:
+def _percentiles_table(percentiles: Percentiles) -> None:
+    charts_cache.show(percentiles.chart, "stage_times_chart")
+    st.dataframe(
+        tables.summary(percentiles.summary),
+        hide_index=True,
+        key="stage_times_table",
+        column_config=COLUMNS,
+    )
+
+
+def _coverage(log: Log, _: tzinfo) -> str:
+    return log.coverage()
+
+
+class Fit(NamedTuple):
+    """The survival curves of a stage."""
+
+    chart: Spec
+    is_counted: bool
+
+
+def _fits(log: Log, _: tzinfo) -> dict[str, Fit]:
+    return {
+        str(stage): Fit(finish(charts.survival(rows)), "nonparametric" in set(rows["curve"]))
+        for stage, rows in log.survival().groupby("stage", sort=False)
+    }
+
+
+def _survival(fits: dict[str, Fit]) -> None:
+    if not fits:
         st.caption("No stage has a fit yet.")
         return
-    fitted = list(curves["stage"].unique())
-    stage = st.selectbox("Stage", fitted, format_func=stage_name, key="stage_times_check_stage")
-    curves = curves.loc[curves["stage"] == stage]
-    st.altair_chart(charts.survival(curves), key="stage_times_check_chart")
-    if "nonparametric" not in set(curves["curve"]):
+    stage = st.selectbox("Stage", list(fits), format_func=stage_name, key="stage_times_check_stage")
+    charts_cache.show(fits[stage].chart, "stage_times_check_chart")
+    if not fits[stage].is_counted:
         st.caption(
             "The polls were too far apart to count this stage without a fit: its times are not "
             "known to a fifth."
         )
 
 
-def _ends(outcomes: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    incidence, counts = outcomes
+def _outcomes(log: Log, _: tzinfo) -> tuple[Spec, pd.DataFrame]:
+    incidence, counts = log.outcomes()
+    return finish(charts.outcomes(incidence)), counts
+
+
+def _ends(part: ChosenLog) -> None:
+    when_ready(part.ask(_outcomes), _incidence)
+
+
+def _incidence(outcomes: tuple[Spec, pd.DataFrame]) -> None:
+    chart, counts = outcomes
     if not counts["ended"].any():
         st.info("No avatar has ended yet.", icon=":material/hourglass_empty:")
         return
-    st.altair_chart(charts.outcomes(incidence), key="stage_times_outcomes")
+    charts_cache.show(chart, "stage_times_outcomes")
     ended = ", ".join(
         f"{count:,} {outcome}" for outcome, count in counts[["outcome", "ended"]].to_numpy()
     )
@@ -144,15 +210,36 @@ def _ends(outcomes: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     )
 
 
-def _in_flight(days: pd.DataFrame) -> None:
-    st.altair_chart(charts.cumulative_flow(days), key="stage_times_flow")
+def _flow(log: Log, zone: tzinfo) -> Spec:
+    days = flow.cumulative(log.sightings, now=log.now, personas=log.personas, zone=zone)
+    return finish(charts.cumulative_flow(days, zone=zone_name(log.now, zone)))
+
+
+def _in_flight(part: ChosenLog) -> None:
+    when_ready(part.ask(_flow), lambda chart: charts_cache.show(chart, "stage_times_flow"))
     st.caption(
         "At the end of each day, and today so far: in the status that was last seen by then."
     )
 
 
-def _waiting(estimates: Estimates, log: Log, times: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    st.altair_chart(charts.waiting(*times), key="stage_times_waiting")
+def _waits(log: Log, zone: tzinfo) -> Spec:
+    return finish(charts.waiting(*log.waiting_times(), zone=zone))
+
+
+def _waiting(part: ChosenLog) -> None:
+    when_ready(part.ask(_waits), lambda chart: charts_cache.show(chart, "stage_times_waiting"))
     st.caption("From submission to the end, whichever it is; who is still running counts as such.")
     st.markdown("**Did the arrival ranges keep their word?**")
-    when_ready(estimates.get(Log.calibration, log), st.markdown)
+    estimates = part.estimates
+    replay = estimates.get(Log.replay, estimates.log())
+    when_ready(replay, partial(_calibration, part.log.personas["persona_id"]))
+
+
+def _calibration(ids: pd.Series[str], replay: pd.DataFrame) -> None:
+    # The ranges that the app gives rest on all avatars, also those that are not chosen.
+    judged = replay.loc[replay["persona_id"].isin(ids)]
+    text = backtest.sentence(judged)
+    if backtest.is_too_narrow(judged):
+        st.warning(text, icon=":material/warning:")
+    else:
+        st.markdown(text)
