@@ -57,16 +57,20 @@ def _configure(title: str) -> None:
 
 def _navigation() -> StreamlitPage:
     pages = [
-        st.Page(avatars.show, title="Avatars", icon=":material/groups:", default=True),
-        st.Page(submit.show, title="Submit", icon=":material/upload:", url_path="submit"),
-        st.Page(
-            stage_times.show, title="Stage times", icon=":material/timer:", url_path="stage-times"
-        ),
-        st.Page(settings.show, title="Settings", icon=":material/tune:", url_path="settings"),
+        st.Page(avatars.show, title="Avatars", default=True),
+        st.Page(submit.show, title="Submit", url_path="submit"),
+        st.Page(stage_times.show, title="Stage times", url_path="stage-times"),
+        st.Page(settings.show, title="Settings", url_path="settings"),
     ]
     # Pages link to each other.
     st.session_state["avatars_page"], st.session_state["submit_page"] = pages[:2]
-    return st.navigation(pages, position="top")
+    # Links, in one row on a phone too: there Streamlit's own navigation is a menu, which stays open
+    # after a choice in a narrow window; and on a desktop its bar takes 60 px above each page.
+    page = st.navigation(pages, position="hidden")
+    with st.container(horizontal=True, gap="small", key="main_navigation"):
+        for each in pages:
+            st.page_link(each, width="content")
+    return page
 
 
 def _run(page: StreamlitPage, app: Running) -> AvatarkitError | None:
@@ -105,9 +109,9 @@ def _head(title: str, session: Session) -> None:
             st.badge(name[:1].upper() + name[1:], icon=":material/cloud:", color="green")
     if is_sandbox and not visits.is_dismissed(SANDBOX):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(hint, width="content")
+            st.caption(hint)
             st.button(
-                "Do not show this again",
+                "Got it",
                 key="main_dismiss_sandbox",
                 type="tertiary",
                 on_click=visits.dismiss,

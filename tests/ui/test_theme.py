@@ -47,3 +47,12 @@ def test_captions_can_be_read(mode: str, background: str) -> None:
     """Streamlit draws them paler than text, and what is left is enough in both modes."""
     below = color(THEME[mode][background])
     assert contrast(mixed(color(THEME[mode]["textColor"]), below, CAPTION), below) >= READABLE
+
+
+@pytest.mark.parametrize("background", ["backgroundColor", "secondaryBackgroundColor"])
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_what_is_chosen_can_be_read(mode: str, background: str) -> None:
+    """Streamlit writes it in the primary colour, on a tenth of that colour."""
+    primary, below = color(THEME[mode]["primaryColor"]), color(THEME[mode][background])
+    for share in (0, 0.1):
+        assert contrast(primary, mixed(primary, below, share)) >= READABLE

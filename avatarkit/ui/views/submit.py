@@ -233,7 +233,7 @@ def _send(
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
     is_clicked = st.button(
-        "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
+        "Submit", icon=":material/send:", key="submit_send", disabled=not confirmed
     )
     # A click on a page that showed something else, such as the second of a double click, is none.
     if is_clicked and confirmed and not is_stale:
