@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,6 +14,47 @@ from avatarkit.store.sightings import Change
 from avatarkit.store.tables import to_moment
 
 _PERSONAS, _RUNS = tables.personas.c, tables.sightings.c
+_SUBMISSIONS, _ACCOUNTS = tables.submissions.c, tables.accounts.c
+
+# Without an index by account to choose, SQLite reads a table in its order, or its newest rows;
+# with one it reads the rows of the account in random order.
+_run_account, _persona_account, _submission_account = (
+    columns.account.concat("") for columns in (_RUNS, _PERSONAS, _SUBMISSIONS)
+)
+
+_MARKS = (
+    _PERSONAS.gone,
+    _PERSONAS.followed,
+    _PERSONAS.deleted_here,
+    _PERSONAS.deleted_us.is_not(None),
+    _PERSONAS.last_error.is_not(None),
+    _PERSONAS.is_active,
+    _PERSONAS.footage_missing,
+    _PERSONAS.preview_image.is_not(None),
+)
+"""What can change of a persona while its status stays."""
+_STATES = ("uncertain", "prepared", "sending", "accepted", "refused")
+
+
+class StateKey(NamedTuple):
+    """Changes whenever the rows of an account change that a page shows, and not with each poll.
+
+    Attributes:
+        last_run_id: The number of the newest run of a status, 0 without any.
+        unknown: How many avatars of the account the log does not have, by the last list.
+        uncertain: How many submissions may have been created.
+        states: How many submissions are in each of the other states.
+        personas: How many personas there are.
+        marks: For each of ``_MARKS`` a sum over the personas that have it, which differs also if
+            one of them takes the place of another.
+    """
+
+    last_run_id: int
+    unknown: int
+    uncertain: int
+    states: tuple[int, ...]
+    personas: int
+    marks: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -89,11 +131,56 @@ class LiveView(PollPlan):
             for row in rows
         ]
 
+    def state_key(self) -> StateKey:
+        """Return a short key of all that a page shows of the account, in one small query."""
+        own = self._own()
+        weight = 1 + sa.func.coalesce(_PERSONAS.run_id, 0)  # another number for each persona
+        marks = [sa.func.sum(sa.case((mark, weight), else_=0)) for mark in _MARKS]
+        states = [sa.func.sum(sa.case((_SUBMISSIONS.state == s, 1), else_=0)) for s in _STATES]
+        personas = _one_row([sa.func.count(_PERSONAS.persona_id), *marks], _persona_account == own)
+        submissions = _one_row(states, _submission_account == own)
+        unknown = sa.select(_ACCOUNTS.unknown_count).where(_ACCOUNTS.account == own)
+        query = sa.select(
+            self._last_run().scalar_subquery(), unknown.scalar_subquery(), submissions, personas
+        ).select_from(personas.join(submissions, sa.true()))
+        with self.transaction(reading=True) as connection:
+            row = [int(value or 0) for value in connection.execute(query).one()]
+        run_id, unknown_count, uncertain, *numbers = row
+        others = len(_STATES) - 1
+        return StateKey(
+            run_id,
+            unknown_count,
+            uncertain,
+            tuple(numbers[:others]),
+            numbers[others],
+            tuple(numbers[others + 1 :]),
+        )
+
     def last_run_id(self) -> int:
         """Return the number of the newest run of a status in the log, 0 without any."""
-        query = sa.select(sa.func.max(_RUNS.id)).where(_RUNS.account == self._own())
         with self.transaction(reading=True) as connection:
-            return connection.scalar(query) or 0
+            return connection.scalar(self._last_run()) or 0
+
+    def _last_run(self) -> sa.Select[tuple[int]]:
+        query = sa.select(_RUNS.id).where(_run_account == self._own())
+        return query.order_by(_RUNS.id.desc()).limit(1)
+
+    def changed_after(self, run_id: int) -> set[str]:
+        """Return the personas that have a run of a status that is newer than this one."""
+        query = sa.select(_RUNS.persona_id).distinct()
+        query = query.where(_run_account == self._own(), _RUNS.id > run_id)
+        with self.transaction(reading=True) as connection:
+            return set(connection.scalars(query))
+
+    def deleted_by_api(self) -> dict[str, str | None]:
+        """Return the personas of which the API said that it has them no more, with their names."""
+        query = sa.select(_PERSONAS.persona_id, _PERSONAS.creator_name).where(
+            _persona_account == self._own(),
+            _PERSONAS.deleted_us.is_not(None),
+            ~_PERSONAS.deleted_here,
+        )
+        with self.transaction(reading=True) as connection:
+            return {row.persona_id: row.creator_name for row in connection.execute(query)}
 
     def changes_after(self, run_id: int) -> list[Change]:
         """Return the changes of status whose runs are newer than this one, oldest first."""
@@ -111,7 +198,7 @@ class LiveView(PollPlan):
             sa.select(*(_RUNS[name] for name in names), _PERSONAS.creator_name)
             .add_columns(before.label("before"))
             .join(tables.personas, _PERSONAS.persona_id == _RUNS.persona_id)
-            .where(_PERSONAS.account == self._own(), _RUNS.account == self._own())
+            .where(_PERSONAS.account == self._own(), _run_account == self._own())
             .where(_RUNS.id > run_id)
             .order_by(_RUNS.id)
         )
@@ -132,3 +219,8 @@ class LiveView(PollPlan):
 
 def _moment(us: int | None) -> datetime | None:
     return None if us is None else to_moment(us)
+
+
+def _one_row(columns: list[Any], condition: sa.ColumnElement[bool]) -> sa.Subquery:
+    named = [column.label(f"n{place}") for place, column in enumerate(columns)]
+    return sa.select(*named).where(condition).subquery()

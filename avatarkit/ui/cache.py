@@ -1,9 +1,10 @@
 """Compute the estimates of the pages once for all tabs, in background threads.
 
-A page reruns every few seconds in every tab, and an estimate may take longer than that. Streamlit's
-``cache_resource(refresh_mode="background")`` does not fit: its ``ttl`` is fixed, while an estimate
-takes milliseconds or minutes; it computes again even if the log is the same; a page waits for a
-value that was not read for two ttls; and the error of a refresh is only logged.
+A page is drawn again when what it shows has changed, and an estimate may take longer than a page
+should wait. Streamlit's ``cache_resource(refresh_mode="background")`` does not fit: its ``ttl`` is
+fixed, while an estimate takes milliseconds or minutes; it computes again even if the log is the
+same; a page waits for a value that was not read for two ttls; and the error of a refresh is only
+logged.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -20,35 +21,66 @@ import pandas as pd
 
 from avatarkit.clock import Clock
 from avatarkit.estimates import backtest, durations, eta, outcomes, waiting
-from avatarkit.history import coverage, flow, stages
+from avatarkit.history import coverage, stages
+from avatarkit.store.live import StateKey
 from avatarkit.store.store import Store
 
 FIRST_WAIT_S = 1.0
-"""Wall seconds that a page waits for an estimate that is not there yet."""
+"""Wall seconds that a page waits for an estimate that is not there yet, and for the newest log."""
 
 REFRESH_WAIT_S = 0.1
 """Wall seconds that a page waits for a newer estimate before it shows the one before."""
 
-PAUSE = 10
-"""An estimate that took t seconds is computed again after this many times t at the earliest."""
+PAUSE, LOG_PAUSE = 10, 1
+"""An estimate that took t seconds is computed again after this many times t at the earliest; the
+log is read again sooner, as its changes are to be seen within seconds."""
 
-_KEY_COLUMNS = [
-    *("persona_id", "status", "created_at", "last_seen_at"),
-    *("gone", "followed", "deleted_at"),
-]
+LOG_EVERY_S, ESTIMATES_EVERY_S = 60.0, 3_600.0
+"""Wall seconds after which the log is read again, and the estimates are computed again, though no
+status has changed: the polls that found nothing new tell how long each has lasted."""
+
+MOST_VALUES = 64
+"""How many estimates are kept, those of each filter counted; the last used ones."""
+
+VISIBLE = 0.05
+"""A range whose ends moved by less than this share of its length looks the same."""
 
 Value = TypeVar("Value")
 
 
 class BackgroundValue(Generic[Value]):
-    """A value that a thread recomputes when its key has changed, for at most 10 % of the time."""
+    """A value that a thread recomputes when its key has changed, for at most 10 % of the time.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: Its monotonic seconds are waited and counted.
+        pause: The value is recomputed after this many times the seconds that it took.
+        is_eager: Wait for a newer value as long as for the first one.
+        on_newer: Called in a thread when there is a newer value, or an error, than a page was
+            shown.
+        looks_new: Returns whether the second value looks other than the first one.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        pause: float = PAUSE,
+        is_eager: bool = False,
+        on_newer: Callable[[], object] = lambda: None,
+        looks_new: Callable[[Value, Value], bool] = lambda *_: True,
+    ) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._pause = pause
+        self._is_eager = is_eager
+        self._on_newer = on_newer
+        self._looks_new = looks_new
+        self._lock = threading.RLock()
         self._future: Future[tuple[Value, Hashable, float]] | None = None
+        self._wanted: tuple[Hashable, Callable[[], Value]] | None = None
         self._value: Value | None = None
+        self._shown: Value | None = None
         self._key: Hashable = None
+        self._is_awaited = False
         self._started_s = self._due_s = 0.0
 
     def get(
@@ -70,30 +102,75 @@ class BackgroundValue(Generic[Value]):
         """
         with self._lock:
             self._collect()
-            now_s = self._clock.monotonic()
-            if self._future is None and key != self._key and now_s >= self._due_s:
-                self._started_s = now_s
-                self._future = _workers.submit(self._run, key, compute)
+            self._wanted = key, compute
+            self._begin()
             future = self._future
-            timeout_s = FIRST_WAIT_S if self._value is None else REFRESH_WAIT_S
+            is_first = self._value is None or self._is_eager
+            timeout_s = FIRST_WAIT_S if is_first else REFRESH_WAIT_S
             # A second call in the same rerun does not wait again.
-            left_s = max(0.0, self._started_s + timeout_s - now_s)
+            left_s = max(0.0, self._started_s + timeout_s - self._clock.monotonic())
         if future is not None:
             wait([future], None if patient else left_s)
-            with self._lock:
-                self._collect()
+        with self._lock:
+            self._collect()
+            self._is_awaited |= self._key != key
+            self._shown = self._value
+            return self._value
+
+    def prepare(
+        self, key: Hashable, compute: Callable[[], Value], *, tell: bool = False
+    ) -> Value | None:
+        """Begin to compute the value of ``key``, and return the newest one that is there.
+
+        Args:
+            key: As in ``get``.
+            compute: As in ``get``.
+            tell: Call ``on_newer`` when the value is there and looks new.
+        """
+        with self._lock:
+            self._wanted = key, compute
+            self._is_awaited |= tell and self._key != key
+        self.resume()
         return self._value
+
+    def resume(self) -> None:
+        """Begin to compute what was asked for when it was not due yet."""
+        with self._lock:
+            # An error is kept for a page.
+            if self._future is None or not self._future.done():
+                self._begin()
+
+    def _begin(self) -> None:
+        if self._future is not None or self._wanted is None or self._wanted[0] == self._key:
+            return
+        now_s = self._clock.monotonic()
+        if now_s >= self._due_s:
+            self._started_s = now_s
+            self._future = _workers.submit(self._run, *self._wanted)
+            self._future.add_done_callback(self._finish)
 
     def _run(self, key: Hashable, compute: Callable[[], Value]) -> tuple[Value, Hashable, float]:
         started_s = self._clock.monotonic()
         value = compute()
         return value, key, self._clock.monotonic() - started_s
 
+    def _finish(self, future: Future[tuple[Value, Hashable, float]]) -> None:
+        """Tell that there is a newer value or an error, if a page was shown an older value."""
+        with self._lock:
+            is_news, before = self._is_awaited, self._shown
+            if future.exception() is None:
+                self._collect()
+                if is_news and before is not None and self._value is not None:
+                    is_news = self._looks_new(before, self._value)
+            self._is_awaited = False
+        if is_news:
+            self._on_newer()
+
     def _collect(self) -> None:
         if self._future is not None and self._future.done():
             future, self._future = self._future, None
             self._value, self._key, took_s = future.result()
-            self._due_s = self._clock.monotonic() + PAUSE * took_s
+            self._due_s = self._clock.monotonic() + self._pause * took_s
 
 
 @dataclass(frozen=True)
@@ -115,22 +192,38 @@ class Log:
     now: datetime
     """When it was read, on the session's clock."""
     key: Hashable
-    """Changes whenever the log has changed."""
+    """Changes whenever the log has changed, other than by polls that found nothing new."""
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @cached_property
-    def visits(self) -> pd.DataFrame:
-        """The frame of ``stages.visits``."""
+    def _visits(self) -> pd.DataFrame:
         return stages.visits(self.sightings, now=self.now, personas=self.personas)
 
     @cached_property
-    def lives(self) -> pd.DataFrame:
-        """The frame of ``stages.lives``."""
+    def _lives(self) -> pd.DataFrame:
         return stages.lives(self.sightings, now=self.now, personas=self.personas)
 
     @cached_property
+    def _fit(self) -> durations.Fit:
+        return durations.fit(self.visits)
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """The frame of ``stages.visits``, computed when first asked for."""
+        with self._lock:
+            return self._visits
+
+    @property
+    def lives(self) -> pd.DataFrame:
+        """The frame of ``stages.lives``, computed when first asked for."""
+        with self._lock:
+            return self._lives
+
+    @property
     def fit(self) -> durations.Fit:
         """The distribution of each stage, fitted when first asked for."""
-        return durations.fit(self.visits)
+        with self._lock:
+            return self._fit
 
     def stage_times(self) -> StageTimes:
         """Return how long each stage takes."""
@@ -153,10 +246,6 @@ class Log:
         totals = waiting.waiting(self.lives)
         return totals, waiting.waiting_percentiles(totals)
 
-    def in_flight(self) -> pd.DataFrame:
-        """Return how many personas stood in each status at the end of each day."""
-        return flow.cumulative(self.sightings, now=self.now, personas=self.personas)
-
     def coverage(self) -> str:
         """Return the share of all lives with a certain stage, as a sentence."""
         certainty = coverage.certainty(self.visits, now=self.now, personas=self.personas)
@@ -170,13 +259,29 @@ class Log:
 
 
 class Estimates:
-    """The estimates that the pages of one session show, computed in threads."""
+    """The estimates that the pages of one session show, computed in threads.
+
+    Attributes:
+        version: Grows when there is a newer estimate, or log, than a page was shown.
+        state: The state of the log as it was last asked for.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._log = BackgroundValue[Log](clock)
-        self._arrivals = BackgroundValue[pd.DataFrame](clock)
+        self.version = 0
+        self.state: StateKey | None = None
+        self._log = BackgroundValue[Log](
+            clock,
+            pause=LOG_PAUSE,
+            is_eager=True,
+            on_newer=self._grow,
+            looks_new=lambda before, after: before.key != after.key,
+        )
+        self._arrivals = BackgroundValue[pd.DataFrame](
+            clock, on_newer=self._grow, looks_new=_looks_new
+        )
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
+        self._lock = threading.Lock()
 
     def start(self) -> threading.Thread:
         """Start to compute the first estimates before a page asks for them; return the thread."""
@@ -186,15 +291,31 @@ class Estimates:
         return thread
 
     def log(self) -> Log:
-        """Return a recent state of the log, and wait until it is read."""
-        personas = self._store.personas()
-        key = int(pd.util.hash_pandas_object(personas[_KEY_COLUMNS], index=False).sum())
+        """Return the newest log, and wait until it is read if that does not take long.
 
-        def read() -> Log:
-            now, sightings = self._clock.now(), self._store.sightings()
-            return Log(personas, sightings, now, key)
+        Returns:
+            The log; an earlier one while the newest is being read for more than ``FIRST_WAIT_S``
+            wall seconds.
+        """
+        self.state = self._store.state_key()
+        key, read = self._reading(self.state)
+        log = self._log.get(key, read)
+        return cast(Log, self._log.get(key, read, patient=True) if log is None else log)
 
-        return cast(Log, self._log.get(key, read, patient=True))
+    def refresh(self, state: StateKey) -> None:
+        """Begin to compute what is due by now; never wait.
+
+        Args:
+            state: The state of the log.
+        """
+        log = self._log.prepare(*self._reading(state))
+        if log is not None:
+            times = self._value(Log.stage_times).prepare(log.key, log.stage_times)
+            self._arrivals.prepare(*self._arriving(log, times), tell=True)
+        with self._lock:
+            values = [*self._values.values(), self._arrivals]
+        for value in values:
+            value.resume()
 
     def get(
         self, compute: Callable[[Log], Value], log: Log, *, patient: bool = False
@@ -209,7 +330,7 @@ class Estimates:
         Returns:
             The value, possibly of an earlier state; None until there is one.
         """
-        value = self._values.setdefault(compute, BackgroundValue(self._clock))
+        value = self._value(compute)
         return value.get(log.key, lambda: compute(log), patient=patient)
 
     def arrivals(self, log: Log, *, patient: bool = False) -> pd.DataFrame | None:
@@ -217,21 +338,59 @@ class Estimates:
 
         Until the stage times are computed, no persona in it is late; ``patient`` waits for both.
         """
-        times, now = self.get(Log.stage_times, log, patient=patient), self._clock.now()
+        times = self.get(Log.stage_times, log, patient=patient)
+        return self._arrivals.get(*self._arriving(log, times), patient=patient)
+
+    def _grow(self) -> None:
+        with self._lock:
+            self.version += 1
+
+    def _value(self, compute: Callable[[Log], Any]) -> BackgroundValue[Any]:
+        with self._lock:
+            value = self._values.pop(compute, None)
+            if value is None:
+                value = BackgroundValue[Any](self._clock, on_newer=self._grow)
+            self._values[compute] = value  # as the last used
+            if len(self._values) > MOST_VALUES:
+                del self._values[next(iter(self._values))]
+            return value
+
+    def _reading(self, state: StateKey) -> tuple[Hashable, Callable[[], Log]]:
+        now_s = self._clock.monotonic()
+        key = (state, now_s // ESTIMATES_EVERY_S)
+
+        def read() -> Log:
+            now = self._clock.now()
+            with self._store.transaction(reading=True):
+                return Log(self._store.personas(), self._store.sightings(), now, key)
+
+        return (key, now_s // LOG_EVERY_S), read
+
+    def _arriving(
+        self, log: Log, times: StageTimes | None
+    ) -> tuple[Hashable, Callable[[], pd.DataFrame]]:
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
-        key = (log.key, now.replace(second=0, microsecond=0), times is None)
 
         def compute() -> pd.DataFrame:
             return eta.arrivals(
                 log.sightings,
-                now=now,
+                now=log.now,
                 personas=log.personas,
                 late_after=late_after,
                 visits=log.visits,
                 lives=log.lives,
             )
 
-        return self._arrivals.get(key, compute, patient=patient)
+        return (log.key, log.now, id(times)), compute
+
+
+def _looks_new(before: pd.DataFrame, after: pd.DataFrame) -> bool:
+    """Return whether a person sees other arrivals: another stage, late now, or another range."""
+    earlier, later = (frame.set_index("persona_id").sort_index() for frame in (before, after))
+    if not earlier[["stage", "late"]].equals(later[["stage", "late"]]):
+        return True
+    moved = (later[["p10_at", "p90_at"]] - earlier[["p10_at", "p90_at"]]).abs().max(axis=1)
+    return bool((moved > VISIBLE * (later["p90_at"] - later["p10_at"])).any())
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")

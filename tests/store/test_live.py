@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from avatarkit import Change, Store
+from avatarkit import Change, PersonaCreate, Store
 from avatarkit.models import Persona
 from support.manual_clock import MONDAY
 
@@ -80,3 +80,58 @@ def test_changes_after_a_run_are_all_those_that_came_later(store: Store) -> None
     newest = store.changes_after(before)[-1]
     assert newest == Change("p", "name of p", "processing", "reviewing", MONDAY + 3 * HOUR)
     assert store.changes_after(store.last_run_id()) == []
+
+
+def test_the_state_changes_with_what_a_page_shows(store: Store) -> None:
+    """A poll that finds nothing new keeps it; a status, an error and another account do not."""
+    empty = store.state_key()
+    assert empty.last_run_id == empty.personas == 0
+    record(store, "a", "pending")
+    record(store, "b", "pending", hours=1)
+    keys = [store.state_key()]
+    record(store, "a", "pending", hours=2)
+    assert store.state_key() == keys[0]
+    for change in (
+        lambda: record(store, "a", "reviewing", hours=3),
+        lambda: store.record_error("a", "No.", at=MONDAY + 4 * HOUR, missing=False),
+        lambda: store.set_followed("b", False, MONDAY),
+    ):
+        change()
+        keys.append(store.state_key())
+    assert len(set(keys)) == 4
+    assert keys[-1].last_run_id == store.last_run_id() == keys[1].last_run_id
+    store.account = "another"
+    assert store.state_key() == empty
+
+
+def test_uncertain_submissions_are_counted_in_the_state(store: Store) -> None:
+    """Apart from the others."""
+    submission_id = store.prepare(PersonaCreate(creator_name="Ada", gender="f"), MONDAY)
+    prepared = store.state_key()
+    store.sending(submission_id, MONDAY)
+    store.uncertain(submission_id, MONDAY, "It broke.")
+    assert (prepared.uncertain, store.state_key().uncertain) == (0, 1)
+    assert store.state_key() != prepared
+
+
+def test_which_have_changed_since_a_run(store: Store) -> None:
+    """Those with a newer run of a status, each once; of this account only."""
+    record(store, "a", "pending")
+    record(store, "b", "pending")
+    seen = store.last_run_id()
+    assert store.changed_after(seen) == set()
+    record(store, "b", "reviewing", hours=1)
+    record(store, "b", "done", hours=2)
+    record(store, "c", "pending")
+    assert store.changed_after(seen) == {"b", "c"}
+    store.account = "another"
+    assert store.changed_after(seen) == set()
+
+
+def test_which_the_api_has_deleted(store: Store) -> None:
+    """One that had ended and is not found, and none that was deleted from here."""
+    record(store, "a", "done")
+    record(store, "b", "done")
+    assert store.deleted_by_api() == {}
+    miss(store, "a", 1)
+    assert store.deleted_by_api() == {"a": "name of a"}

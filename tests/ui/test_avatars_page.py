@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from avatarkit import Persona, PersonaCreate, errors, text
-from avatarkit.tracking.access import Access
 from avatarkit.ui import cache
 from avatarkit.ui.running import Running
 from support.app_pages import (
@@ -210,27 +209,6 @@ def test_a_deleted_avatar_is_said_to_be_deleted(app: Running, app_clock: ManualC
     [persona_id, *_] = record_lives(app.session, 1)
     app.session.store.record_error(persona_id, "404", at=app_clock.now(), missing=True)
     assert "The API has deleted this avatar" in texts(page(avatars_page, persona=persona_id))
-
-
-def test_every_page_says_until_when_the_api_asked_to_wait(
-    app: Running, app_clock: ManualClock
-) -> None:
-    """The pause is a calm line above the page, and goes when it is over."""
-    tracker = app.session.tracker
-    tracker.submit(ADA)
-    app_clock.advance(HOUR)
-    assert app.session.sandbox is not None
-    app.session.sandbox.fail_next("429-seconds", retry_after_s=3600)
-    tracker.look()
-    said = f"The API asked to wait until {app_clock.now() + HOUR:%H:%M} UTC"
-    assert said in texts(submit_page())
-    refused = errors.AuthError("Check both keys.", method="GET", url="", status_code=401)
-    tracker.access = Access(refused, app_clock.now())
-    assert "Check both keys. Tried at 10:00 UTC, and again after the pause." in texts(submit_page())
-    app_clock.advance(HOUR)
-    shown = texts(submit_page())
-    assert said not in shown
-    assert "Tried at 10:00 UTC, and again at least every hour." in shown
 
 
 def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from avatarkit import Persona
 from avatarkit.ui import cache
 from avatarkit.ui.cache import FIRST_WAIT_S, PAUSE, REFRESH_WAIT_S, BackgroundValue
 from avatarkit.ui.running import Running
-from support.app_pages import record_lives
+from support.app_pages import record, record_lives
 from support.manual_clock import ManualClock
 
 
@@ -152,3 +154,95 @@ def test_another_data_folder_has_estimates_of_its_own(
     assert len(app.estimates.log().personas) == 3
     assert restart(data_dir=tmp_path / "other").estimates.log().personas.empty
     assert len(restart().estimates.log().personas) == 3
+
+
+def test_a_newer_value_is_told_once_if_an_older_one_was_shown(
+    manual_clock: ManualClock, waits: list[float]
+) -> None:
+    """A page that did not wait for it is drawn again, one that got it is not."""
+    told: list[int] = []
+    value = BackgroundValue[int](manual_clock, on_newer=lambda: told.append(1))
+    compute = Computation(manual_clock, takes_s=0.0)
+    assert get(value, "a", compute) == 1
+    assert not told
+    compute.gate.clear()
+    assert value.get("b", compute) == 1
+    compute.gate.set()
+    assert get(value, "b", compute) == 2
+    until(lambda: told == [1])
+    value.resume()
+    assert told == [1]
+
+
+def test_what_was_not_due_is_computed_later(manual_clock: ManualClock) -> None:
+    """No page has to ask again."""
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=2.0)
+    assert get(value, "a", compute) == 1
+    assert get(value, "b", compute) == 1
+    value.resume()
+    assert compute.calls == 1
+    manual_clock.sleep(2.0 * PAUSE)
+    value.resume()
+    assert get(value, "b", compute) == 2
+
+
+def test_a_value_that_looks_the_same_is_not_told(
+    manual_clock: ManualClock, waits: list[float]
+) -> None:
+    """It is compared with what was shown, not with the last one, so that small steps add up."""
+    told: list[int] = []
+    value = BackgroundValue[int](
+        manual_clock,
+        on_newer=lambda: told.append(1),
+        looks_new=lambda before, after: after - before > 1,
+    )
+    compute = Computation(manual_clock, takes_s=0.0)
+    assert get(value, "a", compute) == 1
+    for key, is_told in (("b", False), ("c", True)):
+        value.prepare(key, compute, tell=True)
+        until(lambda key=key: value._key == key)  # type: ignore[misc]
+        assert bool(told) == is_told
+
+
+def test_polls_that_find_nothing_new_are_read_once_a_minute(
+    app: Running, app_clock: ManualClock
+) -> None:
+    """How long an avatar has been in its stage is known from them; a fit is not made again."""
+    [persona_id] = record_lives(app.session, 0, running=1)
+    log = app.estimates.log()
+    app_clock.advance(timedelta(seconds=59))
+    assert app.estimates.log() is log
+    record(app.session, Persona(id=persona_id, process_status="reviewing"))
+    app_clock.advance(timedelta(seconds=1))
+    later = app.estimates.log()
+    assert later.sightings["last_seen_at"].max() > log.sightings["last_seen_at"].max()
+    assert later.key == log.key
+
+
+def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -> None:
+    """Nothing is asked for and no status changes; the pages are told."""
+    record_lives(app.session, 8, running=1)
+    estimates = app.estimates
+
+    def is_late() -> bool:
+        arrivals = estimates.arrivals(estimates.log(), patient=True)
+        assert arrivals is not None
+        return bool(arrivals["late"].any())
+
+    assert not is_late()
+    before = estimates.version
+    for _ in range(100):
+        app_clock.advance(timedelta(hours=1))
+        record(app.session, Persona(id="lived-008", process_status="reviewing"))
+    state = app.session.store.state_key()
+    until(lambda: (estimates.refresh(state), estimates.version > before)[1])
+    assert is_late()
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Wait for a thread."""
+    for _ in range(30_000):
+        if is_true():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("It did not come about.")

@@ -38,6 +38,8 @@ GONE = (
     "This upload is not here any more: it was submitted from another tab, or its time was over. "
     "Upload it again."
 )
+SENDING_EVERY_S = 1
+"""Wall seconds between two looks at what is being sent."""
 HELP_NAME = "Identifies the real person; it is not displayed. At most 255 characters."
 HELP_DRIVE = "In place of an upload, a path or a URL. Share it with everybody who has the link."
 HELP_SCENE = "A word for the background, such as office."
@@ -231,7 +233,7 @@ def _send(
         key = f"submit_twin_{fields['creator_name']}"
         confirmed = st.checkbox("Submit another one of this name", key=key) and confirmed
     is_clicked = st.button(
-        "Submit", type="primary", icon=":material/send:", key="submit_send", disabled=not confirmed
+        "Submit", icon=":material/send:", key="submit_send", disabled=not confirmed
     )
     # A click on a page that showed something else, such as the second of a double click, is none.
     if is_clicked and confirmed and not is_stale:
@@ -295,17 +297,30 @@ def _confirm(fields: dict[str, str]) -> bool:
     return True
 
 
-@st.fragment(run_every=1)
 def _submissions() -> None:
+    """Show what this browser has sent; it renews itself while something is being sent."""
+    items = running.get().outbox.items(browser_id())
+    is_sending = any(map(_is_sending, items))
+    st.fragment(_items, run_every=SENDING_EVERY_S if is_sending else None)(is_sending=is_sending)
+
+
+def _items(*, is_sending: bool) -> None:
     outbox = running.get().outbox
     if "submit_draft" in st.session_state:
         st.session_state["submit_draft"].confirm(_fields())
-    for item in outbox.items(browser_id()):
+    items = outbox.items(browser_id())
+    if is_sending and not any(map(_is_sending, items)):
+        st.rerun()  # which ends the timer
+    for item in items:
         with st.container(border=True):
-            if item.submission.state in ("prepared", "sending") and item.error is None:
+            if _is_sending(item):
                 _progress(item)
             else:
                 _result(item, outbox)
+
+
+def _is_sending(item: OutboxItem) -> bool:
+    return item.submission.state in ("prepared", "sending") and item.error is None
 
 
 def _progress(item: OutboxItem) -> None:
