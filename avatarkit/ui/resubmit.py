@@ -193,10 +193,10 @@ def _send(persona_ids: list[str]) -> list[str]:
                 draft = Draft(outbox.uploads.draft(browser_id()).folder, {})
                 try:
                     outbox.send(PersonaCreate.model_validate(again.request), draft)
-                except (AvatarkitError, ValidationError) as error:
-                    is_invalid = isinstance(error, ValidationError)
-                    sentence = error_sentence(error) if is_invalid else str(error)
-                    errors.append(f"{again.name} was not sent: {sentence}")
+                except ValidationError as error:  # a video is gone since it was judged
+                    errors.append(f"{again.name} was not sent: {error_sentence(error)}")
+                except AvatarkitError as error:
+                    errors.append(f"{again.name} was not sent: {error}")
     return errors
 
 

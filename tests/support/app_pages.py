@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 import avatarkit
 from avatarkit import Persona
@@ -24,9 +25,15 @@ BROWSER = "b" * 32
 
 
 def submit_page(browser_id: str = BROWSER) -> AppTest:
-    """Run the whole app, which opens on the Submit page."""
+    """Run the whole app at the Submit page."""
+    return main_page("submit", browser_id)
+
+
+def main_page(url_path: str, browser_id: str = BROWSER) -> AppTest:
+    """Run the whole app at the page with this path in its URL."""
     test = _isolated(AppTest.from_file(str(MAIN), default_timeout=HANGS_S))
     test.session_state[browser.SESSION_KEY] = browser_id
+    test._page_hash = calc_hash(url_path)  # AppTest chooses only pages that are files
     return test.run()
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import pandas as pd
 import streamlit as st
 from streamlit.column_config import DatetimeColumn, NumberColumn, TextColumn
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.estimates import eta
 from avatarkit.models import VIDEO_FIELDS, is_url
@@ -200,15 +201,19 @@ def _history(session: Session, persona_id: str) -> None:
             }
         )
         name = moments.zone_name(log.now)
-        at = {"format": "D MMM YYYY, HH:mm:ss", "timezone": str(zone)}
         columns = {
             "status": TextColumn("Status", pinned=True),
-            "from": DatetimeColumn(f"Seen from ({name})", **at),
-            "to": DatetimeColumn(f"to ({name})", **at),
+            "from": _moment_column(f"Seen from ({name})"),
+            "to": _moment_column(f"to ({name})"),
             "times_seen": NumberColumn("Answers"),
             "source": TextColumn("First by"),
         }
         st.dataframe(seen, hide_index=True, key="details_runs", column_config=columns)
+
+
+def _moment_column(label: str) -> ColumnConfig:
+    zone = str(moments.zone())
+    return DatetimeColumn(label, format="D MMM YYYY, HH:mm:ss", timezone=zone)
 
 
 def _sent(submissions: pd.DataFrame, reports: dict[str, KeptReport]) -> None:
