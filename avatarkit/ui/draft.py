@@ -80,9 +80,9 @@ class Draft:
             self._path.unlink(missing_ok=True)
 
     def replace(self, shown: Mapping[str, str]) -> None:
-        """Take note that the fields of this form replace those that the browser shows."""
-        new = {name: self.fields.get(name, "") for name in FIELDS}
-        self.unconfirmed = {n: (shown[n], new[n]) for n in FIELDS if shown[n] != new[n]}
+        """Take note that the fields of this form replace those that the browser shows, if any."""
+        new = {name: self.fields.get(name, "") for name in shown}
+        self.unconfirmed = {n: (shown[n], new[n]) for n in shown if shown[n] != new[n]}
 
     def confirm(self, fields: Mapping[str, str]) -> None:
         """Take note of the fields that the browser shows."""

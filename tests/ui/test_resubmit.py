@@ -183,6 +183,14 @@ def test_a_filled_form_is_replaced_after_a_question_only(app: Running) -> None:
     assert typed(test, "creator_name", "keywords", "lipsync_input") == ["Ada", "", URL]
 
 
+def test_a_field_that_was_filled_in_can_be_emptied(app: Running) -> None:
+    """What the person clears first does not come back."""
+    test = again(failed(app, keywords="one", lipsync_input=URL))
+    fill(test, keywords="")
+    assert typed(test, "keywords", "lipsync_input") == ["", URL]
+    assert "keywords" not in app.outbox.uploads.draft(BROWSER).fields
+
+
 def test_a_second_click_on_one_asks_nothing(app: Running) -> None:
     """A form that holds these fields already is shown as it is."""
     persona_id = failed(app, lipsync_input=URL)

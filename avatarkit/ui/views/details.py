@@ -76,12 +76,12 @@ def _head(row: pd.Series) -> None:
         st.badge(plain(stage_name(status)), color=badge_color(status))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
+        if (url := st.context.url) is not None:
+            with st.popover("Link", icon=":material/link:"):
+                # The parameter that names it; see ``avatars.LINKED``.
+                link = f"{url.rstrip('/')}/?persona={quote(persona_id, safe='')}"
+                st.code(link, language=None, wrap_lines=True)
     st.code(persona_id, language=None)
-    if (url := st.context.url) is not None:
-        with st.popover("Link to it", icon=":material/link:"):
-            # The one parameter that names it; see ``avatars.LINKED``.
-            link = f"{url.rstrip('/')}/?persona={quote(persona_id, safe='')}"
-            st.code(link, language=None, wrap_lines=True)
 
 
 def _notes(session: Session, row: pd.Series) -> None:
@@ -127,14 +127,14 @@ def _bad_end(row: pd.Series, reports: dict[str, KeptReport]) -> None:
         resubmit.submit_again([row["persona_id"]])
     if reports:
         st.subheader("Checks of the videos", anchor=False)
-        _checks(reports)
+        _checks(reports, expanded=True)
 
 
-def _checks(reports: dict[str, KeptReport]) -> None:
+def _checks(reports: dict[str, KeptReport], *, expanded: bool = False) -> None:
     for field, report in reports.items():
         if len(reports) > 1:
             st.markdown(f"**{VIDEOS[field]}**")
-        video_report.show(report)
+        video_report.show(report, expanded=expanded)
 
 
 @st.fragment(run_every=60)

@@ -99,7 +99,8 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
     if form is known:
         form.confirm(shown)
     else:
-        form.replace(shown)
+        # On a page that was not shown before, the browser has nothing to confirm.
+        form.replace({n: value for n, value in shown.items() if _key(n) in st.session_state})
     taken = _take_uploads(form, shown)
     for name in draft.FIELDS:
         if name in form.unconfirmed:
