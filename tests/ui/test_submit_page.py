@@ -41,9 +41,11 @@ def rerun() -> RerunException:
     context = get_script_run_ctx()
     assert context is not None
     states = context.session_state.get_widget_states()
-    page_hash = context.page_script_hash
-    widget_states = WidgetStates(widgets=states)
-    return RerunException(RerunData(widget_states=widget_states, page_script_hash=page_hash))
+    return RerunException(
+        RerunData(
+            widget_states=WidgetStates(widgets=states), page_script_hash=context.page_script_hash
+        )
+    )
 
 
 def footage(test: AppTest, content: bytes, name: str = "a.mp4") -> AppTest:
