@@ -14,7 +14,7 @@ from avatarkit.tracking.webhooks import Webhooks
 from avatarkit.ui import browser
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.running import Running
-from support.app_pages import BROWSER, HANGS_S, MAIN, fill, record, texts
+from support.app_pages import BROWSER, HANGS_S, fill, record, texts
 from support.manual_clock import ManualClock
 
 URL = "https://cdn.example.com/a.mp4"
@@ -42,10 +42,24 @@ def failed(
     return submission.persona_id
 
 
+def details_app() -> None:
+    import streamlit as st
+
+    from avatarkit.ui import resubmit, running
+    from avatarkit.ui.views import details, submit
+
+    def chosen() -> None:
+        resubmit.show()
+        details.show(running.get().session, st.query_params["persona"])
+
+    pages = [st.Page(chosen, default=True), st.Page(submit.show, url_path="submit")]
+    st.session_state["avatars_page"], st.session_state["submit_page"] = pages
+    st.navigation(pages).run()
+
+
 def opened(persona_id: str) -> AppTest:
-    """Open the app at the details of an avatar."""
-    test = AppTest.from_file(str(MAIN), default_timeout=HANGS_S)
-    test.secrets["unused"] = "x"
+    """Open the details of an avatar, with the Submit page beside them."""
+    test = AppTest.from_function(details_app, default_timeout=HANGS_S)
     test.session_state[browser.SESSION_KEY] = BROWSER
     test.query_params["persona"] = persona_id
     test.run()
