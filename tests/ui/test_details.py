@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from avatarkit import Persona, PersonaCreate, text
 from avatarkit.preflight import Finding, Report, Severity, Source
 from avatarkit.tracking.webhooks import Webhooks
-from avatarkit.ui import cache
+from avatarkit.ui import cache, charts_cache
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import details as details_view
@@ -42,8 +42,13 @@ def details_page() -> None:
     details.show(running.get().session, st.query_params["persona"])
 
 
-def details(persona_id: str) -> AppTest:
-    test = page(details_page, persona=persona_id)
+def details(persona_id: str, *, estimates: bool = False) -> AppTest:
+    """Open the details, without the estimates and the chart, which take long, if not asked for."""
+    with pytest.MonkeyPatch.context() as quick:
+        if not estimates:
+            quick.setattr(cache.Estimates, "arrivals", lambda *_: None)
+            quick.setattr(charts_cache, "draw", lambda *_, **__: None)
+        test = page(details_page, persona=persona_id)
     assert not test.exception
     return test
 
@@ -245,29 +250,25 @@ def test_an_id_that_is_not_in_the_log_is_said(app: Running) -> None:
 def test_when_it_is_ready_and_that_it_is_late(app: Running) -> None:
     """A running one has a range with its basis, and a mark when late; an ended one has none."""
     ids = record_lives(app.session, 8, running=3, late=1)
-    shown = texts(details(ids[8]))
+    shown = texts(details(ids[8], estimates=True))
     assert "Late: it has been in Reviewing for at least" in shown
     assert re.search(r"Ready .* in 8 of 10 cases|may be ready .* in 9 of 10 cases", shown)
     assert "Chance of done" in shown
     assert "(8 finished avatars)" in shown
     assert "on the sandbox's clock" in shown
-    assert "Late: " not in texts(details(ids[9]))
-    test = details(ids[0])
+    assert "Late: " not in texts(details(ids[9], estimates=True))
+    test = details(ids[0], estimates=True)
     assert "Ready" not in texts(test)
     assert chart_titles(test) == ["What happened to this avatar?"]
 
 
-def test_without_history_it_is_the_vendors_claim(
-    app: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_history_it_is_the_vendors_claim(app: Running) -> None:
     """Before anything has ended a range is shown, and called what it is."""
     [persona_id] = record_lives(app.session, 0, running=1)
-    with monkeypatch.context() as not_computed:
-        not_computed.setattr(cache.Estimates, "arrivals", lambda *_: None)
-        assert "Basis" not in texts(details(persona_id))
-    test = details(persona_id)
-    assert "Basis: the vendor's claim, not your data." in texts(test)
-    assert "Chance of done" not in texts(test)
+    assert "Basis" not in texts(details(persona_id))
+    shown = texts(details(persona_id, estimates=True))
+    assert "Basis: the vendor's claim, not your data." in shown
+    assert "Chance of done" not in shown
 
 
 def test_moments_are_in_the_zone_of_the_viewer(app: Running) -> None:
@@ -339,7 +340,7 @@ def test_nothing_but_words_depends_on_the_moment(app: Running, app_clock: Manual
     [persona_id] = record_lives(app.session, 0, running=1)
 
     def drawn() -> list[bytes]:
-        test = details(persona_id)
+        test = details(persona_id, estimates=True)
         elements = [*test.get("arrow_vega_lite_chart"), *test.get("vega_lite_chart")]
         return [e.proto.SerializeToString() for e in (*elements, *test.dataframe)]
 
