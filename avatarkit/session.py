@@ -65,7 +65,7 @@ class Session:
             )
             self.tracker.before_pass = self.keep_served
             self.tracker.notifier = self._notifier()
-            self.tracker.data_folder = settings.folder
+            self.tracker.data_folder = self.settings.folder
             stack.callback(self.tracker.stop)
             self._stack = stack.pop_all()
 

@@ -36,8 +36,11 @@ class Store(
         backups: How many daily backups of a SQLite file are kept; 0: none is made.
     """
 
-    def personas(self) -> pd.DataFrame:
-        """Return all personas.
+    def personas(self, persona_id: str | None = None) -> pd.DataFrame:
+        """Return the personas.
+
+        Args:
+            persona_id: Only this one; by default all.
 
         Returns:
             A row a persona, newest first; an empty frame has the same columns and dtypes:
@@ -65,7 +68,7 @@ class Store(
         from avatarkit.store import frames
 
         with self.transaction(reading=True) as connection:
-            return frames.read(connection, frames.PERSONAS, self.account)
+            return frames.read(connection, frames.PERSONAS, self.account, persona_id)
 
     def sightings(self, persona_id: str | None = None) -> pd.DataFrame:
         """Return the runs of each status.
@@ -94,8 +97,11 @@ class Store(
         with self.transaction(reading=True) as connection:
             return frames.read(connection, frames.SIGHTINGS, self.account, persona_id)
 
-    def submissions(self) -> pd.DataFrame:
-        """Return all submissions.
+    def submissions(self, persona_id: str | None = None) -> pd.DataFrame:
+        """Return the submissions.
+
+        Args:
+            persona_id: Only the one that became this persona; by default all.
 
         Returns:
             A row a submission, oldest first; an empty frame has the same columns and dtypes:
@@ -113,7 +119,7 @@ class Store(
         from avatarkit.store import frames
 
         with self.transaction(reading=True) as connection:
-            return frames.read(connection, frames.SUBMISSIONS, self.account)
+            return frames.read(connection, frames.SUBMISSIONS, self.account, persona_id)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,8 @@
 """Find and erase the files of one person in the data folder.
 
 It is laid out by ``ui.uploads``: ``uploads/<upload>/<name>``, ``drafts/<browser>/draft.json`` with
-``drafts/<browser>/<upload>/<name>``, and ``outbox/<browser>/<submission_id>``.
+``drafts/<browser>/<upload>/<name>``, and ``outbox/<browser>/<submission_id>``; and by
+``ui.footage_reports``: ``footage/<submission_id>/<name>``.
 """
 
 from __future__ import annotations
@@ -61,9 +62,11 @@ def find(folder: Path | None, person: Person) -> PersonalFiles:
             ids = record.read_text(encoding="utf-8").split()
             uploads |= {folder / "uploads" / upload_id for upload_id in ids}
     uploads = {path for path in uploads if path.is_dir()}
+    reports = {folder / "footage" / submission_id for submission_id in person.submission_ids}
+    reports = {path for path in reports if path.is_dir()}
     shared = {upload for file in others if (upload := _upload(folder, Path(file)))} & uploads
     return PersonalFiles(
-        own=tuple(sorted({*theirs, *records, *(uploads - shared)})),
+        own=tuple(sorted({*theirs, *records, *reports, *(uploads - shared)})),
         shared=tuple(sorted(shared)),
         elsewhere=tuple(file for file in sorted(named) if not _upload(folder, Path(file))),
     )

@@ -33,6 +33,7 @@ class Draft:
         fields: The fields as they were last loaded or saved.
         submission_id: What the form became, None until it is submitted.
         next: The form that replaces this one, None while this one is shown.
+        notes: By field, a sentence about what to choose, shown while the field is empty.
         unconfirmed: Fields that were set here, as (what the browser showed before, the new value),
             until the browser shows another value than before.
     """
@@ -43,12 +44,21 @@ class Draft:
         self.fields = self._load() if fields is None else _filled(fields)
         self.submission_id: str | None = None
         self.next: Draft | None = None
+        self.notes: Mapping[str, str] = {}
         self.unconfirmed: dict[str, tuple[str, str]] = {}
 
     @property
     def browser(self) -> str:
         """The id of the browser."""
         return self.folder.name
+
+    @property
+    def newest(self) -> Draft:
+        """The form that replaced this one in the end; this one if none did."""
+        form = self
+        while form.next is not None:
+            form = form.next
+        return form
 
     def save(self, fields: Mapping[str, str]) -> None:
         """Write the fields, if they have changed in this tab."""
@@ -70,9 +80,9 @@ class Draft:
             self._path.unlink(missing_ok=True)
 
     def replace(self, shown: Mapping[str, str]) -> None:
-        """Take note that the fields of this form replace those that the browser shows."""
-        new = {name: self.fields.get(name, "") for name in FIELDS}
-        self.unconfirmed = {n: (shown[n], new[n]) for n in FIELDS if shown[n] != new[n]}
+        """Take note that the fields of this form replace those that the browser shows, if any."""
+        new = {name: self.fields.get(name, "") for name in shown}
+        self.unconfirmed = {n: (shown[n], new[n]) for n in shown if shown[n] != new[n]}
 
     def confirm(self, fields: Mapping[str, str]) -> None:
         """Take note of the fields that the browser shows."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from avatarkit.clock import Clock
-from avatarkit.errors import AvatarkitError, StoreError
+from avatarkit.errors import AvatarkitError, StoreError, SubmissionUncertain
 from avatarkit.models import PersonaCreate
+from avatarkit.preflight import Report, check_field
 from avatarkit.store.submissions import Submission
 from avatarkit.text import hide_webhook_token
 from avatarkit.tracking.tracker import Tracker
-from avatarkit.ui.draft import Draft
+from avatarkit.ui.draft import FIELDS, Draft
+from avatarkit.ui.footage_reports import FootageReports
 from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
 
 logger = logging.getLogger("avatarkit")
@@ -51,6 +54,7 @@ class Outbox:
     def __init__(self, tracker: Tracker, uploads: Uploads) -> None:
         self._tracker = tracker
         self.uploads = uploads
+        self.reports = FootageReports(uploads.folder)
         self._progress: dict[str, tuple[int, int]] = {}
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -60,12 +64,16 @@ class Outbox:
         self._closing = threading.Event()
         self._sweeper: threading.Thread | None = None
 
-    def send(self, request: PersonaCreate, draft: Draft) -> str:
+    def send(
+        self, request: PersonaCreate, draft: Draft, reports: Mapping[str, Report] | None = None
+    ) -> str:
         """Log a request, give it the uploads that it names, clear the form, and start to send it.
 
         Args:
             request: The create.
             draft: The form that it was made from. It is sent once, however often this is called.
+            reports: The checks of its files, by field, as far as they were made; others are made
+                after it was sent.
 
         Returns:
             The id of the submission.
@@ -76,7 +84,7 @@ class Outbox:
         with self._handing_over:
             if draft.submission_id is not None:
                 return draft.submission_id
-            request, submission_id, total = self._hand_over(request, draft)
+            request, submission_id, total = self._hand_over(request, draft, reports or {})
             draft.next = Draft(draft.folder, {})
             draft.submission_id = submission_id
         self._progress[submission_id] = (0, total)
@@ -122,10 +130,7 @@ class Outbox:
         Raises:
             StoreError: Its uploads could not be moved.
         """
-        request = submission.request
-        fields = {**request, "labels": ", ".join(request.get("labels", []))}
-        if hide_webhook_token(url := fields.get("webhook_url", "")) != url:
-            del fields["webhook_url"]  # our own, which the form did not have
+        fields = form_fields(submission.request)
         with self._handing_over:
             for record, _ in self._records(submission.submission_id):
                 try:
@@ -177,7 +182,9 @@ class Outbox:
         if self._sweeper is not None:
             self._sweeper.join()
 
-    def _hand_over(self, request: PersonaCreate, draft: Draft) -> tuple[PersonaCreate, str, int]:
+    def _hand_over(
+        self, request: PersonaCreate, draft: Draft, reports: Mapping[str, Report]
+    ) -> tuple[PersonaCreate, str, int]:
         """Log a create with the paths that its files will have, then move them there.
 
         In this order a crash loses nothing: until the files are moved the form is as it was, and
@@ -187,6 +194,7 @@ class Outbox:
         paths = {field: self.uploads.taken_path(path, draft) for field, path in files.items()}
         request = request.model_copy(update=paths)
         submission_id = self._tracker.prepare(request)
+        self.reports.keep(submission_id, reports)
         try:
             total = sum(path.stat().st_size for path in files.values())
             self.uploads.take(submission_id, draft, files.values())
@@ -207,12 +215,27 @@ class Outbox:
                 self._tracker.submit(request, progress=progress, submission_id=submission_id)
             except AvatarkitError as error:
                 self._errors[submission_id] = str(error)
+                if isinstance(error, SubmissionUncertain):
+                    self._keep_reports(request, submission_id)
             except Exception as error:
                 logger.exception("A submission failed.")
                 self._errors[submission_id] = f"Sending ended in {type(error).__name__}."
             else:
+                self._keep_reports(request, submission_id)
                 for record, _ in self._records(submission_id):
                     self.uploads.release(record)
+
+    def _keep_reports(self, request: PersonaCreate, submission_id: str) -> None:
+        """Check the files that the form has not checked; the create is sent by now."""
+        kept = self.reports.read(submission_id)
+        try:
+            missing = {f: check_field(p, f) for f, p in request.files.items() if f not in kept}
+        except Exception:  # the avatar is made all the same
+            logger.exception("A video could not be checked.")
+        else:
+            self.reports.keep(submission_id, missing)
+            if not self._states(submission_id):  # the person was forgotten meanwhile
+                self.reports.drop(submission_id)
 
     def _records(self, submission_id: str) -> list[tuple[Record, str | None]]:
         """Return the record of a submission with its state, if there is one."""
@@ -224,3 +247,12 @@ class Outbox:
         ids = submission_ids or [record.submission_id for record in self.uploads.records()]
         submissions = self._tracker.store.some_submissions(ids)
         return {submission.submission_id: submission.state for submission in submissions}
+
+
+def form_fields(request: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a create as the form has them, without our own address of webhooks."""
+    fields = {name: str(request[name]) for name in FIELDS if request.get(name)}
+    fields["labels"] = ", ".join(request.get("labels") or [])
+    if hide_webhook_token(url := fields.get("webhook_url", "")) != url:
+        del fields["webhook_url"]
+    return fields

@@ -34,7 +34,7 @@ def check(value: str, field: str) -> Report | None:
     return _check(str(path), field, stat.st_mtime, stat.st_size)
 
 
-def show(report: Report) -> None:
+def show(report: Report, *, expanded: bool = False) -> None:
     """Show errors and warnings; the other findings and the contact sheet are in an expander."""
     for finding in report.fatal:
         st.error(plain(finding.message), icon=":material/error:")
@@ -42,7 +42,8 @@ def show(report: Report) -> None:
         st.warning(plain(finding.message), icon=":material/warning:")
     fine = [finding.message for finding in report.findings if finding.severity == "fine"]
     if fine:
-        with st.expander(f"{len(fine)} checks are fine", icon=":material/check:"):
+        label = "1 check is fine" if len(fine) == 1 else f"{len(fine)} checks are fine"
+        with st.expander(label, expanded, icon=":material/check:"):
             st.caption(plain(" ".join(fine)))
             if report.contact_sheet is not None:
-                st.image(report.contact_sheet)
+                st.image(report.contact_sheet, alt="Frames of the video")

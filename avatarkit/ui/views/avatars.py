@@ -9,7 +9,7 @@ from streamlit.column_config import ProgressColumn, TextColumn
 from avatarkit.models import ProcessStatus
 from avatarkit.reports import charts, tables
 from avatarkit.text import plain, stage_name
-from avatarkit.ui import running
+from avatarkit.ui import resubmit, running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_downloads
@@ -38,6 +38,7 @@ COLUMNS = {
 def show() -> None:
     """Show the page."""
     uncertain.show()
+    resubmit.show()
     _overview()
     session = running.get().session
     csv_downloads(session, {"statuses": session.store.personas})
@@ -123,7 +124,7 @@ def _details() -> None:
         on_change=_link_to_chosen,
     )
     if persona_id in personas.index:
-        details.show(session, personas.loc[persona_id], str(persona_id), session.clock.now())
+        details.show(session, str(persona_id))
 
 
 def _link_to_chosen() -> None:

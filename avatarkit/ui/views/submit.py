@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -16,11 +14,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, PersonaCreate, error_sentence, is_url
-from avatarkit.preflight import Severity, check_request
+from avatarkit.preflight import Report, Severity, check_request
 from avatarkit.settings import is_loopback
 from avatarkit.store.submissions import Submission
-from avatarkit.text import format_hours, plain
-from avatarkit.ui import draft, running, video_report
+from avatarkit.text import plain
+from avatarkit.ui import draft, resubmit, running, video_report
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, OutboxItem
@@ -57,6 +55,9 @@ def show() -> None:
     form, is_stale = _form(outbox)
     fields = _fields()
     form.save(fields)
+    for field, note in form.notes.items():
+        if not fields[field]:
+            st.info(plain(note), icon=":material/movie:")
     with st.container(border=True):
         left, right = st.columns(2)
         left.text_input("Creator name", key=_key("creator_name"), help=HELP_NAME)
@@ -95,12 +96,13 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
     which fields it has set, until the browser shows them.
     """
     known: Draft | None = st.session_state.get("submit_draft")
-    form = _newest(known, outbox)
+    form = resubmit.current_form(outbox)
     shown = _fields()
     if form is known:
         form.confirm(shown)
     else:
-        form.replace(shown)
+        # On a page that was not shown before, the browser has nothing to confirm.
+        form.replace({n: value for n, value in shown.items() if _key(n) in st.session_state})
     taken = _take_uploads(form, shown)
     for name in draft.FIELDS:
         if name in form.unconfirmed:
@@ -112,14 +114,6 @@ def _form(outbox: Outbox) -> tuple[Draft, bool]:
     # Only now, as a run that was ended before this would need them again.
     _free(taken)
     return form, bool(form.unconfirmed)
-
-
-def _newest(form: Draft | None, outbox: Outbox) -> Draft:
-    """Return what replaced a form in the end, or the form of the browser in a new tab."""
-    form = form or outbox.uploads.draft(browser_id())
-    while form.next is not None:
-        form = form.next
-    return form
 
 
 def _set(field: str, value: str) -> None:
@@ -210,7 +204,8 @@ def _use_sample(field: str, outbox: Outbox) -> None:
 def _send(
     fields: dict[str, str], unusable: list[str], outbox: Outbox, form: Draft, *, is_stale: bool
 ) -> None:
-    quota = running.get().session.tracker.quota
+    session = running.get().session
+    quota = session.tracker.quota
     if quota is not None:
         used = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
         if quota.is_full:
@@ -226,7 +221,12 @@ def _send(
     # In a container: what comes and goes must not move the button while it is clicked.
     with st.container(key="submit_findings"):
         confirmed = _confirm(fields) and confirmed
-    duplicate = _duplicate(fields["creator_name"].strip())
+    duplicate = resubmit.duplicate(
+        fields["creator_name"].strip(),
+        session.store.personas(),
+        session.store.submissions(),
+        session.clock.now(),
+    )
     if duplicate:
         text = f"{plain(duplicate)} Plans allow only a few avatars."
         st.warning(text, icon=":material/content_copy:")
@@ -251,7 +251,7 @@ def _submit(fields: dict[str, str], outbox: Outbox, form: Draft) -> None:
         st.error(plain(error_sentence(error)), icon=":material/error:")
         return
     try:
-        submission_id = outbox.send(request, form)
+        submission_id = outbox.send(request, form, _reports(request, fields))
     except AvatarkitError as error:
         st.error(plain(error), icon=":material/error:")
         return
@@ -260,22 +260,10 @@ def _submit(fields: dict[str, str], outbox: Outbox, form: Draft) -> None:
     st.rerun()
 
 
-def _duplicate(creator_name: str) -> str | None:
-    """Return a sentence about a persona of this name that may exist and has not ended badly."""
-    session = running.get().session
-    submissions = session.store.submissions()
-    is_open = submissions["state"].isin(["prepared", "sending", "uncertain"])
-    if (is_open & (submissions["creator_name"] == creator_name)).any():
-        return f"An avatar of {creator_name} is being sent, or may have been created."
-    same = session.store.personas().query(
-        "creator_name == @creator_name and status not in ['failed', 'rejected'] and not gone"
-    )
-    if same.empty or not creator_name:
-        return None
-    newest = same.iloc[0]
-    created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
-    age = format_hours((session.clock.now() - created_at) / timedelta(hours=1))
-    return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
+def _reports(request: PersonaCreate, fields: dict[str, str]) -> dict[str, Report]:
+    """Return the findings on the files of a create, which are in the cache."""
+    reports = {field: video_report.check(fields[field].strip(), field) for field in request.files}
+    return {field: report for field, report in reports.items() if report is not None}
 
 
 def _confirm(fields: dict[str, str]) -> bool:
@@ -369,8 +357,7 @@ def _result(item: OutboxItem, outbox: Outbox) -> None:
 
 def _put_back(submission: Submission, outbox: Outbox) -> None:
     """Show a button that puts a submission back into the form, and asks before it replaces one."""
-    # In the first run of a tab this is drawn before the form.
-    form = _newest(st.session_state.get("submit_draft"), outbox)
+    form = resubmit.current_form(outbox)
     label, kind, place = "Put it back into the form", "again", st.container(width="content")
     if form.fields or any(_fields().values()):
         place = st.popover(label)
