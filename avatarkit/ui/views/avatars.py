@@ -13,7 +13,7 @@ from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_downloads
-from avatarkit.ui.views import details, uncertain
+from avatarkit.ui.views import details, empty, uncertain
 
 LINKED = "persona"
 """The query parameter with the id of the persona whose details are shown."""
@@ -38,6 +38,9 @@ COLUMNS = {
 def show() -> None:
     """Show the page."""
     uncertain.show()
+    if running.get().estimates.log().personas.empty:
+        empty.show()
+        return
     _overview()
     session = running.get().session
     csv_downloads(session, {"statuses": session.store.personas})
@@ -51,9 +54,6 @@ def _overview() -> None:
     session, estimates = running.get().session, running.get().estimates
     log = estimates.log()
     personas = log.personas
-    if personas.empty:
-        st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
-        return
     _counts(personas)
     shown = _filtered(personas)
     arrivals = estimates.arrivals(log)
