@@ -46,7 +46,8 @@ def drawn(page: Page) -> None:
     """Wait until the script of the page has run to its end, and nothing is loading."""
     expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=PATIENCE_MS)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE_MS)
+    for waits in ("[data-testid=stSkeleton]", "[data-stale=true]"):
+        expect(page.locator(waits)).to_have_count(0, timeout=PATIENCE_MS)
     page.wait_for_load_state("networkidle")
 
 
@@ -92,14 +93,15 @@ def test_every_page_is_for_everyone(browser: Browser, tmp_path: Path) -> None:
         page.set_default_timeout(PATIENCE_MS)
 
         def check(path: str) -> None:
+            page.emulate_media(color_scheme="light")
+            page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+            page.goto(f"{url}/{path}")
+            drawn(page)
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
-                page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-                page.goto(f"{url}/{path}")
-                drawn(page)
+                expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
                 found.extend(f"/{path} {scheme}: {finding}" for finding in findings(page))
             page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-            page.reload()
             drawn(page)
             if (pixels := page.evaluate(TOO_WIDE)) > 0:
                 found.append(f"/{path} is {pixels} px wider than a phone")

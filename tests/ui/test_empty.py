@@ -97,8 +97,8 @@ def test_what_the_account_has_can_be_imported(app: Running) -> None:
     """Also before the account's list was read once."""
     created = app.session.client.create_persona(ADA)
     test = page(empty_page)
-    assert test.button(key="uncertain_import").label == "Import"
-    test.button(key="uncertain_import").click().run()
+    assert test.button(key="empty_import").label == "Import what the account has"
+    test.button(key="empty_import").click().run()
     assert app.session.store.known_ids() == {created.id}
 
 
@@ -107,7 +107,7 @@ def test_the_live_account_gets_no_samples(app: Running, monkeypatch: pytest.Monk
     monkeypatch.setattr(app.session, "sandbox", None)
     test = page(empty_page)
     assert not test.exception
-    assert [button.key for button in test.button] == ["uncertain_import"]
+    assert [button.key for button in test.button] == ["empty_import"]
     assert empty.send_samples(reported) is None
     assert app.session.store.submissions().empty
 
@@ -117,4 +117,4 @@ def test_it_leads_to_the_form(app: Running) -> None:
     test = submit_page()
     assert not test.exception
     links = [link.proto.label for link in test.get("page_link")]
-    assert "Go to Submit" in links
+    assert "Submit one" in links

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-import pandas as pd
 import streamlit as st
 
 from avatarkit.store.account import Pause
@@ -17,20 +16,18 @@ from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import moments, running
 from avatarkit.ui.views import actions
 
-OUTCOMES = {Outcome.OK: "✓ ok", Outcome.WARNING: "▲ warning", Outcome.WRONG: "✗ wrong"}
+OUTCOMES = {Outcome.OK: "✓ ok", Outcome.WARNING: "▲ Warning", Outcome.WRONG: "✗ WRONG"}
 CHECKS = "settings_checks"
 """Where a tab keeps what the doctor found last."""
 
 
-def facts(rows: Mapping[str, object], alt: str) -> None:
-    """Show rows of name and value, as they are and not as Markdown.
+def facts(rows: Mapping[str, object]) -> None:
+    """Show a list of names and values, as they are and not as Markdown.
 
-    Args:
-        rows: The values by name.
-        alt: What the table is about, for screen readers.
+    A list, as it fits a phone: the cells of a table do not break a long path.
     """
-    values = pd.Series({name: plain(value) for name, value in rows.items()}, name="Value")
-    st.table(values.to_frame(), border="horizontal", hide_header=True, alt=alt)
+    lines = [f"- **{plain(name)}**: {plain(' '.join(str(rows[name]).split()))}" for name in rows]
+    st.markdown("\n".join(lines))
 
 
 # The one part that only time changes; it holds texts alone.
@@ -57,7 +54,7 @@ def show() -> None:
         "Clock": f"{clock}. {tracker.clock_offset or ''}".rstrip(),
     }
     st.header("Connection", anchor=False)
-    facts(rows, "Connection")
+    facts(rows)
     for account in tracker.other_accounts():
         st.info(plain(account.sentence), icon=":material/group:")
     if promise.warning is not None:
@@ -105,7 +102,7 @@ def doctor() -> None:
     name = "settings_doctor"
     st.header("Doctor", anchor=False)
     st.caption(
-        "Checks keys, host, clock, database, disk and settings, as `python -m avatarkit doctor` "
+        "Checks keys, host, clock, database, disk and settings, as 'python -m avatarkit doctor' "
         "does. Nothing is changed or submitted; the API is called once."
     )
     if actions.button(name, "Run the checks", icon=":material/stethoscope:"):
@@ -124,13 +121,8 @@ def _checks(checks: list[Check]) -> None:
     found += [f"{warnings} warning{'s' * (warnings != 1)}"] * bool(warnings)
     parts = f"{len(checks)} checks: {', '.join(found) or 'all are fine'}."
     (st.error if wrong else st.warning if warnings else st.success)(parts)
-    st.table(
-        {
-            "Part": [plain(check.name) for check in checks],
-            "Found": [OUTCOMES[check.outcome] for check in checks],
-            "What": [plain(check.text) for check in checks],
-        },
-        border="horizontal",
-        hide_index=True,
-        alt="What the doctor found",
-    )
+    lines = [
+        f"- {OUTCOMES[check.outcome]} **{plain(check.name)}**: {plain(check.text)}"
+        for check in checks
+    ]
+    st.markdown("\n".join(lines))

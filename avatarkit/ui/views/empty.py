@@ -30,22 +30,19 @@ def show() -> None:
     if session.sandbox is not None:
         _samples()
     with st.container(border=True):
-        st.markdown("**Submit one**")
-        st.caption("With a video of a person who speaks, or without one to see what is asked for.")
+        st.caption("Send a video of a person who speaks, facing the camera.")
         if (page := st.session_state.get("submit_page")) is not None:
-            st.page_link(page, label="Go to Submit", icon=":material/upload:")
+            st.page_link(page, label="Submit one", icon=":material/upload:")
     if not session.tracker.unknown_count:  # else it is offered above
         with st.container(border=True):
-            st.markdown("**Import what the account has**")
             st.caption("Avatars that were made elsewhere are followed from now on.")
-            uncertain.import_button("Import")
+            uncertain.import_button("Import what the account has", "empty_import")
 
 
 @st.fragment
 def _samples() -> None:
     name, speed = "empty_samples", running.get().session.sandbox_speed
     with st.container(border=True):
-        st.markdown("**Try it with five samples**")
         st.caption(
             "Five videos are made and sent to the sandbox on this machine, one for each way that "
             f"an avatar can end. In {format_hours(120 / speed)} they have ended, but for one that "

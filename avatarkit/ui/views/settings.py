@@ -113,7 +113,7 @@ def _about() -> None:
     st.header("About", anchor=False)
     versions = " ".join(check.sentence for check in check_versions())
     rows = {"Settings": session.settings.found, "Versions": versions}
-    connection.facts(rows, "About")
+    connection.facts(rows)
     with st.expander("What is assumed of the API", icon=":material/rule:"):
         st.markdown(ASSUMED)
     if session.sandbox is not None:

@@ -82,7 +82,7 @@ def database() -> None:
     if file is not None:
         newest = max(backup.backups(file).values(), default=None)
         rows["Last backup"] = "None yet" if newest is None else moments.exact(newest)
-    facts(rows, "Database")
+    facts(rows)
     if file is None:
         st.caption("PostgreSQL is backed up with its own pg_dump.")
     else:

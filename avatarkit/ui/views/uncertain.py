@@ -37,17 +37,22 @@ def show() -> None:
             _submission(tracker, submission, submitted_ids)
     if count := tracker.unknown_count:
         avatars = "1 avatar" if count == 1 else f"{count:,} avatars"
-        import_button(f"Import what the account has: {avatars} more")
+        import_button(f"Import what the account has: {avatars} more", "uncertain_import")
 
 
 @st.fragment
-def import_button(label: str) -> None:
-    """Show a button that follows what the account has and the log does not."""
-    name, tracker = "uncertain_import", running.get().session.tracker
+def import_button(label: str, name: str) -> None:
+    """Show a button that follows what the account has and the log does not.
+
+    Args:
+        label: Its label.
+        name: Its key, one for each place of a page.
+    """
+    tracker = running.get().session.tracker
     if st.button(label, key=name, icon=":material/download:"):
         st.session_state.pop(f"{name}_error", None)
         try:
-            adopted = actions.run(name, "Reading the account's list", lambda _: tracker.adopt())
+            adopted = actions.run("import", "Reading the account's list", lambda _: tracker.adopt())
         except AvatarkitError as error:
             st.session_state[f"{name}_error"] = str(error)
         else:
