@@ -21,13 +21,15 @@ STEP_S = 0.2
 """Wall seconds between two looks at an action that a page waits for."""
 
 Value = TypeVar("Value")
+Report = Callable[[float, str], None]
+"""Takes the share that is done, from 0 to 1, and a text."""
 
 _lock = threading.Lock()
 _newest: WeakKeyDictionary[Session, dict[str, _Action]] = WeakKeyDictionary()
 
 
 class _Action:
-    def __init__(self, name: str, function: Callable[[Callable[[float, str], None]], Any]) -> None:
+    def __init__(self, name: str, function: Callable[[Report], Any]) -> None:
         self.future: Future[Any] = Future()
         self.share: float | None = None
         self.text = ""
@@ -65,7 +67,7 @@ def key(name: str) -> str:
     return f"{name}_{st.session_state.get(f'{name}_answers', 0)}"
 
 
-def start(name: str, function: Callable[[Callable[[float, str], None]], Any]) -> _Action:
+def start(name: str, function: Callable[[Report], Any]) -> _Action:
     """Start an action, unless it runs already; return what runs."""
     session = running.get().session
     with _lock:
@@ -77,13 +79,13 @@ def start(name: str, function: Callable[[Callable[[float, str], None]], Any]) ->
         return action
 
 
-def run(name: str, text: str, function: Callable[[Callable[[float, str], None]], Value]) -> Value:
+def run(name: str, text: str, function: Callable[[Report], Value]) -> Value:
     """Run a function in a thread and wait for it; if it runs already, wait for that.
 
     Args:
         name: The action.
         text: What is shown meanwhile.
-        function: Called with a function to report progress by, as ``report(share, text)``.
+        function: Called with a function to report its progress by.
 
     Returns:
         What the function returned.

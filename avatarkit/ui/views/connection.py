@@ -106,8 +106,7 @@ def doctor() -> None:
         "does. Nothing is changed or submitted; the API is called once."
     )
     if actions.button(name, "Run the checks", icon=":material/stethoscope:"):
-        checks = actions.run(name, "Checking", lambda _: diagnose())
-        st.session_state[CHECKS] = checks
+        st.session_state[CHECKS] = actions.run(name, "Checking", lambda _: diagnose())
         # Redrawn, so that a second click finds the button of the next run.
         st.rerun()
     if (checks := st.session_state.get(CHECKS)) is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 
@@ -14,11 +17,14 @@ from avatarkit.ui import running
 from avatarkit.ui.draft import Draft, make_private
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.views import actions, uncertain
+from avatarkit.ui.views.actions import Report
 
 SAMPLES = ("done", "failed", "rejected", "stuck", "unknown-status")
 """The outcomes of the samples, each requested by a label of the sandbox."""
 BROWSER = "samples"
 """The browser of their submissions, which are so shown on the Submit page of no real one."""
+SECONDS, SIZE, FPS = 16, (720, 720), 25
+"""The length, size in pixels and frame rate of their videos."""
 SEND_S = 60.0
 """Wall seconds to wait for one sample to be sent."""
 
@@ -64,8 +70,8 @@ def _samples() -> None:
             st.error(plain(problem), icon=":material/error:")
 
 
-def send_samples(report: Callable[[float, str], None]) -> str | None:
-    """Make a video for each sample and send it, unless there are avatars or samples already.
+def send_samples(report: Report) -> str | None:
+    """Make the videos of the samples and send them, unless there are avatars or samples already.
 
     Args:
         report: Called with the share that is done, and a text.
@@ -77,31 +83,47 @@ def send_samples(report: Callable[[float, str], None]) -> str | None:
         AvatarkitError: One could not be logged; those before it are sent.
         OSError: A video could not be written.
     """
-    from avatarkit.sandbox.footage import talking_head
-
     opened = running.get()
     store, outbox = opened.session.store, opened.outbox
     if opened.session.sandbox is None or store.known_ids() or outbox.items(BROWSER):
         return None
-    submission_ids = []
-    for number, outcome in enumerate(SAMPLES):
-        report(number / len(SAMPLES), f"Video {number + 1} of {len(SAMPLES)}")
-        draft = Draft(outbox.uploads.draft(BROWSER).folder, {})
-        path = draft.folder / uuid.uuid4().hex / f"sample-{outcome}.mp4"
-        make_private(path.parent)
-        talking_head(path, seconds=16 + number)
-        request = PersonaCreate(
-            creator_name=f"Sample {number + 1}: {outcome}",
-            gender=Gender.F,
-            video_scene="office",
-            labels=[f"sandbox:{outcome}"],
-            lipsync_input=path,
-        )
-        submission_ids.append(outbox.send(request, draft))
-    report(1.0, "Sending the last one")
-    for submission_id in submission_ids:
+    folder = outbox.uploads.draft(BROWSER).folder
+    make_private(folder)
+    with TemporaryDirectory(dir=folder, prefix="sample-") as temporary:
+        # Made once and copied, as making one takes seconds.
+        video = _make(Path(temporary) / "sample.mp4", report)
+        ids = [_send(outbox, video, number) for number in range(len(SAMPLES))]
+    for number, submission_id in enumerate(ids):
+        report(0.8 + 0.2 * number / len(ids), f"Sending {number + 1} of {len(ids)}")
         outbox.wait(submission_id, SEND_S)
     return _clear(outbox)
+
+
+def _make(path: Path, report: Report) -> Path:
+    from avatarkit.sandbox import footage
+
+    def pictures() -> Iterator[footage.Picture]:
+        for number, picture in enumerate(footage.pictures(SECONDS, *SIZE, FPS)):
+            report(0.8 * number / (SECONDS * FPS), "Making a video of a person who speaks")
+            yield picture
+
+    return footage.write(path, pictures(), fps=FPS, sound=footage.voice(SECONDS))
+
+
+def _send(outbox: Outbox, video: Path, number: int) -> str:
+    """Send one sample in the background; return the id of its submission."""
+    outcome, draft = SAMPLES[number], Draft(video.parent.parent, {})
+    path = draft.folder / uuid.uuid4().hex / f"sample-{outcome}.mp4"
+    make_private(path.parent)
+    shutil.copyfile(video, path)
+    request = PersonaCreate(
+        creator_name=f"Sample {number + 1}: {outcome}",
+        gender=Gender.F,
+        video_scene="office",
+        labels=[f"sandbox:{outcome}"],
+        lipsync_input=path,
+    )
+    return outbox.send(request, draft)
 
 
 def _clear(outbox: Outbox) -> str | None:

@@ -99,8 +99,8 @@ def _backup_button(kept: int) -> None:
         except AvatarkitError as error:
             st.session_state[f"{BACKUP}_error"] = str(error)
         st.rerun()
-    if (error := st.session_state.get(f"{BACKUP}_error")) is not None:
-        st.error(plain(error), icon=":material/error:")
+    if f"{BACKUP}_error" in st.session_state:
+        st.error(plain(st.session_state[f"{BACKUP}_error"]), icon=":material/error:")
     file = running.get().session.store.backup_file
     if file is not None:
         folder = plain(backup.folder_of(file))
