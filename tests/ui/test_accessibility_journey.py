@@ -51,9 +51,9 @@ def drawn(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def fill(session: Session) -> list[str]:
-    """Log avatars in several states, and one submission whose fate is uncertain."""
-    ids = record_lives(session, 6, running=3, late=1)
+def fill(session: Session) -> str:
+    """Log avatars in several states and an uncertain submission; return the id of a failed one."""
+    record_lives(session, 6, running=3, late=1)
     reason = "The face is not visible in every part of the video."
     failed = Persona(
         id="failed-1", creator_name="Bo", process_status="failed", failed_reason=reason
@@ -64,7 +64,7 @@ def fill(session: Session) -> list[str]:
     store.sending(submission_id, now)
     store.uncertain(submission_id, now, "The connection broke.")
     store.release(submission_id)
-    return [ids[-1], failed.id]
+    return failed.id
 
 
 def findings(page: Page) -> list[str]:
@@ -108,8 +108,8 @@ def test_every_page_is_for_everyone(browser: Browser, tmp_path: Path) -> None:
 
         check("")
         with open_session() as session:
-            ids = fill(session)
-        for path in ("", *(f"?persona={each}" for each in ids), "submit", "stage-times"):
+            failed_id = fill(session)
+        for path in ("", f"?persona={failed_id}", "submit", "stage-times"):
             check(path)
         check("settings")
     assert found == [], "\n" + "\n".join(found)

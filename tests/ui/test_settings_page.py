@@ -77,7 +77,7 @@ def test_the_doctor_finds_what_the_command_finds(app: Running) -> None:
     """Each check is a row with one sentence; a second run begins with a button of its own."""
     session = app.session
     test = page(settings_page)
-    test.button(key="settings_doctor_0").click().run()
+    test.button(key="settings_doctor").click().run()
     assert not test.exception
     found = rows_shown(test)
     parts = ("settings", "keys", "database", "tracker", "disk", "versions")
@@ -96,7 +96,7 @@ def test_a_button_makes_a_backup(app: Running) -> None:
     shutil.rmtree(backup.folder_of(file), ignore_errors=True)
     test = page(settings_page)
     assert rows_shown(test)["Last backup"] == "None yet"
-    test.button(key="settings_backup_0").click().run()
+    test.button(key="settings_backup").click().run()
     assert not test.exception
     assert len(backup.backups(file)) == 1
     assert rows_shown(test)["Last backup"].endswith("UTC")
@@ -194,7 +194,7 @@ class TestMessages:
             assert not test.exception
             assert "1 address (json); none sent yet; 1 waiting" in texts(test)
             assert "It is *down*." in texts(test)
-            test.button(key="settings_test_notify_0").click().run()
+            test.button(key="settings_test_notify").click().run()
             assert "address 1 (json): taken" in texts(test)
             assert [post["title"] for post in server.posts] == ["A test of avatarkit (sandbox)"]
             server.status = 500

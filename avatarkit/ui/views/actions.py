@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 
 import streamlit as st
 
+from avatarkit.errors import AvatarkitError
 from avatarkit.session import Session
+from avatarkit.text import plain
 from avatarkit.ui import running
 
 STEP_S = 0.2
@@ -47,24 +49,39 @@ class _Action:
         self.share, self.text = share, text
 
 
-def button(name: str, label: str, **options: Any) -> bool:
-    """Show the button of an action.
+def act(
+    name: str,
+    label: str,
+    text: str,
+    function: Callable[[Report], Value],
+    done: Callable[[Value], object],
+    **options: Any,
+) -> None:
+    """Show the button of an action, and why it did not work when it was clicked last.
+
+    A click from before the last answer, such as the second of a double click, does nothing.
 
     Args:
-        name: The action, the same as for ``run``.
-        label: The label.
+        name: The action, and the key of its button until it has worked once.
+        label: The label of the button.
+        text: What is shown while it runs.
+        function: What to do in a thread, called with a function to report its progress by.
+        done: Called with what it returned, before the page is drawn again.
         **options: Further options of ``st.button``.
-
-    Returns:
-        Whether it was clicked; a click from before the last answer, such as the second of a double
-        click, is none.
     """
-    return st.button(label, key=key(name), **options)
-
-
-def key(name: str) -> str:
-    """Return the key of an action's button, another one after each answer."""
-    return f"{name}_{st.session_state.get(f'{name}_answers', 0)}"
+    answers, problem = f"{name}_answers", f"{name}_error"
+    count = st.session_state.get(answers, 0)
+    if st.button(label, key=f"{name}_{count}" if count else name, **options):
+        st.session_state.pop(problem, None)
+        try:
+            done(_wait(start(name, function), text))
+        except (AvatarkitError, OSError) as error:
+            st.session_state[problem] = str(error)
+        else:
+            st.session_state[answers] = count + 1
+        st.rerun()
+    if problem in st.session_state:
+        st.error(plain(st.session_state[problem]), icon=":material/error:")
 
 
 def start(name: str, function: Callable[[Report], Any]) -> _Action:
@@ -79,21 +96,7 @@ def start(name: str, function: Callable[[Report], Any]) -> _Action:
         return action
 
 
-def run(name: str, text: str, function: Callable[[Report], Value]) -> Value:
-    """Run a function in a thread and wait for it; if it runs already, wait for that.
-
-    Args:
-        name: The action.
-        text: What is shown meanwhile.
-        function: Called with a function to report its progress by.
-
-    Returns:
-        What the function returned.
-
-    Raises:
-        Exception: What the function raised.
-    """
-    action = start(name, function)
+def _wait(action: _Action, text: str) -> Any:
     bar = st.empty()
     with st.spinner(text):
         while not action.future.done():
@@ -101,9 +104,6 @@ def run(name: str, text: str, function: Callable[[Report], Value]) -> Value:
             if action.share is not None:
                 bar.progress(action.share, action.text)
             # Where Streamlit ends this run if the reader asked for something else meanwhile.
-            st.session_state.get(name)
+            st.session_state.get(action.thread.name)
     bar.empty()
-    answers = f"{name}_answers"
-    st.session_state[answers] = st.session_state.get(answers, 0) + 1
-    value: Value = action.future.result()
-    return value
+    return action.future.result()

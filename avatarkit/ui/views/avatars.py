@@ -40,8 +40,8 @@ def show() -> None:
     uncertain.show()
     if running.get().estimates.log().personas.empty:
         empty.show()
-        return
-    _overview()
+    else:
+        _overview()
     session = running.get().session
     csv_downloads(session, {"statuses": session.store.personas})
     if (linked := st.query_params.get(LINKED)) is not None:

@@ -99,16 +99,19 @@ def _tracked(tracker: Tracker) -> str:
 @st.fragment
 def doctor() -> None:
     """Show a button that checks the installation, and what it found last."""
-    name = "settings_doctor"
     st.header("Doctor", anchor=False)
     st.caption(
         "Checks keys, host, clock, database, disk and settings, as 'python -m avatarkit doctor' "
         "does. Nothing is changed or submitted; the API is called once."
     )
-    if actions.button(name, "Run the checks", icon=":material/stethoscope:"):
-        st.session_state[CHECKS] = actions.run(name, "Checking", lambda _: diagnose())
-        # Redrawn, so that a second click finds the button of the next run.
-        st.rerun()
+    actions.act(
+        "settings_doctor",
+        "Run the checks",
+        "Checking",
+        lambda _: diagnose(),
+        lambda checks: st.session_state.update({CHECKS: checks}),
+        icon=":material/stethoscope:",
+    )
     if (checks := st.session_state.get(CHECKS)) is not None:
         _checks(checks)
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, PersonaCreate
-from avatarkit.text import format_hours, plain
+from avatarkit.text import format_hours
 from avatarkit.ui import running
 from avatarkit.ui.draft import Draft, make_private
 from avatarkit.ui.outbox import Outbox
@@ -47,46 +47,38 @@ def show() -> None:
 
 @st.fragment
 def _samples() -> None:
-    name, speed = "empty_samples", running.get().session.sandbox_speed
+    speed = running.get().session.sandbox_speed
     with st.container(border=True):
         st.caption(
             "Five videos are made and sent to the sandbox on this machine, one for each way that "
             f"an avatar can end. In {format_hours(120 / speed)} they have ended, but for one that "
             "never does."
         )
-        clicked = actions.button(
-            name, "Try it with five samples", type="primary", icon=":material/movie:"
+        actions.act(
+            "empty_samples",
+            "Try it with five samples",
+            "Making videos and sending them",
+            send_samples,
+            lambda _: None,
+            type="primary",
+            icon=":material/movie:",
         )
-        if clicked:
-            st.session_state.pop(f"{name}_error", None)
-            try:
-                problem = actions.run(name, "Making videos and sending them", send_samples)
-            except (AvatarkitError, OSError) as error:
-                problem = str(error)
-            if problem is not None:
-                st.session_state[f"{name}_error"] = problem
-            st.rerun()
-        if (problem := st.session_state.get(f"{name}_error")) is not None:
-            st.error(plain(problem), icon=":material/error:")
 
 
-def send_samples(report: Report) -> str | None:
+def send_samples(report: Report) -> None:
     """Make the videos of the samples and send them, unless there are avatars or samples already.
 
     Args:
         report: Called with the share that is done, and a text.
 
-    Returns:
-        A sentence if one was not sent, else None.
-
     Raises:
-        AvatarkitError: One could not be logged; those before it are sent.
+        AvatarkitError: One could not be logged or sent; those before it are.
         OSError: A video could not be written.
     """
     opened = running.get()
     store, outbox = opened.session.store, opened.outbox
     if opened.session.sandbox is None or store.known_ids() or outbox.items(BROWSER):
-        return None
+        return
     folder = outbox.uploads.draft(BROWSER).folder
     make_private(folder)
     with TemporaryDirectory(dir=folder, prefix="sample-") as temporary:
@@ -96,7 +88,12 @@ def send_samples(report: Report) -> str | None:
     for number, submission_id in enumerate(ids):
         report(0.8 + 0.2 * number / len(ids), f"Sending {number + 1} of {len(ids)}")
         outbox.wait(submission_id, SEND_S)
-    return _clear(outbox)
+    items = outbox.items(BROWSER)
+    for item in items:
+        outbox.dismiss(item.submission.submission_id)
+    for item in items:
+        if item.error is not None:
+            raise AvatarkitError(item.error)
 
 
 def _make(path: Path, report: Report) -> Path:
@@ -124,11 +121,3 @@ def _send(outbox: Outbox, video: Path, number: int) -> str:
         lipsync_input=path,
     )
     return outbox.send(request, draft)
-
-
-def _clear(outbox: Outbox) -> str | None:
-    """Dismiss the samples; return the error of the first that was not sent."""
-    items = outbox.items(BROWSER)
-    for item in items:
-        outbox.dismiss(item.submission.submission_id)
-    return next((item.error for item in items if item.error is not None), None)

@@ -96,14 +96,19 @@ def _messages() -> None:
 
 @st.fragment
 def _try_messages() -> None:
-    name, notifier = "settings_test_notify", running.get().session.tracker.notifier
+    notifier = running.get().session.tracker.notifier
     if notifier is None:
         return
-    if actions.button(name, "Send a test", icon=":material/send:"):
-        results = actions.run(name, "Sending", lambda _: notifier.try_addresses())
-        st.session_state[f"{name}_results"] = results
-        st.rerun()
-    for address, reason in st.session_state.get(f"{name}_results", []):
+    results = "settings_test_notify_results"
+    actions.act(
+        "settings_test_notify",
+        "Send a test",
+        "Sending",
+        lambda _: notifier.try_addresses(),
+        lambda tried: st.session_state.update({results: tried}),
+        icon=":material/send:",
+    )
+    for address, reason in st.session_state.get(results, []):
         text = plain(f"{address}: {'taken' if reason is None else f'not taken: {reason}'}")
         (st.success if reason is None else st.error)(text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from avatarkit.clock import SystemClock
-from avatarkit.errors import AvatarkitError
 from avatarkit.store import backup
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import moments, running
@@ -13,8 +12,6 @@ from avatarkit.ui.browser import browser_id
 from avatarkit.ui.uploads import StoredUpload
 from avatarkit.ui.views import actions
 from avatarkit.ui.views.connection import facts
-
-BACKUP = "settings_backup"
 
 
 def uploads() -> None:
@@ -91,18 +88,15 @@ def database() -> None:
 
 @st.fragment
 def _backup_button(kept: int) -> None:
-    if actions.button(BACKUP, "Back up now", icon=":material/save:"):
-        store, now = running.get().session.store, SystemClock().now()
-        st.session_state.pop(f"{BACKUP}_error", None)
-        try:
-            actions.run(BACKUP, "Copying the database", lambda _: store.back_up(now))
-        except AvatarkitError as error:
-            st.session_state[f"{BACKUP}_error"] = str(error)
-        st.rerun()
-    if f"{BACKUP}_error" in st.session_state:
-        st.error(plain(st.session_state[f"{BACKUP}_error"]), icon=":material/error:")
-    file = running.get().session.store.backup_file
-    if file is not None:
-        folder = plain(backup.folder_of(file))
-        daily = f"One is made each day, and the newest {kept} are kept" if kept else "None is made"
-        st.caption(f"{daily} in {folder} (AVATARKIT_BACKUPS).")
+    store, now = running.get().session.store, SystemClock().now()
+    actions.act(
+        "settings_backup",
+        "Back up now",
+        "Copying the database",
+        lambda _: store.back_up(now),
+        lambda _: None,
+        icon=":material/save:",
+    )
+    folder = "" if store.backup_file is None else plain(backup.folder_of(store.backup_file))
+    daily = f"One is made each day, and the newest {kept} are kept" if kept else "None is made"
+    st.caption(f"{daily} in {folder} (AVATARKIT_BACKUPS).")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from avatarkit.errors import AvatarkitError
+from avatarkit.models import Persona
 from avatarkit.store.submissions import Uncertain
 from avatarkit.text import format_hours, plain
 from avatarkit.tracking.reconcile import SETTLING, Verdict
@@ -49,37 +50,32 @@ def import_button(label: str, name: str) -> None:
         name: Its key, one for each place of a page.
     """
     tracker = running.get().session.tracker
-    if st.button(label, key=name, icon=":material/download:"):
-        st.session_state.pop(f"{name}_error", None)
-        try:
-            adopted = actions.run("import", "Reading the account's list", lambda _: tracker.adopt())
-        except AvatarkitError as error:
-            st.session_state[f"{name}_error"] = str(error)
-        else:
-            avatars = "1 avatar is" if len(adopted) == 1 else f"{len(adopted):,} avatars are"
-            none = "The account's list has no avatar that is not here."
-            st.session_state[ANSWER] = f"{avatars} followed now." if adopted else none
-        st.rerun()
-    _show_error(name)
+
+    def done(adopted: Sequence[Persona]) -> None:
+        avatars = "1 avatar is" if len(adopted) == 1 else f"{len(adopted):,} avatars are"
+        none = "The account's list has no avatar that is not here."
+        st.session_state[ANSWER] = f"{avatars} followed now." if adopted else none
+
+    text = "Reading the account's list"
+    actions.act(name, label, text, lambda _: tracker.adopt(), done, icon=":material/download:")
 
 
 @st.fragment
 def _find_out(tracker: Tracker, submissions: Sequence[Uncertain]) -> None:
-    name = "uncertain_ask"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        is_clicked = actions.button(name, "Find out now", icon=":material/search:")
-        _next_trial()
-    if is_clicked:
-        names = {each.submission_id: each.creator_name for each in submissions}
-        st.session_state.pop(f"{name}_error", None)
-        try:
-            verdicts = actions.run(name, "Asking the account", lambda _: tracker.reconcile())
-        except AvatarkitError as error:
-            st.session_state[f"{name}_error"] = str(error)
-        else:
-            st.session_state[ANSWER] = answer_of(verdicts, names)
-        st.rerun()
-    _show_error(name)
+    names = {each.submission_id: each.creator_name for each in submissions}
+
+    def done(verdicts: Sequence[Verdict]) -> None:
+        st.session_state[ANSWER] = answer_of(verdicts, names)
+
+    actions.act(
+        "uncertain_ask",
+        "Find out now",
+        "Asking the account",
+        lambda _: tracker.reconcile(),
+        done,
+        icon=":material/search:",
+    )
+    _next_trial()
 
 
 @st.fragment(run_every=60)
@@ -152,7 +148,8 @@ def _submission(tracker: Tracker, submission: Uncertain, submitted_ids: set[str]
                     st.caption(NEVER_CREATED)
                     if st.button("I have looked: it is not there", key=f"{name}_never"):
                         _settle(tracker, submission_id, None)
-        _show_error(name)
+        if f"{name}_error" in st.session_state:
+            st.error(plain(st.session_state[f"{name}_error"]), icon=":material/error:")
 
 
 def _settle(tracker: Tracker, submission_id: str, persona_id: str | None) -> None:
@@ -163,8 +160,3 @@ def _settle(tracker: Tracker, submission_id: str, persona_id: str | None) -> Non
     except AvatarkitError as error:
         st.session_state[error_key] = str(error)
     st.rerun()
-
-
-def _show_error(name: str) -> None:
-    if (error := st.session_state.get(f"{name}_error")) is not None:
-        st.error(plain(error), icon=":material/error:")
