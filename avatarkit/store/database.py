@@ -84,6 +84,19 @@ class Database:
         self._kind = kind
 
     @property
+    def product(self) -> str:
+        """The database's name and version, such as ``SQLite 3.45.1``."""
+        dialect = self._engine.dialect
+        names = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+        version = ".".join(map(str, dialect.server_version_info or ()))
+        return f"{names.get(dialect.name, dialect.name)} {version}".rstrip()
+
+    @property
+    def backup_file(self) -> Path | None:
+        """The SQLite file that ``back_up`` copies; None if it is none."""
+        return None if self._file is None else self._file.path
+
+    @property
     def kind(self) -> str | None:
         """What this store was claimed for: ``sandbox``, ``live``, or None while that is open."""
         return self._kind

@@ -49,6 +49,7 @@ class Tracker(Protocol):
     access: Access
     lease: TrackerLease
     before_pass: Callable[[], str | None] | None
+    reconcile_at: datetime | None
 
     @property
     def is_probing(self) -> bool: ...  # noqa: D102
@@ -113,7 +114,7 @@ class Run:
         self._on_change = reports.on_change
         self._on_error = reports.on_error
         self._on_notice = reports.on_notice
-        self._reconcile_at = tracker.clock.now()
+        tracker.reconcile_at = tracker.clock.now()
         self._in_background = False
         self._probe = False
         self._reported: str | None = None
@@ -273,14 +274,15 @@ class Run:
         """
         tracker, now = self._tracker, self._tracker.clock.now()
         # A time further ahead was set while the clock was wrong.
-        is_time = not now < self._reconcile_at <= now + RECONCILE_EVERY
+        due_at = tracker.reconcile_at
+        is_time = due_at is None or not now < due_at <= now + RECONCILE_EVERY
         asks = self._probe or tracker.is_quota_due()
         if self._in_background or not (is_time or asks):
             return False
         if polls.is_busy and tracker.is_probing:
             return False
         if is_time:
-            self._reconcile_at = now + RECONCILE_EVERY
+            tracker.reconcile_at = now + RECONCILE_EVERY
         self._in_background, probe, self._probe = True, self._probe, False
         polls.start(partial(self._reconcile, is_time=is_time, asks=asks, probe=probe))
         return True

@@ -78,6 +78,7 @@ class Tracker:
         last_error: What went wrong last, in one sentence; None after a pass in which nothing did.
         last_error_at: When that was, on the session's clock.
         last_pass_at: When the last pass began, on the session's clock.
+        reconcile_at: When ``run`` reconciles next, on the session's clock; None before any run.
         data_folder: Where uploads and drafts are kept, which ``forget`` erases too; None: nowhere.
 
     Raises:
@@ -120,6 +121,7 @@ class Tracker:
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.last_pass_at: datetime | None = None
+        self.reconcile_at: datetime | None = None
         self._error_rank = 0
         self._threads = threads
         self._backup_s = -math.inf

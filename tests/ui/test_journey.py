@@ -176,7 +176,7 @@ def test_from_a_video_to_a_csv(
         assert len(pd.read_csv(path)) == (6 if name == "percentiles" else 0)
 
     go(page, "Settings")
-    expect(page.get_by_text("alive", exact=True)).to_be_visible()
+    expect(page.get_by_text("This app; last pass")).to_be_visible()
     picture(page, "6-settings")
 
 

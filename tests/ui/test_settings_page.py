@@ -2,42 +2,108 @@
 
 from __future__ import annotations
 
-import json
+import re
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from avatarkit import Persona, PersonaCreate, Store, Tracker
+from avatarkit import Persona, PersonaCreate, Store, Tracker, errors
+from avatarkit.store import backup
 from avatarkit.store.notifications import Event
+from avatarkit.tracking.access import Access
 from avatarkit.ui.running import Running
-from avatarkit.ui.views import settings
-from support.app_pages import BROWSER, page, settings_page, submit_page, texts, unescaped
+from support.app_pages import BROWSER, page, settings_page, submit_page, texts
+from support.manual_clock import ManualClock
 from support.messages import message_server
 
 HOUR = timedelta(hours=1)
 
 
-def rows_shown(test: AppTest) -> pd.DataFrame:
-    """Return the first table as it is shown, without the signs of Markdown."""
-    return test.table[0].value.map(lambda value: unescaped(str(value)))
+def rows_shown(test: AppTest) -> dict[str, str]:
+    """Return the facts on the page by name, as they are shown."""
+    lines = texts(test).splitlines()
+    return dict(re.findall(r"- (?:. \w+ )?\*\*(.+)\*\*: (.*)", "\n".join(lines)))
 
 
-def test_it_says_what_is_connected(app: Running) -> None:
-    """It shows base URL, masked id and the living tracker, and never the key."""
+def test_it_says_what_a_person_asks_first(app: Running) -> None:
+    """It shows whether the keys are taken, the account, the tracker, and never the key."""
     session = app.session
+    session.tracker.ask_quota()
     session.tracker.start()
     test = page(settings_page)
     assert not test.exception
-    shown = json.dumps(rows_shown(test).to_dict(), default=str)
-    assert session.client.base_url in shown
-    assert "alive" in shown
-    assert session.client.api_id not in shown
+    rows = rows_shown(test)
+    assert list(rows)[:3] == ["Connected", "Account", "Tracked by"]
+    assert rows["Connected"].startswith("Yes: the API takes the keys. Tried Mon 5 Jan, 09:00 UTC")
+    assert "0 of 100 avatars" in rows["Connected"]
+    assert rows["Tracked by"].startswith("This app")
+    assert (rows["Pause"], rows["Last error"]) == ("None", "None")
     assert session.sandbox is not None
-    assert session.sandbox.api_key not in shown
+    assert session.client.api_id not in texts(test)
+    assert session.sandbox.api_key not in texts(test)
+
+
+def test_it_says_why_it_is_not_connected(app: Running, app_clock: ManualClock) -> None:
+    """The answer to the keys, the pause with its end, and the last error with its time."""
+    tracker = app.session.tracker
+    tracker.submit(PersonaCreate(creator_name="Ada", gender="f"))
+    assert rows_shown(page(settings_page))["Tracked by"].startswith("None: ")
+    app_clock.advance(HOUR)
+    assert app.session.sandbox is not None
+    app.session.sandbox.fail_next("429-seconds", retry_after_s=3600)
+    tracker.look()
+    refused = errors.AuthError("Check both keys.", method="GET", url="", status_code=401)
+    tracker.access = Access(refused, app_clock.now())
+    rows = rows_shown(page(settings_page))
+    assert rows["Connected"].startswith("No: Check both keys. Tried Mon 5 Jan, 10:00 UTC")
+    assert "asked to wait until Mon 5 Jan, 11:00 UTC" in rows["Pause"]
+    assert rows["Last error"].startswith("Mon 5 Jan, 10:00 UTC")
+
+
+def test_the_headings_are_in_order(app: Running) -> None:
+    """The page's title is the first level; each part has the second."""
+    test = page(settings_page)
+    assert [header.value for header in test.header] == [
+        "Connection", "Doctor", "Webhook", "Messages", "Uploads on disk", "Database", "About",
+    ]  # fmt: skip
+    assert not test.subheader
+
+
+def test_the_doctor_finds_what_the_command_finds(app: Running) -> None:
+    """Each check is a row with one sentence; a second run begins with a button of its own."""
+    session = app.session
+    test = page(settings_page)
+    test.button(key="settings_doctor").click().run()
+    assert not test.exception
+    found = rows_shown(test)
+    parts = ("settings", "keys", "database", "tracker", "disk", "versions")
+    assert [found[part][-1] for part in parts] == ["."] * len(parts)
+    assert "checks: " in texts(test)
+    assert session.sandbox is not None
+    assert session.sandbox.api_key not in texts(test)
+    assert "settings_doctor_1" in [button.key for button in test.button]
+
+
+def test_a_button_makes_a_backup(app: Running) -> None:
+    """The page says when the last one was made; one that fails is a sentence."""
+    file = app.session.store.backup_file
+    assert file is not None
+    # That of the tracker, which may have run for a moment.
+    shutil.rmtree(backup.folder_of(file), ignore_errors=True)
+    test = page(settings_page)
+    assert rows_shown(test)["Last backup"] == "None yet"
+    test.button(key="settings_backup").click().run()
+    assert not test.exception
+    assert len(backup.backups(file)) == 1
+    assert rows_shown(test)["Last backup"].endswith("UTC")
+    shutil.rmtree(backup.folder_of(file))
+    backup.folder_of(file).write_text("in the way")
+    test.button(key="settings_backup_1").click().run()
+    assert "could not be made" in texts(test)
 
 
 def test_it_names_the_other_accounts_of_the_database(app: Running) -> None:
@@ -49,7 +115,7 @@ def test_it_names_the_other_accounts_of_the_database(app: Running) -> None:
         other.record(persona, asked_at=now, answered_at=now, source="list")
     test = page(settings_page)
     assert "This database also holds 1 avatar of an account" in texts(test)
-    assert rows_shown(test)["Value"].iloc[0] == session.tracker.account_name
+    assert rows_shown(test)["Account"] == session.tracker.account_name
 
 
 def test_it_says_where_settings_were_found(
@@ -59,8 +125,7 @@ def test_it_says_where_settings_were_found(
     monkeypatch.setenv("AVATARKIT_APIKEY", "canary")
     restart()
     test = page(settings_page)
-    rows = rows_shown(test)
-    assert "AVATARKIT_ENV_FILE is empty" in json.dumps(rows.to_dict(), default=str)
+    assert "AVATARKIT_ENV_FILE is empty" in rows_shown(test)["Settings"]
     assert "did you mean AVATARKIT_API_KEY?" in texts(test)
     assert "canary" not in texts(test)
 
@@ -74,14 +139,8 @@ def test_it_says_how_late_changes_are_seen(
     now = session.clock.now()
     session.tracker.schedule.balance([("reviewing", now)] * 100, now)
     test = page(settings_page)
-    assert "of 60 calls an hour" in json.dumps(rows_shown(test).to_dict(), default=str)
+    assert "of 60 calls an hour" in rows_shown(test)["Changes"]
     assert "AVATARKIT_CALLS_PER_HOUR" in texts(test)
-
-
-@pytest.mark.parametrize(("api_id", "shown"), [("abc", "…"), ("abcd-1234-xy", "abcd…xy")])
-def test_ids_are_masked(api_id: str, shown: str) -> None:
-    """An id is shown so that it can be recognised and not used."""
-    assert settings.masked(api_id) == shown
 
 
 def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
@@ -94,7 +153,7 @@ def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
     own.save_upload("2", "own.mp4", BytesIO(b"x" * 1_000_000))
     other.save_upload("3", "other.mp4", BytesIO(b"x"))
     test = page(settings_page)
-    shown = test.table[1].value
+    shown = test.table[0].value
     assert shown["Files"].tolist() == [2, 1]
     assert shown["Size"].tolist() == ["3.0 MB", "0.0 MB"]
     assert shown["Being submitted"].tolist() == [1, 0]
@@ -139,7 +198,7 @@ class TestMessages:
             assert "address 1 (json): taken" in texts(test)
             assert [post["title"] for post in server.posts] == ["A test of avatarkit (sandbox)"]
             server.status = 500
-            test.button(key="settings_test_notify").click().run()
+            test.button(key="settings_test_notify_1").click().run()
             assert "address 1 (json): not taken" in texts(test)
             assert "canary" not in texts(test)
 
@@ -152,9 +211,8 @@ def test_it_says_which_other_tracker_makes_the_calls(app: Running) -> None:
         other.lease.name = "server-2 (track)"
         assert other.lease.keep()
         session.tracker.start()
-        rows = rows_shown(page(settings_page)).set_index("Setting")["Value"]
+        rows = rows_shown(page(settings_page))
         above = texts(submit_page())
         session.tracker.stop()
-    assert rows["Tracker"] == "stands by: tracked by server-2 (track), 0 s ago"
-    assert rows["Polls"] == "by server-2 (track)"
+    assert rows["Tracked by"] == "server-2 (track), 0 s ago; this app stands by."
     assert "this app stands by" in above

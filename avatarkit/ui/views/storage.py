@@ -1,0 +1,102 @@
+"""Show what lies on disk: uploads, the database and its backups."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from avatarkit.clock import SystemClock
+from avatarkit.store import backup
+from avatarkit.text import format_hours, plain
+from avatarkit.ui import moments, running
+from avatarkit.ui.browser import browser_id
+from avatarkit.ui.uploads import StoredUpload
+from avatarkit.ui.views import actions
+from avatarkit.ui.views.connection import facts
+
+
+def uploads() -> None:
+    """Show how many uploads lie on disk, and buttons that delete what nothing needs."""
+    outbox = running.get().outbox
+    stored = outbox.stored()
+    own = [upload for upload in stored if upload.browser == browser_id()]
+    others = [upload for upload in stored if upload.browser != browser_id()]
+    st.header("Uploads on disk", anchor=False)
+    rows = {"This browser": own, "Other browsers": others}
+    st.table(
+        {
+            "Uploaded by": list(rows),
+            "Files": [len(files) for files in rows.values()],
+            "Size": [_size(files) for files in rows.values()],
+            "Being submitted": [len(files) - len(_unneeded(files)) for files in rows.values()],
+        },
+        border="horizontal",
+        hide_index=True,
+        alt="Uploads on disk",
+    )
+    st.caption(
+        "A file is deleted when its submission is accepted or dismissed, or "
+        f"{format_hours(outbox.uploads.keep.total_seconds() / 3600)} after it was uploaded and not "
+        "submitted (AVATARKIT_KEEP_UPLOADS_H). What is being submitted, or may have been, is kept."
+    )
+    with st.container(horizontal=True):
+        if unneeded := _unneeded(own):
+            _delete_button(unneeded, "settings_delete_own")
+        if unneeded := _unneeded(others):
+            with st.popover("Other browsers' files", icon=":material/group:"):
+                st.caption("Forms that are being filled in lose their files.")
+                _delete_button(unneeded, "settings_delete_others")
+
+
+def _delete_button(stored: list[StoredUpload], key: str) -> None:
+    files = "1 file" if len(stored) == 1 else f"{len(stored)} files"
+    st.button(
+        f"Delete {files} ({_size(stored)})",
+        key=key,
+        icon=":material/delete:",
+        on_click=running.get().outbox.delete,
+        args=({upload.path for upload in stored},),
+    )
+
+
+def _unneeded(stored: list[StoredUpload]) -> list[StoredUpload]:
+    return [upload for upload in stored if upload.expires_at is not None]
+
+
+def _size(stored: list[StoredUpload]) -> str:
+    return f"{sum(upload.size for upload in stored) / 1e6:,.1f} MB"
+
+
+def database() -> None:
+    """Show where the log is, and a button that backs it up."""
+    session = running.get().session
+    store, settings = session.store, session.settings
+    st.header("Database", anchor=False)
+    rows = {
+        "Database": f"{store.url} ({store.product})",
+        "Data folder": settings.folder,
+    }
+    file = store.backup_file
+    if file is not None:
+        newest = max(backup.backups(file).values(), default=None)
+        rows["Last backup"] = "None yet" if newest is None else moments.exact(newest)
+    facts(rows)
+    if file is None:
+        st.caption("PostgreSQL is backed up with its own pg_dump.")
+    else:
+        _backup_button(settings.backups)
+
+
+@st.fragment
+def _backup_button(kept: int) -> None:
+    store, now = running.get().session.store, SystemClock().now()
+    actions.act(
+        "settings_backup",
+        "Back up now",
+        "Copying the database",
+        lambda _: store.back_up(now),
+        lambda _: None,
+        icon=":material/save:",
+    )
+    folder = "" if store.backup_file is None else plain(backup.folder_of(store.backup_file))
+    daily = f"One is made each day, and the newest {kept} are kept" if kept else "None is made"
+    st.caption(f"{daily} in {folder} (AVATARKIT_BACKUPS).")
