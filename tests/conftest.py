@@ -37,6 +37,8 @@ OF_THE_NETWORK = {
 
 
 SLOWEST = (
+    "test_accessibility_journey.py",
+    "test_avatars_journey.py",
     "test_journey.py",
     "test_notebooks.py",
     "test_serving_journey.py",

@@ -32,12 +32,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
     ("ground", "api"): 2_050,
-    ("store", "tracking"): 7_200,
+    ("store", "tracking"): 7_350,
     ("history", "estimates"): 1_850,
-    ("reports",): 1_200,
+    ("reports",): 1_400,
     ("preflight",): 1_250,
     ("sandbox",): 2_600,
-    ("ui",): 2_000,
+    ("ui",): 3_500,
     ("cli",): 800,
 }
 

@@ -78,6 +78,25 @@ def show() -> None:
             left.text_input("Labels, comma separated", key=_key("labels"), help=HELP_LABELS)
             right.text_input("Webhook URL", key=_key("webhook_url"))
         _send(fields, unusable, outbox, form, is_stale=is_stale)
+    if is_stale:
+        _await_browser(form)
+
+
+def _await_browser(form: Draft) -> None:
+    """Draw the page again as soon as the browser shows the fields that were set."""
+    is_drawn = False
+
+    @st.fragment(run_every=SENDING_EVERY_S)
+    def confirm() -> None:
+        nonlocal is_drawn
+        # In the run that has set them, the session state has them, and the browser has not.
+        if is_drawn:
+            form.confirm(_fields())
+            if not form.unconfirmed:
+                st.rerun()
+        is_drawn = True
+
+    confirm()
 
 
 def _fields() -> dict[str, str]:
