@@ -24,15 +24,19 @@ COLORS: dict[str, Literal["green", "red", "violet"]] = {
 STAGE_COLUMNS = {"stage": "Stage", "state": "State", "took": "Took", "entered": "Entered (UTC)"}
 
 
-def show(session: Session, row: pd.Series, persona_id: str, now: datetime) -> None:
+def show(session: Session, persona_id: str) -> None:
     """Show the details of one avatar.
 
     Args:
         session: The session.
-        row: Its row of ``store.personas``.
         persona_id: Its id.
-        now: The moment on the session's clock.
     """
+    personas = session.store.personas().fillna({"creator_name": ""}).set_index("persona_id")
+    if persona_id not in personas.index:
+        text = f"This account has no avatar {plain(persona_id)}; choose one."
+        st.warning(text, icon=":material/help:")
+        return
+    row, now = personas.loc[persona_id], session.clock.now()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(row["creator_name"] or persona_id), anchor=False, width="content")
         st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))
