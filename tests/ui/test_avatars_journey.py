@@ -51,6 +51,7 @@ def app(tmp_path: Path) -> Iterator[tuple[str, Session]]:
 def drawn(page: Page) -> None:
     """Wait until the table is there and the script of the page has run to its end."""
     page.wait_for_selector(CANVAS, state="attached")
+    page.wait_for_timeout(300)  # a click is sent after 150 ms
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
@@ -58,8 +59,9 @@ def drawn(page: Page) -> None:
 def click_row(page: Page, row: int, x: int) -> None:
     """Click into a row of the table, by its place."""
     drawn(page)
-    canvas = page.locator(CANVAS).first
-    canvas.click(position={"x": x, "y": ROW_PX * (row + 1) + ROW_PX // 2})
+    box = page.locator(CANVAS).first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + x, box["y"] + ROW_PX * (row + 1) + ROW_PX // 2)
 
 
 def opened(page: Page, name: str) -> None:
@@ -84,19 +86,15 @@ def test_rows_are_chosen_and_deleted(app: tuple[str, Session], page: Page) -> No
     click_row(page, 2, BOX_X)
     expect(page.get_by_text("2 chosen")).to_be_visible()
 
-    # A new avatar moves the rows; what is chosen stays.
+    # A new avatar moves the rows. What is chosen stays, but for Ada, whom the search hides.
     session.tracker.submit(PersonaCreate(creator_name="Aaron", gender="f"))
-    page.get_by_role("textbox", name="Search").fill("a")
+    page.get_by_role("textbox", name="Search").fill("o")
     page.get_by_role("textbox", name="Search").press("Enter")
     expect(page.get_by_text("4 of 5 shown")).to_be_visible()
-    drawn(page)
-    expect(page.get_by_text("Ada", exact=True).first).to_be_visible()
+    expect(page.get_by_text("2 chosen")).to_have_count(0)
     page.get_by_role("button", name="Show all").click()
     expect(page.get_by_text("5 of 5 shown")).to_be_visible()
-    drawn(page)
-
-    # Cleo has no "a", so that she was hidden and is chosen no more.
-    click_row(page, 3, BOX_X)
+    click_row(page, 1, BOX_X)
     expect(page.get_by_text("2 chosen")).to_be_visible()
     page.get_by_role("button", name="Delete", exact=True).click()
     dialog = page.get_by_role("dialog")

@@ -24,6 +24,8 @@ HOW_TO_USE = (
     "table, the arrow keys to a row, Shift and Space to check its box."
 )
 ROW_PX, SHOWN_ROWS = 35, 14
+SCROLLBAR_PX = 18
+"""Height for the bar below the rows, which would else take the clicks on the last one."""
 NAMED = 3
 """How many late avatars are named."""
 
@@ -55,20 +57,24 @@ def show() -> None:
     rows = _rows(log, arrivals)
     filters.counts(rows, len(session.store.open_submissions()))
     _next_ones()
+    # Not right above the table, whose own buttons would lie on these.
+    above = st.container()
     filters.controls(rows)
     shown = filters.chosen(rows)
-    chosen.place(shown["persona_id"].tolist())
+    shown_ids = shown["persona_id"].tolist()
+    chosen.place(shown_ids)
     opened = chosen.opened
     ids = chosen.checked or ([opened] if opened in set(rows["persona_id"]) else [])
     names = dict(zip(rows["persona_id"], rows["creator_name"], strict=True))
-    with st.container():
+    with above:
         followed = log.personas["followed"].to_numpy(dtype=bool)
         bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
     # The table is the first column in both cases, so that the browser keeps it as it is.
     left, *right = st.columns([3, 2] if opened else 1)
     with left:
         _table(shown, len(rows))
-        kept = set(ids) if chosen.checked else set(shown["persona_id"])
+        chosen.drew(shown_ids)
+        kept = set(ids if chosen.checked else shown_ids)
         csv_downloads(session, {"statuses": lambda: _statuses(kept)})
     if opened:
         with right[0]:
@@ -97,6 +103,8 @@ def _table(shown: pd.DataFrame, total: int) -> None:
     columns = _columns()
     if not (rows["new"] != "").any():
         del columns["new"]
+    zone = moments.zone_name(running.get().session.clock.now())
+    st.caption(f"{len(shown):,} of {total:,} shown. Times in {zone}. {HOW_TO_USE}")
     st.dataframe(
         rows[list(columns)],
         hide_index=True,
@@ -104,12 +112,10 @@ def _table(shown: pd.DataFrame, total: int) -> None:
         column_config=columns,
         on_select="rerun",
         selection_mode=["multi-row", "single-cell"],
-        height=ROW_PX * (min(max(len(rows), 3), SHOWN_ROWS) + 1) + 3,
+        height=ROW_PX * (min(max(len(rows), 3), SHOWN_ROWS) + 1) + SCROLLBAR_PX,
         placeholder="",
         alt="Avatars",
     )
-    zone = moments.zone_name(running.get().session.clock.now())
-    st.caption(f"{len(shown):,} of {total:,} shown. Times in {zone}. {HOW_TO_USE}")
 
 
 def _columns() -> dict[str, object]:

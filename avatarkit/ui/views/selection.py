@@ -24,14 +24,22 @@ _FIRST_COLUMN = "creator_name"
 class Selection:
     """What is chosen in the table of one tab.
 
-    ``checked`` are the ids whose boxes are checked; ``drawn`` the ids in the order in which the
-    rows were drawn last; ``rows`` and ``cell`` the places that the browser shows as chosen.
+    Streamlit may end a run at any of its calls, so nothing counts as drawn before it is.
+
+    Attributes:
+        checked: The ids whose boxes are checked.
+        clicked: The id whose details are to be opened, until they are; else empty.
+        drawn: The ids in the order in which the rows were drawn last.
+        rows: The places of the rows that the browser shows as checked.
+        cell: The cell that the browser shows as chosen: the place of its row, and its column.
     """
 
     checked: list[str] = field(default_factory=list)
+    clicked: str = ""
     drawn: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     cell: tuple[int, str] | None = None
+    _placed: tuple[list[int], tuple[int, str] | None] | None = None
 
     @property
     def opened(self) -> str:
@@ -44,16 +52,21 @@ class Selection:
         A click on a cell, or the first box that is checked, opens the details of its row.
         """
         state = st.session_state.get(TABLE)
+        rows, cell = ([], None) if state is None else _places(state["selection"])
         if state is None:  # the table was not on the page
-            self.rows, self.cell = [], None
-            return
-        rows, cell = _places(state["selection"])
+            self.rows, self.cell = rows, cell
+        elif (rows, cell) != self._placed:
+            self._read(rows, cell)
+        if self.clicked:
+            st.session_state[LINKED] = self.clicked
+
+    def _read(self, rows: list[int], cell: tuple[int, str] | None) -> None:
         if rows != self.rows:
             before, self.checked = self.checked, self._ids(rows)
             if len(self.checked) == 1 and self.checked != before:
-                st.session_state[LINKED] = self.checked[0]
-        if cell is not None and cell != self.cell and (clicked := self._ids([cell[0]])):
-            st.session_state[LINKED] = clicked[0]
+                self.clicked = self.checked[0]
+        if cell is not None and cell != self.cell and (ids := self._ids([cell[0]])):
+            self.clicked = ids[0]
             # Else the buttons would act on one avatar beside the details of another.
             if len(self.checked) == 1:
                 self.checked = []
@@ -71,10 +84,16 @@ class Selection:
         cell = None
         if self.opened in places:
             cell = (places[self.opened], self.cell[1] if self.cell else _FIRST_COLUMN)
+        self._placed = rows, cell
         if (rows, cell) != (self.rows, self.cell):
             cells = [] if cell is None else [cell]
             st.session_state[TABLE] = {"selection": {"rows": rows, "columns": [], "cells": cells}}
-        self.rows, self.cell, self.drawn = rows, cell, ids
+
+    def drew(self, ids: list[str]) -> None:
+        """Take note that the table was drawn as it was placed."""
+        if self._placed is not None:
+            (self.rows, self.cell), self._placed = self._placed, None
+        self.drawn, self.clicked = ids, ""
 
     def _ids(self, rows: list[int]) -> list[str]:
         return [self.drawn[row] for row in rows if row < len(self.drawn)]
