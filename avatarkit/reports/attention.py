@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -42,10 +44,11 @@ def needs(personas: pd.DataFrame, arrivals: pd.DataFrame | None = None) -> pd.Da
         LATE: personas["persona_id"].isin(late) & ~gone,
     }
     flags = np.column_stack([(flag & counts).to_numpy(dtype=bool) for flag in applies.values()])
-    rows = personas.loc[flags.any(axis=1)]
+    is_needed = pd.Series(flags.any(axis=1), index=personas.index)
+    rows = personas.loc[is_needed]
     kinds = [
         [kind for kind, applies in zip(KINDS, row, strict=True) if applies]
-        for row in flags[flags.any(axis=1)].tolist()
+        for row in flags[is_needed.to_numpy()].tolist()
     ]
     columns = ["status", "failed_reason", "last_error", "deleted_at"]
     values = rows[columns].itertuples(index=False)
@@ -71,9 +74,7 @@ def count(
     return len(needs(personas, arrivals)) + open_submissions
 
 
-def _reason(
-    kind: str, status: str, failed_reason: object, last_error: object, deleted_at: object
-) -> str:
+def _reason(kind: str, status: str, failed_reason: Any, last_error: Any, deleted_at: Any) -> str:
     if kind in (FAILED, REJECTED):
         text = "" if pd.isna(failed_reason) else str(failed_reason).strip()
         return f"{stage_name(status)}: {text or 'the API gives no reason.'}"

@@ -122,7 +122,7 @@ def avatars(
         "since": since,
         **_ready_range(ids, in_progress, arrivals),
         "created_at": created,
-        "took_h": (ended_at - created) / _HOUR,
+        "took_h": (ended_at - created).dt.total_seconds() / 3600,
         "labels": [", ".join(labels or ()) for labels in personas["labels"]],
         "label_list": [list(labels or ()) for labels in personas["labels"]],
         "raw_status": status,
@@ -254,8 +254,11 @@ def _ready_range(
         nothing = pd.Series(pd.NaT, index=persona_ids.index, dtype=_TIME)
         return dict.fromkeys(names, nothing)
     by_id = arrivals.set_index("persona_id")[list(names.values())].reindex(persona_ids)
-    moments = by_id.set_index(persona_ids.index).where(in_progress).astype(_TIME)
-    return {name: moments[column].dt.round("min") for name, column in names.items()}
+    moments = by_id.set_index(persona_ids.index).where(in_progress)
+    return {
+        name: pd.to_datetime(moments[column], utc=True).dt.round("min")
+        for name, column in names.items()
+    }
 
 
 def _status_with_place(status: str) -> str:

@@ -61,7 +61,11 @@ def click_row(page: Page, row: int, x: int) -> None:
     drawn(page)
     box = page.locator(CANVAS).first.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + x, box["y"] + ROW_PX * (row + 1) + ROW_PX // 2)
+    place = box["x"] + x, box["y"] + ROW_PX * (row + 1) + ROW_PX // 2
+    page.mouse.move(place[0] + 9, place[1] - 9)
+    page.mouse.move(*place, steps=4)
+    page.wait_for_timeout(100)
+    page.mouse.click(*place)
 
 
 def opened(page: Page, name: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 from streamlit.column_config import DatetimeColumn, NumberColumn, TextColumn
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.errors import StoreError
 from avatarkit.reports import attention, charts, tables
@@ -118,10 +119,10 @@ def _table(shown: pd.DataFrame, total: int) -> None:
     )
 
 
-def _columns() -> dict[str, object]:
+def _columns() -> dict[str, ColumnConfig]:
     zone = str(moments.zone())
 
-    def moment(label: str, help_text: str) -> object:
+    def moment(label: str, help_text: str) -> ColumnConfig:
         return DatetimeColumn(
             label, format="ddd D MMM, HH:mm", timezone=zone, help=help_text, width=140
         )
@@ -156,7 +157,7 @@ def _next_ones() -> None:
     sentences = []
     coming = arrivals.loc[~late & (arrivals["p50_at"] > now).to_numpy()]
     if not coming.empty:
-        following = coming.loc[coming["p50_at"].idxmin()]
+        following = coming.sort_values("p50_at").iloc[0]
         when = moments.full(following["p50_at"].to_pydatetime(), now)
         name = _name(names, following["persona_id"])
         sentences.append(f"Next is {name}, half of the time by {when}.")

@@ -36,7 +36,8 @@ def show(session: Session, persona_id: str) -> None:
         text = f"This account has no avatar {plain(persona_id)}; choose one."
         st.warning(text, icon=":material/help:")
         return
-    row, now = personas.loc[persona_id], session.clock.now()
+    row: pd.Series = personas.loc[persona_id]  # type: ignore[assignment]
+    now = session.clock.now()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(plain(row["creator_name"] or persona_id), anchor=False, width="content")
         st.badge(plain(stage_name(row["status"])), color=COLORS.get(row["status"], "blue"))

@@ -31,7 +31,7 @@ SORTS = {
     "Longest in its stage": ["in_stage_since"],
 }
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
-NOTHING_CHOSEN = {"q": "", "status": [], "label": [], "since": None, "until": None}
+NOTHING_CHOSEN: dict[str, Any] = {"q": "", "status": [], "label": [], "since": None, "until": None}
 
 
 def counts(rows: pd.DataFrame, uncertain: int) -> None:
