@@ -67,9 +67,6 @@ class Selection:
                 self.clicked = self.checked[0]
         if cell is not None and cell != self.cell and (ids := self._ids([cell[0]])):
             self.clicked = ids[0]
-            # Else the buttons would act on one avatar beside the details of another.
-            if len(self.checked) == 1:
-                self.checked = []
         self.rows, self.cell = rows, cell
 
     def place(self, ids: list[str]) -> None:
