@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ from avatarkit.models import STAGES, TERMINAL
 from avatarkit.text import format_bounds, format_hours, stage_name
 
 _HOUR = timedelta(hours=1)
+_TIME = "datetime64[us, UTC]"
+_PLACES = {stage.value: f"{place} of {len(STAGES)}" for place, stage in enumerate(STAGES, 1)}
 _SOONEST = timedelta(seconds=1)
 _PROGRESS = {
     **{stage.value: place / len(STAGES) for place, stage in enumerate(STAGES)},
@@ -68,6 +71,65 @@ def tracking(
             "persona_id": personas["persona_id"],
         }
     )
+
+
+def avatars(
+    personas: pd.DataFrame,
+    sightings: pd.DataFrame,
+    needs: pd.DataFrame,
+    arrivals: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return the avatars as a table whose columns sort by value.
+
+    Nothing in it depends on the present moment, so the same log gives the same table.
+
+    Args:
+        personas: The frame of ``store.personas``.
+        sightings: The frame of ``store.sightings``.
+        needs: The frame of ``attention.needs``.
+        arrivals: The frame of ``eta.arrivals``.
+
+    Returns:
+        A row a persona, in the order of ``personas``, with a new index:
+
+        - ``persona_id``, ``creator_name`` (the id where it has none): text.
+        - ``status``: text, with its place among the stages, such as ``Reviewing · 6 of 6``;
+          ``Deleted`` if it was deleted before its end was seen.
+        - ``reason``: text; why it needs attention, or that it is not followed; else empty.
+        - ``since``: datetime64[us, UTC]; by when it was first seen in its status.
+        - ``ready_from``, ``ready_to``: datetime64[us, UTC]; the 80 % range of its end, NaT for what
+          is not in progress and without ``arrivals``.
+        - ``created_at``: datetime64[us, UTC]; when it was first seen if the API does not say.
+        - ``took_h``: float64; hours from then to its end, NaN while there is none.
+        - ``labels``: text, separated by commas; ``label_list``: the same as lists.
+        - ``raw_status``: text; as the API says it.
+        - ``kind``: text; why it needs attention, one of ``attention.KINDS``, else empty.
+        - ``in_progress``: bool; it is followed, and neither ended nor deleted.
+    """
+    ids, status = personas["persona_id"], personas["status"]
+    since = ids.map(sightings.groupby("persona_id", sort=False)["first_seen_at"].max())
+    created = personas["created_at"].fillna(personas["first_seen_at"])
+    has_ended, deleted = status.isin(sorted(TERMINAL)), personas["deleted_at"].notna()
+    ended_at = since.where(has_ended, personas["deleted_at"])
+    needed = needs.set_index("persona_id")
+    in_progress = personas["followed"] & ~has_ended & ~deleted
+    note = pd.Series("", index=personas.index).mask(~personas["followed"], "Not followed.")
+    columns: dict[str, Any] = {
+        "persona_id": ids,
+        "creator_name": personas["creator_name"].replace("", None).fillna(ids),
+        "status": status.map(_status_with_place).mask(deleted & ~has_ended, "Deleted"),
+        "reason": ids.map(needed["reason"]).astype("str").fillna(note),
+        "since": since,
+        **_ready_range(ids, in_progress, arrivals),
+        "created_at": created,
+        "took_h": (ended_at - created).dt.total_seconds() / 3600,
+        "labels": [", ".join(labels or ()) for labels in personas["labels"]],
+        "label_list": [list(labels or ()) for labels in personas["labels"]],
+        "raw_status": status,
+        "kind": ids.map(needed["kind"]).astype("str").fillna(""),
+        "in_progress": in_progress,
+    }
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
 def ready(p10: datetime, p90: datetime, now: datetime) -> str:
@@ -181,6 +243,27 @@ def _arriving(
         [words.get(persona_id, "") for persona_id in persona_ids],
         ["late" if persona_id in late else "" for persona_id in persona_ids],
     )
+
+
+def _ready_range(
+    persona_ids: pd.Series, in_progress: pd.Series, arrivals: pd.DataFrame | None
+) -> dict[str, pd.Series[Any]]:
+    """Return the columns ready_from and ready_to, to the minute."""
+    names = {"ready_from": "p10_at", "ready_to": "p90_at"}
+    if arrivals is None or arrivals.empty:
+        nothing = pd.Series(pd.NaT, index=persona_ids.index, dtype=_TIME)
+        return dict.fromkeys(names, nothing)
+    by_id = arrivals.set_index("persona_id")[list(names.values())].reindex(persona_ids)
+    moments = by_id.set_index(persona_ids.index).where(in_progress)
+    return {
+        name: pd.to_datetime(moments[column], utc=True).dt.round("min")
+        for name, column in names.items()
+    }
+
+
+def _status_with_place(status: str) -> str:
+    place = _PLACES.get(status)
+    return stage_name(status) if place is None else f"{stage_name(status)} · {place}"
 
 
 def _day(moment: datetime) -> str:

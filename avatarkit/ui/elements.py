@@ -34,7 +34,7 @@ def csv_downloads(session: Session, frames: dict[str, Callable[[], pd.DataFrame]
         for name, read in frames.items():
             st.download_button(
                 f"Download {name} ({form})",
-                partial(_csv, session, read, for_spreadsheets),
+                partial(csv_text, session, read, for_spreadsheets),
                 file_name=f"avatarkit-{name.replace(' ', '-')}.csv",
                 mime="text/csv",
                 on_click="ignore",
@@ -48,7 +48,14 @@ def csv_downloads(session: Session, frames: dict[str, Callable[[], pd.DataFrame]
         )
 
 
-def _csv(session: Session, read: Callable[[], pd.DataFrame], for_spreadsheets: bool) -> str:
+def csv_text(session: Session, read: Callable[[], pd.DataFrame], for_spreadsheets: bool) -> str:
+    """Return a frame as CSV.
+
+    Args:
+        session: The session, from whose log a spreadsheet gets the names and ends.
+        read: Returns the frame.
+        for_spreadsheets: Write what a person opens in a spreadsheet, not what a program reads.
+    """
     frame, store = read(), session.store
     if for_spreadsheets:
         now = session.clock.now()

@@ -21,7 +21,7 @@ from avatarkit.errors import AvatarkitError
 from avatarkit.models import VIDEO_FIELDS, PersonaCreate, Quota, error_sentence, is_url
 from avatarkit.store.submissions import Submission
 from avatarkit.text import format_hours, hide_webhook_token, plain
-from avatarkit.ui import running
+from avatarkit.ui import running, watcher
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, form_fields
@@ -146,6 +146,7 @@ def _fill(again: Again, form: Draft) -> None:
 
 @st.dialog("Replace what is in the form?", on_dismiss=_close)
 def _ask_to_replace(persona_ids: list[str]) -> None:
+    watcher.hold()
     if not (found := _read(persona_ids)):  # forgotten meanwhile
         return
     [again], form = found, current_form(running.get().outbox)
@@ -154,12 +155,13 @@ def _ask_to_replace(persona_ids: list[str]) -> None:
         f"The form on the Submit page is filled in{f' for {plain(typed)}' if typed else ''}. To "
         f"submit {plain(again.name)} again, its fields are replaced by those of that avatar."
     )
-    if st.button("Replace it", key="resubmit_replace", type="primary"):
+    if st.button("Replace it", key="resubmit_replace"):
         _fill(again, form)
 
 
 @st.dialog("Submit again", width="medium", on_dismiss=_close)
 def _ask_to_send(persona_ids: list[str]) -> None:
+    watcher.hold()
     rows = _judged(persona_ids)
     ready = [again for again in rows if not again.why_not]
     st.markdown(_places(running.get().session.tracker.quota, len(ready)))
@@ -172,7 +174,7 @@ def _ask_to_send(persona_ids: list[str]) -> None:
     ):
         _list(title, [f"{_title(again)}: {plain(again.why_not)}" for again in group])
     label = f"Submit {'this one' if len(ready) == 1 else f'these {len(ready)}'} again"
-    if ready and st.button(label, key="resubmit_send", type="primary", icon=":material/send:"):
+    if ready and st.button(label, key="resubmit_send", icon=":material/send:"):
         errors = _send(persona_ids)
         for error in errors:
             st.error(plain(error), icon=":material/error:")

@@ -108,3 +108,59 @@ def test_one_that_was_deleted_while_it_ran_has_that_status() -> None:
     assert rows["age"]["a"] == "1 d"
     assert rows["progress"].isna().tolist() == [True, False]
     assert not rows[["late", "ready", "in_status_for"]].any(axis=None)
+
+
+def needing(**kinds: str) -> pd.DataFrame:
+    """The frame of ``attention.needs``, with the kind for a reason."""
+    values = {
+        "persona_id": list(kinds),
+        "kind": list(kinds.values()),
+        "reason": list(kinds.values()),
+    }
+    return pd.DataFrame(values, dtype="str")
+
+
+def avatars(
+    frame: pd.DataFrame, needs: pd.DataFrame, arriving: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The table of avatars, by id, of personas that are all followed unless the frame says so."""
+    frame = frame.assign(labels=[["a", "b"]] * len(frame))
+    if "followed" not in frame:
+        frame["followed"] = True
+    return tables.avatars(frame, sightings(frame), needs, arriving).set_index("persona_id")
+
+
+def test_the_columns_of_the_avatars_sort_by_value() -> None:
+    """Moments are moments, hours are numbers, and only what ends has taken some."""
+    table = avatars(
+        personas(a="reviewing", b="done", c="failed"), needing(c="failed"), arrivals(a=True)
+    )
+    assert [
+        str(table[name].dtype) for name in ("since", "ready_from", "ready_to", "created_at")
+    ] == ([MOMENT] * 4)
+    assert table["took_h"].dtype == "float64"
+    assert table["took_h"].isna().tolist() == [True, False, False]
+    assert table["ready_to"].isna().tolist() == [False, True, True]
+    assert table["status"].tolist() == ["Reviewing · 6 of 6", "Done", "Failed"]
+    assert table["reason"].tolist() == ["", "", "failed"]
+    assert table["in_progress"].tolist() == [True, False, False]
+    assert set(table["labels"]) == {"a, b"}
+
+
+def test_without_arrivals_no_avatar_has_a_range() -> None:
+    """The columns are there all the same, of the same type."""
+    table = avatars(personas(a="reviewing"), needing(), None)
+    assert table["ready_to"].isna().all()
+    assert str(table["ready_to"].dtype) == MOMENT
+
+
+def test_an_avatar_that_is_deleted_or_not_followed_is_not_in_progress() -> None:
+    """The table says which of both it is; one without a name goes by its id."""
+    frame = personas(a="reviewing", b="reviewing").assign(followed=[True, False])
+    frame["creator_name"] = ["", None]
+    frame["deleted_at"] = pd.Series([pd.Timestamp(NOW), pd.NaT]).astype(MOMENT)
+    table = avatars(frame, needing(), None)
+    assert table["status"].tolist() == ["Deleted", "Reviewing · 6 of 6"]
+    assert table["reason"].tolist() == ["", "Not followed."]
+    assert not table["in_progress"].any()
+    assert table["creator_name"].tolist() == ["a", "b"]

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from avatarkit import Persona, PersonaCreate, errors, text
+from avatarkit.tracking.access import Access
 from avatarkit.ui import cache
 from avatarkit.ui.running import Running
 from support.app_pages import (
@@ -111,82 +112,20 @@ def test_the_table_and_the_details(app: Running, app_clock: ManualClock) -> None
     while (due_at := store.next_look_at(persona_id)) is not None:
         app_clock.advance(max(due_at - app_clock.now(), timedelta(0)))
         tracker.look()
-    test = page(avatars_page)
+    test = page(avatars_page, persona=persona_id)
     assert not test.exception
     table = test.dataframe[0].value
     assert list(table["persona_id"]) == [persona_id]
     assert list(table["status"]) == ["Failed"]
     assert store.personas().iloc[0]["failed_reason"] in texts(test)
-    assert {metric.label: metric.value for metric in test.metric}["Failed"] == "1"
-
-
-def test_filter_by_status(app: Running) -> None:
-    """The pills show only personas of the chosen statuses."""
-    done, _ = record_lives(app.session, 1, running=1)
-    test = page(avatars_page)
-    test.button_group(key="avatars_statuses").set_value(["done"]).run()
-    assert list(test.dataframe[0].value["persona_id"]) == [done]
-    assert "Is mine late?" not in chart_titles(test)
-
-
-def test_a_chosen_status_stays_chosen_when_nobody_is_in_it(
-    app: Running, app_clock: ManualClock
-) -> None:
-    """The table of it is empty then, and not that of all."""
-    _, persona_id = record_lives(app.session, 1, running=1)
-    test = page(avatars_page)
-    test.button_group(key="avatars_statuses").set_value(["reviewing"]).run()
-    app_clock.advance(HOUR)
-    record(app.session, Persona(id=persona_id, process_status="done"))
-    test.run()
-    assert test.button_group(key="avatars_statuses").value == ["reviewing"]
-    assert test.dataframe[0].value.empty
+    counts = {metric.label: metric.value for metric in test.metric}
+    assert counts["Needs attention"] == "1"
 
 
 def test_an_id_that_nobody_has_is_said(app: Running) -> None:
     """A link to it shows no other avatar as if it were that one without a word."""
     record_lives(app.session, 1)
     assert "no avatar nobody" in texts(page(avatars_page, persona="nobody"))
-
-
-def test_a_link_leads_to_one_avatar_and_a_choice_to_another_link(app: Running) -> None:
-    """Two may have the same name, so the link has the id; what is chosen stays chosen."""
-    ids = record_lives(app.session, 3)
-    test = page(avatars_page, persona=ids[2])
-    assert test.selectbox(key="avatars_persona").value == ids[2]
-    test.selectbox(key="avatars_persona").set_value(ids[1]).run()
-    assert test.query_params["persona"] in (ids[1], [ids[1]])
-    test.run()
-    assert test.selectbox(key="avatars_persona").value == ids[1]
-    assert "no avatar" not in texts(test)
-
-
-def test_coming_back_by_the_same_link_leads_to_the_same_avatar(app: Running) -> None:
-    """Away from the page Streamlit forgets the choice, and not that the link was followed."""
-    ids = record_lives(app.session, 3)
-    test = page(avatars_page, persona=ids[2])
-    assert test.selectbox(key="avatars_persona").value == ids[2]
-
-
-@pytest.mark.parametrize("how", ["by a link", "by a choice"])
-def test_an_avatar_whose_details_are_opened_is_polled_soon(
-    app: Running, app_clock: ManualClock, how: str
-) -> None:
-    """A person's wish goes before the plan, which may lie hours ahead."""
-    tracker, store = app.session.tracker, app.session.store
-    ids = [tracker.submit(PersonaCreate(creator_name=name, gender="f")).id for name in "AB"]
-    for persona_id in ids:
-        store.plan(persona_id, app_clock.now() + 3 * HOUR, app_clock.now())
-    if how == "by a link":
-        page(avatars_page, persona=ids[0])
-        opened = ids[0]
-    else:
-        choice = page(avatars_page).selectbox(key="avatars_persona")
-        [opened] = set(ids) - {choice.value}
-        choice.set_value(opened).run()
-    [other] = set(ids) - {opened}
-    assert store.next_look_at(opened) == app_clock.now() + timedelta(minutes=5)
-    assert store.next_look_at(other) == app_clock.now() + 3 * HOUR
 
 
 def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock) -> None:
@@ -196,7 +135,7 @@ def test_a_gone_persona_can_be_polled_again(app: Running, app_clock: ManualClock
     for hours in (0, 3, 7):
         at = app_clock.now() + hours * HOUR
         store.record_error(persona_id, "404", at=at, missing=True)
-    test = page(avatars_page)
+    test = page(avatars_page, persona=persona_id)
     assert "does not find this avatar" in texts(test)
     test.button(key=f"details_again_{persona_id}").click().run()
     assert not test.exception
@@ -211,10 +150,42 @@ def test_a_deleted_avatar_is_said_to_be_deleted(app: Running, app_clock: ManualC
     assert "The API has deleted this avatar" in texts(page(avatars_page, persona=persona_id))
 
 
+def test_every_page_says_until_when_the_api_asked_to_wait(
+    app: Running, app_clock: ManualClock
+) -> None:
+    """The pause is a calm line above the page, and goes when it is over."""
+    tracker = app.session.tracker
+    tracker.submit(ADA)
+    app_clock.advance(HOUR)
+    assert app.session.sandbox is not None
+    app.session.sandbox.fail_next("429-seconds", retry_after_s=3600)
+    tracker.look()
+    said = f"The API asked to wait until {app_clock.now() + HOUR:%H:%M} UTC"
+    assert said in texts(submit_page())
+    refused = errors.AuthError("Check both keys.", method="GET", url="", status_code=401)
+    tracker.access = Access(refused, app_clock.now())
+    assert "Check both keys. Tried at 10:00 UTC, and again after the pause." in texts(submit_page())
+    app_clock.advance(HOUR)
+    shown = texts(submit_page())
+    assert said not in shown
+    assert "Tried at 10:00 UTC, and again at least every hour." in shown
+
+
+def test_names_and_reasons_are_not_read_as_markdown(app: Running) -> None:
+    """They are shown as they are: no picture of them is fetched."""
+    name, reason = "![x](http://127.0.0.1:9/p.png) *Ada* :red[x] $y$", "1. [a](b) `c` <b>"
+    persona = Persona(id="a", creator_name=name, process_status="failed", failed_reason=reason)
+    record(app.session, persona, source="list")
+    test = page(avatars_page, persona="a")
+    assert text.plain(name) in test.subheader[0].value
+    assert text.plain(reason) in test.error[0].value
+    assert texts(test).count(reason) == 1
+    assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
+
+
 def test_addresses_in_names_are_no_links() -> None:
     """Markdown links them without any sign, so an invisible word joiner splits them."""
     joiner = "\u2060"
-    assert text.plain("- a\n+ b: c_d") == "\\- a\n\\+ b\\: c\\_d"
     assert text.plain("HTTPS://a.b") == f"HTTPS\\:{joiner}//a.b"
     assert text.plain("Www.a.b") == f"Www{joiner}.a.b"
     assert text.plain("ada@a.b, @ada, a//b") == f"ada{joiner}@a.b, @ada, a//b"
@@ -224,7 +195,7 @@ def test_fields_of_another_type_are_named(app: Running) -> None:
     """The answers say which fields are not as documented, and a reason is shown as its JSON."""
     answer = {"id": "a", "process_status": "failed", "failed_reason": {"code": 7}, "gender": [1]}
     record(app.session, Persona.model_validate(answer), source="list")
-    test = page(avatars_page)
+    test = page(avatars_page, persona="a")
     assert text.plain('{"code": 7}') in test.error[0].value
     assert any("failed\\_reason, gender" in caption.value for caption in test.caption)
 
@@ -234,15 +205,15 @@ def test_a_blank_reason_is_not_shown(app: Running, reason: str | None) -> None:
     """The API may send an empty reason where nothing failed: there is no empty box."""
     persona = Persona(id="a", process_status="reviewing", failed_reason=reason)
     record(app.session, persona, source="list")
-    assert not page(avatars_page).error
+    assert not page(avatars_page, persona="a").error
 
 
 def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
     """The API need not tell a name; an id stands for it."""
     record(app.session, Persona(id="lived-1", process_status="done"), source="list")
-    test = page(avatars_page)
-    assert test.selectbox(key="avatars_persona").options == ["lived-1"]
-    assert test.header[0].value == "lived-1"
+    test = page(avatars_page, persona="lived-1")
+    assert test.dataframe[0].value["creator_name"].tolist() == ["lived-1"]
+    assert test.subheader[0].value == "lived-1"
 
 
 def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,19 +236,21 @@ def test_when_each_is_ready_and_which_are_late(app: Running) -> None:
     test = page(avatars_page)
     assert not test.exception
     rows = test.dataframe[0].value.set_index("persona_id")
-    assert list(rows.index[rows["late"] == "late"]) == [ids[8]]
-    assert (rows.loc[ids[8:], "ready"] != "").all()
-    assert set(rows.loc[ids[:8], "ready"]) == {""}
-    assert chart_titles(test) == ["Is mine late?", "What happened to this avatar?"]
+    assert list(rows.index[rows["reason"].str.startswith("Late")]) == [ids[8]]
+    assert rows.loc[ids[8:], "ready_to"].notna().all()
+    assert rows.loc[ids[:8], "ready_to"].isna().all()
+    assert "Late: Ada 8." in texts(test)
+    assert re.search(r"Next is Ada (9|10), half of the time by ", texts(test))
+    assert chart_titles(test) == ["Is mine late?"]
 
-    test.selectbox(key="avatars_persona").set_value(ids[8]).run()
+    test = page(avatars_page, persona=ids[8])
     assert "Late: it has been in Reviewing for at least" in texts(test)
     assert re.search(r"Ready .* in 8 of 10 cases|may be ready .* in 9 of 10 cases", texts(test))
     assert "Chance of done" in texts(test)
     assert "(8 finished avatars)" in texts(test)
-    test.selectbox(key="avatars_persona").set_value(ids[9]).run()
-    assert "Late: " not in texts(test)
-    test.selectbox(key="avatars_persona").set_value(ids[0]).run()
+    test = page(avatars_page, persona=ids[9])
+    assert "Late: it has" not in texts(test)
+    test = page(avatars_page, persona=ids[0])
     assert "Ready" not in texts(test)
 
 
@@ -285,11 +258,11 @@ def test_without_history_it_is_the_vendors_claim(
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything has ended a range is shown, and called what it is."""
-    record_lives(app.session, 0, running=1)
+    [persona_id] = record_lives(app.session, 0, running=1)
     with monkeypatch.context() as not_computed:
         not_computed.setattr(cache.Estimates, "arrivals", lambda *_: None)
-        assert "Basis" not in texts(page(avatars_page))
-    test = page(avatars_page)
+        assert "Basis" not in texts(page(avatars_page, persona=persona_id))
+    test = page(avatars_page, persona=persona_id)
     assert "Basis: the vendor's claim, not your data." in texts(test)
     assert "Chance of done" not in texts(test)
 
@@ -302,18 +275,20 @@ def test_footage_that_may_be_missing_is_said(app: Running) -> None:
     )
     session.store.sending(submission_id, session.clock.now())
     session.store.accepted(submission_id, Persona(id="p1"), session.clock.now())
-    assert "names no footage" in texts(page(avatars_page))
+    assert "names no footage" in texts(page(avatars_page, persona="p1"))
 
 
 def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: ManualClock) -> None:
-    """The table names it deleted."""
+    """Its details say when; it can not be polled again, and the table names it deleted."""
     tracker = app.session.tracker
     persona_id = tracker.submit(ADA).id
     app_clock.advance(HOUR)
     tracker.delete(persona_id)
-    test = page(avatars_page)
+    test = page(avatars_page, persona=persona_id)
     assert not test.exception
     assert list(test.dataframe[0].value["status"]) == ["Deleted"]
+    assert "Deleted here at 2026-01-05 10:00 UTC; its history is kept." in texts(test)
+    assert not any(button.label == "Poll again" for button in test.button)
 
 
 def test_what_is_polled_no_longer_is_not_in_progress(app: Running) -> None:

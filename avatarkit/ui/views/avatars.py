@@ -1,139 +1,197 @@
-"""Show the Avatars page: the live status of every avatar, and the history of one."""
+"""Show the Avatars page: what needs attention first, one table, and the details of one avatar."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
-from streamlit.column_config import ProgressColumn, TextColumn
+from streamlit.column_config import DatetimeColumn, NumberColumn, TextColumn
+from streamlit.elements.lib.column_types import ColumnConfig
 
-from avatarkit.models import ProcessStatus
-from avatarkit.reports import charts, tables
-from avatarkit.text import plain, stage_name
-from avatarkit.ui import resubmit, running
+from avatarkit.errors import StoreError
+from avatarkit.reports import attention, charts, tables
+from avatarkit.text import plain
+from avatarkit.ui import charts_cache, moments, running, visits
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_downloads
-from avatarkit.ui.views import details, uncertain
+from avatarkit.ui.views import bar, details, empty, filters, selection, uncertain
+from avatarkit.ui.views.filters import LINKED as LINKED
 
-LINKED = "persona"
-"""The query parameter with the id of the persona whose details are shown."""
+HOW_TO_USE = (
+    "Click a row for its details; check boxes to choose several. With the keyboard: Tab to the "
+    "table, the arrow keys to a row, Shift and Space to check its box."
+)
+ROW_PX, SHOWN_ROWS = 35, 14
+SCROLLBAR_PX = 18
+"""Height for the bar below the rows, which would else take the clicks on the last one."""
+NAMED = 3
+"""How many late avatars are named."""
 
-COLUMNS = {
-    "creator_name": TextColumn("Creator name", pinned=True),
-    "status": TextColumn("Status", width=130),
-    "progress": ProgressColumn("Progress", format=" ", width="small"),
-    "in_status_for": TextColumn("In it for", width=95),
-    "late": TextColumn("Late", help="In its stage for longer than 95 % of all.", width=60),
-    "ready": TextColumn(
-        "Ready (UTC)", help="When it ends, in 8 of 10 cases. More in its details.", width=190
-    ),
-    "age": TextColumn("Age", help="Since the create, to the end."),
-    "last_look": TextColumn("Last poll", width=125),
-    "next_look": TextColumn("Next poll", width=95),
-    "failed_reason": TextColumn("Reason"),
-    "persona_id": TextColumn("Id"),
-}
+
+@dataclass(frozen=True)
+class _Rows:
+    """The frame of ``tables.avatars``, and what it was made of."""
+
+    log: Log
+    arrivals: pd.DataFrame | None
+    frame: pd.DataFrame
+
+
+# For all tabs; made anew when the log or the arrivals are others.
+_newest: _Rows | None = None
 
 
 def show() -> None:
     """Show the page."""
     uncertain.show()
-    resubmit.show()
-    _overview()
-    session = running.get().session
-    csv_downloads(session, {"statuses": session.store.personas})
-    if (linked := st.query_params.get(LINKED)) is not None:
-        running.get().session.tracker.hasten(linked)
-    _details()
-
-
-@st.fragment(run_every=2)
-def _overview() -> None:
     session, estimates = running.get().session, running.get().estimates
     log = estimates.log()
-    personas = log.personas
-    if personas.empty:
-        st.info("No avatars yet. Submit one, and it shows up here.", icon=":material/inbox:")
+    if log.personas.empty:
+        empty.show()
         return
-    _counts(personas)
-    shown = _filtered(personas)
+    chosen = selection.of_tab()
+    chosen.read()
     arrivals = estimates.arrivals(log)
-    now = session.clock.now()
-    st.dataframe(
-        tables.tracking(shown, log.sightings, now, arrivals),
-        hide_index=True,
-        key="avatars_table",
-        column_order=list(COLUMNS),
-        column_config=COLUMNS,
-    )
-    st.caption(f"{len(shown)} of {len(personas)} shown; {now:%Y-%m-%d %H:%M} UTC on this clock.")
+    rows = _rows(log, arrivals)
+    filters.counts(rows, len(session.store.open_submissions()))
+    _next_ones()
+    # Not right above the table, whose own buttons would lie on these.
+    above = st.container()
+    filters.controls(rows)
+    shown = filters.chosen(rows)
+    shown_ids = shown["persona_id"].tolist()
+    chosen.place(shown_ids)
+    opened = chosen.opened
+    ids = chosen.checked or ([opened] if opened in set(rows["persona_id"]) else [])
+    names = dict(zip(rows["persona_id"], rows["creator_name"], strict=True))
+    with above:
+        followed = log.personas["followed"].to_numpy(dtype=bool)
+        bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
+    # The table is the first column in both cases, so that the browser keeps it as it is.
+    left, *right = st.columns([3, 2] if opened else 1)
+    with left:
+        _table(shown, len(rows))
+        chosen.drew(shown_ids)
+        kept = set(ids if chosen.checked else shown_ids)
+        csv_downloads(session, {"statuses": lambda: _statuses(kept)})
+    if opened:
+        with right[0]:
+            _details(opened)
     times = estimates.get(Log.stage_times, log)
-    if arrivals is not None and times is not None:
-        names = shown[["persona_id", "creator_name"]].fillna({"creator_name": ""})
-        in_flight = arrivals.merge(names)
-        if not in_flight.empty:
-            st.altair_chart(charts.aging(in_flight, times.summary), key="avatars_aging")
+    if arrivals is not None and times is not None and not arrivals.empty:
+        names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
+        in_flight = arrivals.merge(names_of)
+        charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
 
 
-def _counts(personas: pd.DataFrame) -> None:
-    ended = ["done", "failed", "rejected"]
-    followed = personas.loc[personas["followed"]]
-    status = followed["status"]
-    in_progress = ~status.isin(ended) & followed["deleted_at"].isna()
-    with st.container(horizontal=True):
-        st.metric("In progress", int(in_progress.sum()), width=110)
-        for name in ended:
-            st.metric(stage_name(name), int((status == name).sum()), width=110)
+def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the frame of ``tables.avatars``, made once for all tabs."""
+    global _newest
+    newest = _newest
+    if newest is None or newest.log is not log or newest.arrivals is not arrivals:
+        needs = attention.needs(log.personas, arrivals)
+        frame = tables.avatars(log.personas, log.sightings, needs, arrivals)
+        _newest = newest = _Rows(log, arrivals, frame)
+    return newest.frame
 
 
-def _filtered(personas: pd.DataFrame) -> pd.DataFrame:
-    # A chosen status stays an option even if no persona is in it now.
-    chosen = st.session_state.get("avatars_statuses", [])
-    present = {*personas["status"], *chosen}
-    known = [status.value for status in ProcessStatus]
-    chosen = st.pills(
-        "Show only",
-        [name for name in known if name in present] + sorted(present - set(known)),
-        selection_mode="multi",
-        format_func=stage_name,
-        key="avatars_statuses",
+def _table(shown: pd.DataFrame, total: int) -> None:
+    changed = visits.changed_ids()
+    rows = shown.assign(new=shown["persona_id"].map(lambda each: "new" if each in changed else ""))
+    columns = _columns()
+    if not (rows["new"] != "").any():
+        del columns["new"]
+    zone = moments.zone_name(running.get().session.clock.now())
+    st.caption(f"{len(shown):,} of {total:,} shown. Times in {zone}. {HOW_TO_USE}")
+    st.dataframe(
+        rows[list(columns)],
+        hide_index=True,
+        key=selection.TABLE,
+        column_config=columns,
+        on_select="rerun",
+        selection_mode=["multi-row", "single-cell"],
+        height=ROW_PX * (min(max(len(rows), 3), SHOWN_ROWS) + 1) + SCROLLBAR_PX,
+        placeholder="",
+        alt="Avatars",
     )
-    return personas[personas["status"].isin(chosen)] if chosen else personas
 
 
-@st.fragment(run_every=2)
-def _details() -> None:
-    session = running.get().session
-    personas = session.store.personas().set_index("persona_id").fillna({"creator_name": ""})
-    if personas.empty:
+def _columns() -> dict[str, ColumnConfig]:
+    zone = str(moments.zone())
+
+    def moment(label: str, help_text: str) -> ColumnConfig:
+        return DatetimeColumn(
+            label, format="ddd D MMM, HH:mm", timezone=zone, help=help_text, width=140
+        )
+
+    return {
+        "creator_name": TextColumn("Name", pinned=True, width=150),
+        "status": TextColumn("Status", width=180),
+        "ready_from": moment("Ready from", "In 8 of 10 cases it ends between this and the next."),
+        "ready_to": moment("Ready to", "In 8 of 10 cases it has ended by then."),
+        "new": TextColumn("New", help="Its status changed since your last visit.", width=60),
+        "reason": TextColumn("Reason", width=260),
+        "since": moment("In this status since", "When it was first seen in it."),
+        "created_at": moment("Created", "When it was created."),
+        "took_h": NumberColumn(
+            "Took", format="%.1f h", help="Hours from the create to its end.", width=80
+        ),
+        "labels": TextColumn("Labels", width=140),
+        "persona_id": TextColumn("Id", width=290),
+    }
+
+
+@st.fragment(run_every=60)
+def _next_ones() -> None:
+    """Say in a sentence who is next and when, and which are late."""
+    session, estimates = running.get().session, running.get().estimates
+    log = estimates.log()
+    arrivals = estimates.arrivals(log)
+    if arrivals is None or arrivals.empty:
         return
-    # Not bound to the URL by Streamlit, which would write the label there; names are not unique.
-    linked = st.query_params.get(LINKED)
-    if linked is not None:
-        running.get().outbox.dismiss_persona(linked, browser_id())
-        if linked not in personas.index:
-            text = f"This account has no avatar {plain(linked)}; choose one."
-            st.warning(text, icon=":material/help:")
-        elif st.session_state.get("avatars_persona") != linked:
-            st.session_state["avatars_persona"] = linked
-    persona_id = st.selectbox(
-        "Details of",
-        list(personas.index),
-        format_func=lambda persona_id: _title(personas, persona_id),
-        key="avatars_persona",
-        on_change=_link_to_chosen,
+    names = log.personas.set_index("persona_id")["creator_name"]
+    late, now = arrivals["late"].to_numpy(dtype=bool), session.clock.now()
+    sentences = []
+    coming = arrivals.loc[~late & (arrivals["p50_at"] > now).to_numpy()]
+    if not coming.empty:
+        following = coming.sort_values("p50_at").iloc[0]
+        when = moments.full(following["p50_at"].to_pydatetime(), now)
+        name = _name(names, following["persona_id"])
+        sentences.append(f"Next is {name}, half of the time by {when}.")
+    if late.any():
+        ids = arrivals.loc[late, "persona_id"].tolist()
+        listed = ", ".join(_name(names, persona_id) for persona_id in ids[:NAMED])
+        more = f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else ""
+        sentences.append(f"Late: {listed}{more}.")
+    if sentences:
+        st.markdown(" ".join(sentences))
+
+
+def _name(names: pd.Series[str], persona_id: str) -> str:
+    name = names.get(persona_id, "")
+    return plain(persona_id if pd.isna(name) or not name else name)
+
+
+def _details(persona_id: str) -> None:
+    session, outbox = running.get().session, running.get().outbox
+    if st.session_state.get("avatars_hastened") != persona_id:
+        st.session_state["avatars_hastened"] = persona_id
+        with suppress(StoreError):
+            session.tracker.hasten(persona_id)
+        outbox.dismiss_persona(persona_id, browser_id())
+    st.button(
+        "Close",
+        key="avatars_close",
+        type="tertiary",
+        icon=":material/close:",
+        on_click=selection.close_details,
     )
-    if persona_id in personas.index:
-        details.show(session, str(persona_id))
+    details.show(session, persona_id)
 
 
-def _link_to_chosen() -> None:
-    persona_id = st.session_state["avatars_persona"]
-    st.query_params[LINKED] = persona_id
-    running.get().session.tracker.hasten(persona_id)
-
-
-def _title(personas: pd.DataFrame, persona_id: str) -> str:
-    # Without the status: a label that changes while the list is open would lose the choice.
-    name = personas["creator_name"].get(persona_id, "")
-    return f"{name} · {persona_id[:8]}" if name else persona_id
+def _statuses(ids: set[str]) -> pd.DataFrame:
+    personas = running.get().session.store.personas()
+    return personas.loc[personas["persona_id"].isin(ids)]

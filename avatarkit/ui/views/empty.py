@@ -60,7 +60,6 @@ def _samples() -> None:
             "Making videos and sending them",
             send_samples,
             lambda _: None,
-            type="primary",
             icon=":material/movie:",
         )
 

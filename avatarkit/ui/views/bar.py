@@ -1,0 +1,209 @@
+"""Show the buttons that act on the avatars that are chosen in the table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from avatarkit.errors import (
+    AuthError,
+    AvatarkitError,
+    ConnectionFailed,
+    RateLimited,
+    StoreError,
+)
+from avatarkit.text import plain, stage_name
+from avatarkit.tracking.tracker import Tracker
+from avatarkit.ui import resubmit, running, watcher
+from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text
+
+FOR_ALL = (AuthError, ConnectionFailed, RateLimited, StoreError)
+"""Errors after which the other avatars are left alone, as they would fail in the same way."""
+
+OUTCOMES, DELETING, TURN = "avatars_outcomes", "avatars_deleting", "avatars_turn"
+"""Keys of a tab's state: sentences to show, ids to be deleted after a question, clicks so far."""
+
+LISTED = 12
+LONGEST_TYPED = 60
+_JOINER = "\u2060"
+
+Act = Callable[[Tracker, str], str]
+
+_at_work = threading.Lock()
+
+
+def show(ids: list[str], names: Mapping[str, str], followed: set[str]) -> None:
+    """Show the bar, and what came of the last click.
+
+    Args:
+        ids: The avatars that the buttons act on; without any there are no buttons.
+        names: The name of each avatar.
+        followed: The ids of the avatars that are followed.
+    """
+    if ids:
+        _buttons(ids, names, followed)
+    _outcomes()
+    if deleting := st.session_state.get(DELETING):
+        title = "Delete 1 avatar" if len(deleting) == 1 else f"Delete {len(deleting):,} avatars"
+        st.dialog(title, on_dismiss=_close)(_confirm)(deleting, names)
+    else:
+        resubmit.show()
+
+
+def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> None:
+    # A key of another click each time: the second of a double click finds no button.
+    turn = st.session_state.setdefault(TURN, 0)
+
+    def is_clicked(name: str, label: str, icon: str) -> bool:
+        return st.button(label, key=f"avatars_{name}_{turn}", icon=f":material/{icon}:")
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        chosen = names[ids[0]] if len(ids) == 1 else f"{len(ids):,} chosen"
+        st.markdown(f"**{plain(chosen)}**", width="content")
+        poll = is_clicked("poll", "Poll now", "refresh")
+        again = is_clicked("again", "Submit again", "redo")
+        _export(set(ids))
+        if followed.isdisjoint(ids):
+            follow = is_clicked("follow", "Follow again", "visibility")
+            unfollow = False
+        else:
+            unfollow = is_clicked("unfollow", "Unfollow", "visibility_off")
+            follow = False
+        delete = is_clicked("delete", "Delete", "delete")
+    for is_wanted, act in ((poll, _poll), (follow, _follow), (unfollow, _unfollow)):
+        if is_wanted:
+            _act(ids, names, act)
+            st.rerun()
+    if again:
+        st.session_state[TURN] = turn + 1
+        resubmit.submit_again(ids)
+        st.rerun()
+    if delete:
+        st.session_state[TURN] = turn + 1
+        st.session_state[DELETING] = ids
+        st.rerun()
+
+
+def _act(ids: list[str], names: Mapping[str, str], act: Act) -> None:
+    """Do something with each avatar, and keep what came of it as a sentence each."""
+    state = st.session_state
+    state[TURN] = state.get(TURN, 0) + 1
+    # Nothing of Streamlit is called from here on, as a call may end this run.
+    sentences: list[str] = []
+    state[OUTCOMES] = sentences
+    tracker = running.get().session.tracker
+    if not _at_work.acquire(blocking=False):
+        sentences.append("Another tab is doing this now; try again when it is done.")
+        return
+    try:
+        for place, persona_id in enumerate(ids, 1):
+            name = names.get(persona_id, persona_id)
+            try:
+                sentences.append(f"{name}: {act(tracker, persona_id)}")
+            except AvatarkitError as error:
+                sentences.append(f"{name}: {error}")
+                if isinstance(error, FOR_ALL) and (left := len(ids) - place):
+                    sentences.append(f"The other {left:,} were left as they were.")
+                    return
+    finally:
+        _at_work.release()
+
+
+def _poll(tracker: Tracker, persona_id: str) -> str:
+    change = tracker.poll(persona_id)
+    if change is None:
+        return "polled, and nothing has changed."
+    return f"polled, and is {stage_name(change.after)} now."
+
+
+def _follow(tracker: Tracker, persona_id: str) -> str:
+    tracker.follow(persona_id)
+    return "is followed again."
+
+
+def _unfollow(tracker: Tracker, persona_id: str) -> str:
+    tracker.unfollow(persona_id)
+    return "is not polled any more; its history stays."
+
+
+def _delete(tracker: Tracker, persona_id: str) -> str:
+    if persona_id in tracker.store.deleted_ids():
+        return "was deleted before."
+    if tracker.delete(persona_id):
+        return "is deleted; its history stays here."
+    return "was not there any more, and counts as deleted."
+
+
+def _export(ids: set[str]) -> None:
+    for_spreadsheets = st.session_state.get(FOR_SPREADSHEETS, False)
+    st.download_button(
+        "Export (for spreadsheets)" if for_spreadsheets else "Export (CSV)",
+        partial(csv_text, running.get().session, partial(_statuses, ids), for_spreadsheets),
+        file_name="avatarkit-chosen.csv",
+        mime="text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        key="avatars_export",
+    )
+
+
+def _statuses(ids: set[str]) -> pd.DataFrame:
+    personas = running.get().session.store.personas()
+    return personas.loc[personas["persona_id"].isin(ids)]
+
+
+def _outcomes() -> None:
+    if sentences := st.session_state.get(OUTCOMES):
+        shown = [plain(sentence) for sentence in sentences[:LISTED]]
+        if more := len(sentences) - len(shown):
+            shown.append(f"and {more:,} more")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.info("  \n".join(shown), icon=":material/info:")
+            st.button("Dismiss", key="avatars_dismiss", type="tertiary", on_click=_dismiss)
+
+
+def _dismiss() -> None:
+    st.session_state.pop(OUTCOMES, None)
+
+
+def _close() -> None:
+    st.session_state.pop(DELETING, None)
+
+
+def _confirm(ids: list[str], names: Mapping[str, str]) -> None:
+    """Ask for the name of the one avatar, or the number of several, before they are deleted."""
+    watcher.hold()
+    if st.session_state.get(DELETING) != ids:  # the second of a double click
+        return
+    wanted = _typed(ids[0], names) if len(ids) == 1 else str(len(ids))
+    listed = [f"- {plain(names.get(persona_id, persona_id))}" for persona_id in ids[:LISTED]]
+    if more := len(ids) - len(listed):
+        listed.append(f"- and {more:,} more")
+    st.markdown("They are deleted at the API, for good; their history stays here.")
+    st.markdown("\n".join(listed))
+    turn = st.session_state.get(TURN, 0)
+    with st.form(f"avatars_confirm_{turn}", border=False):
+        what = "name" if len(ids) == 1 else "number of avatars"
+        typed = st.text_input(f"Type the {what}: {plain(wanted)}", key=f"avatars_typed_{turn}")
+        is_sent = st.form_submit_button("Delete for good")
+    if is_sent and _same(typed, wanted):
+        _close()
+        _act(ids, names, _delete)
+        st.rerun()
+    elif is_sent:
+        st.error(f"That is not the {what}; nothing was deleted.", icon=":material/error:")
+
+
+def _typed(persona_id: str, names: Mapping[str, str]) -> str:
+    """Return what has to be typed to delete an avatar: its name, or its id if that is easier."""
+    name = names.get(persona_id, "")
+    is_easy = name.isprintable() and len(name) <= LONGEST_TYPED and name.split() == name.split(" ")
+    return name if name and is_easy else persona_id[:8]
+
+
+def _same(typed: str, wanted: str) -> bool:
+    return typed.replace(_JOINER, "").strip() == wanted
