@@ -70,7 +70,10 @@ class StageModel:
         """Return the share that stays longer than ``time``, with Pareto's tail at the end."""
         last = self.time[-1]
         within = 1 - np.interp(time, self.time, self.cdf)
-        beyond: Floats = (last / np.maximum(time, last)) ** TAIL
+        reached = np.maximum(time, last)
+        # Where both are 0, time has not passed the last one.
+        share = np.divide(last, reached, out=np.ones_like(reached), where=reached > 0)
+        beyond: Floats = share**TAIL
         return within * beyond
 
     def inverse_survival(self, survival: Floats) -> tuple[Floats, Integers]:

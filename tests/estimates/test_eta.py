@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from avatarkit import eta, stages
 from avatarkit.estimates import claim, work_clock
+from avatarkit.estimates.stage_model import StageModel
 from avatarkit.models import STAGES
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -239,6 +240,14 @@ def test_without_an_end_nothing_but_the_claim_speaks() -> None:
     alone, among = arrivals(new, 51), arrivals(new | others, 51)
     assert among.loc["new", RANGE].tolist() == alone.loc["new", RANGE].tolist()
     assert set(among["basis"]) == {eta.CLAIM}
+
+
+def test_a_stage_that_took_no_time_has_a_survival() -> None:
+    """Where all left at once, nothing is longer than that, and it is no warning."""
+    nothing, follows = np.zeros(1), np.zeros(1, dtype="int64")
+    clock = work_clock.WorkClock(np.ones(work_clock.WEEK))
+    model = StageModel(clock, nothing, np.full(1, 0.5), follows, nothing.astype(bool))
+    assert model.survival(np.array([0.0, 1.0])).tolist() == [0.5, 0.0]
 
 
 def test_the_claim_gives_way_as_history_grows() -> None:
