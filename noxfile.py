@@ -77,7 +77,9 @@ def tests(session: nox.Session) -> None:
     folders = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")}
     files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py"))
     ignored = (f"--ignore={path}" for path in UNTRACED)
-    run(session, *pytest, *CORE_TESTS, *files, *ignored, "--cov", "--cov-report=")
+    # No test of the core needs this plugin, which takes each process a second to import.
+    core = [*pytest, "-p", "no:schemathesis", *CORE_TESTS, *files, *ignored]
+    run(session, *core, "--cov", "--cov-report=")
     run(session, "coverage", "report", f"--fail-under={CORE_COVERAGE}")
     others = sorted(folders.difference(CORE_TESTS))
     run(session, *pytest, *others, *UNTRACED, env=find_browser(session))
