@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent
 CONSTRAINTS = "requirements-dev.txt"
@@ -35,8 +36,8 @@ UNTRACED = (
 
 JOURNEY = "tests/ui/test_journey.py"
 
-# Two more than there are processors, as some tests wait.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
+# One more than there are processors, as some tests wait.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -56,8 +57,13 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def prepare(session: nox.Session) -> None:
     """Make the environment that the sessions below share; once, as it takes longest."""
-    # Most modules are never imported, and compiling all of them takes most of the time.
-    session.install("--no-compile", "-c", CONSTRAINTS, "-e", ".[dev]")
+    packages = ("-c", CONSTRAINTS, "-e", ".[dev]")
+    session.install("uv")
+    try:
+        session.run("uv", "pip", "install", *packages)
+    except CommandFailed:  # it knows nothing of pip's settings, such as another index
+        # Most modules are never imported, and compiling all of them takes most of the time.
+        session.install("--no-compile", *packages)
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
