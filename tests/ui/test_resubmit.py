@@ -273,6 +273,19 @@ def test_a_second_tab_sends_nothing_twice(app: Running, app_clock: ManualClock) 
     assert sent_names(app) == ["Ada", "Ada", "Bo", "Bo"]
 
 
+def test_only_what_was_listed_is_sent(app: Running) -> None:
+    """What has failed since the question was drawn was not confirmed."""
+    ids = [
+        failed(app, "Ada", lipsync_input=URL),
+        failed(app, "Bo", lipsync_input=URL, status="reviewing"),
+    ]
+    test = several(ids)
+    record(app.session, Persona(id=ids[1], creator_name="Bo", process_status="failed"))
+    test.button(key="resubmit_send").click().run()
+    assert not test.exception
+    assert sent_names(app) == ["Ada", "Ada", "Bo"]
+
+
 def test_only_the_newest_of_a_name_is_sent(app: Running, app_clock: ManualClock) -> None:
     """Two that failed under one name are one avatar that was tried twice."""
     first = failed(app, lipsync_input=URL)
