@@ -131,6 +131,11 @@ def _close() -> None:
     st.session_state.pop(ASKING, None)
 
 
+def _show_submit_page() -> None:
+    # Without query_params, Streamlit raises an error where widgets are bound to the URL.
+    st.switch_page(st.session_state["submit_page"], query_params={})
+
+
 def _form_of(again: Again, form: Draft) -> Draft:
     return Draft(form.folder, form_fields(again.request))
 
@@ -144,7 +149,7 @@ def _fill(again: Again, form: Draft) -> None:
     # In a new tab the form is only known by its file, which has no notes.
     st.session_state[FORM] = form
     _close()
-    st.switch_page(st.session_state["submit_page"])
+    _show_submit_page()
 
 
 @st.dialog("Replace what is in the form?", on_dismiss=_close)
@@ -186,7 +191,7 @@ def _ask_to_send(persona_ids: list[str]) -> None:
             st.error(plain(error), icon=":material/error:")
         if not errors:
             _close()
-            st.switch_page(st.session_state["submit_page"])
+            _show_submit_page()
 
 
 def _send(persona_ids: list[str]) -> list[str]:
