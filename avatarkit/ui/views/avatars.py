@@ -12,11 +12,10 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.errors import StoreError
 from avatarkit.reports import attention, charts, tables
-from avatarkit.text import plain
 from avatarkit.ui import charts_cache, moments, running, visits
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
-from avatarkit.ui.elements import csv_downloads
+from avatarkit.ui.elements import csv_downloads, short
 from avatarkit.ui.views import bar, details, empty, filters, selection, uncertain
 from avatarkit.ui.views.filters import LINKED as LINKED
 
@@ -170,7 +169,7 @@ def _next_ones() -> None:
 
 def _name(names: pd.Series[str], persona_id: str) -> str:
     name = names.get(persona_id, "")
-    return plain(persona_id if pd.isna(name) or not name else name)
+    return short(persona_id if pd.isna(name) or not name else name)
 
 
 def _details(persona_id: str) -> None:

@@ -21,7 +21,7 @@ from avatarkit.errors import (
 from avatarkit.text import plain, stage_name
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import resubmit, running, watcher
-from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text
+from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text, short
 
 FOR_ALL = (AuthError, ConnectionFailed, RateLimited, StoreError)
 """Errors after which the other avatars are left alone, as they would fail in the same way."""
@@ -31,7 +31,6 @@ OUTCOMES, DELETING, TURN = "avatars_outcomes", "avatars_deleting", "avatars_turn
 
 LISTED = 12
 LONGEST_TYPED = 60
-LONGEST_SHOWN = 30
 _JOINER = "\u2060"
 
 Act = Callable[[Tracker, str], str]
@@ -96,8 +95,7 @@ def _chosen(ids: list[str], names: Mapping[str, str]) -> str:
     """Return what is chosen, in one short line."""
     if len(ids) != 1:
         return f"{len(ids):,} chosen" if ids else "None chosen"
-    name = names[ids[0]]
-    return plain(name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…")
+    return short(names[ids[0]])
 
 
 def _spinner(ids: list[str]) -> AbstractContextManager[None]:
