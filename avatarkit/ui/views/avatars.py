@@ -130,7 +130,7 @@ def _columns() -> dict[str, ColumnConfig]:
         "ready_from": moment("Ready from", "In 8 of 10 cases it ends between this and the next."),
         "ready_to": moment("Ready to", "In 8 of 10 cases it has ended by then."),
         "new": TextColumn("New", help="Its status changed since your last visit.", width=60),
-        "reason": TextColumn("Reason", width=340),
+        "reason": TextColumn("Reason", width=260),
         "since": moment("In this status since", "When it was first seen in it."),
         "created_at": moment("Created", "When it was created."),
         "took_h": NumberColumn(

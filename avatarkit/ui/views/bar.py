@@ -187,7 +187,7 @@ def _sentences(outcomes: list[tuple[str, str]]) -> list[str]:
     if len(outcomes) <= LISTED:
         return [f"{name}: {text}" if name else text for name, text in outcomes]
     counts = Counter(text for _, text in outcomes)
-    texts = {}
+    texts: dict[str, str] = {}
     for name, text in sorted(outcomes, key=lambda outcome: counts[outcome[1]]):
         first = name if counts[text] == 1 else f"{counts[text]:,} avatars"
         texts.setdefault(text, f"{first}: {text}" if name else text)
