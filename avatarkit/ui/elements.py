@@ -16,8 +16,6 @@ from avatarkit.text import plain
 FOR_SPREADSHEETS = "csv_for_spreadsheets"
 """The key of the choice how tables are written."""
 
-LONGEST_NAME = 30
-
 Value = TypeVar("Value")
 
 
@@ -74,6 +72,6 @@ def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
         show(value)
 
 
-def short(name: str) -> str:
+def short(name: str, longest: int = 30) -> str:
     """Return the beginning of a name, as plain text for a place where one line is free."""
-    return plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
+    return plain(name if len(name) <= longest else f"{name[: longest - 1]}…")
