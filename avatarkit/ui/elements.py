@@ -11,6 +11,7 @@ import streamlit as st
 
 from avatarkit.reports import export
 from avatarkit.session import Session
+from avatarkit.text import plain
 
 FOR_SPREADSHEETS = "csv_for_spreadsheets"
 """The key of the choice how tables are written."""
@@ -69,3 +70,8 @@ def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
         st.caption("Still working it out …")
     else:
         show(value)
+
+
+def short(name: str, longest: int = 30) -> str:
+    """Return the beginning of a name, as plain text for a place where one line is free."""
+    return plain(name if len(name) <= longest else f"{name[: longest - 1]}…")

@@ -34,6 +34,9 @@ FORM = "submit_draft"
 
 VIDEO_NAMES = {"lipsync_input": "footage", "consent_video": "consent"}
 
+_LISTED = "resubmit_listed"
+"""The key of the avatars that the open question lists as those that are sent."""
+
 _MOST_LISTED = 20
 
 _sending = threading.Lock()
@@ -128,6 +131,11 @@ def _close() -> None:
     st.session_state.pop(ASKING, None)
 
 
+def _show_submit_page() -> None:
+    # Without query_params, Streamlit raises an error where widgets are bound to the URL.
+    st.switch_page(st.session_state["submit_page"], query_params={})
+
+
 def _form_of(again: Again, form: Draft) -> Draft:
     return Draft(form.folder, form_fields(again.request))
 
@@ -141,7 +149,7 @@ def _fill(again: Again, form: Draft) -> None:
     # In a new tab the form is only known by its file, which has no notes.
     st.session_state[FORM] = form
     _close()
-    st.switch_page(st.session_state["submit_page"])
+    _show_submit_page()
 
 
 @st.dialog("Replace what is in the form?", on_dismiss=_close)
@@ -173,14 +181,17 @@ def _ask_to_send(persona_ids: list[str]) -> None:
         ("Are left out", left_out),
     ):
         _list(title, [f"{_title(again)}: {plain(again.why_not)}" for again in group])
+    # What a click confirms is what was listed when it was clicked: one may have failed since.
+    listed = st.session_state.get(_LISTED, [])
+    st.session_state[_LISTED] = [again.persona_id for again in ready]
     label = f"Submit {'this one' if len(ready) == 1 else f'these {len(ready)}'} again"
     if ready and st.button(label, key="resubmit_send", icon=":material/send:"):
-        errors = _send(persona_ids)
+        errors = _send(listed)
         for error in errors:
             st.error(plain(error), icon=":material/error:")
         if not errors:
             _close()
-            st.switch_page(st.session_state["submit_page"])
+            _show_submit_page()
 
 
 def _send(persona_ids: list[str]) -> list[str]:

@@ -167,7 +167,7 @@ def test_a_link_shows_the_same(app: Running) -> None:
     assert test.button_group(key="show").value == "Done"
     assert test.selectbox(key="sort").value == "Name"
     # It is open though the table does not show it.
-    assert test.subheader[0].value == "Ada 4"
+    assert test.header[0].value == "Ada 4"
 
 
 @pytest.mark.parametrize("value", ["", "x", "<b>", "2026-13-45", "0001-01-01", "%00", "1" * 999])
@@ -183,7 +183,7 @@ def test_a_click_on_a_row_opens_its_details(app: Running) -> None:
     """So does the first box that is checked; the URL has the id; closing them closes them."""
     lived = record_lives(app.session, 3)
     test = page(avatars_page)
-    assert not test.subheader
+    assert not test.header
     shown = ids(test)
     choose(test, cell=1)
     assert test.session_state["persona"] == shown[1]
@@ -192,9 +192,20 @@ def test_a_click_on_a_row_opens_its_details(app: Running) -> None:
     assert test.session_state["persona"] == shown[2]
     assert chosen(test) == [shown[2]]
     click(test, "Close")
-    assert not test.subheader
+    assert not test.header
     assert chosen(test) == []
     assert set(shown) == set(lived)
+
+
+def test_the_table_does_not_move_when_a_row_is_chosen(app: Running) -> None:
+    """The buttons stand there before, disabled: a second click would else meet another row."""
+    record_lives(app.session, 2)
+    test = page(avatars_page)
+    before = {button.label: button.disabled for button in test.button}
+    assert before == dict.fromkeys(("Poll now", "Submit again", "Unfollow", "Delete"), True)
+    assert "None chosen" in texts(test)
+    choose(test, 0)
+    assert not any(button.disabled for button in test.button)
 
 
 def test_several_boxes_keep_the_details_that_are_open(app: Running) -> None:
@@ -293,6 +304,16 @@ def test_a_deletion_asks_for_the_name_or_the_number(
     assert bar.DELETING not in test.session_state
 
 
+def test_a_deletion_asks_for_the_id_where_the_name_is_long(app: Running) -> None:
+    """The question says that it is the id, and the bar shows the name in one line."""
+    [persona_id] = submit(app, "A" * 61)
+    test = choose(page(avatars_page), 0)
+    assert f"**{'A' * 29}…**" in texts(test)
+    click(test, "Delete")
+    typed = next(box for box in test.text_input if box.key.startswith("avatars_typed"))
+    assert typed.label.replace("\\", "") == f"Type the beginning of its id: {persona_id[:8]}"
+
+
 @pytest.mark.parametrize(
     ("name", "typed"),
     [("Ada B", "Ada B"), ("", "0123abcd"), ("A  B", "0123abcd"), ("A\nB", "0123abcd"),
@@ -328,6 +349,15 @@ def test_an_error_of_one_avatar_leaves_the_others(app: Running) -> None:
     test = click(choose(page(avatars_page), 0, 1), "Poll now")
     assert "was deleted here, and is not polled" in texts(test)
     assert "Bob: polled" in texts(test)
+
+
+def test_the_same_is_said_once_of_many() -> None:
+    """What came of one avatar among hundreds is not hidden by what came of all others."""
+    same = [(f"Ada {number}", "polled.") for number in range(100)]
+    outcomes = [*same, ("Bob", "It is down."), ("", "The other 2 were left.")]
+    sentences = bar._sentences(outcomes)
+    assert sentences == ["Bob: It is down.", "The other 2 were left.", "100 avatars: polled."]
+    assert bar._sentences(same[:2]) == ["Ada 0: polled.", "Ada 1: polled."]
 
 
 def test_two_tabs_do_nothing_at_the_same_time(app: Running) -> None:

@@ -49,8 +49,10 @@ def details_app() -> None:
     from avatarkit.ui.views import details, submit
 
     def chosen() -> None:
+        # Bound to the URL, as on the Avatars page.
+        persona_id = st.text_input("Id", key="persona", bind="query-params")
         resubmit.show()
-        details.show(running.get().session, st.query_params["persona"])
+        details.show(running.get().session, persona_id)
 
     pages = [st.Page(chosen, default=True), st.Page(submit.show, url_path="submit")]
     st.session_state["avatars_page"], st.session_state["submit_page"] = pages
@@ -85,6 +87,7 @@ def chosen_page() -> None:
     from avatarkit.ui import resubmit
 
     def chosen() -> None:
+        st.text_input("Search", key="q", bind="query-params")
         resubmit.show()
         if st.button("Submit again", key="again"):
             resubmit.submit_again(st.session_state["chosen"])
@@ -102,6 +105,7 @@ def several(persona_ids: list[str]) -> AppTest:
     test = AppTest.from_function(chosen_page, default_timeout=HANGS_S)
     test.session_state[browser.SESSION_KEY] = BROWSER
     test.session_state["chosen"] = persona_ids
+    test.query_params["q"] = "ada"
     test.run().button(key="again").click().run()
     assert not test.exception
     return test
@@ -271,6 +275,19 @@ def test_a_second_tab_sends_nothing_twice(app: Running, app_clock: ManualClock) 
     second.button(key="resubmit_send").click().run()
     assert not second.exception
     assert sent_names(app) == ["Ada", "Ada", "Bo", "Bo"]
+
+
+def test_only_what_was_listed_is_sent(app: Running) -> None:
+    """What has failed since the question was drawn was not confirmed."""
+    ids = [
+        failed(app, "Ada", lipsync_input=URL),
+        failed(app, "Bo", lipsync_input=URL, status="reviewing"),
+    ]
+    test = several(ids)
+    record(app.session, Persona(id=ids[1], creator_name="Bo", process_status="failed"))
+    test.button(key="resubmit_send").click().run()
+    assert not test.exception
+    assert sent_names(app) == ["Ada", "Ada", "Bo"]
 
 
 def test_only_the_newest_of_a_name_is_sent(app: Running, app_clock: ManualClock) -> None:

@@ -12,17 +12,16 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.errors import StoreError
 from avatarkit.reports import attention, charts, tables
-from avatarkit.text import plain
 from avatarkit.ui import charts_cache, moments, running, visits
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
-from avatarkit.ui.elements import csv_downloads
+from avatarkit.ui.elements import csv_downloads, short
 from avatarkit.ui.views import bar, details, empty, filters, selection, uncertain
 from avatarkit.ui.views.filters import LINKED as LINKED
 
 HOW_TO_USE = (
-    "Click a row for its details; check boxes to choose several. With the keyboard: Tab to the "
-    "table, the arrow keys to a row, Shift and Space to check its box."
+    "Click a row for its details; check boxes to choose several. Keyboard: Tab to the table, arrow "
+    "keys to a row, Shift and Space for its box."
 )
 ROW_PX, SHOWN_ROWS = 35, 14
 SCROLLBAR_PX = 18
@@ -58,8 +57,6 @@ def show() -> None:
     rows = _rows(log, arrivals)
     filters.counts(rows, len(session.store.open_submissions()))
     _next_ones()
-    # Not right above the table, whose own buttons would lie on these.
-    above = st.container()
     filters.controls(rows)
     shown = filters.chosen(rows)
     shown_ids = shown["persona_id"].tolist()
@@ -67,16 +64,18 @@ def show() -> None:
     opened = chosen.opened
     ids = chosen.checked or ([opened] if opened in set(rows["persona_id"]) else [])
     names = dict(zip(rows["persona_id"], rows["creator_name"], strict=True))
-    with above:
-        followed = log.personas["followed"].to_numpy(dtype=bool)
-        bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
+    followed = log.personas["followed"].to_numpy(dtype=bool)
+    bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
+    # Short, as the table's own buttons lie on the end of what is right above it.
+    zone = moments.zone_name(session.clock.now())
+    st.caption(f"{len(shown):,} of {len(rows):,} shown. Times in {zone}.")
     # The table is the first column in both cases, so that the browser keeps it as it is.
     left, *right = st.columns([3, 2] if opened else 1)
     with left:
-        _table(shown, len(rows))
+        _table(shown)
         chosen.drew(shown_ids)
-        kept = set(ids if chosen.checked else shown_ids)
-        csv_downloads(session, {"statuses": lambda: _statuses(kept)})
+        st.caption(HOW_TO_USE)
+        csv_downloads(session, {"statuses": lambda: _statuses(set(shown_ids))})
     if opened:
         with right[0]:
             _details(opened)
@@ -98,14 +97,12 @@ def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
     return newest.frame
 
 
-def _table(shown: pd.DataFrame, total: int) -> None:
+def _table(shown: pd.DataFrame) -> None:
     changed = visits.changed_ids()
     rows = shown.assign(new=shown["persona_id"].map(lambda each: "new" if each in changed else ""))
     columns = _columns()
     if not (rows["new"] != "").any():
         del columns["new"]
-    zone = moments.zone_name(running.get().session.clock.now())
-    st.caption(f"{len(shown):,} of {total:,} shown. Times in {zone}. {HOW_TO_USE}")
     st.dataframe(
         rows[list(columns)],
         hide_index=True,
@@ -172,7 +169,7 @@ def _next_ones() -> None:
 
 def _name(names: pd.Series[str], persona_id: str) -> str:
     name = names.get(persona_id, "")
-    return plain(persona_id if pd.isna(name) or not name else name)
+    return short(persona_id if pd.isna(name) or not name else name)
 
 
 def _details(persona_id: str) -> None:

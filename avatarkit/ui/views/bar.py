@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 
 import pandas as pd
@@ -19,13 +21,13 @@ from avatarkit.errors import (
 from avatarkit.text import plain, stage_name
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import resubmit, running, watcher
-from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text
+from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text, short
 
 FOR_ALL = (AuthError, ConnectionFailed, RateLimited, StoreError)
 """Errors after which the other avatars are left alone, as they would fail in the same way."""
 
 OUTCOMES, DELETING, TURN = "avatars_outcomes", "avatars_deleting", "avatars_turn"
-"""Keys of a tab's state: sentences to show, ids to be deleted after a question, clicks so far."""
+"""Keys of a tab's state: what came of each, ids to be deleted after a question, clicks so far."""
 
 LISTED = 12
 LONGEST_TYPED = 60
@@ -40,12 +42,12 @@ def show(ids: list[str], names: Mapping[str, str], followed: set[str]) -> None:
     """Show the bar, and what came of the last click.
 
     Args:
-        ids: The avatars that the buttons act on; without any there are no buttons.
+        ids: The avatars that the buttons act on; without any they are disabled, so that the table
+            below does not move under the mouse when the first row is chosen.
         names: The name of each avatar.
         followed: The ids of the avatars that are followed.
     """
-    if ids:
-        _buttons(ids, names, followed)
+    _buttons(ids, names, followed)
     _outcomes()
     if deleting := st.session_state.get(DELETING):
         title = "Delete 1 avatar" if len(deleting) == 1 else f"Delete {len(deleting):,} avatars"
@@ -59,15 +61,15 @@ def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> No
     turn = st.session_state.setdefault(TURN, 0)
 
     def is_clicked(name: str, label: str, icon: str) -> bool:
-        return st.button(label, key=f"avatars_{name}_{turn}", icon=f":material/{icon}:")
+        key, icon = f"avatars_{name}_{turn}", f":material/{icon}:"
+        return st.button(label, key=key, icon=icon, disabled=not ids)
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        chosen = names[ids[0]] if len(ids) == 1 else f"{len(ids):,} chosen"
-        st.markdown(f"**{plain(chosen)}**", width="content")
+        st.markdown(f"**{_chosen(ids, names)}**", width="content")
         poll = is_clicked("poll", "Poll now", "refresh")
         again = is_clicked("again", "Submit again", "redo")
         _export(set(ids))
-        if followed.isdisjoint(ids):
+        if ids and followed.isdisjoint(ids):
             follow = is_clicked("follow", "Follow again", "visibility")
             unfollow = False
         else:
@@ -76,7 +78,8 @@ def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> No
         delete = is_clicked("delete", "Delete", "delete")
     for is_wanted, act in ((poll, _poll), (follow, _follow), (unfollow, _unfollow)):
         if is_wanted:
-            _act(ids, names, act)
+            with _spinner(ids):
+                _act(ids, names, act)
             st.rerun()
     if again:
         st.session_state[TURN] = turn + 1
@@ -88,26 +91,37 @@ def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> No
         st.rerun()
 
 
+def _chosen(ids: list[str], names: Mapping[str, str]) -> str:
+    """Return what is chosen, in one short line."""
+    if len(ids) != 1:
+        return f"{len(ids):,} chosen" if ids else "None chosen"
+    return short(names[ids[0]])
+
+
+def _spinner(ids: list[str]) -> AbstractContextManager[None]:
+    return st.spinner("Working on it" if len(ids) == 1 else f"Working on {len(ids):,} avatars")
+
+
 def _act(ids: list[str], names: Mapping[str, str], act: Act) -> None:
-    """Do something with each avatar, and keep what came of it as a sentence each."""
+    """Do something with each avatar, and keep what came of it as its name and a sentence."""
     state = st.session_state
     state[TURN] = state.get(TURN, 0) + 1
     # Nothing of Streamlit is called from here on, as a call may end this run.
-    sentences: list[str] = []
-    state[OUTCOMES] = sentences
+    outcomes: list[tuple[str, str]] = []
+    state[OUTCOMES] = outcomes
     tracker = running.get().session.tracker
     if not _at_work.acquire(blocking=False):
-        sentences.append("Another tab is doing this now; try again when it is done.")
+        outcomes.append(("", "Another tab is doing this now; try again when it is done."))
         return
     try:
         for place, persona_id in enumerate(ids, 1):
             name = names.get(persona_id, persona_id)
             try:
-                sentences.append(f"{name}: {act(tracker, persona_id)}")
+                outcomes.append((name, act(tracker, persona_id)))
             except AvatarkitError as error:
-                sentences.append(f"{name}: {error}")
+                outcomes.append((name, str(error)))
                 if isinstance(error, FOR_ALL) and (left := len(ids) - place):
-                    sentences.append(f"The other {left:,} were left as they were.")
+                    outcomes.append(("", f"The other {left:,} were left as they were."))
                     return
     finally:
         _at_work.release()
@@ -148,6 +162,7 @@ def _export(ids: set[str]) -> None:
         on_click="ignore",
         icon=":material/download:",
         key="avatars_export",
+        disabled=not ids,
     )
 
 
@@ -157,13 +172,26 @@ def _statuses(ids: set[str]) -> pd.DataFrame:
 
 
 def _outcomes() -> None:
-    if sentences := st.session_state.get(OUTCOMES):
+    if outcomes := st.session_state.get(OUTCOMES):
+        sentences = _sentences(outcomes)
         shown = [plain(sentence) for sentence in sentences[:LISTED]]
         if more := len(sentences) - len(shown):
             shown.append(f"and {more:,} more")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info("  \n".join(shown), icon=":material/info:")
             st.button("Dismiss", key="avatars_dismiss", type="tertiary", on_click=_dismiss)
+
+
+def _sentences(outcomes: list[tuple[str, str]]) -> list[str]:
+    """Return what came of each; if that is much, the same is said once, after what is rare."""
+    if len(outcomes) <= LISTED:
+        return [f"{name}: {text}" if name else text for name, text in outcomes]
+    counts = Counter(text for _, text in outcomes)
+    texts: dict[str, str] = {}
+    for name, text in sorted(outcomes, key=lambda outcome: counts[outcome[1]]):
+        first = name if counts[text] == 1 else f"{counts[text]:,} avatars"
+        texts.setdefault(text, f"{first}: {text}" if name else text)
+    return list(texts.values())
 
 
 def _dismiss() -> None:
@@ -188,11 +216,14 @@ def _confirm(ids: list[str], names: Mapping[str, str]) -> None:
     turn = st.session_state.get(TURN, 0)
     with st.form(f"avatars_confirm_{turn}", border=False):
         what = "name" if len(ids) == 1 else "number of avatars"
+        if len(ids) == 1 and wanted != names.get(ids[0]):
+            what = "beginning of its id"
         typed = st.text_input(f"Type the {what}: {plain(wanted)}", key=f"avatars_typed_{turn}")
         is_sent = st.form_submit_button("Delete for good")
     if is_sent and _same(typed, wanted):
         _close()
-        _act(ids, names, _delete)
+        with _spinner(ids):
+            _act(ids, names, _delete)
         st.rerun()
     elif is_sent:
         st.error(f"That is not the {what}; nothing was deleted.", icon=":material/error:")
