@@ -199,9 +199,25 @@ def test_a_value_that_looks_the_same_is_not_told(
     compute = Computation(manual_clock, takes_s=0.0)
     assert get(value, "a", compute) == 1
     for key, is_told in (("b", False), ("c", True)):
-        value.prepare(key, compute, tell=True)
+        value.prepare(key, compute)
         until(lambda key=key: value._key == key)  # type: ignore[misc]
         assert bool(told) == is_told
+
+
+def test_what_one_tab_has_got_is_told_to_the_others(
+    manual_clock: ManualClock, waits: list[float]
+) -> None:
+    """A tab that is opened, or a sentence that renews itself, gets a value; the tables have not."""
+    told: list[int] = []
+    value = BackgroundValue[int](
+        manual_clock,
+        on_newer=lambda: told.append(1),
+        looks_new=lambda before, after: after - before > 1,
+    )
+    compute = Computation(manual_clock, takes_s=0.0)
+    for key, times in (("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 2)):
+        get(value, key, compute)
+        assert len(told) == times
 
 
 def test_polls_that_find_nothing_new_are_read_once_a_minute(
