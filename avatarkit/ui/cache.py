@@ -54,7 +54,8 @@ class BackgroundValue(Generic[Value]):
     Args:
         clock: Its monotonic seconds are waited and counted.
         pause: The value is recomputed after this many times the seconds that it took.
-        is_eager: Wait for a newer value as long as for the first one.
+        is_eager: Wait for a newer value as long as for the first one, and compute it beside the
+            others, which may take minutes.
         on_newer: Called in a thread when there is a newer value, or an error, than a page was
             shown.
         looks_new: Returns whether the second value looks other than the first one. With it
@@ -145,7 +146,8 @@ class BackgroundValue(Generic[Value]):
         now_s = self._clock.monotonic()
         if now_s >= self._due_s:
             self._started_s = now_s
-            self._future = _workers.submit(self._run, *self._wanted)
+            workers = _readers if self._is_eager else _workers
+            self._future = workers.submit(self._run, *self._wanted)
             self._future.add_done_callback(self._finish)
 
     def _run(self, key: Hashable, compute: Callable[[], Value]) -> tuple[Value, Hashable, float]:
@@ -400,3 +402,4 @@ def _looks_new(before: pd.DataFrame, after: pd.DataFrame) -> bool:
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")
+_readers = ThreadPoolExecutor(1, thread_name_prefix="avatarkit-log")

@@ -146,6 +146,19 @@ def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:
     assert len(log.personas) == 4
 
 
+def test_a_change_is_seen_while_estimates_are_computed(app: Running, waits: list[float]) -> None:
+    """However many of them there are, and however long they take."""
+    estimates, gate = app.estimates, threading.Event()
+    log = estimates.log()
+    try:
+        for _ in range(4):
+            estimates.get(lambda _: gate.wait(300), log)
+        record(app.session, Persona(id="a", process_status="pending"))
+        until(lambda: list(estimates.log().personas["persona_id"]) == ["a"], seconds=60)
+    finally:
+        gate.set()
+
+
 def test_another_data_folder_has_estimates_of_its_own(
     app: Running, restart: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -255,9 +268,9 @@ def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -
     assert is_late()
 
 
-def until(is_true: Callable[[], bool]) -> None:
+def until(is_true: Callable[[], bool], seconds: int = 300) -> None:
     """Wait for a thread."""
-    for _ in range(30_000):
+    for _ in range(100 * seconds):
         if is_true():
             return
         threading.Event().wait(0.01)
