@@ -131,8 +131,8 @@ def sentence(frame: pd.DataFrame) -> str:
         return "No arrival can be judged yet: each 80 % range so far was the vendor's claim."
     inside, batches = int(learned["inside"].sum()), learned["batch"].nunique()
     arrivals, their = ("arrival", "its") if len(learned) == 1 else ("arrivals", "their")
-    sent = "1 batch" if batches == 1 else f"{batches} batches"
-    text = f"Of {len(learned)} {arrivals} in {sent}, {inside} fell in {their} 80 % range."
+    sent = "1 batch" if batches == 1 else f"{batches:,} batches"
+    text = f"Of {len(learned):,} {arrivals} in {sent}, {inside:,} fell in {their} 80 % range."
     if is_too_narrow(frame):
         text += " That is too few: expect ends before and after the ranges."
     return text

@@ -54,10 +54,13 @@ class BackgroundValue(Generic[Value]):
     Args:
         clock: Its monotonic seconds are waited and counted.
         pause: The value is recomputed after this many times the seconds that it took.
-        is_eager: Wait for a newer value as long as for the first one.
+        is_eager: Wait for a newer value as long as for the first one, and compute it beside the
+            others, which may take minutes.
         on_newer: Called in a thread when there is a newer value, or an error, than a page was
             shown.
-        looks_new: Returns whether the second value looks other than the first one.
+        looks_new: Returns whether the second value looks other than the first one. With it
+            ``on_newer`` is also called if no page has asked for the newer value, or only one of
+            several pages, or a part of one.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class BackgroundValue(Generic[Value]):
         pause: float = PAUSE,
         is_eager: bool = False,
         on_newer: Callable[[], object] = lambda: None,
-        looks_new: Callable[[Value, Value], bool] = lambda *_: True,
+        looks_new: Callable[[Value, Value], bool] | None = None,
     ) -> None:
         self._clock = clock
         self._pause = pause
@@ -114,22 +117,19 @@ class BackgroundValue(Generic[Value]):
         with self._lock:
             self._collect()
             self._is_awaited |= self._key != key
-            self._shown = self._value
+            if self._shown is None:
+                self._shown = self._value
             return self._value
 
-    def prepare(
-        self, key: Hashable, compute: Callable[[], Value], *, tell: bool = False
-    ) -> Value | None:
+    def prepare(self, key: Hashable, compute: Callable[[], Value]) -> Value | None:
         """Begin to compute the value of ``key``, and return the newest one that is there.
 
         Args:
             key: As in ``get``.
             compute: As in ``get``.
-            tell: Call ``on_newer`` when the value is there and looks new.
         """
         with self._lock:
             self._wanted = key, compute
-            self._is_awaited |= tell and self._key != key
         self.resume()
         return self._value
 
@@ -146,7 +146,8 @@ class BackgroundValue(Generic[Value]):
         now_s = self._clock.monotonic()
         if now_s >= self._due_s:
             self._started_s = now_s
-            self._future = _workers.submit(self._run, *self._wanted)
+            workers = _readers if self._is_eager else _workers
+            self._future = workers.submit(self._run, *self._wanted)
             self._future.add_done_callback(self._finish)
 
     def _run(self, key: Hashable, compute: Callable[[], Value]) -> tuple[Value, Hashable, float]:
@@ -155,22 +156,29 @@ class BackgroundValue(Generic[Value]):
         return value, key, self._clock.monotonic() - started_s
 
     def _finish(self, future: Future[tuple[Value, Hashable, float]]) -> None:
-        """Tell that there is a newer value or an error, if a page was shown an older value."""
+        """Take over the value, or tell that there is an error if a page waits for a value."""
         with self._lock:
-            is_news, before = self._is_awaited, self._shown
             if future.exception() is None:
                 self._collect()
-                if is_news and before is not None and self._value is not None:
-                    is_news = self._looks_new(before, self._value)
-            self._is_awaited = False
-        if is_news:
+                return
+            is_awaited, self._is_awaited = self._is_awaited, False
+        if is_awaited:
             self._on_newer()
 
     def _collect(self) -> None:
-        if self._future is not None and self._future.done():
-            future, self._future = self._future, None
-            self._value, self._key, took_s = future.result()
-            self._due_s = self._clock.monotonic() + self._pause * took_s
+        if self._future is None or not self._future.done():
+            return
+        future, self._future = self._future, None
+        self._value, self._key, took_s = future.result()
+        self._due_s = self._clock.monotonic() + self._pause * took_s
+        is_news, self._is_awaited = self._is_awaited, False
+        # Compared with what all pages were told of, not with the value before, as small steps add
+        # up, and as a part of one page may have got that value alone.
+        if self._looks_new is not None and self._shown is not None:
+            is_news = self._looks_new(self._shown, self._value)
+        if is_news:
+            self._shown = self._value
+            self._on_newer()
 
 
 @dataclass(frozen=True)
@@ -311,7 +319,7 @@ class Estimates:
         log = self._log.prepare(*self._reading(state))
         if log is not None:
             times = self._value(Log.stage_times).prepare(log.key, log.stage_times)
-            self._arrivals.prepare(*self._arriving(log, times), tell=True)
+            self._arrivals.prepare(*self._arriving(log, times))
         with self._lock:
             values = [*self._values.values(), self._arrivals]
         for value in values:
@@ -394,3 +402,4 @@ def _looks_new(before: pd.DataFrame, after: pd.DataFrame) -> bool:
 
 
 _workers = ThreadPoolExecutor(2, thread_name_prefix="avatarkit-estimates")
+_readers = ThreadPoolExecutor(1, thread_name_prefix="avatarkit-log")

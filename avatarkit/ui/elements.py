@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -16,7 +16,38 @@ from avatarkit.text import plain
 FOR_SPREADSHEETS = "csv_for_spreadsheets"
 """The key of the choice how tables are written."""
 
+WRAPPED = 24
+"""How many options may take several rows."""
+
 Value = TypeVar("Value")
+
+
+def choose_several(
+    label: str, options: Sequence[str], key: str, format_func: Callable[[str], str] = str
+) -> list[str]:
+    """Show options of which several can be chosen; the URL holds which.
+
+    The chosen ones of ``st.multiselect`` are white on the theme's colour, which is too pale to read
+    in dark.
+
+    Args:
+        label: The label above them.
+        options: The options; many are one row that scrolls.
+        key: The key, which is that of the query parameter, too.
+        format_func: Returns what is written for an option.
+
+    Returns:
+        The chosen options.
+    """
+    return st.pills(
+        label,
+        options,
+        selection_mode="multi",
+        format_func=format_func,
+        key=key,
+        bind="query-params",
+        wrap=len(options) <= WRAPPED,
+    )
 
 
 @st.fragment

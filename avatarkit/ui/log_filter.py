@@ -12,6 +12,7 @@ import streamlit as st
 
 from avatarkit.ui import moments
 from avatarkit.ui.cache import Estimates, Log
+from avatarkit.ui.elements import choose_several
 
 _FIRST, _LAST = date(2000, 1, 1), date(2099, 12, 31)
 
@@ -68,9 +69,8 @@ def choose(personas: pd.DataFrame, prefix: str) -> LogFilter:
     chosen: list[str] = []
     places = st.columns([3, 2] if labels else 1)
     if labels:
-        chosen = places[0].multiselect(
-            "Labels", labels, key=f"{prefix}_label", bind="query-params", placeholder="All"
-        )
+        with places[0]:
+            chosen = choose_several("Labels", labels, f"{prefix}_label")
     with places[-1].container(horizontal=True):
         since, until = (
             st.date_input(

@@ -42,9 +42,11 @@ def main() -> None:
         st.title(page.title, anchor=False)
     else:
         _head(page.title, app.session)
-        watcher.show()
+        drawn = watcher.show()
         if error is None:
             error = _run(page, app)
+        if error is not None:
+            drawn.fail(error)
     if error is not None:
         running.show_error(error)
         if app is None:

@@ -18,16 +18,22 @@ _HELD, _BY_WATCHER = "watcher_is_held", "watcher_draws"
 
 
 @dataclass
-class _Drawn:
+class Drawn:
     """What a run of the whole app has drawn; None until it has."""
 
     key: Hashable = None
 
+    def fail(self, error: AvatarkitError) -> None:
+        """Take note that this is drawn instead of the page, until what it says is no longer so."""
+        self.key = str(error)
 
-def show() -> None:
+
+def show() -> Drawn:
     """Watch from now on whether what the page shows has changed; draw nothing."""
     st.session_state[_HELD] = False
-    _watch(_Drawn())
+    drawn = Drawn()
+    _watch(drawn)
+    return drawn
 
 
 def hold() -> None:
@@ -44,7 +50,7 @@ def draws() -> bool:
 
 
 @st.fragment(run_every=EVERY_S)
-def _watch(drawn: _Drawn) -> None:
+def _watch(drawn: Drawn) -> None:
     # In the run that draws the page, the state is the one that the page was drawn of.
     estimates_state = None
     if drawn.key is None:

@@ -112,7 +112,7 @@ def test_rows_are_filtered_by_status_label_and_day(app: Running, app_clock: Manu
     [second] = submit(app, "Bob", label="b")
     today = app_clock.now().date()
     test = page(avatars_page)
-    test.multiselect(key="label").set_value(["b"]).run()
+    test.pills(key="label").set_value(["b"]).run()
     assert ids(test) == [second]
     click(test, "Show all")
     assert len(ids(test)) == 2
@@ -121,7 +121,7 @@ def test_rows_are_filtered_by_status_label_and_day(app: Running, app_clock: Manu
     test.date_input(key="since").set_value(today).run()
     assert ids(test) == []
     click(test, "Show all")
-    test.multiselect(key="status").set_value(["done"]).run()
+    test.pills(key="status").set_value(["done"]).run()
     assert ids(test) == []
 
 
@@ -131,12 +131,12 @@ def test_a_chosen_status_stays_chosen_when_no_avatar_is_in_it(
     """The table of it is empty, and not that of all; an undocumented status can be chosen, too."""
     record(app.session, Persona(id="odd", process_status="on_hold"), source="list")
     test = page(avatars_page)
-    test.multiselect(key="status").set_value(["on_hold"]).run()
+    test.pills(key="status").set_value(["on_hold"]).run()
     assert ids(test) == ["odd"]
     app_clock.advance(HOUR)
     record(app.session, Persona(id="odd", process_status="done"))
     test.run()
-    assert test.multiselect(key="status").value == ["on_hold"]
+    assert test.pills(key="status").value == ["on_hold"]
     assert ids(test) == []
 
 

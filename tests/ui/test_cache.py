@@ -146,6 +146,19 @@ def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:
     assert len(log.personas) == 4
 
 
+def test_a_change_is_seen_while_estimates_are_computed(app: Running, waits: list[float]) -> None:
+    """However many of them there are, and however long they take."""
+    estimates, gate = app.estimates, threading.Event()
+    log = estimates.log()
+    try:
+        for _ in range(4):
+            estimates.get(lambda _: gate.wait(300), log)
+        record(app.session, Persona(id="a", process_status="pending"))
+        until(lambda: list(estimates.log().personas["persona_id"]) == ["a"], seconds=60)
+    finally:
+        gate.set()
+
+
 def test_another_data_folder_has_estimates_of_its_own(
     app: Running, restart: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -199,9 +212,25 @@ def test_a_value_that_looks_the_same_is_not_told(
     compute = Computation(manual_clock, takes_s=0.0)
     assert get(value, "a", compute) == 1
     for key, is_told in (("b", False), ("c", True)):
-        value.prepare(key, compute, tell=True)
+        value.prepare(key, compute)
         until(lambda key=key: value._key == key)  # type: ignore[misc]
         assert bool(told) == is_told
+
+
+def test_what_one_tab_has_got_is_told_to_the_others(
+    manual_clock: ManualClock, waits: list[float]
+) -> None:
+    """A tab that is opened, or a sentence that renews itself, gets a value; the tables have not."""
+    told: list[int] = []
+    value = BackgroundValue[int](
+        manual_clock,
+        on_newer=lambda: told.append(1),
+        looks_new=lambda before, after: after - before > 1,
+    )
+    compute = Computation(manual_clock, takes_s=0.0)
+    for key, times in (("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 2)):
+        get(value, key, compute)
+        assert len(told) == times
 
 
 def test_polls_that_find_nothing_new_are_read_once_a_minute(
@@ -239,9 +268,9 @@ def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -
     assert is_late()
 
 
-def until(is_true: Callable[[], bool]) -> None:
+def until(is_true: Callable[[], bool], seconds: int = 300) -> None:
     """Wait for a thread."""
-    for _ in range(30_000):
+    for _ in range(100 * seconds):
         if is_true():
             return
         threading.Event().wait(0.01)

@@ -99,7 +99,7 @@ def test_dates_and_labels_choose_avatars_and_live_in_the_url(app: Running) -> No
     assert not test.exception
     assert "1 done, 0 failed, 0 rejected" in texts(test)
     assert "1 of 12 avatars." in texts(test)
-    test.multiselect(key="times_label").set_value([]).run()
+    test.pills(key="times_label").set_value([]).run()
     assert "12 done" in texts(test)
     first = app.session.store.personas()["created_at"].min().date()
     linked = page(stage_times_page, times_until=str(first - timedelta(days=1)))

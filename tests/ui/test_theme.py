@@ -56,3 +56,12 @@ def test_what_is_chosen_can_be_read(mode: str, background: str) -> None:
     primary, below = color(THEME[mode]["primaryColor"]), color(THEME[mode][background])
     for share in (0, 0.1):
         assert contrast(primary, mixed(primary, below, share)) >= READABLE
+
+
+def test_no_element_is_too_pale_in_dark() -> None:
+    """Streamlit writes white on the primary colour in a primary button and a multiselect's tags."""
+    assert contrast(color("#FFFFFF"), color(THEME["dark"]["primaryColor"])) < READABLE
+    files = sorted((ROOT / "avatarkit" / "ui").rglob("*.py"))
+    pale = (".multiselect(", 'type="primary"')
+    assert files
+    assert [p.name for p in files if any(name in p.read_text("utf-8") for name in pale)] == []

@@ -10,7 +10,7 @@ import streamlit as st
 
 from avatarkit import Persona, PersonaCreate, Store, Tracker, errors
 from avatarkit.tracking.access import Access
-from avatarkit.ui import toasts, watcher
+from avatarkit.ui import banner, toasts, watcher
 from avatarkit.ui.running import Running
 from support.app_pages import HOUR, record, record_lives, submit_page
 from support.manual_clock import ManualClock
@@ -126,7 +126,7 @@ def test_the_watcher_asks_for_a_run_of_the_app(app: Running, reruns: list[int]) 
     """Not in the run that draws the page, but after a change, and not while a dialog holds it."""
     app.estimates.arrivals(app.estimates.log(), patient=True)
     watch = watcher._watch.__wrapped__  # type: ignore[attr-defined]
-    drawn = watcher._Drawn()
+    drawn = watcher.Drawn()
     for _ in range(2):
         watch(drawn)
     assert not reruns
@@ -139,6 +139,26 @@ def test_the_watcher_asks_for_a_run_of_the_app(app: Running, reruns: list[int]) 
     assert reruns == [1]
     assert watcher.draws()
     assert not watcher.draws()
+
+
+def test_an_error_of_a_page_goes_with_its_cause(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the database works again before the watcher looks for the first time."""
+    app.estimates.arrivals(app.estimates.log(), patient=True)
+    drawn: list[watcher.Drawn] = []
+    show = watcher.show
+    monkeypatch.setattr(watcher, "show", lambda: drawn.append(show()) or drawn[-1])
+
+    def fail() -> None:
+        raise errors.StoreError("The database is locked.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(banner, "show", fail)
+        assert [error.value for error in submit_page().error] == ["The database is locked."]
+    assert drawn[0].key != watcher._key()
+    submit_page()
+    assert drawn[1].key == watcher._key()
 
 
 class TestToasts:

@@ -16,6 +16,7 @@ import streamlit as st
 from avatarkit.models import ProcessStatus
 from avatarkit.text import stage_name
 from avatarkit.ui import moments
+from avatarkit.ui.elements import choose_several
 
 LINKED = "persona"
 """The query parameter with the id of the persona whose details are shown."""
@@ -118,19 +119,8 @@ def _filters(rows: pd.DataFrame) -> None:
     documented = [status.value for status in ProcessStatus]
     other = {*rows["raw_status"], *state.get("status", [])} - set(documented)
     labels = {label for labels in rows["label_list"] for label in labels}
-    st.multiselect(
-        "Status",
-        documented + sorted(other),
-        format_func=stage_name,
-        key="status",
-        bind="query-params",
-    )
-    st.multiselect(
-        "Label",
-        sorted(labels | set(state.get("label", []))),
-        key="label",
-        bind="query-params",
-    )
+    choose_several("Status", documented + sorted(other), "status", stage_name)
+    choose_several("Label", sorted(labels | set(state.get("label", []))), "label")
     days: dict[str, Any] = {"value": None, "min_value": FIRST_DAY, "max_value": LAST_DAY}
     days |= {"format": "YYYY-MM-DD", "bind": "query-params"}
     st.date_input("Created from", key="since", **days)
