@@ -106,9 +106,11 @@ def test_from_a_video_to_a_csv(
 ) -> None:
     """A newcomer submits a real MP4, sees it reach done, opens its details, reads the CSV."""
     # A link may be the first that a new server is asked for.
-    page.goto(f"{app_url}/")
-    expect(page.get_by_role("heading", name="Avatars")).to_be_visible()
+    page.goto(f"{app_url}/stage-times")
+    expect(page.get_by_text("No stage times yet")).to_be_visible()
     page.goto(app_url)
+    expect(page.get_by_text("No avatars yet")).to_be_visible()
+    page.get_by_role("link", name="Submit one").click()
     expect(page.get_by_role("heading", name="Submit")).to_be_visible()
     expect(badge(page, "Sandbox")).to_be_visible()
 
@@ -134,7 +136,7 @@ def test_from_a_video_to_a_csv(
     page.get_by_role("link", name="Follow it").click()
     expect(page.get_by_role("heading", name="Avatars", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
-    picture(page, "3-tracker")
+    picture(page, "3-avatars")
     expect(badge(page, "Active")).to_be_visible(timeout=LIFE_MS)
     expect(badge(page, "Done")).to_be_visible()
     expect(page.locator("canvas, svg.marks").first).to_be_visible()
@@ -200,7 +202,7 @@ def test_two_browsers_share_nothing(app_url: str, page: Page, tmp_path: Path) ->
         page.evaluate(SETTLED)
 
     def open_form(page: Page, name: str) -> None:
-        page.goto(app_url)
+        page.goto(f"{app_url}/submit")
         expect(page.get_by_role("textbox", name="Creator name")).to_have_value(name)
 
     # Uploaded while the fragment with the submissions reruns every second: stored once.
