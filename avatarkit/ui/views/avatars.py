@@ -129,12 +129,12 @@ def _columns() -> dict[str, ColumnConfig]:
         )
 
     return {
-        "creator_name": TextColumn("Name", pinned=True, width=150),
-        "status": TextColumn("Status", width=165),
+        "creator_name": TextColumn("Name", pinned=True, width=170),
+        "status": TextColumn("Status", width=155),
         "ready_from": moment("Ready from", "In 8 of 10 cases it ends between this and the next."),
         "ready_to": moment("Ready to", "In 8 of 10 cases it has ended by then."),
         "new": TextColumn("New", help="Its status changed since your last visit.", width=60),
-        "reason": TextColumn("Reason", width=235),
+        "reason": TextColumn("Reason", width=230),
         "since": moment("In this status since", "When it was first seen in it.", 145),
         "created_at": moment("Created", "When it was created."),
         "took_h": NumberColumn(
