@@ -167,7 +167,7 @@ def test_a_link_shows_the_same(app: Running) -> None:
     assert test.button_group(key="show").value == "Done"
     assert test.selectbox(key="sort").value == "Name"
     # It is open though the table does not show it.
-    assert test.subheader[0].value == "Ada 4"
+    assert test.header[0].value == "Ada 4"
 
 
 @pytest.mark.parametrize("value", ["", "x", "<b>", "2026-13-45", "0001-01-01", "%00", "1" * 999])
