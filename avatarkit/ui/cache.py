@@ -22,6 +22,7 @@ import pandas as pd
 from avatarkit.clock import Clock
 from avatarkit.estimates import backtest, durations, eta, outcomes, waiting
 from avatarkit.history import coverage, stages
+from avatarkit.models import TERMINAL
 from avatarkit.store.live import StateKey
 from avatarkit.store.store import Store
 
@@ -266,6 +267,15 @@ class Log:
         )
 
 
+@dataclass(frozen=True)
+class _Arrivals:
+    """Arrivals as they were computed, perhaps of an earlier log, and what of them is true now."""
+
+    log: Log
+    computed: pd.DataFrame
+    current: pd.DataFrame
+
+
 class Estimates:
     """The estimates that the pages of one session show, computed in threads.
 
@@ -288,6 +298,8 @@ class Estimates:
         self._arrivals = BackgroundValue[pd.DataFrame](
             clock, on_newer=self._grow, looks_new=_looks_new
         )
+        # The same frame as long as both are the same, so that what rests on it is not made again.
+        self._current: _Arrivals | None = None
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
         self._lock = threading.Lock()
 
@@ -345,9 +357,17 @@ class Estimates:
         """Return the frame of ``eta.arrivals``, None until there is one.
 
         Until the stage times are computed, no persona in it is late; ``patient`` waits for both.
+        It may be of an earlier log, but who has ended since has no row, and who has moved on is not
+        late.
         """
         times = self.get(Log.stage_times, log, patient=patient)
-        return self._arrivals.get(*self._arriving(log, times), patient=patient)
+        arrivals = self._arrivals.get(*self._arriving(log, times), patient=patient)
+        if arrivals is None:
+            return None
+        newest = self._current
+        if newest is None or newest.log is not log or newest.computed is not arrivals:
+            self._current = newest = _Arrivals(log, arrivals, _current(arrivals, log.personas))
+        return newest.current
 
     def _grow(self) -> None:
         with self._lock:
@@ -390,6 +410,18 @@ class Estimates:
             )
 
         return (log.key, log.now, id(times)), compute
+
+
+def _current(arrivals: pd.DataFrame, personas: pd.DataFrame) -> pd.DataFrame:
+    """Return arrivals of an earlier log without what is not true of a later one any more."""
+    statuses = personas.set_index("persona_id")["status"]
+    now = arrivals["persona_id"].map(statuses)
+    has_moved = (now != arrivals["stage"]).to_numpy(dtype=bool)
+    if not has_moved.any():
+        return arrivals
+    late = arrivals["late"] & ~has_moved
+    is_running = (now.notna() & ~now.isin(list(TERMINAL))).to_numpy(dtype=bool)
+    return arrivals.assign(late=late).loc[is_running].reset_index(drop=True)
 
 
 def _looks_new(before: pd.DataFrame, after: pd.DataFrame) -> bool:

@@ -218,7 +218,7 @@ def _places(quota: Quota | None, count: int) -> str:
         return "How many places of the plan are free is not known; each is asked for when it is."
     if quota.max_count <= 0:
         return "The plan has no limit."
-    used = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
+    used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
     if quota.room >= count:
         return used
     room = "no other" if quota.room == 0 else f"{quota.room} more"

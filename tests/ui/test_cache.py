@@ -268,6 +268,24 @@ def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -
     assert is_late()
 
 
+def test_what_has_ended_has_no_arrival(app: Running, app_clock: ManualClock) -> None:
+    """Until the arrivals of the newest log are computed, those of the log before are shown."""
+    ended, moved, same = record_lives(app.session, 0, running=3)
+    estimates = app.estimates
+    before = estimates.arrivals(estimates.log(), patient=True)
+    assert before is not None
+    before["late"] = True
+    app_clock.advance(timedelta(minutes=1))
+    record(app.session, Persona(id=ended, process_status="done"))
+    record(app.session, Persona(id=moved, process_status="processing"))
+    estimates._arrivals._due_s = float("inf")  # so that they are not computed yet
+    log = estimates.log()
+    arrivals = estimates.arrivals(log)
+    assert arrivals is not None
+    assert arrivals.set_index("persona_id")["late"].to_dict() == {moved: False, same: True}
+    assert estimates.arrivals(log) is arrivals
+
+
 def until(is_true: Callable[[], bool], seconds: int = 300) -> None:
     """Wait for a thread."""
     for _ in range(100 * seconds):

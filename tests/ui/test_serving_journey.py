@@ -18,7 +18,7 @@ from support.app_process import free_port, served_app
 pytestmark = pytest.mark.journey
 
 PATIENCE_MS = 120_000
-PAGES = ("", "tracker", "stage-times", "settings")
+PAGES = ("", "submit", "stage-times", "settings")
 NAME = "[Ada](https://evil.example) ![x](https://evil.example/x.png) :material/face: $x$"
 ADDRESSES = "https://evil.example/a www.evil.example ada@evil.example <img src=//evil.example/x>"
 
@@ -86,7 +86,7 @@ def test_pages_ask_no_other_host(browser: Browser, tmp_path: Path) -> None:
             assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
         page.goto(f"{url}/?persona={persona.id}")
         drawn(page)
-        expect(page.get_by_role("heading", level=3)).to_have_text(
+        expect(page.get_by_role("heading", level=2)).to_have_text(
             re.compile("www.?.evil.example"), timeout=PATIENCE_MS
         )
         assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
@@ -117,7 +117,7 @@ def test_a_vanished_browser_leaves_no_trace(browser: Browser, tmp_path: Path) ->
             page.wait_for_timeout(wait_ms)
             page.close()
         page = opened(browser)
-        page.goto(url)
+        page.goto(f"{url}/submit")
         drawn(page)
         # So slow that most of the file is still to be sent.
         slow = {"offline": False, "latency": 0, "downloadThroughput": -1}

@@ -119,19 +119,20 @@ def _table(shown: pd.DataFrame) -> None:
 def _columns() -> dict[str, ColumnConfig]:
     zone = str(moments.zone())
 
-    def moment(label: str, help_text: str) -> ColumnConfig:
+    # Up to "Created" they fit a window of 1,280 px.
+    def moment(label: str, help_text: str, width: int = 125) -> ColumnConfig:
         return DatetimeColumn(
-            label, format="ddd D MMM, HH:mm", timezone=zone, help=help_text, width=140
+            label, format="ddd D MMM, HH:mm", timezone=zone, help=help_text, width=width
         )
 
     return {
-        "creator_name": TextColumn("Name", pinned=True, width=150),
-        "status": TextColumn("Status", width=180),
+        "creator_name": TextColumn("Name", pinned=True, width=170),
+        "status": TextColumn("Status", width=155),
         "ready_from": moment("Ready from", "In 8 of 10 cases it ends between this and the next."),
         "ready_to": moment("Ready to", "In 8 of 10 cases it has ended by then."),
         "new": TextColumn("New", help="Its status changed since your last visit.", width=60),
-        "reason": TextColumn("Reason", width=260),
-        "since": moment("In this status since", "When it was first seen in it."),
+        "reason": TextColumn("Reason", width=230),
+        "since": moment("In this status since", "When it was first seen in it.", 145),
         "created_at": moment("Created", "When it was created."),
         "took_h": NumberColumn(
             "Took", format="%.1f h", help="Hours from the create to its end.", width=80

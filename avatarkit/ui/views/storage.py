@@ -25,9 +25,12 @@ def uploads() -> None:
     st.table(
         {
             "Uploaded by": list(rows),
-            "Files": [len(files) for files in rows.values()],
+            # Text, so that each value stands below its heading; numbers are at the right.
+            "Files": [f"{len(files):,}" for files in rows.values()],
             "Size": [_size(files) for files in rows.values()],
-            "Being submitted": [len(files) - len(_unneeded(files)) for files in rows.values()],
+            "Being submitted": [
+                f"{len(files) - len(_unneeded(files)):,}" for files in rows.values()
+            ],
         },
         border="horizontal",
         hide_index=True,

@@ -226,7 +226,7 @@ def _send(
     session = running.get().session
     quota = session.tracker.quota
     if quota is not None:
-        used = f"{quota.current_count} of {quota.max_count} avatars of the plan are used."
+        used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
         if quota.is_full:
             st.error(f"{used} Delete one before you submit another.", icon=":material/block:")
         else:
