@@ -75,6 +75,7 @@ def test_counts_filter_the_table(app: Running) -> None:
         assert len(table(test)) == count
 
 
+@pytest.mark.long
 def test_uncertain_submissions_count_as_needing_attention(
     app: Running, app_clock: ManualClock
 ) -> None:
@@ -125,6 +126,7 @@ def test_rows_are_filtered_by_status_label_and_day(app: Running, app_clock: Manu
     assert ids(test) == []
 
 
+@pytest.mark.long
 def test_a_chosen_status_stays_chosen_when_no_avatar_is_in_it(
     app: Running, app_clock: ManualClock
 ) -> None:
@@ -170,7 +172,7 @@ def test_a_link_shows_the_same(app: Running) -> None:
     assert test.header[0].value == "Ada 4"
 
 
-@pytest.mark.parametrize("value", ["", "x", "<b>", "2026-13-45", "0001-01-01", "%00", "1" * 999])
+@pytest.mark.parametrize("value", ["<b>", "0001-01-01", "1" * 999])
 def test_a_bad_value_in_the_url_does_no_harm(app: Running, value: str) -> None:
     """It is as if it was not there."""
     record_lives(app.session, 1)
@@ -208,6 +210,7 @@ def test_the_table_does_not_move_when_a_row_is_chosen(app: Running) -> None:
     assert not any(button.disabled for button in test.button)
 
 
+@pytest.mark.long
 def test_several_boxes_keep_the_details_that_are_open(app: Running) -> None:
     """The buttons act on what is checked."""
     record_lives(app.session, 3)
@@ -246,6 +249,7 @@ def test_what_a_filter_hides_is_no_longer_chosen(app: Running) -> None:
     assert chosen(test) == ["bad"]
 
 
+@pytest.mark.long
 def test_opening_details_polls_soon_and_once(app: Running, app_clock: ManualClock) -> None:
     """A rerun of the page does not bring the poll forward again."""
     store = app.session.store
@@ -304,6 +308,7 @@ def test_a_deletion_asks_for_the_name_or_the_number(
     assert bar.DELETING not in test.session_state
 
 
+@pytest.mark.long
 def test_a_deletion_asks_for_the_id_where_the_name_is_long(app: Running) -> None:
     """The question says that it is the id, and the bar shows the name in one line."""
     [persona_id] = submit(app, "A" * 61)
@@ -342,6 +347,7 @@ def test_an_error_that_meets_all_stops_at_the_first(
     assert "The other 2 were left as they were." in texts(test)
 
 
+@pytest.mark.long
 def test_an_error_of_one_avatar_leaves_the_others(app: Running) -> None:
     """Each has its own sentence."""
     first, _ = submit(app, "Ada", "Bob")
@@ -378,6 +384,7 @@ def test_the_second_click_of_a_double_click_does_nothing(app: Running) -> None:
     assert button.key not in [other.key for other in test.button]
 
 
+@pytest.mark.long
 def test_what_changed_since_the_last_visit_is_marked(
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

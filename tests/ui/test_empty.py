@@ -10,6 +10,7 @@ import pytest
 
 from avatarkit import PersonaCreate
 from avatarkit.sandbox import footage
+from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import empty
 from support.app_pages import page, submit_page, texts
@@ -35,13 +36,14 @@ def reported(share: float, text: str) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, talking_head: Path) -> None:
-    """Copy a video in place of making one, which takes seconds."""
+    """Copy a video in place of making one, and check none, which takes seconds each."""
 
     def copy(path: Path, frames: object, *, fps: int, sound: object) -> Path:
         shutil.copyfile(talking_head, path)
         return path
 
     monkeypatch.setattr(footage, "write", copy)
+    monkeypatch.setattr(Outbox, "_keep_reports", lambda *_: None)
 
 
 @pytest.mark.usefixtures("short")

@@ -233,6 +233,7 @@ def test_a_submission_is_sent_and_the_form_is_empty(app: Running, talking_head: 
     assert app.session.store.personas().iloc[0]["labels"] == ["sandbox:done", "mine"]
 
 
+@pytest.mark.long
 def test_a_sample_video_is_made(app: Running) -> None:
     """In the sandbox somebody without a video can have one made, and it is fine."""
     test = submit_page()
