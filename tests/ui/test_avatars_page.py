@@ -96,7 +96,6 @@ def test_addresses_in_names_are_no_links() -> None:
     assert text.plain("ada@a.b, @ada, a//b") == f"ada{joiner}@a.b, @ada, a//b"
 
 
-@pytest.mark.parametrize("reason", [None, "", " "])
 def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages read the store: whatever they show, the client is not touched."""
     record_lives(app.session, 3, running=2)

@@ -13,7 +13,7 @@ from avatarkit.sandbox import footage
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import empty
-from support.app_pages import page, submit_page, texts
+from support.app_pages import main_page, page, texts
 
 ADA = PersonaCreate(creator_name="Ada", gender="f")
 
@@ -116,7 +116,7 @@ def test_the_live_account_gets_no_samples(app: Running, monkeypatch: pytest.Monk
 
 def test_it_leads_to_the_form(app: Running) -> None:
     """The whole app opens on it, with a link to the Submit page."""
-    test = submit_page()
+    test = main_page("")
     assert not test.exception
     links = [link.proto.label for link in test.get("page_link")]
     assert "Submit one" in links
