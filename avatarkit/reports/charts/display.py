@@ -21,7 +21,7 @@ PICTURE = "avatarkit"
 TEXT_COLOR = "#7A7A7A"
 """The colour of text on an unknown ground: a contrast of 4.3 to white and to JupyterLab's dark."""
 
-_OWN: dict[str, Any] = dict.fromkeys(("color", "opacity", "shape", "strokeDash"), "independent")
+_OWN: dict[str, Any] = dict.fromkeys(("color", "fillOpacity", "shape", "strokeDash"), "independent")
 _NOT_INSTALLED = "{0} vl-convert{1}: pip install 'avatarkit[notebooks]'."
 _TEXT = {"labelColor": TEXT_COLOR, "titleColor": TEXT_COLOR, "labelFontSize": 12}
 _LINES = {"domainColor": TEXT_COLOR, "tickColor": TEXT_COLOR, "gridColor": TEXT_COLOR}
