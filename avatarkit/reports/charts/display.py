@@ -43,10 +43,12 @@ class Chart(alt.LayerChart):
     """
 
     def __or__(self, other: Any) -> alt.HConcatChart:
-        return alt.hconcat(self, other).resolve_scale(**_OWN)
+        beside: alt.HConcatChart = alt.hconcat(self, other).resolve_scale(**_OWN)
+        return beside
 
     def __and__(self, other: Any) -> alt.VConcatChart:
-        return alt.vconcat(self, other).resolve_scale(**_OWN)
+        above: alt.VConcatChart = alt.vconcat(self, other).resolve_scale(**_OWN)
+        return above
 
 
 def use_pictures() -> None:
