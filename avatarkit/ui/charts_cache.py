@@ -39,10 +39,13 @@ def draw(key: str, build: Callable[..., alt.LayerChart], *args: object, **option
 
 
 def finish(chart: alt.LayerChart) -> Spec:
-    """Return a chart as ``show`` sends it; safe in any thread.
+    """Return a chart as ``show`` sends it, as wide as its container; safe in any thread.
 
     Streamlit's own way changes settings of Altair that all threads share.
     """
+    # The height is the rows'; a theme that fits axis and legend into it would squash them.
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    chart = chart.properties(width="container", autosize=fit)
     spec: Spec = chart.to_dict()
     # The sizes of Altair's theme; the chart has its own.
     spec.pop("config", None)

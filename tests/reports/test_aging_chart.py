@@ -36,11 +36,11 @@ def test_late_is_told_by_shape_too() -> None:
     encoding = layers(charts.aging(many(30), medians(pending=5)))[-1]["encoding"]
     by_part = {
         name: dict(zip(encoding[name]["scale"]["domain"], scale, strict=True))
-        for name in ("shape", "opacity")
+        for name in ("shape", "fillOpacity")
         for scale in [encoding[name]["scale"]["range"]]
     }
     assert by_part["shape"]["late"] != by_part["shape"]["running"]
-    assert by_part["opacity"]["half are through"] > by_part["opacity"]["9 of 10 are"]
+    assert by_part["fillOpacity"]["half are through"] > by_part["fillOpacity"]["9 of 10 are"]
 
 
 def test_of_many_an_even_part_is_drawn_and_said() -> None:

@@ -97,9 +97,9 @@ def test_bars_that_are_thick_enough_are_named_within() -> None:
     assert {row["noon"] for row in words["rows"]} == {"2026-03-02T12:00:00+00:00"}
     assert named["Crop and matte"]["middle"] == 56
     assert named["Crop and matte"]["word"] == "Crop"
-    # The width is the container's, so that only the page can tell what has room.
+    # The width is the page's, so that only the page can tell what has room.
     text = words["mark"]["text"]["expr"]
-    assert text.startswith("width * 0.46")
+    assert text.startswith("(width || 600) * 0.46")
     assert text.index("name_px ? datum.status") < text.index("word_px ? datum.word")
     assert named["Done"]["name_px"] == named["Done"]["word_px"] < 40
 

@@ -78,7 +78,7 @@ def test_an_interval_of_the_median_is_a_line_below_the_bar() -> None:
     assert rules[0]["rows"][0]["median"] == "1 h 30 min to 3 h"
     assert rules[0]["mark"]["yOffset"] > 0
     assert len([layer for layer in layers(chart) if layer["mark"]["type"] == "tick"]) == 2
-    legend = rules[0]["encoding"]["opacity"]["legend"]["values"]
+    legend = layers(chart)[0]["encoding"]["shape"]["legend"]["values"]
     assert "half, 95 % sure" in legend
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from avatarkit import charts, durations, stages
 from support import simulated
+from support.chart_specs import layers
 
 
 @cache
@@ -25,15 +26,15 @@ def of(stage: str) -> pd.DataFrame:
 
 def test_both_curves_are_drawn_over_hours_with_a_band() -> None:
     """A line and dashed steps, told apart without colour, and the band around the steps."""
-    spec = charts.survival(of("reviewing")).to_dict()
-    assert spec["title"]["text"] == "Does the fit agree with what was counted?"
-    steps, line, band = spec["layer"]
+    chart = charts.survival(of("reviewing"))
+    assert chart.to_dict()["title"]["text"] == "Does the fit agree with what was counted?"
+    steps, line, band = layers(chart)
     assert steps["mark"]["interpolate"] == "step-after"
     assert line["encoding"]["strokeDash"]["field"] == "curve"
     assert (band["encoding"]["y"]["field"], band["encoding"]["y2"]["field"]) == ("low", "high")
     assert line["encoding"]["x"]["title"] == "Hours in reviewing"
     assert line["encoding"]["y"]["title"] == "Share that takes longer"
-    rows = spec["datasets"][steps["data"]["name"]]
+    rows = steps["rows"]
     assert (rows[0]["time_h"], rows[0]["survival"]) == (0, 1)
     assert len(rows) < 300
 

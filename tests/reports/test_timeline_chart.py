@@ -36,8 +36,8 @@ def test_a_timeline_has_solid_certain_parts_and_faint_edges() -> None:
     ]
     assert hours("never seen") == [("Processing", 1, 3)]
     assert set(parts(chart)) == {"certain", "between polls", "never seen"}
-    sizes = {layer["mark"].get("size") for layer in layers(chart)}
-    assert len(sizes) == 2
+    bars = [layer["mark"] for layer in layers(chart) if layer["mark"]["type"] == "bar"]
+    assert len({bar["size"] for bar in bars}) == 2
     assert layers(chart)[0]["encoding"]["y"]["sort"] == [
         *("Pending\n1 h to 3 h", "Processing\nat most 2 h", "Voice creating\n2 h to 5 h")
     ]

@@ -23,7 +23,7 @@ def rows_of(chart: alt.LayerChart, mark: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for layer in layers(chart):
         if layer["mark"]["type"] == mark:
-            found += [row for row in layer["rows"] if mark != "point" or "part" in row]
+            found += [row for row in layer["rows"] if mark != "point" or "submitted" in row]
     return found
 
 

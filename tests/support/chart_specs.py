@@ -8,16 +8,18 @@ from typing import Any
 
 import altair as alt
 
-from avatarkit.reports.charts import style
+from avatarkit.reports.charts import display, style
 
 
 def layers(chart: alt.LayerChart) -> list[dict[str, Any]]:
     """Return each layer with its mark, its encoding and its rows."""
     spec = chart.to_dict()
+    shared = spec["datasets"][spec["data"]["name"]]
     made = []
-    for layer in spec["layer"]:
-        data = layer.get("data", spec.get("data"))
-        made.append({**layer, "rows": spec["datasets"][data["name"]]})
+    for number, layer in enumerate(spec["layer"]):
+        rows = [row for row in shared if row["_layer"] == number]
+        own = [name for name in shared[0] if any(row[name] not in (None, "") for row in rows)]
+        made.append({**layer, "rows": [{name: row[name] for name in own} for row in rows]})
     return made
 
 
@@ -48,12 +50,13 @@ def axes(chart: alt.LayerChart) -> dict[str, str]:
 
 
 def check_house_style(chart: alt.LayerChart) -> None:
-    """Assert a question as title, the container's width, the statuses' colours, and little data."""
+    """Assert a question as title, a width, the statuses' colours, and little data."""
     spec = chart.to_dict()
     assert spec["title"]["text"].endswith("?")
-    assert spec["width"] == "container"
+    assert spec["width"] == style.WIDTH
+    assert "autosize" not in spec
     text = json.dumps({key: spec[key] for key in ("layer", "title")})
-    colours = {*style.STATUS_COLORS.values(), style.UNDOCUMENTED_COLOR}
+    colours = {*style.STATUS_COLORS.values(), style.UNDOCUMENTED_COLOR, display.TEXT_COLOR}
     assert set(re.findall(r"#[0-9A-Fa-f]{6}", text)) <= colours
     for word in ("scheme", "fill", "stroke"):
         assert f'"{word}":' not in text

@@ -41,12 +41,15 @@ def test_a_chart_is_built_once_for_each_content(monkeypatch: pytest.MonkeyPatch)
 
 
 def streamlits_way() -> None:
+    import altair as alt
     import streamlit as st
 
     from avatarkit.ui import charts_cache
 
     for number, chart in enumerate(st.session_state["charts"]):
-        st.altair_chart(chart, key=f"theirs_{number}")
+        fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+        wide = chart.properties(width="container", autosize=fit)
+        st.altair_chart(wide, key=f"theirs_{number}")
         charts_cache.show(charts_cache.finish(chart), f"ours_{number}")
 
 

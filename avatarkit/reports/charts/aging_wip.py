@@ -74,7 +74,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     opacity, shape, _ = style.by_part(_PARTS, pd.concat([bars["part"], points["part"]]))
     looks: dict[str, Any] = {
         "color": style.by_status("stage", map(stage_name, labels)),
-        "opacity": opacity,
+        "fillOpacity": opacity,
     }
     names = [name for name in ("creator_name", "persona_id") if name in points]
     tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]

@@ -146,16 +146,18 @@ def _names_of_last_day(counts: pd.DataFrame, *, as_bars: bool) -> pd.DataFrame:
 def _words_within(thick: pd.DataFrame, days: int) -> alt.Chart:
     """Return the name of each part of a bar, or its first word, or nothing, as there is room."""
     words = thick["status"].str.split(" ").str[0]
+    colours = {stage_name(status): colour for status, colour in style.STATUS_COLORS.items()}
     rows = thick.assign(
         noon=thick["day"] + _DAY / 2,
         word=words,
+        colour=thick["status"].map(colours).fillna(style.UNDOCUMENTED_COLOR),
         name_px=(thick["status"].str.len() + 1) * _LETTER_PX,
         word_px=(words.str.len() + 1) * _LETTER_PX,
     )
     # The width is known only when the page is drawn, so Vega decides.
-    room = f"width * {_BAR_WIDTH / days:.4f}"
+    room = f"{style.DRAWN_WIDTH} * {_BAR_WIDTH / days:.4f}"
     text = f"{room} > datum.name_px ? datum.status : {room} > datum.word_px ? datum.word : ''"
-    colour = style.READABLE.format("scale('color', datum.status)")
+    colour = style.READABLE.format("datum.colour")
     chart = alt.Chart(rows).mark_text(fontSize=11, text={"expr": text}, color={"expr": colour})
     encoded: alt.Chart = chart.encode(x="noon:T")
     return encoded

@@ -65,10 +65,7 @@ def waiting(
     submitted_in = f"Submitted ({zone_name(until, zone)}){note}"
     # A line of its own, as a phone would cut a longer one.
     title_x = [submitted_in, "Arrows: longer than shown"] if beyond.any() else submitted_in
-    submitted, period = (
-        style.moments(column, title_x, zone, domain=domain, nice=False)
-        for column in ("submitted_at", "since")
-    )
+    submitted = style.moments("submitted_at", title_x, zone, domain=domain, nice=False)
     hours_scale, names = alt.Scale(domain=[0, end], nice=False), _names(lines, end)
     y = {
         column: alt.Y(f"{column}:Q", scale=hours_scale, axis=None)
@@ -92,7 +89,8 @@ def waiting(
         style.points(points[beyond], size=200, shape="arrow", opacity=1).encode(**symbols),
         alt.Chart(lines)
         .mark_rule(strokeWidth=2.5, color=style.FOREGROUND)
-        .encode(x=period, x2="until:T", y=y["hours"], strokeDash=dash, tooltip=line_tips),
+        # With the domain of the axis, Vega-Lite would warn that x2 has another one.
+        .encode(x="since:T", x2="until:T", y=y["hours"], strokeDash=dash, tooltip=line_tips),
         style.names_beside(
             names, names["name"], names["colour"], x="until", y="beside", scale=hours_scale
         ),

@@ -78,10 +78,13 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     opacity, shape, _ = style.by_part(_PARTS, drawn)
     # Towards the middle, or a word at the end of a narrow chart would be cut off.
     side = f"datum.p50_h > {end / 2} ? 'right' : 'left'"
-    looks: dict[str, Any] = {"color": style.by_status("stage", facts["stage"]), "opacity": opacity}
+    looks: dict[str, Any] = {
+        "color": style.by_status("stage", facts["stage"]),
+        "fillOpacity": opacity,
+    }
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
-        style.invisible(facts).encode(y=y, tooltip=_TIPS),
+        style.invisible(facts).encode(y=y, color=looks["color"], shape=shape, tooltip=_TIPS),
         *(
             alt.Chart(bars[bars["part"] == part])
             .mark_bar(size=size)
@@ -92,14 +95,14 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         .mark_bar(height=5)
         .encode(y=y, yOffset=lane, x=x, x2="to_h", **looks, tooltip=["stage", "Took"]),
         *_interval_layers(intervals, y, looks),
-        style.points(medians, size=130, color=style.FOREGROUND).encode(
-            y=y, x="p50_h:Q", opacity=opacity, shape=shape, tooltip=_TIPS
+        style.points(medians, size=130, shape=_P50.symbol, color=style.FOREGROUND).encode(
+            y=y, x="p50_h:Q", fillOpacity=opacity, tooltip=_TIPS
         ),
         style.words(medians, align={"expr": side}, dy=-15, fontSize=11).encode(
             y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
         ),
-        style.points(arrows, size=70).encode(
-            y=y, yOffset=lane, x="min_h:Q", **looks, shape=shape, tooltip=["stage", "Took"]
+        style.points(arrows, size=70, shape=_RUNNING.symbol).encode(
+            y=y, yOffset=lane, x="min_h:Q", **looks, tooltip=["stage", "Took"]
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(stages))
@@ -110,7 +113,7 @@ def _interval_layers(intervals: pd.DataFrame, y: alt.Y, looks: dict[str, Any]) -
     tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
     chart = alt.Chart(intervals).encode(y=y, **looks, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
     line = chart.mark_bar(size=2, yOffset=_BELOW_PX)
-    tick = chart.mark_tick(size=7, thickness=2, yOffset=_BELOW_PX)
+    tick = chart.mark_tick(size=7, thickness=2, opacity=1, yOffset=_BELOW_PX)
     return [
         line.encode(x="p50_low_h:Q", x2="p50_high_h"),
         *(tick.encode(x=f"{column}:Q") for column in _INTERVAL),

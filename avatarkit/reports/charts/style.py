@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from avatarkit.reports.charts import display
 from avatarkit.text import stage_name
 
 NOTHING = "Nothing to show yet"
@@ -51,8 +52,15 @@ SOLID = [1, 0]
 BACKGROUND = {"expr": "background"}
 """The colour of the page, by the name that Vega has for it."""
 
-FOREGROUND = {"expr": READABLE.format("background")}
-"""Black, or white on a dark page."""
+_ON_PAGE = READABLE.format("background")
+FOREGROUND = {"expr": f"background == 'transparent' ? '{display.TEXT_COLOR}' : {_ON_PAGE}"}
+"""Black, or white on a dark page; grey on a page whose colour is not known."""
+
+WIDTH = 600
+"""The width in pixels between the axes, where no page gives another one."""
+
+DRAWN_WIDTH = f"(width || {WIDTH})"
+"""The width that was given, as a Vega expression; a combined chart has none for all its parts."""
 
 _SHORTEST_TIME = (
     "{0}(datum.value, {1}seconds(datum.value) ? '%H:%M:%S' : "
@@ -76,9 +84,10 @@ CENTRED: dict[type, dict[str, Any]] = {
 _LETTER_PX = 6.2
 _SYMBOL_PX = 32
 _SWATCH_PX = 9
+_OUTLINE_PX = 1
 
 _Channel = TypeVar("_Channel", alt.X, alt.Y)
-_Named = TypeVar("_Named", alt.Color, alt.Opacity, alt.Shape, alt.StrokeDash)
+_Named = TypeVar("_Named", alt.Color, alt.FillOpacity, alt.Shape, alt.StrokeDash)
 
 
 class Part(NamedTuple):
@@ -93,16 +102,24 @@ class Part(NamedTuple):
 def chart(
     layers: list[alt.Chart], title: str, *, height: int, axes_at_both_sides: bool = False
 ) -> alt.LayerChart:
-    """Combine the layers that have data into a chart with a title."""
+    """Combine the layers that have data into a chart with a title.
+
+    They share one frame, in which ``_layer`` is the number of the layer: only so can Altair divide
+    the chart by a column (``chart.facet``).
+    """
     # A layer without data has columns without a declared type.
     filled = [layer for layer in layers if len(layer.data)]
-    heading = alt.Title(title, anchor="start")
-    # The height is the rows'; a theme that fits axis and legend into it would squash them.
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    layered = alt.LayerChart(layer=filled)
+    rows = [layer.data.assign(_layer=number) for number, layer in enumerate(filled)]
+    shared = pd.concat(rows, ignore_index=True)
+    parts = [
+        layer.properties(data=alt.Undefined).transform_filter(f"datum._layer === {number}")
+        for number, layer in enumerate(filled)
+    ]
+    layered = display.Chart(data=shared, layer=parts)
     if axes_at_both_sides:
         layered = layered.resolve_axis(y="independent")
-    return layered.properties(title=heading, width="container", height=height, autosize=fit)
+    heading = alt.Title(title, anchor="start")
+    return layered.properties(title=heading, width=WIDTH, height=height)
 
 
 def nothing(title: str) -> alt.LayerChart:
@@ -137,8 +154,8 @@ def by_status(field: str, names: Iterable[str]) -> alt.Color:
 def legend(names: list[str], **symbols: Any) -> alt.Legend:
     """Return a legend of these names in one row under the title, in more where one is too wide."""
     widths = [len(name) * _LETTER_PX + _SYMBOL_PX for name in names] or [1.0]
-    fitting = f"max(1, floor(width / {max(widths):.0f}))"
-    columns = alt.ExprRef(f"width > {sum(widths):.0f} ? {len(widths)} : {fitting}")
+    fitting = f"max(1, floor({DRAWN_WIDTH} / {max(widths):.0f}))"
+    columns = alt.ExprRef(f"{DRAWN_WIDTH} > {sum(widths):.0f} ? {len(widths)} : {fitting}")
     place: dict[str, Any] = {"title": None, "orient": "top", "columns": columns}
     return alt.Legend(**place, labelLimit=0, values=names, **symbols)
 
@@ -152,23 +169,28 @@ def by_name(
     """Return an encoding that gives each name of a field a value of its own.
 
     Args:
-        channel: Such as ``alt.Opacity``.
+        channel: Such as ``alt.FillOpacity``.
         field: The column of the names.
         values: By name, such as opacities.
         legend: Legends of the same names in the same order are drawn as one.
     """
     options: dict[str, Any] = {}
-    if channel is alt.Opacity:
+    if channel is alt.FillOpacity:
         # By default, Vega-Lite interpolates between the first and the last opacity.
         options["type"] = "ordinal"
     scale = alt.Scale(domain=list(values), range=list(values.values()), **options)
-    return channel(f"{field}:N", scale=scale, legend=legend)
+    # Of an opacity without an order Vega-Lite warns.
+    order = list(values) if channel is alt.FillOpacity else alt.Undefined
+    return channel(f"{field}:N", scale=scale, legend=legend, sort=order)
 
 
 def by_part(
     parts: Sequence[Part], drawn: pd.Series[str], **symbols: Any
-) -> tuple[alt.Opacity, alt.Shape, alt.StrokeDash]:
-    """Return opacity, shape and dashes of each part, with one legend in grey.
+) -> tuple[alt.FillOpacity, alt.Shape, alt.StrokeDash]:
+    """Return opacity, shape and dashes of each part, the last two with a legend in grey.
+
+    So that faint symbols can be seen in the legend, it is the shape's and has outlines. At least
+    one layer of points has the shape and a field as colour, if need be an invisible one.
 
     Args:
         parts: All parts, in the order of the legend.
@@ -178,16 +200,18 @@ def by_part(
     """
     names, *looks = zip(*parts, strict=True)
     field = str(drawn.name)
-    grey: dict[str, Any] = {"symbolFillColor": UNDOCUMENTED_COLOR}
-    if symbols.get("symbolType") == LINE:
-        grey = {"symbolStrokeColor": UNDOCUMENTED_COLOR}
-    else:
-        # A stroke would make small symbols, such as that of an interval, a blot.
-        grey["symbolStrokeWidth"] = 0
+    grey: dict[str, Any] = {"symbolOpacity": 1, "symbolStrokeColor": UNDOCUMENTED_COLOR}
+    if symbols.get("symbolType") != LINE:
+        fills = {
+            part.name: f"{UNDOCUMENTED_COLOR}{round(part.opacity * 255):02x}" for part in parts
+        }
+        grey["symbolFillColor"] = alt.ExprRef(f"{json.dumps(fills)}[datum.value]")
+        # A thicker stroke would make small symbols, such as that of an interval, a blot.
+        grey["symbolStrokeWidth"] = _OUTLINE_PX
     shared = legend([name for name in names if (drawn == name).any()], **grey, **symbols)
     opacities, shapes, dashes = (dict(zip(names, look, strict=True)) for look in looks)
     return (
-        by_name(alt.Opacity, field, opacities, shared),
+        by_name(alt.FillOpacity, field, opacities, None),
         by_name(alt.Shape, field, shapes, shared),
         by_name(alt.StrokeDash, field, dashes, shared),
     )
@@ -234,8 +258,9 @@ def names_beside(
         labelFlush=False,
         labelBound=False,
     )
-    rows = frame[[x]].assign(place=places)
-    return invisible(rows).encode(x=x, y=alt.Y("place:Q", scale=scale, axis=axis))
+    return invisible(frame.assign(place=places)).encode(
+        x=x, y=alt.Y("place:Q", scale=scale, axis=axis)
+    )
 
 
 def apart(places: Iterable[float], step: float, end: float) -> list[float]:
@@ -251,7 +276,7 @@ def apart(places: Iterable[float], step: float, end: float) -> list[float]:
 
 def points(frame: pd.DataFrame, **mark: Any) -> alt.Chart:
     """Return filled point marks."""
-    chart: alt.Chart = alt.Chart(frame).mark_point(filled=True, **mark)
+    chart: alt.Chart = alt.Chart(frame).mark_point(**{"filled": True, "opacity": 1, **mark})
     return chart
 
 

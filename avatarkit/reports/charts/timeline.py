@@ -80,15 +80,16 @@ def timeline(
     titles = {"stage": "Stage", "part": "This part", "since": "From", "until": "To"}
     tips = style.tooltips(titles | {"length": "Length", "took": "Took"})
     layers = [
+        style.invisible(rows[["row", "stage"]]).encode(y=y, color=colour, shape=shape),
         *(
             alt.Chart(part)
             .mark_bar(size=size)
-            .encode(y=y, x=x, x2="to:T", color=colour, opacity=opacity, tooltip=tips)
+            .encode(y=y, x=x, x2="to:T", color=colour, fillOpacity=opacity, tooltip=tips)
             for part, size in ((bars[~thick], 8), (bars[thick], 18))
         ),
-        alt.Chart(edges).mark_tick(size=18, thickness=3).encode(y=y, x=x, color=colour),
+        alt.Chart(edges).mark_tick(size=18, thickness=3, opacity=1).encode(y=y, x=x, color=colour),
         style.points(arrows, size=110).encode(
-            y=y, x="at:T", color=colour, opacity=opacity, shape=shape
+            y=y, x="at:T", color=colour, fillOpacity=opacity, shape=shape
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(rows))
