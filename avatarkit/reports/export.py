@@ -20,6 +20,8 @@ from avatarkit.errors import StoreError
 from avatarkit.files import replace_file
 from avatarkit.history import stages
 
+__all__ = ["BYTE_ORDER_MARK", "add_personas", "to_csv"]
+
 # Characters that spreadsheets skip before a formula: white space, control and zero-width ones.
 _SKIPPED = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
 _FORMULA = re.compile(rf"'*(?:[\t\r\n]|[{_SKIPPED}]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
