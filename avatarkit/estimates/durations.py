@@ -16,7 +16,7 @@ from avatarkit.estimates import likelihood, percentiles, semi_markov
 from avatarkit.estimates.sampling import Sample
 from avatarkit.estimates.semi_markov import MIN_FINISHED, StageFit
 from avatarkit.estimates.survival import kaplan_meier, percentile, turnbull
-from avatarkit.history.frames import Flags, Integers, require_columns
+from avatarkit.history.frames import Flags, Frame, Integers, require_columns
 from avatarkit.history.groups import By, When, compare
 from avatarkit.models import STAGES
 
@@ -53,7 +53,7 @@ class Fit:
     def summary(self, *, interval: bool = False) -> pd.DataFrame:
         """Return the percentiles of each stage: see ``summarize``."""
         rows = [self._summary(stage, interval) for stage in self._names]
-        return pd.DataFrame(rows).astype({"stage": "str", "note": "str"})
+        return Frame(rows).astype({"stage": "str", "note": "str"})
 
     def late_after(self) -> pd.Series[float]:
         """Return the hours after which a visit is late: see ``durations.late_after``."""

@@ -133,7 +133,7 @@ def _percentiles(waiting: pd.DataFrame, freq: str | None) -> pd.DataFrame:
         curve = survival.kaplan_meier(hours[inside], ended[inside])
         values[number] = [survival.percentile(curve, share) for share in PERCENTILES.values()]
     n = np.bincount(period, minlength=len(periods))
-    return pd.DataFrame(
+    return frames.Frame(
         {
             "from": frames.utc_series(periods.to_timestamp().to_numpy()),
             "to": frames.utc_series((periods + 1).to_timestamp().to_numpy()),

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.history import groups
-from avatarkit.history.frames import Floats, Integers, Moments, utc_series
+from avatarkit.history.frames import Floats, Frame, Integers, Moments, utc_series
 from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until, submitted_at
 
 __all__ = ["BOUNDS", "FINISHED", "NEVER_SEEN", "RUNNING", "lives", "poll_bounds", "visits"]
@@ -124,7 +124,7 @@ def visits(
     state_names = pd.Index([FINISHED, RUNNING, NEVER_SEEN], dtype="str")
     state = np.where(unseen, 2, runs.is_last[of_run].astype(np.int64))
     persona = runs.persona[of_run]
-    frame = pd.DataFrame(
+    frame = Frame(
         {
             "persona_id": runs.persona_ids.take(persona),
             "visit_no": np.arange(persona.size) - np.searchsorted(persona, persona) + 1,
@@ -221,7 +221,7 @@ def lives(
         "ended_after": ended_after,
         "ended_before": ended_before,
     }
-    frame = pd.DataFrame(
+    frame = Frame(
         {
             "persona_id": runs.persona_ids.take(runs.persona[last]),
             "status": status,

@@ -40,6 +40,13 @@ class Change:
     at: datetime
     failed_reason: str | None = None
 
+    def __repr__(self) -> str:
+        reason = f", {self.failed_reason}" if self.failed_reason else ""
+        statuses = f"{self.before or 'not seen before'} → {self.after}"
+        name = self.creator_name or "no name"
+        moment = f"seen {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"Change({name!r}, {self.persona_id}: {statuses}, {moment}{reason})"
+
 
 @dataclass(frozen=True)
 class Recorded:

@@ -17,3 +17,8 @@ from avatarkit.reports.charts.stage_times import stage_times as stage_times
 from avatarkit.reports.charts.style import NOTHING as NOTHING
 from avatarkit.reports.charts.survival import survival as survival
 from avatarkit.reports.charts.timeline import timeline as timeline
+
+__all__ = [
+    *("NOTHING", "aging", "cumulative_flow", "outcomes", "stage_times"),
+    *("survival", "timeline", "waiting"),
+]
