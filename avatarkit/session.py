@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -211,7 +212,13 @@ def open_session(
         settings: All settings; ``Settings()`` by default.
         clock: The clock of session, tracker and sandbox. With it, a sandbox is always started here
             and never attached to.
-        **values: Single settings instead, such as ``data_dir=…``.
+        **values: Single settings instead of ``settings``; see ``Settings`` for what each means. The
+            account: ``api_id``, ``api_key`` (without them the sandbox is used), ``base_url``,
+            ``calls_per_hour``. Where it is stored: ``data_dir``, ``database_url``, ``backups``,
+            ``keep_uploads_h``. The sandbox: ``sandbox_speed``, ``sandbox_plan``. Messages and the
+            log: ``notify``, ``log_file``, ``log_level``. Timeouts: ``connect_timeout_s``,
+            ``read_timeout_s``, ``write_timeout_s``. The app: ``public_url``, ``allowed_hosts``,
+            ``authenticated_by_proxy``.
 
     Returns:
         The session. Use it as a context manager, or ``close()`` it.
@@ -223,6 +230,22 @@ def open_session(
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")
     return Session(settings or Settings(**values), clock)
+
+
+def _with_settings(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature with the settings by name, so that an editor completes them."""
+    named = inspect.Parameter.KEYWORD_ONLY
+    settings = [
+        inspect.Parameter(name, named, default=None, annotation=field.annotation)
+        if field.default_factory
+        else inspect.Parameter(name, named, default=field.default, annotation=field.annotation)
+        for name, field in Settings.model_fields.items()
+    ]
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *settings])
+
+
+open_session.__signature__ = _with_settings(inspect.signature(open_session))  # type: ignore[attr-defined]
 
 
 def _make_folders(settings: Settings) -> None:
