@@ -216,7 +216,8 @@ def _periods(at: pd.Series[Any], freq: str) -> pd.Series[str]:
     names = period.dt.strftime("%Y-%m-%d") if freq == "D" else period.astype("str")
     if freq == "W":
         names = "week of " + period.dt.start_time.dt.strftime("%Y-%m-%d")
-    return names.where(at.notna())
+    named: pd.Series[str] = names.where(at.notna())
+    return named
 
 
 def check_frequency(freq: str | None) -> None:
@@ -233,10 +234,10 @@ def check_frequency(freq: str | None) -> None:
 def _moment(value: When, name: str) -> pd.Timestamp:
     try:
         at = pd.Timestamp(value)
+        if pd.isna(at):
+            raise ValueError
     except (ValueError, TypeError):
-        at = pd.NaT  # type: ignore[assignment] # checked below
-    if at is pd.NaT:
-        raise ValueError(f"{name}={value!r} is no moment; write it as in 2026-03-01.")
+        raise ValueError(f"{name}={value!r} is no moment; write it as in 2026-03-01.") from None
     if at.tzinfo is None and isinstance(value, datetime):
         raise ValueError(f"{name} must carry a time zone, such as clock.now() has.")
     return at.tz_localize("UTC") if at.tzinfo is None else at.tz_convert("UTC")

@@ -7,8 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from avatarkit.history.groups import GROUP
 from avatarkit.models import STAGES, ProcessStatus
-from avatarkit.reports.charts import style
+from avatarkit.reports.charts import groups, style
 from avatarkit.text import stage_name
 
 BARS = 14
@@ -45,12 +46,21 @@ def cumulative_flow(flow: pd.DataFrame, *, zone: str = "UTC") -> alt.LayerChart:
     room. Of more than 180 days 180 are drawn, evenly apart.
 
     Args:
-        flow: The frame of ``flow.cumulative``.
+        flow: The frame of ``flow.cumulative``; with groups, a chart for each.
         zone: The name of the time zone whose days it counts.
 
     Returns:
-        A chart of personas by day; without a persona, the words "Nothing to show yet".
+        A chart of personas by day; without a persona, the words "Nothing to show yet". With groups,
+        their charts one below the other, each with its n: the personas of its last day.
+
+    Raises:
+        ValueError: A status is there twice on a day without a column ``group``.
     """
+    groups.require_one(flow, "status", "day")
+    if GROUP in flow:
+        counted = flow.groupby([GROUP, "day"], sort=False)["personas"].sum()
+        n = counted.groupby(GROUP, sort=False).last()
+        return groups.stacked(cumulative_flow, n, flow, zone=zone)  # type: ignore[no-any-return]
     title = "How much is in flight?"
     counts = _stacked(flow)
     if not counts.to_numpy().any():
