@@ -107,7 +107,8 @@ def test_groups_of_a_stage_are_side_by_side(
 
 def test_groups_have_one_scale(grouped: dict[str, tuple[pd.DataFrame, ...]]) -> None:
     """Charts one below the other can be compared: hours and moments have the same domains."""
-    for name, channel in (("outcomes", "x"), ("waiting", "y"), ("waiting", "x")):
+    axes = [("outcomes", "x"), ("waiting", "y"), ("waiting", "x"), ("cumulative_flow", "y")]
+    for name, channel in axes:
         spec = getattr(charts, name)(*grouped[name]).to_dict()
         domains = [
             next(

@@ -34,7 +34,7 @@ def require_one(frame: pd.DataFrame, *keys: str) -> None:
 def colours(names: list[str]) -> alt.Color:
     """Return the colours of the column ``group``, with a legend."""
     values = {name: _COLORS[number % len(_COLORS)] for number, name in enumerate(names)}
-    return style.by_name(alt.Color, GROUP, values, style.legend(names))
+    return style.by_name(alt.Color, GROUP, values, style.legend(names, symbolOpacity=1))
 
 
 def with_n(frame: pd.DataFrame, n: pd.Series[Any]) -> pd.Series[str]:
