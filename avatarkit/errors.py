@@ -38,27 +38,11 @@ if TYPE_CHECKING:
     from avatarkit.models import Persona
 
 __all__ = [
-    "APIError",
-    "AuthError",
-    "AvatarkitError",
-    "ConfigError",
-    "ConnectionFailed",
-    "InvalidRequest",
-    "NotFound",
-    "PersonaEnded",
-    "PersonaFailed",
-    "PersonaRejected",
-    "PlanFull",
-    "RateLimited",
-    "RequestTimeout",
-    "ServerError",
-    "StatusError",
-    "StoreError",
-    "SubmissionUncertain",
-    "TooLarge",
-    "UnexpectedAnswer",
-    "VideoUnreadable",
-    "WaitTimeout",
+    *("APIError", "AuthError", "AvatarkitError", "ConfigError", "ConnectionFailed"),
+    *("InvalidRequest", "NotFound", "PersonaEnded", "PersonaFailed", "PersonaRejected"),
+    *("PlanFull", "RateLimited", "RequestTimeout", "ServerError", "StatusError"),
+    *("StoreError", "SubmissionUncertain", "TooLarge", "UnexpectedAnswer"),
+    *("VideoUnreadable", "WaitTimeout"),
 ]
 
 
