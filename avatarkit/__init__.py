@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # type checkers do not read the table below
     from avatarkit.estimates import outcomes as outcomes
     from avatarkit.estimates import waiting
     from avatarkit.history import coverage as coverage
+    from avatarkit.history import groups as groups
     from avatarkit.history import stages as stages
     from avatarkit.models import Gender as Gender
     from avatarkit.models import Persona as Persona
@@ -60,6 +61,7 @@ _PUBLIC = {
     "eta": "avatarkit.estimates.eta",
     "export": "avatarkit.reports.export",
     "flow": "avatarkit.estimates.waiting",
+    "groups": "avatarkit.history.groups",
     "open_session": "avatarkit.session:open_session",
     "outcomes": "avatarkit.estimates.outcomes",
     "preflight": "avatarkit.preflight",

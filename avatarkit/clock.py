@@ -64,6 +64,9 @@ class SystemClock:
         """Return wall seconds until this clock shows ``moment``; 0 if it has passed."""
         return max(0.0, (moment - self.now()).total_seconds() / self.speed)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.now():%Y-%m-%d %H:%M} UTC)"
+
 
 class ScaledClock(SystemClock):
     """A clock that runs ``speed`` times as fast as wall time, can be stopped, and never runs back.
@@ -137,3 +140,7 @@ class ScaledClock(SystemClock):
         """Return (start, started_s, speed), with which another process can show the same time."""
         with self._lock:
             return self._start, self._started_s, self.speed
+
+    def __repr__(self) -> str:
+        pace = "stopped" if self._started_s is None else f"{self.speed:,g} times as fast"
+        return f"{type(self).__name__}({self.now():%Y-%m-%d %H:%M} UTC, {pace})"

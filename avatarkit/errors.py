@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 
     from avatarkit.models import Persona
 
+__all__ = [
+    *("APIError", "AuthError", "AvatarkitError", "ConfigError", "ConnectionFailed"),
+    *("InvalidRequest", "NotFound", "PersonaEnded", "PersonaFailed", "PersonaRejected"),
+    *("PlanFull", "RateLimited", "RequestTimeout", "ServerError", "StatusError"),
+    *("StoreError", "SubmissionUncertain", "TooLarge", "UnexpectedAnswer"),
+    *("VideoUnreadable", "WaitTimeout"),
+]
+
 
 class AvatarkitError(Exception):
     """The root of all errors of avatarkit."""

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -438,6 +439,12 @@ class Persona(BaseModel):
     def odd_fields(self) -> dict[str, Any]:
         """The values that do not have their documented type, as they came, by field."""
         return self._odd_fields or {}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield what is set; not the webhook's URL, which can hold a token."""
+        for name, value in super().__repr_args__():
+            if value not in (None, "", []) and name != "webhook_url":
+                yield name, f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else value
 
     def answer(self) -> dict[str, Any]:
         """Return the fields that the API sent, as JSON values, NaN and infinity as text."""

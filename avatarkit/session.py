@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -18,9 +19,15 @@ from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from avatarkit.history.groups import By, When
     from avatarkit.sandbox import Attached, Sandbox
 
 logger = logging.getLogger("avatarkit")
+
+CARRIED = ("creator_name", "gender", "video_scene", "labels")
+"""The columns of ``store.personas()`` that a session's frames have at their end."""
 
 
 class Session:
@@ -120,6 +127,66 @@ class Session:
         """Seconds of the sandbox's clock for each wall second; 1 on the live account."""
         return self.clock.speed if isinstance(self.clock, ScaledClock) else 1.0
 
+    def visits(self) -> pd.DataFrame:
+        """Return every visit of every avatar to a stage, until now.
+
+        Returns:
+            The frame of ``stages.visits``; then creator_name, gender, video_scene and labels of the
+            avatar, by which it can be divided (``by=``).
+        """
+        from avatarkit.history import stages
+
+        return stages.visits(**self._log(), carry=CARRIED)
+
+    def lives(self) -> pd.DataFrame:
+        """Return the life of every avatar, from its creation to its end or until now.
+
+        Returns:
+            The frame of ``stages.lives``; then creator_name, gender, video_scene and labels.
+        """
+        from avatarkit.history import stages
+
+        return stages.lives(**self._log(), carry=CARRIED)
+
+    def arrivals(self) -> pd.DataFrame:
+        """Return for every running avatar a range of its end, and the chance of done.
+
+        Returns:
+            The frame of ``eta.arrivals``; then creator_name, gender, video_scene and labels.
+        """
+        from avatarkit.estimates import eta
+
+        return eta.arrivals(**self._log(), carry=CARRIED)
+
+    def summary(
+        self,
+        *,
+        by: By | None = None,
+        since: When | None = None,
+        until: When | None = None,
+        freq: str | None = None,
+        interval: bool = False,
+    ) -> pd.DataFrame:
+        """Return the percentiles of the time in each stage: see ``durations.summarize``.
+
+        Args:
+            by: ``creator_name``, ``gender``, ``video_scene`` or ``labels``, a label, or a function
+                of the frame of ``visits``: a group for each value.
+            since: Only avatars that were submitted at this moment or later, such as ``2026-03-01``.
+            until: Only avatars that were submitted before this moment.
+            freq: ``D``, ``W``, ``M``, ``Q`` or ``Y``: a group for each period of submission.
+            interval: Add the interval of the median, which takes long.
+        """
+        from avatarkit.estimates import durations
+
+        chosen: dict[str, Any] = {"by": by, "since": since, "until": until, "freq": freq}
+        return durations.summarize(self.visits(), interval=interval, **chosen)
+
+    def _log(self) -> dict[str, Any]:
+        with self.store.transaction(reading=True):
+            sightings, personas = self.store.sightings(), self.store.personas()
+        return {"sightings": sightings, "personas": personas, "now": self.clock.now()}
+
     def close(self) -> None:
         """Stop the tracker, close client and store, and stop the sandbox if it was started here."""
         self._stack.close()
@@ -145,7 +212,13 @@ def open_session(
         settings: All settings; ``Settings()`` by default.
         clock: The clock of session, tracker and sandbox. With it, a sandbox is always started here
             and never attached to.
-        **values: Single settings instead, such as ``data_dir=…``.
+        **values: Single settings instead of ``settings``; see ``Settings`` for what each means. The
+            account: ``api_id``, ``api_key`` (without them the sandbox is used), ``base_url``,
+            ``calls_per_hour``. Where it is stored: ``data_dir``, ``database_url``, ``backups``,
+            ``keep_uploads_h``. The sandbox: ``sandbox_speed``, ``sandbox_plan``. Messages and the
+            log: ``notify``, ``log_file``, ``log_level``. Timeouts: ``connect_timeout_s``,
+            ``read_timeout_s``, ``write_timeout_s``. The app: ``public_url``, ``allowed_hosts``,
+            ``authenticated_by_proxy``.
 
     Returns:
         The session. Use it as a context manager, or ``close()`` it.
@@ -157,6 +230,22 @@ def open_session(
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")
     return Session(settings or Settings(**values), clock)
+
+
+def _with_settings(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature with the settings by name, so that an editor completes them."""
+    named = inspect.Parameter.KEYWORD_ONLY
+    settings = [
+        inspect.Parameter(name, named, default=None, annotation=field.annotation)
+        if field.default_factory
+        else inspect.Parameter(name, named, default=field.default, annotation=field.annotation)
+        for name, field in Settings.model_fields.items()
+    ]
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *settings])
+
+
+open_session.__signature__ = _with_settings(inspect.signature(open_session))  # type: ignore[attr-defined]
 
 
 def _make_folders(settings: Settings) -> None:

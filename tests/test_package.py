@@ -31,13 +31,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
-    ("ground", "api"): 2_050,
+    ("ground", "api"): 2_200,
     ("store", "tracking"): 7_350,
-    ("history", "estimates"): 1_850,
-    ("reports",): 1_400,
+    ("history", "estimates"): 2_150,
+    ("reports",): 1_700,
     ("preflight",): 1_250,
     ("sandbox",): 2_600,
-    ("ui",): 3_500,
+    ("ui",): 3_800,
     ("cli",): 800,
 }
 

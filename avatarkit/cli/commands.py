@@ -330,14 +330,16 @@ def export_table(
         frame = frames[table]()
         if for_spreadsheets:
             frame = export.add_personas(frame, store.personas(), store.sightings(), now=now)
-        text = export.to_csv(frame, output, for_spreadsheets=for_spreadsheets)
-        if output is None and sys.stdout.isatty():
+        if output is not None:
+            export.to_csv(frame, output, for_spreadsheets=for_spreadsheets)
+            _print(f"{len(frame)} rows written to {output}.", err=True)
+            return
+        text = export.to_csv(frame, for_spreadsheets=for_spreadsheets)
+        if sys.stdout.isatty():
             typer.echo(text.removeprefix(export.BYTE_ORDER_MARK), nl=False)
-        elif output is None:
+        else:
             # A file or a pipe gets the bytes that -o would write, whatever the console's encoding.
             typer.echo(text.encode(), nl=False)
-        else:
-            _print(f"{len(frame)} rows written to {output}.", err=True)
 
 
 @app.command()

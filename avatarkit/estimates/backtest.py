@@ -17,6 +17,8 @@ from avatarkit.history import stages
 from avatarkit.history.frames import require_aware
 from avatarkit.models import TERMINAL
 
+__all__ = ["COLUMNS", "DAYS", "EXPECTED", "GROWTH", "is_too_narrow", "replay", "sentence"]
+
 DAYS = 90
 """How many days back the replay begins."""
 

@@ -16,8 +16,14 @@ from avatarkit.estimates import likelihood, percentiles, semi_markov
 from avatarkit.estimates.sampling import Sample
 from avatarkit.estimates.semi_markov import MIN_FINISHED, StageFit
 from avatarkit.estimates.survival import kaplan_meier, percentile, turnbull
-from avatarkit.history.frames import Flags, Integers
+from avatarkit.history.frames import Flags, Frame, Integers, require_columns
+from avatarkit.history.groups import By, When, compare
 from avatarkit.models import STAGES
+
+__all__ = [
+    *("INTERVAL", "LATE", "PERCENTILES", "Fit"),
+    *("fit", "late_after", "summarize", "survival"),
+]
 
 PERCENTILES = {"p10_h": 0.1, "p25_h": 0.25, "p50_h": 0.5, "p75_h": 0.75, "p90_h": 0.9}
 INTERVAL = ("p50_low_h", "p50_high_h")
@@ -47,7 +53,7 @@ class Fit:
     def summary(self, *, interval: bool = False) -> pd.DataFrame:
         """Return the percentiles of each stage: see ``summarize``."""
         rows = [self._summary(stage, interval) for stage in self._names]
-        return pd.DataFrame(rows).astype({"stage": "str", "note": "str"})
+        return Frame(rows).astype({"stage": "str", "note": "str"})
 
     def late_after(self) -> pd.Series[float]:
         """Return the hours after which a visit is late: see ``durations.late_after``."""
@@ -60,20 +66,21 @@ class Fit:
         parts = []
         for stage, fit in self.stages.items():
             estimate = self._estimates[stage]
+            n = len(estimate.visits)
             if np.isnan(estimate.values["p50_h"]):
                 continue
             times = np.linspace(0.0, percentiles.longest_h(estimate.visits), _POINTS)
             share = fit.distribution.survival(times)
             fitted = pd.DataFrame({"time_h": times, "survival": share})
-            parts.append(fitted.assign(stage=stage, curve="fitted"))
+            parts.append(fitted.assign(stage=stage, curve="fitted", n=n))
             if (steps := estimate.nonparametric) is not None:
                 nth = max(1, len(steps) // _POINTS)
                 thinned = pd.concat([steps.iloc[:-1:nth], steps.iloc[-1:]])
-                parts.append(thinned.assign(stage=stage, curve="nonparametric"))
-        columns = ["stage", "curve", "time_h", "survival", "low", "high"]
+                parts.append(thinned.assign(stage=stage, curve="nonparametric", n=n))
+        columns = ["stage", "curve", "time_h", "survival", "low", "high", "n"]
         empty = pd.DataFrame(columns=columns, dtype="float64")
         frame = pd.concat([empty, *parts], ignore_index=True)
-        return frame[columns].astype({"stage": "str", "curve": "str"})
+        return frame[columns].astype({"stage": "str", "curve": "str", "n": "int64"})
 
     @cached_property
     def _names(self) -> list[str]:
@@ -149,7 +156,15 @@ def fit(visits: pd.DataFrame) -> Fit:
     return Fit(sample, semi_markov.fit_stages(sample.visits, sample.fitted))
 
 
-def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
+def summarize(
+    visits: pd.DataFrame,
+    *,
+    interval: bool = False,
+    by: By | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    freq: str | None = None,
+) -> pd.DataFrame:
     """Return the percentiles of the time in each stage.
 
     The percentiles are those of the maximum likelihood distribution, given the bounds on each
@@ -176,9 +191,16 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
     Args:
         visits: The frame of ``stages.visits``.
         interval: Add the interval of the median. It takes about a hundred times as long.
+        by: A column of the frame, a label, or a function of the frame: a group for each value. See
+            ``groups.compare``.
+        since: Only avatars that were submitted at this moment or later, such as ``2026-03-01``.
+        until: Only avatars that were submitted before this moment.
+        freq: ``D``, ``W``, ``M``, ``Q`` or ``Y``: a group for each day, week, month, quarter or
+            year of submission.
 
     Returns:
-        A row a stage: the six of the API in its order, then undocumented ones by name.
+        A row a stage: the six of the API in its order, then undocumented ones by name. With ``by``
+        or ``freq`` these rows for each group, behind the column ``group``.
 
         - ``stage``: text.
         - ``n``: int64, the visits that the percentiles rest on: all but those that began before the
@@ -193,12 +215,20 @@ def summarize(visits: pd.DataFrame, *, interval: bool = False) -> pd.DataFrame:
         - ``note``: text, the reason for what is NaN or left out; empty if nothing is.
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: A column is missing, or ``by``, ``since``, ``until`` or ``freq`` does not fit.
 
     Source:
         ``likelihood.fit``, ``semi_markov.fit_stages``, ``percentiles.median_interval``.
     """
-    return fit(visits).summary(interval=interval)
+    return compare(
+        lambda chosen: fit(chosen).summary(interval=interval),
+        visits,
+        _submitted_at(visits),
+        by=by,
+        since=since,
+        until=until,
+        freq=freq,
+    )
 
 
 def late_after(visits: pd.DataFrame) -> pd.Series[float]:
@@ -220,27 +250,57 @@ def late_after(visits: pd.DataFrame) -> pd.Series[float]:
     return fit(visits).late_after()
 
 
-def survival(visits: pd.DataFrame) -> pd.DataFrame:
+def survival(
+    visits: pd.DataFrame,
+    *,
+    by: By | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    freq: str | None = None,
+) -> pd.DataFrame:
     """Return the fitted and the nonparametric curve of each stage, to compare them.
 
     Args:
         visits: The frame of ``stages.visits``.
+        by: A column of the frame, a label, or a function of the frame: a group for each value. See
+            ``groups.compare``.
+        since: Only avatars that were submitted at this moment or later, such as ``2026-03-01``.
+        until: Only avatars that were submitted before this moment.
+        freq: ``D``, ``W``, ``M``, ``Q`` or ``Y``: a group for each day, week, month, quarter or
+            year of submission.
 
     Returns:
         For each stage with a median in ``summarize``, rows ascending in time; the nonparametric
-        curve only where it is a check, see there.
+        curve only where it is a check, see there. With ``by`` or ``freq`` these rows for each
+        group, behind the column ``group``.
 
         - ``stage``: text; ``curve``: text, ``fitted`` or ``nonparametric``.
         - ``time_h``: float64 hours; ``survival``: float64, the share that takes longer.
         - ``low``, ``high``: float64, the 95 % band of the nonparametric curve; NaN for the fitted.
+        - ``n``: int64, the visits of the stage that the curves rest on.
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: A column is missing, or ``by``, ``since``, ``until`` or ``freq`` does not fit.
 
     Source:
         ``survival.turnbull`` for the nonparametric curve and its band.
     """
-    return fit(visits).survival()
+    return compare(
+        lambda chosen: fit(chosen).survival(),
+        visits,
+        _submitted_at(visits),
+        by=by,
+        since=since,
+        until=until,
+        freq=freq,
+    )
+
+
+def _submitted_at(visits: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+    """Return for each visit when its persona entered its first stage, at the latest."""
+    names = ("persona_id", "entered_before")
+    require_columns(visits, names, "visits", "what stages.visits() returned")
+    return visits.groupby("persona_id")["entered_before"].transform("min")
 
 
 def _stuck(visits: pd.DataFrame) -> Flags:

@@ -12,7 +12,7 @@ changed, the lives before the change are forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,9 +24,14 @@ from avatarkit.estimates import change, claim, durations, simulation, stage_mode
 from avatarkit.estimates.semi_markov import MIN_FINISHED
 from avatarkit.estimates.simulation import DRAWS, SHARES
 from avatarkit.estimates.stage_model import ENDS, StageModel, VisitArrays
-from avatarkit.history import stages
+from avatarkit.history import groups, stages
 from avatarkit.history.frames import Flags, Floats, require_aware
 from avatarkit.models import ProcessStatus
+
+__all__ = [
+    *("BEYOND", "BLEND", "CLAIM", "COLUMNS", "DATA", "RECENT", "SOONEST", "Model"),
+    *("arrivals", "fit_model", "predict"),
+]
 
 CLAIM = "the vendor's claim, not your data"
 BLEND = "the vendor's claim and your data"
@@ -39,7 +44,7 @@ RECENT = 3_000
 
 COLUMNS = (
     *("persona_id", "stage", "in_stage_h", "age_h", *SHARES),
-    *("chance_done", "late", "basis", "n"),
+    *("chance_done", "late", "late_after_h", "basis", "n"),
 )
 
 SOONEST = timedelta(seconds=1)
@@ -87,6 +92,7 @@ def arrivals(
     late_after: pd.Series[float] | None = None,
     visits: pd.DataFrame | None = None,
     lives: pd.DataFrame | None = None,
+    carry: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return for every running persona an 80 % range of its end, and the chance of done.
 
@@ -101,6 +107,7 @@ def arrivals(
             they take longer than everything else here.
         visits: The frame of ``stages.visits`` of these sightings and personas, if computed before.
         lives: The frame of ``stages.lives`` of these sightings and personas, if computed before.
+        carry: Columns of ``personas`` to add at the end, such as ``["creator_name", "labels"]``.
 
     Returns:
         A row a running persona, by ``p50_at``, then ``persona_id``; index 0…n-1; an empty frame has
@@ -113,7 +120,9 @@ def arrivals(
           which it ends as done, failed or rejected; in order, later than now.
         - ``chance_done``: float64, the chance that the end is done; NaN while no finished life has
           been in the stage, as the vendor makes no claim about it. Near 0.5 with few lives.
-        - ``late``: bool, longer in its stage than 95 % of all visits (``durations.late_after``).
+        - ``late``: bool, longer in its stage than 95 % of all visits.
+        - ``late_after_h``: float64 hours, the limit: that of its stage in
+          ``durations.late_after``; NaN where that is not known, and then none is late.
         - ``basis``: text; ``CLAIM`` (without a single finished life), ``DATA``, ``BLEND`` (the
           claim has a weight of more than a tenth), or ``BEYOND``.
         - ``n``: int64, the number of finished lives among the last 3,000 personas, since the last
@@ -136,7 +145,7 @@ def arrivals(
     limits = durations.late_after(visits) if late_after is None else late_after
     limit = found["stage"].map(limits).to_numpy(dtype="float64")
     late = found["in_stage_h"].to_numpy() > limit
-    return found.assign(late=late)[list(COLUMNS)]
+    return groups.carry(found.assign(late=late, late_after_h=limit)[list(COLUMNS)], personas, carry)
 
 
 def fit_model(visits: pd.DataFrame, lives: pd.DataFrame) -> Model:

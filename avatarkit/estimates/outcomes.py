@@ -7,6 +7,7 @@ the time since creation, in which running avatars count as censored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import pandas as pd
 
 from avatarkit.estimates.survival import log_log_band
 from avatarkit.history.frames import Flags, Floats, hours, require_columns
+from avatarkit.history.groups import By, When, compare
+
+__all__ = ["OUTCOMES", "chances", "incidence"]
 
 OUTCOMES = ("done", "failed", "rejected")
 
@@ -22,7 +26,14 @@ _SHORTEST_H = 1e-6
 _COLUMNS = ("state", "began_after", "began_before", "seen_from", "ended_after", "ended_before")
 
 
-def incidence(lives: pd.DataFrame) -> pd.DataFrame:
+def incidence(
+    lives: pd.DataFrame,
+    *,
+    by: By | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    freq: str | None = None,
+) -> pd.DataFrame:
     """Return for each outcome the share of all avatars that have ended in it, over time.
 
     An end is taken to be in the middle of the two polls between which it lies: off by at most half
@@ -33,19 +44,27 @@ def incidence(lives: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         lives: The frame of ``stages.lives``.
+        by: A column of the frame, a label, or a function of the frame: a group for each value. See
+            ``groups.compare``.
+        since: Only avatars that were submitted at this moment or later, such as ``2026-03-01``.
+        until: Only avatars that were submitted before this moment.
+        freq: ``D``, ``W``, ``M``, ``Q`` or ``Y``: a group for each day, week, month, quarter or
+            year of submission.
 
     Returns:
         Rows for each of done, failed and rejected, ascending in time: one at 0, one for each moment
-        at which an avatar ended so, and one at the longest time observed.
+        at which an avatar ended so, and one at the longest time observed. With ``by`` or ``freq``
+        these rows for each group, behind the column ``group``.
 
         - ``outcome``: text; ``time_h``: float64 hours since the creation.
         - ``share``: float64, 0 to 1, of all avatars; the shares of the three add up to the share
           that has ended.
         - ``low``, ``high``: float64, the 95 % band, on the log-log scale.
         - ``at_risk``: int64, how many were followed and had not ended just before.
+        - ``n``: int64, the avatars that count.
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: A column is missing, or ``by``, ``since``, ``until`` or ``freq`` does not fit.
 
     Source:
         Aalen and Johansen, "An empirical transition matrix for non-homogeneous Markov chains based
@@ -53,20 +72,31 @@ def incidence(lives: pd.DataFrame) -> pd.DataFrame:
         variance by the delta method: Marubini and Valsecchi, "Analysing Survival Data from Clinical
         Trials and Observational Studies" (1995), section 10.3.
     """
-    times, entries, state, _ = _observed(lives)
-    parts = [_curve(outcome, times, entries, state) for outcome in OUTCOMES]
-    frame = pd.concat(parts, ignore_index=True)
-    return frame.astype({"outcome": "str", "at_risk": "int64"})
+    return _compare(_incidence, lives, by=by, since=since, until=until, freq=freq)
 
 
-def chances(lives: pd.DataFrame) -> pd.DataFrame:
+def chances(
+    lives: pd.DataFrame,
+    *,
+    by: By | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    freq: str | None = None,
+) -> pd.DataFrame:
     """Return the last values of the curves of ``incidence``.
 
     Args:
         lives: The frame of ``stages.lives``.
+        by: A column of the frame, a label, or a function of the frame: a group for each value. See
+            ``groups.compare``.
+        since: Only avatars that were submitted at this moment or later, such as ``2026-03-01``.
+        until: Only avatars that were submitted before this moment.
+        freq: ``D``, ``W``, ``M``, ``Q`` or ``Y``: a group for each day, week, month, quarter or
+            year of submission.
 
     Returns:
-        A row for each of done, failed and rejected:
+        A row for each of done, failed and rejected; with ``by`` or ``freq`` for each of each group,
+        behind the column ``group``:
 
         - ``outcome``: text.
         - ``share``, ``low``, ``high``: float64, NaN without an avatar that counts.
@@ -75,12 +105,30 @@ def chances(lives: pd.DataFrame) -> pd.DataFrame:
           and how many are still running, without those that are ``gone``.
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: A column is missing, or ``by``, ``since``, ``until`` or ``freq`` does not fit.
 
     Source:
         See ``incidence``.
     """
-    curves = incidence(lives)
+    return _compare(_chances, lives, by=by, since=since, until=until, freq=freq)
+
+
+def _compare(
+    compute: Callable[[pd.DataFrame], pd.DataFrame], lives: pd.DataFrame, **chosen: Any
+) -> pd.DataFrame:
+    require_columns(lives, _COLUMNS, "lives", "what stages.lives() returned")
+    return compare(compute, lives, lives["began_before"], **chosen)
+
+
+def _incidence(lives: pd.DataFrame) -> pd.DataFrame:
+    times, entries, state, _ = _observed(lives)
+    parts = [_curve(outcome, times, entries, state) for outcome in OUTCOMES]
+    frame = pd.concat(parts, ignore_index=True).assign(n=times.size)
+    return frame.astype({"outcome": "str", "at_risk": "int64"})
+
+
+def _chances(lives: pd.DataFrame) -> pd.DataFrame:
+    curves = _incidence(lives)
     times, _, state, gone = _observed(lives)
     last = curves.groupby("outcome", sort=False).tail(1).set_index("outcome")
     frame = last.loc[list(OUTCOMES), ["share", "low", "high"]]
@@ -96,7 +144,6 @@ def chances(lives: pd.DataFrame) -> pd.DataFrame:
 
 def _observed(lives: pd.DataFrame) -> tuple[Floats, Floats, Any, Flags]:
     """Return end (or last poll) and entry in hours, state and gone of the avatars that count."""
-    require_columns(lives, _COLUMNS, "lives", "what stages.lives() returned")
     found_ended = lives["ended_before"] <= lives["seen_from"]
     # One that failed in the answer to its create was followed from the beginning.
     not_followed = lives["seen_from"] > lives["began_before"]

@@ -11,6 +11,8 @@ from avatarkit.history.frames import hours, require_aware, require_columns
 from avatarkit.history.runs import gone_now
 from avatarkit.history.stages import BOUNDS, NEVER_SEEN
 
+__all__ = ["certainty", "sentence"]
+
 _COLUMNS = ("persona_id", "visit_no", "state", *BOUNDS)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from avatarkit.history import frames
-from avatarkit.history.frames import Moments
+from avatarkit.history.frames import Moments, require_columns
+from avatarkit.history.groups import By, When, between, check_frequency, compare
 from avatarkit.history.runs import gone_now, runs_until
 from avatarkit.models import ProcessStatus
 
@@ -19,6 +20,10 @@ def cumulative(
     now: datetime,
     personas: pd.DataFrame | None = None,
     zone: tzinfo = UTC,
+    by: By | None = None,
+    since: When | None = None,
+    until: When | None = None,
+    freq: str | None = None,
 ) -> pd.DataFrame:
     """Count the personas in each status at the end of each day, for a cumulative flow diagram.
 
@@ -29,11 +34,17 @@ def cumulative(
         personas: ``store.personas()``. A persona that is ``gone`` counts only until the day of its
             last poll.
         zone: The time zone whose days are counted.
+        by: A column of ``personas``, a label, or a function of ``personas``: the rows of each group
+            one below the other. See ``groups.compare``.
+        since: Only days from this one on, such as ``2026-03-01``; personas from before count.
+        until: Only days before this one.
+        freq: ``W``, ``M``, ``Q`` or ``Y``: only the last day of each week, month, quarter or year.
 
     Returns:
         A row a day and status, by both: every day from the first sighting to ``now`` with every
         status. A change lies between two polls; a persona counts in its new status from the day
-        on which that was first seen. Empty frames have the same columns and dtypes.
+        on which that was first seen. With ``by`` these rows for each group, behind the column
+        ``group``. Empty frames have the same columns and dtypes.
 
         - ``day``: datetime64[us, UTC], the date at 00:00 UTC also in another zone.
         - ``status``: text; those of the API in its order, terminal ones included, then others by
@@ -41,8 +52,28 @@ def cumulative(
         - ``personas``: int64.
 
     Raises:
-        ValueError: ``now`` has no time zone, or a column is missing.
+        ValueError: ``now`` has no time zone, a column is missing, or ``by``, ``since``, ``until``
+            or ``freq`` does not fit.
     """
+    check_frequency(freq)
+    if by is not None and personas is None:
+        raise ValueError("by needs personas; pass personas=store.personas().")
+
+    def count(chosen: pd.DataFrame) -> pd.DataFrame:
+        days = _cumulative(chosen, now, personas, zone)
+        days = between(days, days["day"], since, until)
+        if freq is not None:
+            period = days["day"].dt.tz_convert(None).dt.to_period(freq)
+            days = days.loc[days["day"] == days["day"].groupby(period).transform("max")]
+        return days.reset_index(drop=True)
+
+    require_columns(sightings, ["first_seen_at"], "sightings", "store.sightings()")
+    return compare(count, sightings, sightings["first_seen_at"], by=by, personas=personas)
+
+
+def _cumulative(
+    sightings: pd.DataFrame, now: datetime, personas: pd.DataFrame | None, zone: tzinfo
+) -> pd.DataFrame:
     runs = runs_until(sightings, now)
     known = [status.value for status in ProcessStatus]
     statuses = [*known, *sorted(set(runs.status_names) - set(known))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,3 +61,67 @@ def utc_moment(now: datetime) -> np.datetime64:
 def hours(spans: pd.Series[pd.Timedelta]) -> Floats:
     """Convert time spans to float hours; NaN for NaT."""
     return np.asarray(spans / pd.Timedelta(hours=1), dtype="float64")
+
+
+REASONS = ("note", "failed_reason", "last_error", "error", "basis")
+"""Columns whose texts are shown in full."""
+
+
+class Frame(pd.DataFrame):
+    """A DataFrame that shows moments to the minute and reasons in full.
+
+    Only its display differs; it holds, computes and exports every value like any other.
+    """
+
+    @property
+    def _constructor(self) -> type[Frame]:
+        return Frame
+
+    def __repr__(self) -> str:
+        """Return the frame as text, cut to the options of pandas."""
+        names = ("max_rows", "min_rows", "show_dimensions")
+        options = {name: pd.get_option(f"display.{name}") for name in names}
+        options |= {"max_cols": pd.get_option("display.max_columns")}
+        formatters = self._formatters()
+        with pd.option_context("display.max_colwidth", None):
+            text = self.to_string(
+                **options, formatters=formatters, line_width=pd.get_option("display.width")
+            )
+        return str(text)
+
+    def _repr_html_(self) -> str | None:
+        if not pd.get_option("display.notebook_repr_html"):
+            return None
+        rows: int | None = pd.get_option("display.max_rows")
+        if rows and len(self) > rows:
+            rows = pd.get_option("display.min_rows")
+        formatters = self._formatters()
+        with pd.option_context("display.max_colwidth", None):
+            html = self.to_html(
+                max_rows=rows or None,
+                max_cols=pd.get_option("display.max_columns") or None,
+                show_dimensions=pd.get_option("display.show_dimensions"),
+                formatters=formatters,
+                notebook=True,
+            )
+        return str(html)
+
+    def _formatters(self) -> dict[Any, Callable[[Any], str]]:
+        """Return how the columns of moments and of other texts than reasons are written."""
+        width = pd.get_option("display.max_colwidth") or 0
+        found: dict[Any, Callable[[Any], str]] = {}
+        for name, dtype in self.dtypes.items():
+            if isinstance(dtype, pd.DatetimeTZDtype):
+                found[name] = _to_the_minute
+            elif isinstance(dtype, pd.StringDtype) and name not in REASONS and width:
+                found[name] = partial(_cut, width=width)
+        return found
+
+
+def _to_the_minute(moment: Any) -> str:
+    return "NaT" if pd.isna(moment) else f"{moment:%Y-%m-%d %H:%M}{moment:%z}".replace("+0000", "Z")
+
+
+def _cut(text: Any, width: int) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -7,14 +7,18 @@ its true duration lies between ``min_h`` and ``max_h``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from avatarkit.history.frames import Floats, Integers, Moments, utc_series
+from avatarkit.history import groups
+from avatarkit.history.frames import Floats, Frame, Integers, Moments, utc_series
 from avatarkit.history.runs import NAT, RANKS, Runs, created_at, gone_now, runs_until, submitted_at
+
+__all__ = ["BOUNDS", "FINISHED", "NEVER_SEEN", "RUNNING", "lives", "poll_bounds", "visits"]
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -27,7 +31,11 @@ _HOUR = np.timedelta64(1, "h")
 
 
 def visits(
-    sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+    sightings: pd.DataFrame,
+    *,
+    now: datetime,
+    personas: pd.DataFrame | None = None,
+    carry: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return every visit of every persona to a stage, with bounds on its beginning and its end.
 
@@ -38,6 +46,7 @@ def visits(
         personas: ``store.personas()``, or any frame with ``persona_id`` and ``created_at``, for the
             creation times of personas that were not submitted here; ``submitted_at`` is used if it
             exists, as no persona was created before its create was sent.
+        carry: Columns of ``personas`` to add at the end, such as ``["creator_name", "labels"]``.
 
     Returns:
         A row a persona and visit, ordered by ``persona_id`` and ``visit_no``, index 0…n-1; an empty
@@ -115,7 +124,7 @@ def visits(
     state_names = pd.Index([FINISHED, RUNNING, NEVER_SEEN], dtype="str")
     state = np.where(unseen, 2, runs.is_last[of_run].astype(np.int64))
     persona = runs.persona[of_run]
-    return pd.DataFrame(
+    frame = Frame(
         {
             "persona_id": runs.persona_ids.take(persona),
             "visit_no": np.arange(persona.size) - np.searchsorted(persona, persona) + 1,
@@ -127,6 +136,7 @@ def visits(
             **{name: utc_series(at) for name, at in seen.items()},
         }
     )
+    return groups.carry(frame, personas, carry)
 
 
 def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +163,11 @@ def poll_bounds(visits: pd.DataFrame) -> pd.DataFrame:
 
 
 def lives(
-    sightings: pd.DataFrame, *, now: datetime, personas: pd.DataFrame | None = None
+    sightings: pd.DataFrame,
+    *,
+    now: datetime,
+    personas: pd.DataFrame | None = None,
+    carry: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return the life of every persona, from its creation to its end, with bounds on both.
 
@@ -161,6 +175,7 @@ def lives(
         sightings: As for ``visits``.
         now: As for ``visits``.
         personas: As for ``visits``; the column ``gone`` is used if it exists.
+        carry: As for ``visits``.
 
     Returns:
         A row a persona, ordered by ``persona_id``, index 0…n-1; an empty frame has the same columns
@@ -206,7 +221,7 @@ def lives(
         "ended_after": ended_after,
         "ended_before": ended_before,
     }
-    return pd.DataFrame(
+    frame = Frame(
         {
             "persona_id": runs.persona_ids.take(runs.persona[last]),
             "status": status,
@@ -218,6 +233,7 @@ def lives(
             "found_ended": runs.is_end[first] & ~runs.submitted_here[first],
         }
     )
+    return groups.carry(frame, personas, carry)
 
 
 def _lower_h(spans: Any) -> Floats:

@@ -11,7 +11,7 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ import pandas as pd
 from avatarkit.errors import StoreError
 from avatarkit.files import replace_file
 from avatarkit.history import stages
+
+__all__ = ["BYTE_ORDER_MARK", "add_personas", "sql_types", "to_csv"]
 
 # Characters that spreadsheets skip before a formula: white space, control and zero-width ones.
 _SKIPPED = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
@@ -30,13 +32,23 @@ BYTE_ORDER_MARK = "\ufeff"
 """The character that tells a spreadsheet that a file is UTF-8."""
 
 
+@overload
+def to_csv(frame: pd.DataFrame, path: None = None, *, for_spreadsheets: bool = False) -> str: ...
+
+
+@overload
+def to_csv(
+    frame: pd.DataFrame, path: str | os.PathLike[str], *, for_spreadsheets: bool = False
+) -> Path: ...
+
+
 def to_csv(
     frame: pd.DataFrame,
     path: str | os.PathLike[str] | None = None,
     *,
     for_spreadsheets: bool = False,
-) -> str:
-    r"""Return the frame as CSV text, and write it to ``path`` when one is given.
+) -> str | Path:
+    r"""Return the frame as CSV text, or write it to ``path`` and return the path.
 
     A header and one line a row, without the index; comma, ``\n`` on every platform, UTF-8 without
     a byte order mark. Cells:
@@ -53,6 +65,10 @@ def to_csv(
     ``pandas.read_csv`` reads it back: text with ``dtype="str", keep_default_na=False`` (else "007"
     becomes 7 and "NA" becomes NaN), moments by ``pandas.to_datetime(…, utc=True)``, lists by
     ``json.loads``. Missing text and empty text are both an empty cell.
+
+    DuckDB and Polars find moments, numbers and flags by themselves. Like every reader they guess
+    from the values alone, and quotes do not help: text that looks like something else, as a
+    gender that is only ever ``f`` does to DuckDB, needs its type, see ``sql_types``.
 
     For spreadsheets three things differ, and formulas become text all the same:
 
@@ -71,7 +87,7 @@ def to_csv(
         for_spreadsheets: Write what a person opens in a spreadsheet, not what a program reads.
 
     Returns:
-        The CSV text, with the byte order mark if there is one.
+        The CSV text, with the byte order mark if there is one; with ``path`` that path.
 
     Raises:
         StoreError: The file cannot be written; the old one is as it was.
@@ -90,14 +106,44 @@ def to_csv(
     text = "".join(",".join(cells) + "\n" for cells in zip(*columns, strict=True))
     if for_spreadsheets:
         text = f"{BYTE_ORDER_MARK}{text}"
-    if path is not None:
-        try:
-            replace_file(Path(path), text.encode())
-        except OSError as error:
-            raise StoreError(
-                f"{path} cannot be written: {error.strerror}; choose another path."
-            ) from error
-    return text
+    if path is None:
+        return text
+    try:
+        replace_file(Path(path), text.encode())
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}; choose another path."
+        ) from error
+    return Path(path)
+
+
+def sql_types(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the SQL type of each column, with which a database reads its CSV exactly.
+
+    ``duckdb.read_csv(path, dtype=export.sql_types(frame))``; for Polars
+    ``pl.read_csv(path, try_parse_dates=True, schema_overrides={name: pl.String for name, sql in
+    export.sql_types(frame).items() if sql == "VARCHAR"})``.
+
+    Args:
+        frame: The frame that was written by ``to_csv``, not for spreadsheets.
+
+    Returns:
+        By column: ``TIMESTAMPTZ``, ``TIMESTAMP`` (moments without a time zone), ``BOOLEAN``,
+        ``BIGINT``, ``DOUBLE``, or ``VARCHAR`` for everything else, lists as JSON included.
+    """
+    return {str(name): _sql_type(frame.iloc[:, i].dtype) for i, name in enumerate(frame)}
+
+
+def _sql_type(dtype: Any) -> str:
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return "TIMESTAMPTZ"
+    tests = {
+        "TIMESTAMP": pd.api.types.is_datetime64_dtype,
+        "BOOLEAN": pd.api.types.is_bool_dtype,
+        "BIGINT": pd.api.types.is_integer_dtype,
+        "DOUBLE": pd.api.types.is_float_dtype,
+    }
+    return next((name for name, fits in tests.items() if fits(dtype)), "VARCHAR")
 
 
 def add_personas(

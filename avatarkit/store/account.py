@@ -126,9 +126,10 @@ class AccountState(Database):
         Of several machines, the one that found it last.
         """
         columns = (_COLUMNS.clock_offset_us, _COLUMNS.clock_machine)
-        query = sa.select(*columns).where(_COLUMNS.account == self._own())
+        query = sa.select(*columns).where(self._is_read(_COLUMNS))
+        query = query.order_by(_COLUMNS.clock_offset_us.is_(None), _COLUMNS.account)
         with self.transaction(reading=True) as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(query).first()
         if row is None or row.clock_offset_us is None:
             return None
         return ClockOffset(timedelta(microseconds=row.clock_offset_us), row.clock_machine)
@@ -165,9 +166,10 @@ class AccountState(Database):
 
     def last_pause(self) -> Pause | None:
         """Return the last pause, also one that is over."""
-        query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
+        query = sa.select(_TABLE).where(self._is_read(_COLUMNS))
+        query = query.order_by(sa.func.coalesce(_COLUMNS.paused_until_us, 0).desc())
         with self.transaction(reading=True) as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(query).first()
         if row is None or row.paused_until_us is None:
             return None
         return Pause(

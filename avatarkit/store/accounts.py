@@ -97,27 +97,28 @@ class AccountDirectory(AccountState):
                 personas.get(account, 0),
                 submissions.get(account, 0),
             )
-            for account in (personas.keys() | submissions.keys()) - {self._own()}
+            for account in (personas.keys() | submissions.keys()) - {self.account}
         ]
         return sorted(others, key=lambda other: (-other.personas, other.account))
 
     def has_personas(self) -> bool:
         """Return whether this account has any avatar in the log."""
-        query = sa.select(_PERSONAS.c.persona_id).where(_PERSONAS.c.account == self._own())
+        query = sa.select(_PERSONAS.c.persona_id).where(self._is_read(_PERSONAS.c))
         with self.transaction(reading=True) as connection:
             return connection.scalar(query.limit(1)) is not None
 
     def known_ids(self) -> set[str]:
         """Return the ids of all avatars of this account that the log has, also deleted ones."""
-        query = sa.select(_PERSONAS.c.persona_id).where(_PERSONAS.c.account == self._own())
+        query = sa.select(_PERSONAS.c.persona_id).where(self._is_read(_PERSONAS.c))
         with self.transaction(reading=True) as connection:
             return set(connection.scalars(query))
 
     def unknown_count(self) -> int:
         """Return how many avatars the list last showed that the log did not have."""
-        query = sa.select(_ACCOUNTS.c.unknown_count).where(_ACCOUNTS.c.account == self._own())
+        query = sa.select(sa.func.sum(_ACCOUNTS.c.unknown_count))
+        query = query.where(self._is_read(_ACCOUNTS.c))
         with self.transaction(reading=True) as connection:
-            return connection.scalar(query) or 0
+            return int(connection.scalar(query) or 0)
 
     def set_unknown_count(self, count: int) -> None:
         """Store how many avatars the list shows that the log does not have."""

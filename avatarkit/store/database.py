@@ -199,6 +199,11 @@ class Database:
             raise StoreError("This Store belongs to no account yet; give Store(…, account=…).")
         return self.account
 
+    def _is_read(self, columns: Any, persona_id: str | None = None) -> sa.ColumnElement[bool]:
+        """Return the condition that a row may be read: any row, in a store without an account."""
+        own = sa.true() if self.account is None else columns.account == self.account
+        return own if persona_id is None else own & (columns.persona_id == persona_id)
+
     def _find_file(self) -> object:
         """Return the identity of the SQLite file; open it again if it was replaced.
 

@@ -46,7 +46,7 @@ class Erasing(Database):
     def deleted_ids(self) -> set[str]:
         """Return the personas that were deleted from here."""
         query = sa.select(_COLUMNS.persona_id)
-        query = query.where(_COLUMNS.account == self._own(), _COLUMNS.deleted_here)
+        query = query.where(self._is_read(_COLUMNS), _COLUMNS.deleted_here)
         with self.transaction(reading=True) as connection:
             return set(connection.scalars(query))
 

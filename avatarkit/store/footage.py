@@ -41,7 +41,7 @@ class FootageLog(Database):
         """Return in a sentence why a persona's footage may be missing; None if it is not."""
         columns = tables.personas.c
         query = sa.select(columns.footage_note).where(
-            tables.is_persona(self._own(), persona_id), columns.footage_missing
+            self._is_read(columns, persona_id), columns.footage_missing
         )
         with self.transaction(reading=True) as connection:
             return connection.scalar(query)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from avatarkit.history.frames import Frame as ShownFrame
 from avatarkit.store import tables
 from avatarkit.text import hide_webhook_token
 
@@ -132,7 +133,7 @@ def read(
         values["webhook_url"] = [url and hide_webhook_token(url) for url in values["webhook_url"]]
     if "labels" in values:
         values["labels"] = [_as_list(labels) for labels in values["labels"]]
-    rows = pd.DataFrame(
+    rows = ShownFrame(
         {
             name: pd.Series(values[name], dtype="int64" if dtype == TIME else dtype)
             for name, dtype in frame.dtypes.items()

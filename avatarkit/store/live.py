@@ -16,10 +16,17 @@ from avatarkit.store.tables import to_moment
 _PERSONAS, _RUNS = tables.personas.c, tables.sightings.c
 _SUBMISSIONS, _ACCOUNTS = tables.submissions.c, tables.accounts.c
 
+
+class Scanned(NamedTuple):
+    """The account of a table's rows, without its index."""
+
+    account: sa.ColumnElement[str]
+
+
 # Without an index by account to choose, SQLite reads a table in its order, or its newest rows;
 # with one it reads the rows of the account in random order.
-_run_account, _persona_account, _submission_account = (
-    columns.account.concat("") for columns in (_RUNS, _PERSONAS, _SUBMISSIONS)
+_scanned_runs, _scanned_personas, _scanned_submissions = (
+    Scanned(columns.account.concat("")) for columns in (_RUNS, _PERSONAS, _SUBMISSIONS)
 )
 
 _MARKS = (
@@ -82,9 +89,7 @@ class LiveView(PollPlan):
         Args:
             at: The moment, on the session's clock.
         """
-        count = sa.select(sa.func.count()).where(
-            _PERSONAS.account == self._own(), _PERSONAS.followed
-        )
+        count = sa.select(sa.func.count()).where(self._is_read(_PERSONAS), _PERSONAS.followed)
         is_polled = _PERSONAS.next_look_us.is_not(None) & ~_PERSONAS.gone
         with self.transaction(reading=True) as connection:
             total, in_flight = connection.scalar(count), connection.scalar(count.where(is_polled))
@@ -109,7 +114,7 @@ class LiveView(PollPlan):
                 _RUNS.first_seen_us.label("since_us"),
             )
             .join(tables.sightings, _RUNS.id == _PERSONAS.run_id)
-            .where(_PERSONAS.account == self._own(), _PERSONAS.followed)
+            .where(self._is_read(_PERSONAS), _PERSONAS.followed)
             .order_by(
                 needs_attention.desc(),
                 _PERSONAS.next_look_us.is_(None),
@@ -133,13 +138,14 @@ class LiveView(PollPlan):
 
     def state_key(self) -> StateKey:
         """Return a short key of all that a page shows of the account, in one small query."""
-        own = self._own()
         weight = 1 + sa.func.coalesce(_PERSONAS.run_id, 0)  # another number for each persona
         marks = [sa.func.sum(sa.case((mark, weight), else_=0)) for mark in _MARKS]
         states = [sa.func.sum(sa.case((_SUBMISSIONS.state == s, 1), else_=0)) for s in _STATES]
-        personas = _one_row([sa.func.count(_PERSONAS.persona_id), *marks], _persona_account == own)
-        submissions = _one_row(states, _submission_account == own)
-        unknown = sa.select(_ACCOUNTS.unknown_count).where(_ACCOUNTS.account == own)
+        personas = _one_row(
+            [sa.func.count(_PERSONAS.persona_id), *marks], self._is_read(_scanned_personas)
+        )
+        submissions = _one_row(states, self._is_read(_scanned_submissions))
+        unknown = sa.select(sa.func.sum(_ACCOUNTS.unknown_count)).where(self._is_read(_ACCOUNTS))
         query = sa.select(
             self._last_run().scalar_subquery(), unknown.scalar_subquery(), submissions, personas
         ).select_from(personas.join(submissions, sa.true()))
@@ -162,20 +168,20 @@ class LiveView(PollPlan):
             return connection.scalar(self._last_run()) or 0
 
     def _last_run(self) -> sa.Select[tuple[int]]:
-        query = sa.select(_RUNS.id).where(_run_account == self._own())
+        query = sa.select(_RUNS.id).where(self._is_read(_scanned_runs))
         return query.order_by(_RUNS.id.desc()).limit(1)
 
     def changed_after(self, run_id: int) -> set[str]:
         """Return the personas that have a run of a status that is newer than this one."""
         query = sa.select(_RUNS.persona_id).distinct()
-        query = query.where(_run_account == self._own(), _RUNS.id > run_id)
+        query = query.where(self._is_read(_scanned_runs), _RUNS.id > run_id)
         with self.transaction(reading=True) as connection:
             return set(connection.scalars(query))
 
     def deleted_by_api(self) -> dict[str, str | None]:
         """Return the personas of which the API said that it has them no more, with their names."""
         query = sa.select(_PERSONAS.persona_id, _PERSONAS.creator_name).where(
-            _persona_account == self._own(),
+            self._is_read(_scanned_personas),
             _PERSONAS.deleted_us.is_not(None),
             ~_PERSONAS.deleted_here,
         )
@@ -198,7 +204,8 @@ class LiveView(PollPlan):
             sa.select(*(_RUNS[name] for name in names), _PERSONAS.creator_name)
             .add_columns(before.label("before"))
             .join(tables.personas, _PERSONAS.persona_id == _RUNS.persona_id)
-            .where(_PERSONAS.account == self._own(), _run_account == self._own())
+            .where(_PERSONAS.account == _RUNS.account)
+            .where(self._is_read(_PERSONAS), self._is_read(_scanned_runs))
             .where(_RUNS.id > run_id)
             .order_by(_RUNS.id)
         )

@@ -95,18 +95,26 @@ class NotificationLog(AccountState):
             baseline = self._baseline(connection)
             if baseline is None:
                 return []
-            query = _stays(self._own()).where(
-                _PERSONAS.status.in_([status.value for status in TERMINAL]),
-                _PERSONAS.run_id > baseline,
-                _RUNS.first_seen_us >= to_us(since),
-                _PERSONAS.submitted_us.is_not(None) | was_followed,
-                ~is_notified,
+            query = (
+                _stays()
+                .where(self._is_read(_PERSONAS))
+                .where(
+                    _PERSONAS.status.in_([status.value for status in TERMINAL]),
+                    _PERSONAS.run_id > baseline,
+                    _RUNS.first_seen_us >= to_us(since),
+                    _PERSONAS.submitted_us.is_not(None) | was_followed,
+                    ~is_notified,
+                )
             )
             return [_stay(row) for row in connection.execute(query.order_by(_RUNS.id))]
 
     def stays_in_flight(self) -> list[Stay]:
         """Return the personas that are still polled and not gone."""
-        query = _stays(self._own()).where(_PERSONAS.next_look_us.is_not(None), ~_PERSONAS.gone)
+        query = (
+            _stays()
+            .where(self._is_read(_PERSONAS))
+            .where(_PERSONAS.next_look_us.is_not(None), ~_PERSONAS.gone)
+        )
         with self.transaction(reading=True) as connection:
             return [_stay(row) for row in connection.execute(query)]
 
@@ -234,7 +242,7 @@ class NotificationLog(AccountState):
 
     def last_notifications(self, limit: int) -> list[Notification]:
         """Return the newest events in the outbox, newest first."""
-        query = sa.select(_TABLE).where(_COLUMNS.account == self._own())
+        query = sa.select(_TABLE).where(self._is_read(_COLUMNS))
         query = query.order_by(_COLUMNS.created_us.desc(), _COLUMNS.event, _COLUMNS.subject)
         with self.transaction(reading=True) as connection:
             return [_notification(row) for row in connection.execute(query.limit(limit))]
@@ -244,7 +252,7 @@ class NotificationLog(AccountState):
 
         The error is None once a later event was sent, unless those with errors still wait.
         """
-        is_own = _COLUMNS.account == self._own()
+        is_own = self._is_read(_COLUMNS)
         is_unsent, waits = _COLUMNS.sent_us.is_(None), _COLUMNS.next_attempt_us.is_not(None)
         count = sa.select(sa.func.count()).where(is_own, is_unsent, waits)
         newest = sa.select(_COLUMNS.error).where(is_own, is_unsent, _COLUMNS.error.is_not(None))
@@ -280,13 +288,13 @@ def _id_of(subject: str) -> str:
     return subject.partition(" ")[0]
 
 
-def _stays(account: str) -> sa.Select[Any]:
+def _stays() -> sa.Select[Any]:
     names = ("persona_id", "creator_name", "status")
     return (
         sa.select(*(_PERSONAS[name] for name in names))
         .add_columns(_RUNS.failed_reason, _RUNS.first_seen_us, _RUNS.last_seen_us)
         .join(tables.sightings, _RUNS.id == _PERSONAS.run_id)
-        .where(_PERSONAS.account == account, _PERSONAS.followed)
+        .where(_PERSONAS.followed)
     )
 
 

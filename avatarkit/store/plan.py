@@ -196,15 +196,15 @@ class PollPlan(Database):
         names = (_COLUMNS.persona_id, _COLUMNS.failures, _COLUMNS.status)
         query = sa.select(*names).order_by(_COLUMNS.next_look_us)
         if persona_id is None:
-            query = query.where(_COLUMNS.account == self._own(), _is_due(at))
+            query = query.where(self._is_read(_COLUMNS), _is_due(at))
         else:
-            query = query.where(tables.is_persona(self._own(), persona_id), ~_COLUMNS.deleted_here)
+            query = query.where(self._is_read(_COLUMNS, persona_id), ~_COLUMNS.deleted_here)
         with self.transaction(reading=True) as connection:
             return [DuePersona(*row) for row in connection.execute(query)]
 
     def count_due(self, at: datetime) -> int:
         """Return how many personas are due."""
-        query = sa.select(sa.func.count()).where(_COLUMNS.account == self._own(), _is_due(at))
+        query = sa.select(sa.func.count()).where(self._is_read(_COLUMNS), _is_due(at))
         with self.transaction(reading=True) as connection:
             return int(connection.scalar(query) or 0)
 
@@ -212,7 +212,7 @@ class PollPlan(Database):
         """Return whether ``due`` returns a persona at this moment, or it has no plan."""
         is_due = _is_due(at) | _COLUMNS.next_look_us.is_(None)
         query = sa.select(_COLUMNS.persona_id)
-        query = query.where(tables.is_persona(self._own(), persona_id), is_due)
+        query = query.where(self._is_read(_COLUMNS, persona_id), is_due)
         query = query.where(~_COLUMNS.deleted_here)
         with self.transaction(reading=True) as connection:
             return connection.scalar(query) is not None
@@ -220,7 +220,7 @@ class PollPlan(Database):
     def has_running(self) -> bool:
         """Return whether any persona is still polled that is not gone."""
         query = sa.select(_COLUMNS.persona_id).where(
-            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
+            self._is_read(_COLUMNS), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
         )
         with self.transaction(reading=True) as connection:
             return connection.scalar(query.limit(1)) is not None
@@ -228,7 +228,7 @@ class PollPlan(Database):
     def running(self) -> dict[str, str]:
         """Return the last status of each persona that is polled and is not gone, by id."""
         query = sa.select(_COLUMNS.persona_id, _COLUMNS.status).where(
-            _COLUMNS.account == self._own(), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
+            self._is_read(_COLUMNS), _COLUMNS.next_look_us.is_not(None), ~_COLUMNS.gone
         )
         with self.transaction(reading=True) as connection:
             return {row.persona_id: row.status for row in connection.execute(query)}
@@ -237,7 +237,7 @@ class PollPlan(Database):
         """Return the status of each persona that is still polled and not gone, and since when."""
         runs = tables.sightings.c
         query = sa.select(_COLUMNS.status, runs.first_seen_us).where(
-            _COLUMNS.account == self._own(),
+            self._is_read(_COLUMNS),
             _COLUMNS.next_look_us.is_not(None),
             ~_COLUMNS.gone,
             _COLUMNS.run_id == runs.id,
@@ -248,7 +248,7 @@ class PollPlan(Database):
     def count_ended(self) -> int:
         """Return how many personas have ended."""
         query = sa.select(sa.func.count()).where(
-            _COLUMNS.account == self._own(),
+            self._is_read(_COLUMNS),
             _COLUMNS.status.in_([status.value for status in TERMINAL]),
         )
         with self.transaction(reading=True) as connection:
@@ -261,7 +261,7 @@ class PollPlan(Database):
             asked_after: Only those of which the log holds an answer to a later call than this one.
         """
         query = sa.select(_COLUMNS.persona_id).where(
-            _COLUMNS.account == self._own(),
+            self._is_read(_COLUMNS),
             _COLUMNS.next_look_us.is_not(None),
             _COLUMNS.failures == 0,
             sa.func.coalesce(_COLUMNS.asked_no, 0) > asked_after,
@@ -348,9 +348,8 @@ class PollPlan(Database):
         Returns:
             The moment, on the session's clock; None when no poll is planned.
         """
-        query = sa.select(sa.func.min(_COLUMNS.next_look_us)).where(_COLUMNS.account == self._own())
-        if persona_id is not None:
-            query = query.where(_COLUMNS.persona_id == persona_id)
+        query = sa.select(sa.func.min(_COLUMNS.next_look_us))
+        query = query.where(self._is_read(_COLUMNS, persona_id))
         with self.transaction(reading=True) as connection:
             us = connection.scalar(query)
         return None if us is None else to_moment(us)

@@ -40,6 +40,13 @@ class Change:
     at: datetime
     failed_reason: str | None = None
 
+    def __repr__(self) -> str:
+        reason = f", {self.failed_reason}" if self.failed_reason else ""
+        statuses = f"{self.before or 'not seen before'} → {self.after}"
+        name = self.creator_name or "no name"
+        moment = f"seen {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"Change({name!r}, {self.persona_id}: {statuses}, {moment}{reason})"
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -63,12 +70,24 @@ class SightingLog(Database):
         """Return the union of all answers about a persona, None for an unknown one.
 
         The newest value of each field, so that what only the answer to the create carries is still
-        there; see ``answers.union``.
+        there; see ``answers.union``. ``labels`` are those that were sent from here, if it was.
         """
-        key = tables.is_persona(self._own(), persona_id)
+        columns, sent = tables.personas.c, tables.submissions.c
+        is_sent = (sent.account == columns.account) & (sent.persona_id == columns.persona_id)
+        query = (
+            sa.select(columns.answer, sent.request)
+            .outerjoin(tables.submissions, is_sent)
+            .where(self._is_read(columns, persona_id))
+            .order_by(columns.last_seen_us.desc(), sent.sent_us.desc())
+        )
         with self.transaction(reading=True) as connection:
-            answer = connection.scalar(sa.select(tables.personas.c.answer).where(key))
-        return None if answer is None else Persona.model_validate_json(answer)
+            row = connection.execute(query.limit(1)).first()
+        if row is None:
+            return None
+        persona = Persona.model_validate_json(row.answer)
+        if row.request is None:
+            return persona
+        return answers.with_labels(persona, json.loads(row.request).get("labels") or [])
 
     def record(
         self,

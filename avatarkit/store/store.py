@@ -25,6 +25,19 @@ class Store(
 ):
     """The log of one account in one database.
 
+    What an analysis reads:
+
+    - ``personas()``, ``sightings()``, ``submissions()``: frames of the whole log, or of one
+      persona; ``stages.visits`` and everything after it are computed from them.
+    - ``persona(id)``: all that the API said of one persona.
+    - ``changes_after(run_id)``, ``last_run_id()``: the changes of status, oldest first.
+    - ``open_submissions()``: those of which it is not known whether they arrived.
+    - ``next_look_at()``, ``other_accounts()``, ``product``: when it is polled next, who else has
+      rows here, and what the database is.
+
+    ``Store(url)`` without an account reads the rows of all accounts with every reading method. The
+    other methods write, for ``Tracker`` and the app.
+
     Every method raises ``StoreError`` when the database fails, and those that need an account when
     there is none. Each is one transaction, or joins the one that ``transaction`` opened, so nothing
     is half written.

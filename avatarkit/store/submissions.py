@@ -300,16 +300,14 @@ class SubmissionLog(SightingLog, FootageLog):
 
     def open_submissions(self, state: str = "uncertain") -> list[Uncertain]:
         """Return the submissions in a state, oldest first."""
-        query = sa.select(_TABLE).where(_COLUMNS.account == self._own(), _COLUMNS.state == state)
+        query = sa.select(_TABLE).where(self._is_read(_COLUMNS), _COLUMNS.state == state)
         query = query.order_by(_COLUMNS.sent_us, _COLUMNS.submission_id)
         with self.transaction(reading=True) as connection:
             return [_uncertain(row) for row in connection.execute(query)]
 
     def some_submissions(self, ids: Collection[str]) -> list[Submission]:
         """Return the submissions of these ids, newest first; unknown ids are left out."""
-        query = sa.select(_TABLE).where(
-            _COLUMNS.account == self._own(), _COLUMNS.submission_id.in_(ids)
-        )
+        query = sa.select(_TABLE).where(self._is_read(_COLUMNS), _COLUMNS.submission_id.in_(ids))
         query = query.order_by(_COLUMNS.prepared_us.desc(), _COLUMNS.submission_id)
         with self.transaction(reading=True) as connection:
             return [
@@ -322,7 +320,7 @@ class SubmissionLog(SightingLog, FootageLog):
     def submitted_ids(self) -> set[str]:
         """Return the ids of the personas that submissions became."""
         query = sa.select(_COLUMNS.persona_id).where(
-            _COLUMNS.account == self._own(), _COLUMNS.persona_id.is_not(None)
+            self._is_read(_COLUMNS), _COLUMNS.persona_id.is_not(None)
         )
         with self.transaction(reading=True) as connection:
             return set(connection.scalars(query))

@@ -793,7 +793,8 @@ class Tracker:
         )
 
     def __repr__(self) -> str:
-        return f"Tracker({self.account_name!r})"
+        state = "polling in the background" if self.alive else "not polling in the background"
+        return f"Tracker({self.account_name!r}, {state})"
 
     def watch(self, *, timeout: float | None = None) -> None:
         """Show all avatars and the state of the tracker, live, until none is left to poll.

@@ -14,7 +14,7 @@ from avatarkit import outcomes, stages
 from avatarkit.estimates import survival
 
 START = pd.Timestamp("2026-03-02", tz="UTC")
-COLUMNS = ["outcome", "time_h", "share", "low", "high", "at_risk"]
+COLUMNS = ["outcome", "time_h", "share", "low", "high", "at_risk", "n"]
 
 
 def lives(*rows: tuple[Any, ...]) -> pd.DataFrame:

@@ -186,11 +186,11 @@ def test_statuses_read_back_with_their_types() -> None:
 
 
 def test_the_file_is_the_text_on_every_platform(tmp_path: Path) -> None:
-    """The bytes are the text in UTF-8, and the old file is replaced."""
-    path = tmp_path / "stage times.csv"
+    """The bytes are the text in UTF-8, the old file is replaced, and its path returned."""
+    path, frame = tmp_path / "stage times.csv", texts(["ü\r\n", "x"])
     path.write_text("old and much longer than the new one\n" * 100)
-    text = export.to_csv(texts(["ü\r\n", "x"]), path)
-    assert path.read_bytes() == text.encode()
+    assert export.to_csv(frame, str(path)) == path
+    assert path.read_bytes() == export.to_csv(frame).encode()
     read = pd.read_csv(path, dtype="str", keep_default_na=False)
     assert read["creator_name"].tolist() == ["ü\r\n", "x"]
 

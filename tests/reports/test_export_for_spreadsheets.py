@@ -76,7 +76,8 @@ def test_how_each_kind_of_cell_is_written() -> None:
 def test_the_file_begins_with_the_mark_and_a_plain_one_does_not(tmp_path: Path) -> None:
     """The bytes of the file are the text in UTF-8, with one byte order mark."""
     path, frame = tmp_path / "a.csv", pd.DataFrame({"a": ["ü"]})
-    text = export.to_csv(frame, path, for_spreadsheets=True)
+    text = export.to_csv(frame, for_spreadsheets=True)
+    assert export.to_csv(frame, path, for_spreadsheets=True) == path
     assert path.read_bytes() == text.encode() == b"\xef\xbb\xbfa\n\xc3\xbc\n"
     assert pd.read_csv(path)["a"].tolist() == ["ü"]
     assert export.to_csv(frame) == "a\nü\n"

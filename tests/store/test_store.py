@@ -444,7 +444,48 @@ class TestAccounts:
             assert other.persona("p1") is None
             assert len(all_of_them.personas()) == 1
             with pytest.raises(errors.StoreError, match="account"):
-                all_of_them.due(T0)
+                all_of_them.make_due("p1", T0)
+
+    @between_stores
+    def test_a_store_without_an_account_reads_all_of_them(self, url: str, store: Store) -> None:
+        """Every reading method of a store for analysis alone finds what each account has."""
+        submitted(store)
+        with Store(url, account="other") as other, Store(url) as every:
+            see(other, T0 + HOUR, "processing", id="p2", creator_name="Ada")
+            see(other, T0 + 2 * HOUR, "done", id="p2")
+            other.begin_pause(T0, T0 + 9 * HOUR, "Until {moment}.", 1)
+            other.set_unknown_count(3)
+            assert every.known_ids() == {"p1", "p2"} == set(every.personas()["persona_id"])
+            assert [every.persona(name).status_text for name in ("p1", "p2")] == ["pending", "done"]
+            assert every.persona("p3") is None
+            assert [change.after for change in every.changes_after(0)] == [
+                *("pending", "processing", "done")
+            ]
+            assert every.changed_after(every.last_run_id() - 1) == {"p2"}
+            assert {row.persona_id for row in every.shown(9)} == {"p1", "p2"}
+            assert every.counts(T0 + 9 * HOUR)[0] == every.state_key().personas == 2
+            assert (every.count_ended(), every.has_personas(), every.has_running()) == (
+                1,
+                True,
+                False,
+            )
+            assert every.submitted_ids() == {"p1"}
+            assert every.open_submissions() == every.last_notifications(9) == []
+            assert every.unknown_count() == every.state_key().unknown == 3
+            assert every.last_pause() == other.last_pause() != store.last_pause()
+            assert every.clock_offset() is every.footage_note("p1") is every.next_look_at() is None
+            assert len(every.other_accounts()) == 2
+            assert every.notifications_state() == (None, 0, None)
+            assert every.deleted_ids() == set() == set(every.deleted_by_api())
+
+    def test_the_labels_of_a_persona_are_those_that_were_sent(self, store: Store) -> None:
+        """What an answer makes of them does not replace them; those of others are the API's."""
+        submitted(store)
+        for answer in ({}, {"labels": []}, {"labels": "L1; L2"}, {"labels": ["other"]}):
+            see(store, T0 + HOUR, **answer)
+            assert store.persona("p1").labels == ["l1", "l2"]
+        see(store, T0 + HOUR, id="found", labels=["theirs"])
+        assert store.persona("found").labels == ["theirs"]
 
     def test_a_store_is_bound_once(self, store: Store) -> None:
         """A bound store refuses another account."""

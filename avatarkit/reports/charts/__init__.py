@@ -24,4 +24,9 @@ from avatarkit.reports.charts.style import NOTHING as NOTHING
 from avatarkit.reports.charts.survival import survival as survival
 from avatarkit.reports.charts.timeline import timeline as timeline
 
+__all__ = [
+    *("NOTHING", "aging", "cumulative_flow", "interactive", "outcomes", "stage_times"),
+    *("survival", "timeline", "waiting"),
+]
+
 use_pictures()

@@ -8,7 +8,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from avatarkit.reports.charts import style
+from avatarkit.history.groups import GROUP
+from avatarkit.reports.charts import groups, style
 from avatarkit.text import format_hours, stage_name
 
 DRAWN = 100
@@ -54,6 +55,7 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
     title = "Is mine late?"
     if arrivals.empty:
         return style.nothing(title)
+    groups.require_one(summary.drop(columns=GROUP, errors="ignore"), "stage")
     stages = [*summary["stage"], *sorted(set(arrivals["stage"]) - set(summary["stage"]))]
     percentiles = summary.set_index("stage").reindex(stages)[["p50_h", "p90_h"]].astype("float64")
     is_shown = percentiles["p50_h"].notna() | percentiles.index.isin(arrivals["stage"])

@@ -7,8 +7,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from avatarkit.history.groups import GROUP
 from avatarkit.models import STAGES, ProcessStatus
-from avatarkit.reports.charts import style
+from avatarkit.reports.charts import groups, style
 from avatarkit.text import stage_name
 
 BARS = 14
@@ -45,19 +46,40 @@ def cumulative_flow(flow: pd.DataFrame, *, zone: str = "UTC") -> alt.LayerChart:
     room. Of more than 180 days 180 are drawn, evenly apart.
 
     Args:
-        flow: The frame of ``flow.cumulative``.
+        flow: The frame of ``flow.cumulative``; with groups, a chart for each.
         zone: The name of the time zone whose days it counts.
 
     Returns:
-        A chart of personas by day; without a persona, the words "Nothing to show yet".
+        A chart of personas by day; without a persona, the words "Nothing to show yet". With groups,
+        their charts one below the other, each with its n: the personas of its last day.
+
+    Raises:
+        ValueError: A status is there twice on a day without a column ``group``.
     """
+    groups.require_one(flow, "status", "day")
+    if GROUP in flow:
+        counted = flow.groupby([GROUP, "day"], sort=False)["personas"].sum()
+        n = counted.groupby(GROUP, sort=False).last()
+        each = [_stacked(rows) for _, rows in flow.groupby(GROUP)]
+        hides = any(_without_ended(counts)[2] for counts in each if counts.size)
+        options: dict[str, Any] = {"zone": zone, "hides_ended": hides, "highest": 0}
+        for counts in each:
+            drawn = _without_ended(counts, hides)[0].sum(axis=1).max()
+            options["highest"] = max(options["highest"], int(drawn))
+        return groups.stacked(_cumulative_flow, n, flow, **options)  # type: ignore[no-any-return]
+    return _cumulative_flow(flow, zone=zone)
+
+
+def _cumulative_flow(
+    flow: pd.DataFrame, *, zone: str, hides_ended: bool | None = None, highest: int | None = None
+) -> alt.LayerChart:
     title = "How much is in flight?"
     counts = _stacked(flow)
     if not counts.to_numpy().any():
         return style.nothing(title)
     counts = counts.iloc[style.evenly(len(counts), DAYS)]
-    counts, in_flight, hidden = _without_ended(counts)
-    highest = int(counts.sum(axis=1).max())
+    counts, in_flight, hidden = _without_ended(counts, hides_ended)
+    highest = highest or int(counts.sum(axis=1).max())
     as_bars = len(counts) <= BARS
     rows = _rows(counts, in_flight, as_bars=as_bars)
     thick = rows.loc[rows["personas"] >= _LABEL_PX / _HEIGHT_PX * highest]
@@ -99,12 +121,16 @@ def cumulative_flow(flow: pd.DataFrame, *, zone: str = "UTC") -> alt.LayerChart:
     return style.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
 
 
-def _without_ended(counts: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[int], int]:
+def _without_ended(
+    counts: pd.DataFrame, hides: bool | None = None
+) -> tuple[pd.DataFrame, pd.Series[int], int]:
     """Return the counts to draw, the number in flight by day, and the number that is left out."""
     ends = [name for name in _ENDS if name in counts]
     stages = counts.drop(columns=ends)
     in_flight, ended = stages.sum(axis=1), counts[ends].sum(axis=1)
-    if 0 < in_flight.max() < _SMALLEST_SHARE * (ended + in_flight).max():
+    if hides is None:
+        hides = 0 < in_flight.max() < _SMALLEST_SHARE * (ended + in_flight).max()
+    if hides:
         return stages, in_flight, int(ended.iloc[-1])
     return counts, in_flight, 0
 

@@ -6,7 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from avatarkit.reports.charts import style
+from avatarkit.history.groups import GROUP
+from avatarkit.reports.charts import groups, style
 from avatarkit.text import format_hours, stage_name
 
 STEPS = 200
@@ -31,23 +32,34 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
     curve of more than 200 steps is thinned, evenly in time.
 
     Args:
-        incidence: The frame of ``outcomes.incidence``.
+        incidence: The frame of ``outcomes.incidence``; with groups, a chart for each.
 
     Returns:
         A chart of shares by hours since submission; without an ended persona, the words "Nothing
-        to show yet".
+        to show yet". With groups, their charts one below the other, each with its n, to one scale.
+
+    Raises:
+        ValueError: A curve is there twice without a column ``group``.
     """
+    starts = incidence.loc[incidence["time_h"] == 0]
+    groups.require_one(starts, "outcome")
+    if GROUP in incidence:
+        end = max((_end(rows)[1] for _, rows in incidence.groupby(GROUP)), default=1.0)
+        n = starts.groupby(GROUP, sort=False)["n"].first()
+        return groups.stacked(_outcomes, n, incidence, end=end)  # type: ignore[no-any-return]
+    return _outcomes(incidence)
+
+
+def _outcomes(incidence: pd.DataFrame, *, end: float | None = None) -> alt.LayerChart:
     title = "How do they end, and when?"
     present = [outcome for outcome in _DASHES if _curve(incidence, outcome)["share"].max() > 0]
     if not present:
         return style.nothing(title)
-    followed = incidence.loc[incidence["at_risk"] >= FOLLOWED, "time_h"].max()
-    known = 0.0 if np.isnan(followed) else float(followed)
-    longest = style.longest(incidence[["time_h"]])
-    end = (min(longest, _REACH * known) if known else longest) or 1.0
+    known, own_end = _end(incidence)
+    end = end or own_end
     curves = {stage_name(name): _thinned(_curve(incidence, name)) for name in present}
     steps = pd.concat(
-        [_drawn(curve, known, end).assign(outcome=name) for name, curve in curves.items()],
+        [_drawn(curve, known, own_end).assign(outcome=name) for name, curve in curves.items()],
         ignore_index=True,
     )
     steps["after"] = steps["time_h"].map(format_hours)
@@ -84,6 +96,14 @@ def outcomes(incidence: pd.DataFrame) -> alt.LayerChart:
         ),
     ]
     return style.chart(layers, title, height=_HEIGHT_PX, axes_at_both_sides=True)
+
+
+def _end(incidence: pd.DataFrame) -> tuple[float, float]:
+    """Return the hours until which enough are followed, and those at which the curves end."""
+    followed = incidence.loc[incidence["at_risk"] >= FOLLOWED, "time_h"].max()
+    known = 0.0 if np.isnan(followed) else float(followed)
+    longest = style.longest(incidence[["time_h"]])
+    return known, (min(longest, _REACH * known) if known else longest) or 1.0
 
 
 def _drawn(curve: pd.DataFrame, known: float, end: float) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from avatarkit.reports.charts import style
+from avatarkit.history.groups import GROUP
+from avatarkit.reports.charts import groups, style
 from avatarkit.reports.tables import times_taken
 from avatarkit.text import format_hours, stage_name, zone_name
 
@@ -41,20 +42,51 @@ def waiting(
     percentile is an arrow at the end of the axis, and the axis says so.
 
     Args:
-        totals: The frame of ``flow.waiting``.
-        percentiles: The frame of ``flow.waiting_percentiles``.
+        totals: The frame of ``flow.waiting``; with groups, a chart for each.
+        percentiles: The frame of ``flow.waiting_percentiles`` of these.
         zone: The time zone of the axis: UTC, or that of the browser which draws the chart.
 
     Returns:
-        A chart of hours by submission; without a persona, "Nothing to show yet".
+        A chart of hours by submission; without a persona, "Nothing to show yet". With groups, their
+        charts one below the other, each with its n, to one scale.
+
+    Raises:
+        ValueError: A persona or a period is there twice without a column ``group``, or only one of
+            the frames has groups.
     """
+    groups.require_one(totals, "persona_id")
+    groups.require_one(percentiles, "from")
+    if (GROUP in totals) != (GROUP in percentiles):
+        raise ValueError("Both frames must have groups; compute both of the same flow.waiting().")
+    if GROUP in totals and len(totals):
+        span = _span(totals)
+        end = _end(totals, _lines(percentiles, *span, zone))
+        n = totals.groupby(GROUP, sort=False).size()
+        options: dict[str, Any] = {"zone": zone, "span": span, "end": end}
+        return groups.stacked(_waiting, n, totals, percentiles, **options)  # type: ignore[no-any-return]
+    return _waiting(totals, percentiles, zone=zone)
+
+
+def _span(totals: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the whole days of the first and the last submission."""
+    begin = totals["submitted_at"].min().floor("D")
+    return begin, max(totals["submitted_at"].max().ceil("D"), begin + pd.Timedelta(days=1))
+
+
+def _waiting(
+    totals: pd.DataFrame,
+    percentiles: pd.DataFrame,
+    *,
+    zone: tzinfo,
+    span: tuple[pd.Timestamp, pd.Timestamp] | None = None,
+    end: float | None = None,
+) -> alt.LayerChart:
     title = "Did waiting times change?"
     if totals.empty:
         return style.nothing(title)
-    begin = totals["submitted_at"].min().floor("D")
-    until = max(totals["submitted_at"].max().ceil("D"), begin + pd.Timedelta(days=1))
+    begin, until = span or _span(totals)
     lines = _lines(percentiles, begin, until, zone)
-    end = _end(totals, lines)
+    end = end or _end(totals, lines)
     points = _points(totals.iloc[style.evenly(len(totals), DRAWN)], end, zone)
     bounds = points.loc[points["low"] < points["high"]] if len(totals) <= RANGES else points.head(0)
     beyond = points["beyond"]

@@ -9,8 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from avatarkit.history.groups import GROUP
 from avatarkit.reports import tables
-from avatarkit.reports.charts import style
+from avatarkit.reports.charts import groups, style
 from avatarkit.text import format_hours, stage_name
 
 LANES = 6
@@ -46,6 +47,9 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     to the lower bound, fainter up to the upper one. One that is still running ends in an arrow; one
     that was never seen is faint from 0.
 
+    Groups, from ``durations.summarize(…, by=…)``, stand side by side in each stage, named, with
+    their n, and without single visits; a stage that no group has visited is left out.
+
     Args:
         summary: The frame of ``durations.summarize``, also with ``interval=True``.
         visits: The frame of ``stages.visits``.
@@ -53,8 +57,14 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     Returns:
         A chart of hours by stage, in the order of ``summary``; without a visit, the words "Nothing
         to show yet".
+
+    Raises:
+        ValueError: A stage is there twice without a column ``group``.
     """
     title = "How long does each stage take?"
+    groups.require_one(summary, "stage")
+    if GROUP in summary:
+        summary, visits = _by_stage(summary), None
     if summary.empty or not summary[["finished", "running", "never_seen"]].to_numpy().any():
         return style.nothing(title)
     stages = summary.reindex(columns=summary.columns.union([*_HOURS, *_INTERVAL], sort=False))
@@ -163,13 +173,24 @@ def _ranges(single: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(ranges, ignore_index=True).drop(columns=["state", "min_h", "max_h"])
 
 
+def _by_stage(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups of each stage one below the other, without stages that have no visit."""
+    order = summary["stage"].map({name: i for i, name in enumerate(summary["stage"].unique())})
+    seen = (
+        summary[["finished", "running", "never_seen"]].sum(axis=1).groupby(order).transform("sum")
+    )
+    rows = summary.assign(order=order).loc[seen > 0].sort_values("order", kind="stable")
+    return rows.drop(columns="order").reset_index(drop=True)
+
+
 def _label(stage: Any) -> str:
     more = f", {stage['running']:,} running" if stage["running"] else ""
     if np.isnan(stage["p50_h"]) and stage["n"]:
         # A reason without a heading is long, and stands in the tooltip.
         reason, colon, _ = stage["note"].partition(":")
         more = f", {reason}" if colon else ", no median yet"
-    return f"{stage_name(stage['stage'])}\nn {stage['n']:,}{more}"
+    group = f", {stage[GROUP]}" if GROUP in stage else ""
+    return f"{stage_name(stage['stage'])}{group}\nn {stage['n']:,}{more}"
 
 
 def _facts(stages: pd.DataFrame) -> pd.DataFrame:
