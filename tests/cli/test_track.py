@@ -165,7 +165,7 @@ class TestALogFile:
     ) -> None:
         """No key gets into the file, through no part of a record, nor an escape sequence."""
         path, logger = tmp_path / "track.log", logging.getLogger("avatarkit")
-        redact_logs(KEY)
+        redact_logs(KEY, "https://api.example.com")
         with log_to_file(path, "info", manual_clock, on_error=pytest.fail):
             logger.warning("The key is %s. \x1b[31m", KEY)
             try:
