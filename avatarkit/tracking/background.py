@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from contextlib import suppress
 
+from avatarkit.errors import StoreError
 from avatarkit.tracking.run import Reports, Tracker, run
+
+logger = logging.getLogger("avatarkit")
 
 
 class Background:
@@ -48,4 +52,7 @@ class Background:
 
 def _run(tracker: Tracker, stop: threading.Event) -> None:
     with suppress(ReferenceError):  # the tracker was collected
-        run(tracker, stop, Reports())
+        try:
+            run(tracker, stop, Reports())
+        except StoreError as error:  # the store was closed before the tracker was stopped
+            logger.warning("The tracker has stopped: %s", error)

@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 5.0
 STAND_BY_S = 3.0
 """Wall seconds between two looks at the log while another tracker makes the calls."""
 RECONCILE_EVERY = timedelta(minutes=10)
-RECONCILE_PAUSE_S = 10.0
+RECONCILE_PAUSE_S = 5.0
 """Time between two reconciliations on the session's clock, and wall seconds between them at least,
 as ten minutes of a sandbox can be a moment."""
 QUOTA_S = 20.0
