@@ -102,8 +102,9 @@ class _Wait:
             if self._reports.on_progress is not None and persona.status_text != status:
                 self._reports.on_progress(persona)
             status = persona.status_text
+            trouble = self._trouble()
             if self._reports.on_step is not None:
-                self._reports.on_step(persona, self._trouble())
+                self._reports.on_step(persona, trouble)
             if persona.is_terminal:
                 return _done(persona)
             require_not_deleted(self._store, self._id)

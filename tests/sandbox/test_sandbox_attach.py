@@ -226,4 +226,7 @@ class TestAnOwnerThatEnds:
             with socket.create_server(("127.0.0.1", port)):
                 reported: list[str] = []
                 session.tracker.run(threading.Event(), on_error=reported.append, once=True)
-            assert f"not served at http://127.0.0.1:{port} any more; start" in reported[-1]
+            assert (
+                f"not served at http://127.0.0.1:{port} any more; call open_session()"
+                in reported[-1]
+            )
