@@ -67,13 +67,13 @@ class TestTimeout:
         """Without a connection nothing is known: since when, what was seen last, and why."""
         tracker.submit(request())
         with pytest.raises(errors.WaitTimeout, match="p1 is still processing after") as caught:
-            tracker.wait("p1", timeout=3_600)
+            tracker.wait("p1", timeout=400)
         assert caught.value.last_error is None
         seen = manual_clock.now()
         api.fault = httpx.ConnectError("refused")
         manual_clock.advance(timedelta(hours=1))
         with pytest.raises(errors.WaitTimeout) as caught:
-            tracker.wait("p1", timeout=7_200)
+            tracker.wait("p1", timeout=600)
         text = str(caught.value)
         assert "It is not known whether p1 has ended, as it cannot be reached since 1" in text
         assert "last seen processing at " in text
@@ -89,11 +89,11 @@ class TestTimeout:
         tracker.submit(request())
         api.fault = httpx.ConnectError("refused")
         with pytest.raises(errors.WaitTimeout, match="cannot be reached"):
-            tracker.wait("p1", timeout=1_800)
+            tracker.wait("p1", timeout=400)
         api.fault = None
         manual_clock.advance(timedelta(days=1))
         with pytest.raises(errors.WaitTimeout, match="p1 is still processing") as caught:
-            tracker.wait("p1", timeout=1_800)
+            tracker.wait("p1", timeout=400)
         assert caught.value.last_error is None
 
 
@@ -176,7 +176,7 @@ class TestBar:
         tracker.submit(request())
         api.fault = httpx.ConnectError("refused")
         with pytest.raises(errors.WaitTimeout):
-            tracker.wait("p1", timeout=1_800, progress=True)
+            tracker.wait("p1", timeout=400, progress=True)
         api.fault, api.status = None, "done"
         tracker.wait("p1", timeout=86_400, progress=True)
         texts = list(map(repr, shown))
