@@ -19,18 +19,31 @@ from support.manual_clock import MONDAY, ManualClock, StandingClock
 CLOSED = "This session is closed; open it again with open_session()."
 
 
-def own_threads() -> list[str]:
-    """Return the names of the threads that avatarkit and its sandbox run."""
-    names = (thread.name for thread in threading.enumerate())
-    return sorted(name for name in names if name.startswith(("avatarkit-", "sandbox-")))
+class Threads:
+    """The threads of avatarkit and its sandbox that were started since a test began."""
 
+    def __init__(self) -> None:
+        self._before = set(threading.enumerate())
 
-def own_threads_once_ended() -> list[str]:
-    """Return the threads that are left after those that are ending have ended."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(("avatarkit-", "sandbox-")):
+    def names(self) -> list[str]:
+        """Return the names of those that run."""
+        return sorted(thread.name for thread in self._own())
+
+    def once_ended(self) -> list[str]:
+        """Return those that are left after the ones that are ending have ended."""
+        for thread in self._own():
             thread.join(timeout=10)
-    return own_threads()
+        return self.names()
+
+    def _own(self) -> list[threading.Thread]:
+        started = set(threading.enumerate()) - self._before
+        return [each for each in started if each.name.startswith(("avatarkit-", "sandbox-"))]
+
+
+@pytest.fixture
+def threads() -> Threads:
+    """Return the threads that the test starts."""
+    return Threads()
 
 
 def standing() -> ManualClock:
@@ -43,19 +56,19 @@ def request(**values: object) -> PersonaCreate:
     return PersonaCreate(**{"creator_name": "Ada", "gender": "f"} | values)  # type: ignore[arg-type]
 
 
-def test_opened_again_it_is_the_same_session() -> None:
+def test_opened_again_it_is_the_same_session(threads: Threads) -> None:
     """Three openings, as by a cell that is run again, have the threads of one; a close ends all."""
     clock = standing()
     session = open_session(clock=clock)
     session.tracker.start()
-    threads = own_threads()
     for _ in range(2):
         again = open_session(clock=clock)
         again.tracker.start()
         assert again is session
-    assert own_threads() == threads
+    assert threads.names().count("avatarkit-tracker") == 1
+    assert threads.names().count("sandbox-web") == 1
     session.close()
-    assert own_threads_once_ended() == []
+    assert threads.once_ended() == []
 
 
 def test_a_with_block_closes_only_what_it_opened() -> None:
@@ -81,8 +94,9 @@ def test_other_settings_close_an_idle_session(caplog: pytest.LogCaptureFixture) 
         assert len(second.store.personas()) == 0
 
 
-def test_other_settings_leave_a_used_session_open() -> None:
+def test_other_settings_leave_a_used_session_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait in another thread goes on, and both sessions can be used."""
+    monkeypatch.setattr("avatarkit.tracking.wait.LONGEST_WAIT_S", 0.1)
     with Sandbox(clock=standing()) as sandbox:
         keys = {"base_url": sandbox.url, "api_id": sandbox.api_id, "api_key": sandbox.api_key}
         first = open_session(**keys)
@@ -116,7 +130,9 @@ def test_two_accounts_are_two_sessions() -> None:
         assert not first.is_closed
 
 
-def test_after_close_every_call_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_close_every_call_is_one_sentence(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
     """Tracker, store and client say that the session is closed, and its repr does."""
     caplog.set_level(logging.INFO)
     session = open_session(clock=standing())
@@ -145,12 +161,12 @@ def test_after_close_every_call_is_one_sentence(caplog: pytest.LogCaptureFixture
             call()
         assert str(caught.value) == CLOSED
     assert repr(session).endswith(", closed)")
-    assert own_threads_once_ended() == []
+    assert threads.once_ended() == []
     assert "interrupted" not in caplog.text
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-def test_a_collected_session_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_collected_session_leaves_nothing_behind(threads: Threads, tmp_path: Path) -> None:
     """Without any reference to it, its tracker ends, and its sandbox and lease are free again."""
     clock = standing()
     session = open_session(data_dir=tmp_path, clock=clock)
@@ -167,7 +183,7 @@ def test_a_collected_session_leaves_nothing_behind(tmp_path: Path) -> None:
     while collected() is not None and SystemClock().monotonic() < until_s:
         gc.collect()  # the thread may be in a call of the tracker, which ends
     assert collected() is None
-    assert own_threads_once_ended() == []
+    assert threads.once_ended() == []
     with open_session(data_dir=tmp_path, clock=clock) as again:
         assert isinstance(again.sandbox, Sandbox)
         assert again.tracker.lease.read() is None
