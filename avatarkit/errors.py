@@ -21,7 +21,7 @@ Catch ``AvatarkitError`` for all of them, or the branch that you can act on::
     ├ PersonaEnded (persona)              raised by ``Tracker.wait`` only
     │ ├ PersonaFailed
     │ └ PersonaRejected
-    ├ WaitTimeout (persona_id, waited_s)  resumable: wait for the same id again
+    ├ WaitTimeout (persona_id, waited_s, last_error)  resumable: wait for the same id again
     └ StoreError                          the database cannot be opened, read or written
 
 The text of each is one sentence that says what is wrong and what to do. No text, attribute or
@@ -203,13 +203,17 @@ class PersonaRejected(PersonaEnded):
 class WaitTimeout(AvatarkitError):
     """The persona is not finished after ``waited_s`` wall seconds.
 
-    Wait for the same ``persona_id`` again to go on; nothing is lost.
+    Wait for the same ``persona_id`` again to go on; nothing is lost. ``last_error`` says in one
+    sentence why it could not be polled; None if the API answered the last time.
     """
 
-    def __init__(self, message: str, *, persona_id: str, waited_s: float) -> None:
+    def __init__(
+        self, message: str, *, persona_id: str, waited_s: float, last_error: str | None = None
+    ) -> None:
         super().__init__(message)
         self.persona_id = persona_id
         self.waited_s = waited_s
+        self.last_error = last_error
 
 
 class StoreError(AvatarkitError):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import logging
+import threading
+import weakref
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
@@ -30,16 +34,31 @@ CARRIED = ("creator_name", "gender", "video_scene", "labels")
 """The columns of ``store.personas()`` that a session's frames have at their end."""
 
 
+CLOSED = "This session is closed; open it again with open_session()."
+
+Account = tuple[Path, str, str | None]
+"""Data folder, base URL and API id."""
+
+_opening = threading.RLock()
+_sessions: weakref.WeakValueDictionary[Account, Session] = weakref.WeakValueDictionary()
+"""The sessions that this process has open, the last one of each account."""
+
+
 class Session:
     """Client, store, tracker and clock of one account, opened and closed together.
 
-    Made by ``open_session``. ``sandbox`` is the sandbox that answers, None on the live account.
+    Made by ``open_session``. ``sandbox`` is the sandbox that answers, None on the live account. It
+    closes itself when neither it nor its tracker is referred to any longer.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.sandbox: Sandbox | Attached | None = None
+        self._given_clock = clock
+        self._holders = 0
+        self._entered = 0
+        self._serving = threading.Lock()
         for notice in settings.notices:
             logger.warning("%s", notice)
         with ExitStack() as stack:
@@ -51,7 +70,8 @@ class Session:
                     "AVATARKIT_DATA_DIR to another one."
                 ) from None
             # Opened first: if this fails, no sandbox is left running.
-            self.store = stack.enter_context(Store(settings.store_url, backups=settings.backups))
+            self.store = Store(settings.store_url, backups=settings.backups)
+            stack.callback(self.store.close_connections)
             if settings.is_sandbox:
                 self.sandbox = _sandbox(settings, clock, settings.sandbox_speed)
                 stack.callback(self.sandbox.stop)
@@ -62,7 +82,8 @@ class Session:
                     "api_key": SecretStr(self.sandbox.api_key),
                 }
                 settings = settings.model_copy(update=keys)
-            self.client = stack.enter_context(Client(settings=settings))
+            self.client = Client(settings=settings)
+            stack.callback(self.client.close, CLOSED)
             self.tracker = Tracker(
                 self.client,
                 self.store,
@@ -73,8 +94,11 @@ class Session:
             self.tracker.before_pass = self.keep_served
             self.tracker.notifier = self._notifier()
             self.tracker.data_folder = self.settings.folder
-            stack.callback(self.tracker.stop)
+            # Nothing on the stack refers to the session or its tracker: see ``_close_later``.
+            stack.callback(self.tracker.lease.give_up)
+            stack.callback(self.tracker.background.stop)
             self._stack = stack.pop_all()
+        weakref.finalize(self, _close_later, self._stack).atexit = False
 
     def _notifier(self) -> Notifier | None:
         if self.settings.notify is None:
@@ -104,21 +128,26 @@ class Session:
             A sentence if it has ended, else None.
 
         Raises:
-            ConfigError: It cannot be served at the address that this session calls.
+            ConfigError: It cannot be served at the address that this session calls, or the session
+                is closed.
         """
-        if self.is_served:
-            return None
+        with self._serving:
+            if self.is_served:
+                return None
+            if self.is_closed:
+                raise ConfigError(CLOSED)
+            sandbox = _sandbox(self.settings, None, self.sandbox_speed)
+            if sandbox.url != self.client.base_url or sandbox.api_id != self.client.api_id:
+                sandbox.stop()
+                raise ConfigError(
+                    "The process that served the sandbox has ended, and the sandbox is not served "
+                    f"at {self.client.base_url} any more; call open_session() again, or start this "
+                    "program again."
+                )
+            self._stack.callback(sandbox.stop)
+            self.sandbox = sandbox
         from avatarkit.sandbox import Attached
 
-        sandbox = _sandbox(self.settings, None, self.sandbox_speed)
-        if sandbox.url != self.client.base_url or sandbox.api_id != self.client.api_id:
-            sandbox.stop()
-            raise ConfigError(
-                "The process that served the sandbox has ended, and the sandbox is not served at "
-                f"{self.client.base_url} any more; start this program again."
-            )
-        self._stack.callback(sandbox.stop)
-        self.sandbox = sandbox
         server = "another one" if isinstance(sandbox, Attached) else "this one"
         return f"The process that served the sandbox has ended; {server} goes on serving it."
 
@@ -187,18 +216,36 @@ class Session:
             sightings, personas = self.store.sightings(), self.store.personas()
         return {"sightings": sightings, "personas": personas, "now": self.clock.now()}
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed; every call of its parts is an error then."""
+        return self.store.closed is not None
+
     def close(self) -> None:
-        """Stop the tracker, close client and store, and stop the sandbox if it was started here."""
+        """Stop the tracker, close client and store, and stop the sandbox if it was started here.
+
+        What is being submitted in another thread is written to the log still.
+        """
+        if self.is_closed:
+            return
+        self.tracker.background.stop()
+        self.tracker.lease.give_up()
+        self.store.close(CLOSED)
         self._stack.close()
 
     def __enter__(self) -> Self:
+        self._entered += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._entered -= 1
+        self._holders -= 1
+        if self._holders <= 0:
+            self.close()
 
     def __repr__(self) -> str:
-        return f"Session({self.tracker.account_name!r})"
+        closed = ", closed" if self.is_closed else ""
+        return f"Session({self.tracker.account_name!r}{closed})"
 
 
 def open_session(
@@ -206,7 +253,10 @@ def open_session(
 ) -> Session:
     """Open a session of the live account if there are keys, of the sandbox if there are none.
 
-    A sandbox that already serves the data folder is attached to, not started twice.
+    A sandbox that already serves the data folder is attached to, not started twice. A session of
+    the same account and data folder that this process has open is returned, so that a notebook's
+    cell can be run again. One with other settings is closed, unless a thread or a ``with`` block
+    uses it: then both are open.
 
     Args:
         settings: All settings; ``Settings()`` by default.
@@ -221,7 +271,8 @@ def open_session(
             ``authenticated_by_proxy``.
 
     Returns:
-        The session. Use it as a context manager, or ``close()`` it.
+        The session. ``close()`` it, or use it as a context manager, which closes it unless it was
+        open before.
 
     Raises:
         ConfigError: A setting is wrong, or the sandbox cannot be started.
@@ -229,7 +280,46 @@ def open_session(
     """
     if settings is not None and values:
         raise ConfigError("Give open_session either settings or single values, not both.")
-    return Session(settings or Settings(**values), clock)
+    settings = settings or Settings(**values)
+    account = (settings.folder.absolute(), settings.base_url, settings.api_id)
+    with _opening:
+        session = _sessions.get(account)
+        if session is None or not _may_return(session, settings, clock):
+            session = _sessions[account] = Session(settings, clock)
+            # Moved to the end: those that are registered last are called first.
+            atexit.unregister(_close_all)
+            atexit.register(_close_all)
+        session._holders += 1
+        return session
+
+
+def _may_return(session: Session, settings: Settings, clock: Clock | None) -> bool:
+    """Return whether an open session is what is asked for; close it if nothing uses it."""
+    if session.is_closed:
+        return False
+    is_same = session.settings.model_dump() == settings.model_dump()
+    if is_same and clock in (None, session._given_clock):
+        with suppress(ConfigError):  # the sandbox cannot be served at its address any more
+            session.keep_served()
+            return True
+    if not session._entered and not session.tracker.is_used:
+        session.close()
+        logger.warning("The session that was open here had other settings; it is closed now.")
+    return False
+
+
+def _close_later(stack: ExitStack) -> None:
+    """Close what a session that was garbage-collected had open.
+
+    In a thread, as the garbage may be collected in any thread, such as one of the sandbox's own.
+    """
+    threading.Thread(target=stack.close, name="avatarkit-close", daemon=True).start()
+
+
+def _close_all() -> None:
+    """Close all sessions at the end of the program, so that no lock is left behind."""
+    for session in list(_sessions.values()):
+        session.close()
 
 
 def _with_settings(signature: inspect.Signature) -> inspect.Signature:

@@ -84,13 +84,14 @@ class Client:
         self.base_url = settings.base_url
         self.api_id = settings.api_id
         key = settings.api_key.get_secret_value()
-        redact_logs(key)
+        redact_logs(key, self.base_url)
         # 32 bits of a hash fit to too many keys to confirm a guess.
         self._keys_mark = hashlib.sha256(f"{self.api_id}|{key}".encode()).hexdigest()[:8]
         self._tries = tries
         self._deadline_s = deadline_s
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
         self._has_answered = False
+        self.closed: str | None = None
         connect_s, read_s = settings.connect_timeout_s, settings.read_timeout_s
         write_s = settings.write_timeout_s
         # The API may copy both videos to its storage before it answers a create.
@@ -118,6 +119,7 @@ class Client:
         not a sandbox may be a tunnel to the live API, so the value stays None.
         """
         if self._is_sandbox is None and not self._has_answered:
+            self._require_open()
             extensions = {"deadline": time.monotonic() + _SANDBOX_DEADLINE_S, "tries": 1}
             request = self._http.build_request("GET", "/_sandbox/", extensions=extensions)
             del request.headers["X-API-KEY"]
@@ -292,9 +294,18 @@ class Client:
         """
         self._call("DELETE", self._path(persona_id))
 
-    def close(self) -> None:
-        """Close the connections."""
+    def close(self, closed: str = "This client is closed; make a new one.") -> None:
+        """Close the connections; every later call raises ``ConfigError``.
+
+        Args:
+            closed: The sentence of that error.
+        """
+        self.closed = closed
         self._http.close()
+
+    def _require_open(self) -> None:
+        if self.closed is not None:
+            raise ConfigError(self.closed)
 
     def __enter__(self) -> Self:
         return self
@@ -322,6 +333,7 @@ class Client:
         deadline_s: float | None = None,
         max_bytes: int | None = None,
     ) -> httpx.Response:
+        self._require_open()
         within_s = self._deadline_s if deadline_s is None else min(deadline_s, self._deadline_s)
         extensions = {
             "deadline": time.monotonic() + within_s,
@@ -340,6 +352,7 @@ class Client:
         return response
 
     def _send_create(self, path: str, **body: Any) -> httpx.Response:
+        self._require_open()
         try:
             response = self._http.post(path, timeout=self._create_timeout, **body)
         except httpx.HTTPError as error:

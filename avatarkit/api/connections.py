@@ -111,6 +111,7 @@ class Connections:
         """Close all connections."""
         for connection in self._all:
             connection.transport.close()
+        _watchdog.rest()
 
     def _make(self) -> _Connection:
         connection = _Connection(self._open(), is_own=self._is_own)
@@ -290,13 +291,15 @@ class _Watchdog:
         self._lock = threading.Lock()
         self._watched: set[_Connection] = set()
         self._thread: threading.Thread | None = None
+        self._rests = threading.Event()
 
     def add(self, connection: _Connection) -> None:
         with self._lock:
             self._watched.add(connection)
             if self._thread is None or not self._thread.is_alive():
+                self._rests = threading.Event()
                 self._thread = threading.Thread(
-                    target=self._run, name="avatarkit-watchdog", daemon=True
+                    target=self._run, args=(self._rests,), name="avatarkit-watchdog", daemon=True
                 )
                 self._thread.start()
 
@@ -304,15 +307,21 @@ class _Watchdog:
         with self._lock:
             self._watched.discard(connection)
 
-    def _run(self) -> None:
-        idle, never = 0, threading.Event()
-        while idle < IDLE_CHECKS:
-            never.wait(CHECK_EVERY_S)
+    def rest(self) -> None:
+        """End the thread now, unless it watches a call; the next call starts a new one."""
+        with self._lock:
+            if not self._watched:
+                self._thread = None
+                self._rests.set()
+
+    def _run(self, rests: threading.Event) -> None:
+        idle = 0
+        while idle < IDLE_CHECKS and not rests.wait(CHECK_EVERY_S):
             with self._lock:
                 for connection in self._watched:
                     connection.check()
                 idle = 0 if self._watched else idle + 1
-                if idle == IDLE_CHECKS:
+                if idle == IDLE_CHECKS and rests is self._rests:
                     self._thread = None
 
 

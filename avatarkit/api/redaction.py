@@ -32,6 +32,7 @@ class Redactor:
 
 
 _keys: set[str] = set()
+_origins: set[str] = set()
 # A filter on a logger does not apply to its child loggers, so each is listed.
 _LOGGERS = (
     "httpx",
@@ -43,9 +44,18 @@ _LOGGERS = (
 )
 
 
-def redact_logs(key: str) -> None:
-    """Redact a key in all log records of the HTTP libraries from now on."""
+def redact_logs(key: str, base_url: str) -> None:
+    """Redact a key in all log records of the HTTP libraries from now on.
+
+    The line of httpx for each call, at level INFO, is kept only if its logger is at DEBUG: a
+    tracker makes thousands of calls.
+
+    Args:
+        key: The API key.
+        base_url: Where the calls go; other calls through httpx are logged as before.
+    """
     _keys.update({key, json.dumps(key)[1:-1]} - {""})
+    _origins.add(base_url)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_redact_record)
 
@@ -58,6 +68,10 @@ def redact_text(text: str) -> str:
 
 
 def _redact_record(record: logging.LogRecord) -> bool:
+    if record.name == "httpx" and record.levelno == logging.INFO:
+        is_ours = any(str(arg).startswith(tuple(_origins)) for arg in record.args or ())
+        if is_ours and not logging.getLogger("httpx").isEnabledFor(logging.DEBUG):
+            return False
     # The HTTP libraries log headers and status lines.
     text = record.getMessage()
     redacted = redact_text(text)

@@ -205,7 +205,7 @@ def _log_retry(state: RetryCallState) -> None:
     if response is not None:
         cause = f"answer {response.status_code}"
     retries = state.args[0].extensions["tries"] - 1
-    logger.info("Retry %d of %d after %s.", state.attempt_number, retries, cause)
+    logger.debug("Retry %d of %d after %s.", state.attempt_number, retries, cause)
 
 
 def _outcome(state: RetryCallState) -> Future:

@@ -33,6 +33,7 @@ class Database:
     Attributes:
         url: The URL without its password and its options, which can hold one too.
         account: The fingerprint of the account, None before ``bind``.
+        closed: A sentence once it is closed, else None.
     """
 
     def __init__(self, url: str, *, account: str | None = None, backups: int = 5) -> None:
@@ -40,6 +41,7 @@ class Database:
         self.url = shown_url(self._engine.url)
         self.account = account
         self.backups = backups
+        self.closed: str | None = None
         self._kind: str | None = None
         file = sqlite_file.path_of(self._engine.url)
         self._file = None if file is None else WatchedFile(file)
@@ -120,6 +122,7 @@ class Database:
             if joined is not None:
                 yield joined
                 return
+            self.require_open()
             found = self._find_file()
             with self._turn, self._engine.connect() as connection:
                 self._open.connection = connection.execution_options(reading=reading)
@@ -183,9 +186,38 @@ class Database:
             return None
         return self.back_up(now)
 
-    def close(self) -> None:
-        """Close the connections."""
+    def close(self, closed: str = "This store is closed; open it again.") -> None:
+        """Close the connections; every later call raises ``StoreError``.
+
+        Args:
+            closed: The sentence of that error.
+        """
+        self.closed = closed
         self._engine.dispose()
+
+    def close_connections(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._engine.dispose()
+
+    def require_open(self) -> None:
+        """Do nothing, unless the store is closed.
+
+        Raises:
+            StoreError: It is closed; a thread that is in ``kept_open`` may use it still.
+        """
+        if self.closed is not None and not getattr(self._open, "is_kept", False):
+            raise StoreError(self.closed)
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Let this thread write what it has begun, also if the store is closed meanwhile."""
+        self.require_open()
+        before = getattr(self._open, "is_kept", False)
+        self._open.is_kept = True
+        try:
+            yield
+        finally:
+            self._open.is_kept = before
 
     def lock_account(self) -> None:
         """Let others that log new personas of the account wait until the transaction ends."""

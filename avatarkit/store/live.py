@@ -80,6 +80,19 @@ class ShownPersona:
     deleted: bool = False
 
 
+@dataclass(frozen=True)
+class LastPoll:
+    """The last polls of a persona.
+
+    ``seen_at`` is when the last answer about it was requested, ``error`` what went wrong in the
+    last poll and ``error_at`` when that was; both None if it was answered.
+    """
+
+    seen_at: datetime
+    error: str | None
+    error_at: datetime | None
+
+
 class LiveView(PollPlan):
     """What a live view reads every second; small queries, as the log may be long."""
 
@@ -135,6 +148,18 @@ class LiveView(PollPlan):
             )
             for row in rows
         ]
+
+    def last_poll(self, persona_id: str) -> LastPoll:
+        """Return what the last polls of a persona that the log has found."""
+        seen_us = sa.func.coalesce(_RUNS.last_seen_us, _PERSONAS.first_seen_us).label("seen_us")
+        query = (
+            sa.select(_PERSONAS.last_error, _PERSONAS.last_error_us, seen_us)
+            .join(tables.sightings, _RUNS.id == _PERSONAS.run_id, isouter=True)
+            .where(tables.is_persona(self._own(), persona_id))
+        )
+        with self.transaction(reading=True) as connection:
+            row = connection.execute(query).one()
+        return LastPoll(to_moment(row.seen_us), row.last_error, _moment(row.last_error_us))
 
     def state_key(self) -> StateKey:
         """Return a short key of all that a page shows of the account, in one small query."""

@@ -119,6 +119,12 @@ class TrackerLease:
                     self._ended.set()
                     self._release()
 
+    def give_up(self) -> None:
+        """Release the lease, also while a run goes on, so that another tracker need not wait."""
+        with self._lock:
+            self._ended.set()
+            self._release()
+
     def _renew(self, ended: threading.Event) -> None:
         while True:
             SystemClock().sleep(RENEW_EVERY_S / 3, ended)

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from avatarkit.api.transport import cancel_on
 from avatarkit.clock import Clock
-from avatarkit.errors import APIError, NotFound, StoreError
+from avatarkit.errors import APIError, ConfigError, NotFound, StoreError
 from avatarkit.models import Persona
 from avatarkit.store.plan import DuePersona
 from avatarkit.store.sightings import Change, Recorded
@@ -164,11 +164,12 @@ class Poller:
 
         Raises:
             StoreError: It cannot be logged.
+            ConfigError: The client is closed.
         """
         try:
             return self.log(answer)
-        except StoreError:
-            raise
+        except (StoreError, ConfigError):
+            raise  # the log failed, or the client is closed
         except Exception as error:
             # A bug that one answer triggers must not stop the polls of other personas.
             logger.exception("The poll of %s failed.", answer.due.persona_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,9 +19,10 @@ from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.lease import TrackerLease
+from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.poll import Poll
 from avatarkit.tracking.polls import Polls
-from avatarkit.tracking.state import tracked_by
+from avatarkit.tracking.state import log_change, tracked_by
 
 logger = logging.getLogger("avatarkit")
 
@@ -37,6 +39,9 @@ LONGEST_PAUSE_S = 5.0
 STAND_BY_S = 3.0
 """Wall seconds between two looks at the log while another tracker makes the calls."""
 RECONCILE_EVERY = timedelta(minutes=10)
+RECONCILE_PAUSE_S = 5.0
+"""Time between two reconciliations on the session's clock, and wall seconds between them at least,
+as ten minutes of a sandbox can be a moment."""
 QUOTA_S = 20.0
 """Wall seconds to read the quota."""
 
@@ -49,7 +54,9 @@ class Tracker(Protocol):
     access: Access
     lease: TrackerLease
     before_pass: Callable[[], str | None] | None
+    notifier: Notifier | None
     reconcile_at: datetime | None
+    running_in: set[int]
 
     @property
     def is_probing(self) -> bool: ...  # noqa: D102
@@ -75,6 +82,36 @@ class Reports:
     on_change: Callable[[Change], None] | None = None
     on_error: Callable[[str], None] | None = None
     on_notice: Callable[[str], None] | None = None
+
+
+def run(
+    tracker: Tracker,
+    stop: threading.Event,
+    reports: Reports,
+    *,
+    once: bool = False,
+    until_done: bool = False,
+) -> None:
+    """Poll and reconcile in passes until stopped; see ``Tracker.run``.
+
+    Args:
+        tracker: The tracker, or a weak proxy of one: it ends with ``ReferenceError`` once that is
+            collected.
+        stop: Ends the run.
+        reports: Where it reports.
+        once: End after one pass.
+        until_done: End when no persona is left to poll.
+    """
+    notifier, running_in, thread = tracker.notifier, tracker.running_in, threading.get_ident()
+    running_in.add(thread)
+    if notifier is not None:
+        notifier.begin()
+    try:
+        Run(tracker, stop, reports).go(once=once, until_done=until_done)
+    finally:
+        running_in.discard(thread)
+        if notifier is not None:
+            notifier.close()
 
 
 @dataclass
@@ -116,6 +153,7 @@ class Run:
         self._on_notice = reports.on_notice
         tracker.reconcile_at = tracker.clock.now()
         self._in_background = False
+        self._reconciled_s = -math.inf
         self._probe = False
         self._reported: str | None = None
         self._trouble: Pause | None = None
@@ -137,6 +175,7 @@ class Run:
         tracker, clock = self._tracker, self._tracker.clock
         with tracker.open_polls(self._stop) as polls:
             while not self._stop.is_set():
+                tracker.store.require_open()
                 passed = _Pass()
                 if self._may_call(passed):
                     passed.error = tracker.refresh_schedule()
@@ -208,6 +247,8 @@ class Run:
             passed.is_complete = True
         except AvatarkitError as error:
             passed.error = str(error)
+        except ReferenceError:
+            raise  # the tracker was collected
         except Exception as error:
             passed.error = f"{type(error).__name__} in a tracker that stands by."
             logger.exception("A tracker that stands by failed.")
@@ -260,6 +301,8 @@ class Run:
             passed.error = str(error)
             if not self._stop.is_set():
                 logger.warning("A pass of the tracker ended early: %s", error)
+        except ReferenceError:
+            raise  # the tracker was collected
         except Exception as error:
             # One bug must not end days of tracking.
             polls.clear()
@@ -276,6 +319,7 @@ class Run:
         # A time further ahead was set while the clock was wrong.
         due_at = tracker.reconcile_at
         is_time = due_at is None or not now < due_at <= now + RECONCILE_EVERY
+        is_time &= tracker.clock.monotonic() - self._reconciled_s >= RECONCILE_PAUSE_S
         asks = self._probe or tracker.is_quota_due()
         if self._in_background or not (is_time or asks):
             return False
@@ -283,6 +327,7 @@ class Run:
             return False
         if is_time:
             tracker.reconcile_at = now + RECONCILE_EVERY
+            self._reconciled_s = tracker.clock.monotonic()
         self._in_background, probe, self._probe = True, self._probe, False
         polls.start(partial(self._reconcile, is_time=is_time, asks=asks, probe=probe))
         return True
@@ -300,13 +345,15 @@ class Run:
                 self._notices += self._tracker.check_account()
         except AvatarkitError as error:
             result = Poll(error=str(error), is_beside=True)
+        except ReferenceError:
+            pass  # the tracker was collected
         finally:
             self._in_background = False
         return result
 
     def _report_change(self, change: Change | None) -> None:
         if change is not None:
-            logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
+            log_change(change)
             if self._on_change is not None:
                 self._on_change(change)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from avatarkit.store.account import Pause
 from avatarkit.store.sightings import Change
 from avatarkit.text import format_hours, printable
+
+logger = logging.getLogger("avatarkit")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,16 @@ def unknown_sentence(count: int) -> str:
 def format_moment(moment: datetime, now: datetime) -> str:
     """Format a moment in UTC: ``14:05:30``, with the date if it is on another day than ``now``."""
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def format_minute(moment: datetime, now: datetime) -> str:
+    """Format a moment for a sentence: ``12:04 UTC``, with the date if it is on another day."""
+    return f"{moment:%H:%M} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def log_change(change: Change) -> None:
+    """Log a change of status, one line at level INFO."""
+    logger.info("%s: %s -> %s", change.persona_id, change.before, change.after)
 
 
 def format_change(change: Change) -> str:

@@ -104,7 +104,7 @@ def send(
         with _log_may_fail:
             _write(clock, store.refused, submission_id, clock.now(), str(error))
         raise error
-    except BaseException:  # such as Ctrl-C during an upload
+    except BaseException as error:  # such as Ctrl-C during an upload
         with _log_may_fail:
             if is_sending:
                 message = "The program was interrupted while it was sending."
@@ -113,6 +113,8 @@ def send(
             else:
                 message = "The program was interrupted before it was sent; send it again."
                 store.refused(submission_id, clock.now(), message)
+        if isinstance(error, KeyboardInterrupt):
+            raise _interrupted(request, upload if is_sending else None) from None
         raise
     at = clock.now()
 
@@ -131,6 +133,25 @@ def send(
             submission_id=submission_id,
         ) from error
     return persona
+
+
+def _interrupted(request: PersonaCreate, upload: _Upload | None) -> KeyboardInterrupt:
+    """Return the interrupt with a sentence on what became of the create.
+
+    Args:
+        request: The create.
+        upload: The upload that was interrupted, None if it had not begun.
+    """
+    name = request.creator_name
+    if upload is None:
+        return KeyboardInterrupt(f"{name!r} was not sent, as it was interrupted; send it again.")
+    cause = "it was interrupted while it was sent"
+    if not upload.is_whole:
+        cause = upload.broke("it was interrupted")
+    return KeyboardInterrupt(
+        f"It is not known whether {name!r} was created: {cause}. "
+        "Do not send it again; reconcile() finds out what became of it."
+    )
 
 
 def _write(clock: Clock, write: Callable[..., object], *values: Any, **named: Any) -> None:

@@ -24,6 +24,7 @@ from avatarkit.store.store import Store
 from avatarkit.tracking import adopt, gate, reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.accounts import DEADLINE_S, Carrier
+from avatarkit.tracking.background import Background
 from avatarkit.tracking.delete import delete, require_not_deleted
 from avatarkit.tracking.forget import Forgotten, forget
 from avatarkit.tracking.gate import Cause
@@ -32,12 +33,13 @@ from avatarkit.tracking.listing import LIST_EVERY, Listing
 from avatarkit.tracking.notify import Notifier
 from avatarkit.tracking.poll import Poll, Poller
 from avatarkit.tracking.polls import Polls
+from avatarkit.tracking.progress_bar import show_stages, show_upload
 from avatarkit.tracking.reconcile import LISTING_S, Verdict
-from avatarkit.tracking.run import STEP_S, Reports, Run
+from avatarkit.tracking.run import STEP_S, Reports, run
 from avatarkit.tracking.schedule import CALLS_PER_HOUR, Schedule
 from avatarkit.tracking.state import TrackerState, unknown_sentence
 from avatarkit.tracking.throttling import Asking, ThrottledClient
-from avatarkit.tracking.wait import plan_soon, wait
+from avatarkit.tracking.wait import WaitReports, plan_soon, wait
 from avatarkit.tracking.watch import watch
 from avatarkit.tracking.webhooks import Webhooks
 
@@ -80,6 +82,8 @@ class Tracker:
         last_pass_at: When the last pass began, on the session's clock.
         reconcile_at: When ``run`` reconciles next, on the session's clock; None before any run.
         data_folder: Where uploads and drafts are kept, which ``forget`` erases too; None: nowhere.
+        background: The background thread of ``start``.
+        running_in: The threads that are in ``run``.
 
     Raises:
         StoreError: The store is another account's, or sandbox and live data would mix.
@@ -100,6 +104,7 @@ class Tracker:
         self.client = client
         self.store = store
         self._is_claimed = False
+        self.before_pass: Callable[[], str | None] | None = None
         self._claim_store()
         self.clock = clock or SystemClock()
         self.webhooks = Webhooks(store, self.clock, webhook_base)
@@ -114,7 +119,6 @@ class Tracker:
         self.lease = TrackerLease(store, self.clock)
         self.quota: Quota | None = None
         self.access = Access()
-        self.before_pass: Callable[[], str | None] | None = None
         self.notifier: Notifier | None = None
         self.data_folder: Path | None = None
         self._unknown_noticed = 0
@@ -125,10 +129,9 @@ class Tracker:
         self._error_rank = 0
         self._threads = threads
         self._backup_s = -math.inf
-        self._running_in: set[int] = set()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self.running_in: set[int] = set()
+        self.background = Background()
+        self._users: list[int] = []
 
     def _claim_store(self) -> None:
         """Reserve the store for sandbox or live data, once it is known which of the two answers.
@@ -140,6 +143,18 @@ class Tracker:
         if is_sandbox is not None:
             self.store.claim("sandbox" if is_sandbox else "live")
             self._is_claimed = True
+
+    def _begin_call(self) -> None:
+        """Make sure that the session is open and that the sandbox, if it is one, is served.
+
+        Raises:
+            StoreError: The session is closed, or the store holds data of the other kind.
+            ConfigError: The sandbox is served no longer, and cannot be served from here.
+        """
+        self.store.require_open()
+        if self.before_pass is not None and (notice := self.before_pass()) is not None:
+            logger.warning("%s", notice)
+        self._claim_store()
 
     def prepare(self, request: PersonaCreate) -> str:
         """Log a request that will be sent later, so that it is not lost meanwhile.
@@ -160,14 +175,15 @@ class Tracker:
         self,
         request: PersonaCreate,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         submission_id: str | None = None,
     ) -> Persona:
         """Send a create, once, and log the result.
 
         Args:
             request: The create.
-            progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read.
+            progress: True draws a bar. A function is called as ``progress(sent_bytes,
+                total_bytes)`` while files are read.
             submission_id: What ``prepare`` returned for this request, if it was called.
 
         Returns:
@@ -178,13 +194,17 @@ class Tracker:
                 never sent again automatically; see ``reconcile``.
             StoreError: It was sent before, or could not be logged; nothing was sent.
             AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
+            KeyboardInterrupt: It was interrupted; the text says what became of it.
         """
+        self._begin_call()
         request = self.webhooks.address(request)
         submission_id = submission_id or self.prepare(request)
-        # Before the quota is read: a full plan must not make an uncertain submission refused.
-        self.store.reserve(submission_id)
-        try:
-            self._claim_store()
+        with (
+            self._used(),
+            self.store.kept_open(),
+            self._reserved(submission_id),
+            show_upload(progress, request.creator_name) as report,
+        ):
             persona = submit.send(
                 self._api,
                 self.store,
@@ -192,14 +212,21 @@ class Tracker:
                 request,
                 submission_id,
                 ask_quota=self._ask_before_sending,
-                progress=progress,
+                progress=report,
             )
-        finally:
-            self.store.release(submission_id)
         if self.quota is not None:
             count = self.quota.current_count + 1
             self.quota = self.quota.model_copy(update={"current_count": count})
         return persona
+
+    @contextmanager
+    def _reserved(self, submission_id: str) -> Iterator[None]:
+        # Before the quota is read: a full plan must not make an uncertain submission refused.
+        self.store.reserve(submission_id)
+        try:
+            yield
+        finally:
+            self.store.release(submission_id)
 
     def ask_quota(self, *, deadline_s: float | None = None, probe: bool = True) -> Quota | None:
         """Read the account's quota, and keep it in ``quota`` and what went wrong in ``access``.
@@ -271,7 +298,7 @@ class Tracker:
         if not uncertain:
             self._compare_with_list()
             return []
-        self._claim_store()
+        self._begin_call()
         ask_quota = partial(self.ask_quota, probe=probe)
         account = reconcile.read_account(self._api, self.store, self.clock, ask_quota)
         now = self.clock.now()
@@ -374,7 +401,7 @@ class Tracker:
         return self._read_unknown()[0]
 
     def _read_unknown(self) -> tuple[list[Persona], Asking]:
-        self._claim_store()
+        self._begin_call()
         unknown, self._listing.ids, asking = adopt.read_unknown(self._poller)
         if self.carry_over():
             known = self.store.known_ids()
@@ -423,7 +450,7 @@ class Tracker:
             APIError: The log does not have it, and the API does not answer with it.
             StoreError: The log failed.
         """
-        self._claim_store()
+        self._begin_call()
         return adopt.follow(self._poller, persona_id)
 
     def unfollow(self, persona_id: str) -> Persona:
@@ -492,7 +519,7 @@ class Tracker:
             APIError: The API did not answer with the avatar; that is logged.
             StoreError: The log failed.
         """
-        self._claim_store()
+        self._begin_call()
         require_not_deleted(self.store, persona_id)
         for due in self.store.due(self.clock.now(), persona_id):
             outcome = self._poller.poll(due, by_person=True)
@@ -520,7 +547,7 @@ class Tracker:
                 True, when it may be deleted: delete it again, which is safe.
             StoreError: It was deleted, and that could not be logged; delete it again.
         """
-        self._claim_store()
+        self._begin_call()
         was_found = delete(self._poller, persona_id)
         self.ask_quota()
         return was_found
@@ -546,7 +573,7 @@ class Tracker:
                 uncertain, so that an avatar may still come of it.
             StoreError: The database failed; call it again.
         """
-        self._claim_store()
+        self._begin_call()
         # A sandbox is ours, and its copies too.
         at_api = at_api or self.client.is_sandbox is True
         return forget(
@@ -588,6 +615,7 @@ class Tracker:
         Raises:
             StoreError: The log failed.
         """
+        self._begin_call()
         changes: list[Change] = []
         error: str | None = None
         with self.open_polls(stop) as polls:
@@ -669,15 +697,9 @@ class Tracker:
             once: End after one pass; without one if another tracker holds the lease.
             until_done: End when no persona is left to poll but those that are gone.
         """
-        with self._counted_run():
+        with self._used():
             reports = Reports(on_change, on_error, on_notice)
-            if self.notifier is not None:
-                self.notifier.begin()
-            try:
-                Run(self, stop, reports).go(once=once, until_done=until_done)
-            finally:
-                if self.notifier is not None:
-                    self.notifier.close()
+            run(self, stop, reports, once=once, until_done=until_done)
 
     def refresh_schedule(self) -> str | None:
         """Fit the times of the polls to the log, if it is time; return what went wrong, if any."""
@@ -718,41 +740,46 @@ class Tracker:
             self.store.back_up_daily(SystemClock().now())
 
     def start(self) -> None:
-        """Start ``run`` in a background thread, unless it runs already."""
-        with self._starting:
-            if self.alive:
-                return
-            self._stop = threading.Event()
-            self._thread = threading.Thread(
-                target=self.run, args=(self._stop,), name="avatarkit-tracker", daemon=True
-            )
-            self._thread.start()
+        """Start ``run`` in a background thread, unless it runs already.
+
+        The thread ends with ``stop``, and when nothing else refers to the tracker any longer.
+
+        Raises:
+            StoreError: The session is closed.
+        """
+        self.store.require_open()
+        self.background.start(self)
 
     def stop(self) -> None:
         """Stop the background thread and wait for its end; its calls are cancelled."""
-        with self._starting:
-            self._stop.set()
-            if self._thread is not None:
-                self._thread.join()
-                self._thread = None
+        self.background.stop()
 
     @property
     def alive(self) -> bool:
         """Whether the background thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        return self.background.alive
 
     @property
     def has_lease(self) -> bool:
         """Whether this tracker holds the account's lease, and so makes the calls of ``run``."""
         return self.lease.is_held
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a thread is in ``submit``, ``wait``, ``watch`` or ``run`` right now.
+
+        The background thread does not count.
+        """
+        return bool(self._users)
+
     @contextmanager
-    def _counted_run(self) -> Iterator[None]:
-        self._running_in.add(threading.get_ident())
+    def _used(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        self._users.append(thread)
         try:
             yield
         finally:
-            self._running_in.discard(threading.get_ident())
+            self._users.remove(thread)
 
     def state(self) -> TrackerState:
         """Return what the tracker does now, from memory and the log; nothing is called.
@@ -769,7 +796,7 @@ class Tracker:
                 notify_error = self.notifier.error()
             other = self.lease.other()
             unknown = self.store.unknown_count()
-        is_running = bool(self._running_in) or self.alive
+        is_running = bool(self.running_in) or self.alive
         return TrackerState(
             now=now,
             running=is_running,
@@ -807,7 +834,8 @@ class Tracker:
             timeout: Wall seconds after which it ends in any case; None for no limit.
         """
         self.start()
-        watch(self.store, self.clock, self.state, timeout=timeout)
+        with self._used():
+            watch(self.store, self.clock, self.state, timeout=timeout)
 
     def wait(
         self,
@@ -815,6 +843,7 @@ class Tracker:
         *,
         timeout: float,
         on_progress: Callable[[Persona], None] | None = None,
+        progress: bool = False,
     ) -> Persona:
         """Wait until a persona is done; poll it whenever it is due.
 
@@ -825,6 +854,7 @@ class Tracker:
             persona_id: The persona; if the log does not have it, it is requested and logged.
             timeout: Wall seconds.
             on_progress: Called with the persona when the wait begins and at each new status.
+            progress: Draw a bar of the stages, which stays as text.
 
         Returns:
             The persona.
@@ -833,18 +863,20 @@ class Tracker:
             PersonaFailed: The persona failed.
             PersonaRejected: The persona was rejected.
             WaitTimeout: The time is over; call it again with the same id to go on.
-            ConfigError: It was deleted here before it had ended, or forgotten meanwhile.
+            ConfigError: It was deleted here before it had ended, or forgotten meanwhile; or the
+                sandbox is served no longer.
             NotFound: The API itself says that it does not know the persona.
             AuthError: The API refuses the keys. Other errors of the API are logged as the persona's
                 ``last_error``, and the poll is repeated.
-            StoreError: The log cannot be read, or could not be written when the time was over.
+            StoreError: The session is closed; the log cannot be read, or could not be written when
+                the time was over.
         """
-        self._claim_store()
-
-        return wait(
-            self._poller,
-            persona_id,
-            timeout=timeout,
-            on_progress=on_progress,
-            on_error=self._set_last_error,
-        )
+        reports = WaitReports(on_error=self._set_last_error, on_progress=on_progress)
+        with self._used(), show_stages(self.clock, enabled=progress) as reports.on_step:
+            return wait(
+                self._poller,
+                persona_id,
+                timeout=timeout,
+                before_poll=self._begin_call,
+                reports=reports,
+            )

@@ -14,6 +14,7 @@ from avatarkit.reports.live_table import LiveTable
 from avatarkit.store.live import ShownPersona
 from avatarkit.store.store import Store
 from avatarkit.text import printable, stage_name
+from avatarkit.tracking.progress_bar import notebook_display
 from avatarkit.tracking.state import TrackerState, format_change, format_moment
 
 READ_EVERY_S = 1.0
@@ -41,7 +42,7 @@ def watch(
         read_state: Returns the state of the tracker.
         timeout: Wall seconds after which it ends in any case; None for no limit.
     """
-    display = _notebook_display()
+    display = notebook_display()
     view = _Lines(store) if display is None else _Table(store, display)
     began_s = clock.monotonic()
     with suppress(KeyboardInterrupt):
@@ -132,16 +133,6 @@ def _row(persona: ShownPersona, now: datetime) -> tuple[str, ...]:
     since = f"{persona.since:%Y-%m-%d %H:%M:%S}"
     texts = (persona.creator_name or "", persona.persona_id, status, since, next_poll, error)
     return tuple(" ".join(printable(text).split())[:LONGEST_TEXT] for text in texts)
-
-
-def _notebook_display() -> Callable[..., Any] | None:
-    """Return IPython's ``display`` in a notebook; None in a terminal and in plain Python."""
-    if "IPython" not in sys.modules:  # nothing runs in it then
-        return None
-    from IPython.core.getipython import get_ipython
-    from IPython.display import display
-
-    return display if getattr(get_ipython(), "kernel", None) is not None else None
 
 
 def _write(line: str) -> None:

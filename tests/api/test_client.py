@@ -383,7 +383,7 @@ class TestRetries:
 
     def test_retries_are_logged_at_info(self, caplog: pytest.LogCaptureFixture) -> None:
         """Each retry is one log line that names the cause."""
-        caplog.set_level(logging.INFO, "avatarkit")
+        caplog.set_level(logging.DEBUG, "avatarkit")
         record = Recorder(
             httpx.RemoteProtocolError("x"),
             httpx.Response(503),

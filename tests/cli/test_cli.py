@@ -144,6 +144,7 @@ class TestALockedDatabase:
         """Lock the database, from another connection, for this many passes of ``track``."""
         monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 1)
         monkeypatch.setattr("avatarkit.tracking.run.SHORTEST_PAUSE_S", 0.05)
+        monkeypatch.setattr("avatarkit.tracking.run.RECONCILE_PAUSE_S", 0.0)
         sent = run("submit", "Ada", "--gender", "f", "--label", "sandbox:done", "--force")
         assert sent.exit_code == 0, sent.output
         path, reconcile = Settings().folder / "avatarkit.db", tracker.Tracker.reconcile

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from avatarkit import Change, PersonaCreate, errors, open_session
+from avatarkit import Change, PersonaCreate, Session, Settings, errors, open_session
 from avatarkit.api import redaction
 from avatarkit.api.redaction import redact_logs
 from avatarkit.cli import commands, log_file
@@ -165,7 +165,7 @@ class TestALogFile:
     ) -> None:
         """No key gets into the file, through no part of a record, nor an escape sequence."""
         path, logger = tmp_path / "track.log", logging.getLogger("avatarkit")
-        redact_logs(KEY)
+        redact_logs(KEY, "https://api.example.com")
         with log_to_file(path, "info", manual_clock, on_error=pytest.fail):
             logger.warning("The key is %s. \x1b[31m", KEY)
             try:
@@ -245,8 +245,8 @@ class TestALogFile:
 class TestStandby:
     @pytest.fixture(autouse=True)
     def _tracked(self, submitted: str) -> Iterator[None]:
-        """Another tracker holds the lease of the account."""
-        with open_session() as session:
+        """Another tracker, as of another process, holds the lease of the account."""
+        with Session(Settings()) as session:
             session.tracker.lease.name = "server-2 (app)\x1b[31m"
             assert session.tracker.lease.keep()
             yield

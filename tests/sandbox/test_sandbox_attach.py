@@ -195,6 +195,19 @@ class TestAnOwnerThatEnds:
             monkeypatch.setattr("psutil.pid_exists", lambda _: True)
             assert attached.clock.now() >= moment
 
+    def test_a_wait_takes_over(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Without a tracker that runs, too; and the session is the one that is opened again."""
+        with attached_session(tmp_path) as (owner, session):
+            request = PersonaCreate(creator_name="Ada", gender="f", labels=["sandbox:done"])
+            persona = session.tracker.submit(request)
+            owner.kill()
+            owner.wait()
+            ended = session.tracker.wait(persona.id, timeout=60)
+            assert ended.status_text == "done"
+            assert caplog.text.count("this one goes on serving it") == 1
+            assert open_session(session.settings) is session
+            session.close()
+
     def test_the_tracker_takes_over(self, tmp_path: Path) -> None:
         """It says so once, and the avatar goes on to its end at the same address."""
         with attached_session(tmp_path) as (owner, session):
@@ -226,4 +239,7 @@ class TestAnOwnerThatEnds:
             with socket.create_server(("127.0.0.1", port)):
                 reported: list[str] = []
                 session.tracker.run(threading.Event(), on_error=reported.append, once=True)
-            assert f"not served at http://127.0.0.1:{port} any more; start" in reported[-1]
+            assert (
+                f"not served at http://127.0.0.1:{port} any more; call open_session()"
+                in reported[-1]
+            )

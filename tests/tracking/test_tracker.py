@@ -549,9 +549,9 @@ class TestRun:
         tracker.clock = _Idle()
         assert not tracker.alive
         tracker.start()
-        thread = tracker._thread
+        thread = tracker.background._thread
         tracker.start()
-        assert tracker._thread is thread
+        assert tracker.background._thread is thread
         assert tracker.alive
         tracker.stop()
         assert not tracker.alive

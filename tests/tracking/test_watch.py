@@ -104,7 +104,7 @@ def open_tracker(store: Store) -> Iterator[Callable[[ManualClock], Tracker]]:
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> Display:
     shown = Display()
-    monkeypatch.setattr(watch, "_notebook_display", lambda: shown)
+    monkeypatch.setattr(watch, "notebook_display", lambda: shown)
     return shown
 
 
@@ -219,7 +219,7 @@ class TestInANotebook:
         clock = StoppedClock(
             lambda: monkeypatch.setattr(store, "shown", fail), monkeypatch.undo, ignore
         )
-        monkeypatch.setattr(watch, "_notebook_display", lambda: display)
+        monkeypatch.setattr(watch, "notebook_display", lambda: display)
         record_first = open_tracker(clock)
         record(store, "p1", "pending")
         watch.watch(store, clock, record_first.state)
@@ -241,9 +241,9 @@ class TestInANotebook:
     def test_a_kernel_gets_the_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where IPython runs in a kernel its own display is used, and not in IPython's terminal."""
         monkeypatch.setattr(getipython, "get_ipython", lambda: SimpleNamespace(kernel=object()))
-        assert watch._notebook_display() is ipython.display
+        assert watch.notebook_display() is ipython.display
         monkeypatch.setattr(getipython, "get_ipython", lambda: SimpleNamespace())
-        assert watch._notebook_display() is None
+        assert watch.notebook_display() is None
 
 
 class TestElsewhere:
@@ -286,7 +286,7 @@ class TestElsewhere:
     def test_plain_python_needs_no_ipython(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """IPython is not loaded where it was not before."""
         monkeypatch.delitem(sys.modules, "IPython")
-        assert watch._notebook_display() is None
+        assert watch.notebook_display() is None
         assert "IPython" not in sys.modules
 
 
