@@ -32,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
     ("ground", "api"): 2_200,
-    ("store", "tracking"): 7_350,
+    ("store", "tracking"): 7_600,
     ("history", "estimates"): 2_150,
     ("reports",): 1_700,
     ("preflight",): 1_250,
