@@ -36,7 +36,7 @@ MADE = [
     (errors.PersonaEnded, {"persona": PERSONA}),
     (errors.PersonaFailed, {"persona": PERSONA}),
     (errors.PersonaRejected, {"persona": PERSONA}),
-    (errors.WaitTimeout, {"persona_id": "p1", "waited_s": 60.0}),
+    (errors.WaitTimeout, {"persona_id": "p1", "waited_s": 60.0, "last_error": "No."}),
     (errors.StoreError, {}),
 ]
 

@@ -196,7 +196,7 @@ class Tracker:
             AvatarkitError: Nothing was created; ``PlanFull`` before anything was sent.
             KeyboardInterrupt: It was interrupted; the text says what became of it.
         """
-        self._begin_call()
+        self.store.require_open()
         request = self.webhooks.address(request)
         submission_id = submission_id or self.prepare(request)
         with (
@@ -205,6 +205,7 @@ class Tracker:
             self._reserved(submission_id),
             show_upload(progress, request.creator_name) as report,
         ):
+            self._begin_call()
             persona = submit.send(
                 self._api,
                 self.store,

@@ -46,7 +46,7 @@ def serve() -> Iterator[Callable[[Answer], int]]:
 
 def failure(url: str, caplog: pytest.LogCaptureFixture) -> tuple[errors.ConnectionFailed, int]:
     """Return the error of a call, and how often it was tried again."""
-    caplog.set_level(logging.INFO, "avatarkit")
+    caplog.set_level(logging.DEBUG, "avatarkit")
     with (
         Client(url, "the-id", KEY, backoff_s=0) as client,
         pytest.raises(errors.ConnectionFailed) as caught,
