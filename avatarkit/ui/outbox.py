@@ -216,14 +216,21 @@ class Outbox:
             except AvatarkitError as error:
                 self._errors[submission_id] = str(error)
                 if isinstance(error, SubmissionUncertain):
-                    self._keep_reports(request, submission_id)
+                    self._tidy(request, submission_id, is_sent=False)
             except Exception as error:
                 logger.exception("A submission failed.")
                 self._errors[submission_id] = f"Sending ended in {type(error).__name__}."
             else:
-                self._keep_reports(request, submission_id)
-                for record, _ in self._records(submission_id):
-                    self.uploads.release(record)
+                self._tidy(request, submission_id, is_sent=True)
+
+    def _tidy(self, request: PersonaCreate, submission_id: str, *, is_sent: bool) -> None:
+        """Keep the reports of what was sent, and release its uploads if it has arrived."""
+        try:
+            self._keep_reports(request, submission_id)
+            for record, _ in self._records(submission_id) if is_sent else ():
+                self.uploads.release(record)
+        except StoreError as error:  # such as of a closed session; the next start sweeps
+            logger.info("What submission %s has left is not tidied up: %s", submission_id, error)
 
     def _keep_reports(self, request: PersonaCreate, submission_id: str) -> None:
         """Check the files that the form has not checked; the create is sent by now."""

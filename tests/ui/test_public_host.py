@@ -292,13 +292,13 @@ def test_pages_ask_who_is_there(app: Running, monkeypatch: pytest.MonkeyPatch) -
     keys = {"redirect_uri": "https://a.example/oauth2callback", "cookie_secret": "x" * 32}
     one = opened(keys | {"client_id": "x", "client_secret": "y", "server_metadata_url": "z"})
     assert [button.label for button in one.button] == ["Log in"]
-    assert not one.text_input
+    assert not one.get("page_link")
     several = opened(keys | {"google": {"client_id": "x"}, "okta": {"client_id": "y"}})
     assert [button.label for button in several.button] == [
         "Log in with google",
         "Log in with okta",
     ]
     monkeypatch.setattr(login.st, "user", {"is_logged_in": True})
-    assert opened(keys).text_input
+    assert opened(keys).get("page_link")
     monkeypatch.setattr(login.st, "user", {})
-    assert opened(None).text_input
+    assert opened(None).get("page_link")

@@ -154,9 +154,9 @@ def test_it_says_what_lies_on_disk_and_deletes_it(app: Running) -> None:
     other.save_upload("3", "other.mp4", BytesIO(b"x"))
     test = page(settings_page)
     shown = test.table[0].value
-    assert shown["Files"].tolist() == [2, 1]
+    assert shown["Files"].tolist() == ["2", "1"]
     assert shown["Size"].tolist() == ["3.0 MB", "0.0 MB"]
-    assert shown["Being submitted"].tolist() == [1, 0]
+    assert shown["Being submitted"].tolist() == ["1", "0"]
     test.button(key="settings_delete_own").click().run()
     assert sorted(u.path.name for u in outbox.stored()) == ["other.mp4", "sent.mp4"]
     test.button(key="settings_delete_others").click().run()
