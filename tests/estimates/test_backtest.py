@@ -130,6 +130,7 @@ def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.Monkey
     assert len(fitted) < 20
 
 
+@pytest.mark.long
 def test_only_the_last_days_are_replayed() -> None:
     """With ``days`` the replay begins that many days ago; with None at the first sighting."""
     lives = {f"d{day:02d}": (24.0 * day, [("reviewing", 20.0)], "done") for day in range(60)}
@@ -193,6 +194,7 @@ def test_most_arrivals_fall_in_their_range() -> None:
     assert 0.68 < known["inside"].mean() < 0.92
 
 
+@pytest.mark.long
 def test_ranges_keep_their_word_between_looks_once_a_day() -> None:
     """Looked at each day at 18 o'clock, at noon many have ended unseen, and count as ready then."""
     lives = {p: (24.0 * int(b / 24) + 18, s, e) for p, (b, s, e) in whole(8, 200).items()}

@@ -51,6 +51,7 @@ def test_a_median_that_is_given_is_right(truth: str, gap: str) -> None:
 
 
 @EVERY_TRUTH
+@pytest.mark.long
 def test_a_median_is_given_where_the_looks_allow_it(truth: str) -> None:
     """For every stage at gaps up to 1 h, and for the review up to 6 h."""
     for gap in ("5 min", "1 h"):

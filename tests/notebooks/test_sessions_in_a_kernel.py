@@ -75,6 +75,7 @@ def test_a_cell_that_is_run_again_leaves_nothing(
     assert [data["text/plain"].split(",")[0][25:] for data in bars] == ["Ada: created", "Ada: Done"]
 
 
+@pytest.mark.long
 def test_a_kernel_that_ends_leaves_no_folder_and_no_lock(execute: Callable[..., Any]) -> None:
     """What was never closed is, when the kernel is shut down or restarted."""
     notebook = execute(LEFT)

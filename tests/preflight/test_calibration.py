@@ -45,6 +45,10 @@ VARIANTS = (
     "silent first track",
     "declared 3000 times too long",
     "empty frames",
+    "black at first",
+    "jump",
+    "slow frames",
+    "trimmed",
 )
 """Cases much like another one, which are checked with the long tests."""
 

@@ -150,6 +150,7 @@ def test_symbols_of_a_legend_can_be_seen(name: str) -> None:
         assert re.search(r'\bstroke="#[0-9A-Fa-f]{6}"', symbol)
 
 
+@pytest.mark.long
 def test_charts_stand_side_by_side_with_their_own_colours(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -160,6 +160,7 @@ def test_refused_keys_cost_a_call_an_hour_for_days(
     assert tracker.access.error is None
 
 
+@pytest.mark.long
 def test_an_uncertain_submission_costs_no_more(
     tracker: Tracker, api: API, clock: ManualClock
 ) -> None:

@@ -115,6 +115,7 @@ def test_rows_are_chosen_and_deleted(app: tuple[str, Session], page: Page) -> No
     expect(page.get_by_text("was deleted before")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_the_url_holds_what_is_shown(app: tuple[str, Session], page: Page) -> None:
     """A reload, another page and back, and a copied link show the same; the keyboard chooses."""
     url, _ = app

@@ -162,6 +162,7 @@ def test_an_end_without_a_reason_says_so(app: Running) -> None:
         assert "A reviewer turned it down" in texts(test)
 
 
+@pytest.mark.long
 def test_a_blank_reason_is_not_shown(app: Running) -> None:
     """The API may send an empty reason where nothing failed: there is no empty box."""
     answers(app, "a", process_status="reviewing", failed_reason=" ")
@@ -182,6 +183,7 @@ def test_previews_are_loaded_on_a_click(app: Running) -> None:
     assert test.get("video")[0].proto.url == video
 
 
+@pytest.mark.long
 def test_only_web_addresses_are_previews(app: Running) -> None:
     """What is no http(s) URL with a host is never handed to the browser, or opened here."""
     for url in ("javascript:alert(1)", "/etc/passwd", "data:image/png;base64,x", "ftp://a/b", None):
@@ -225,6 +227,7 @@ def test_fields_of_another_type_are_named(app: Running) -> None:
     assert json.loads(shown) == answer
 
 
+@pytest.mark.long
 def test_headings_are_in_order(app: Running) -> None:
     """The name is the heading below that of the page, the parts are those below the name."""
     answers(app, "a", process_status="done")
@@ -234,6 +237,7 @@ def test_headings_are_in_order(app: Running) -> None:
     assert not test.title
 
 
+@pytest.mark.long
 def test_a_persona_without_a_name_goes_by_its_id(app: Running) -> None:
     """The API need not tell a name; an id stands for it."""
     record(app.session, Persona(id="lived-1", process_status="done"), source="list")
@@ -271,6 +275,7 @@ def test_without_history_it_is_the_vendors_claim(app: Running) -> None:
     assert "Chance of done" not in shown
 
 
+@pytest.mark.long
 def test_moments_are_in_the_zone_of_the_viewer(app: Running) -> None:
     """The range names the zone, and the table of sightings has its times in it."""
     [persona_id] = record_lives(app.session, 0, running=1)
@@ -317,6 +322,7 @@ def test_an_avatar_that_was_deleted_here_says_so(app: Running, app_clock: Manual
     assert not any(button.label == "Poll again" for button in test.button)
 
 
+@pytest.mark.long
 def test_what_is_not_followed_says_so(app: Running) -> None:
     """It is not polled, which explains why nothing changes."""
     persona_id = app.session.tracker.submit(ADA).id

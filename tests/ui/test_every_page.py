@@ -65,7 +65,7 @@ def check(app: Running, url_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(test.run()) == before
 
 
-@pytest.mark.parametrize("count", [0, 12])
+@pytest.mark.parametrize("count", [pytest.param(0, marks=pytest.mark.long), 12])
 @pytest.mark.parametrize("url_path", PAGES)
 def test_a_page_says_what_does_not_work(
     app: Running, url_path: str, count: int, monkeypatch: pytest.MonkeyPatch

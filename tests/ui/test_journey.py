@@ -189,6 +189,7 @@ def test_from_a_video_to_a_csv(
     picture(page, "6-settings")
 
 
+@pytest.mark.long
 def test_two_browsers_share_nothing(app_url: str, page: Page, tmp_path: Path) -> None:
     """Each browser has its own form and files, stored once; what was submitted does not return."""
 

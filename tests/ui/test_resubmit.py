@@ -169,6 +169,7 @@ def test_a_video_that_is_gone_is_asked_for_by_its_name(app: Running) -> None:
     assert sentence not in texts(fill(test, lipsync_input=URL))
 
 
+@pytest.mark.long
 def test_our_own_address_of_webhooks_is_not_typed_in(app: Running) -> None:
     """The form did not have it; it is added when the create is sent."""
     webhooks = Webhooks(app.session.store, app.session.clock, "https://me.example")
@@ -201,6 +202,7 @@ def test_a_filled_form_is_replaced_after_a_question_only(app: Running) -> None:
     assert typed(test, "creator_name", "keywords", "lipsync_input") == ["Ada", "", URL]
 
 
+@pytest.mark.long
 def test_a_field_that_was_filled_in_can_be_emptied(app: Running) -> None:
     """What the person clears first does not come back."""
     test = again(failed(app, keywords="one", lipsync_input=URL))
@@ -209,6 +211,7 @@ def test_a_field_that_was_filled_in_can_be_emptied(app: Running) -> None:
     assert "keywords" not in app.outbox.uploads.draft(BROWSER).fields
 
 
+@pytest.mark.long
 def test_a_second_click_on_one_asks_nothing(app: Running) -> None:
     """A form that holds these fields already is shown as it is."""
     persona_id = failed(app, lipsync_input=URL)
@@ -234,6 +237,7 @@ def test_several_are_sent_after_one_confirmation(app: Running, app_clock: Manual
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_does_not_fit_the_plan_is_said_first(app: Running) -> None:
     """The person knows before the confirmation that not all find room."""
     ids = [failed(app, name, lipsync_input=URL) for name in ("Ada", "Bo")]
@@ -290,6 +294,7 @@ def test_only_what_was_listed_is_sent(app: Running) -> None:
     assert sent_names(app) == ["Ada", "Ada", "Bo"]
 
 
+@pytest.mark.long
 def test_only_the_newest_of_a_name_is_sent(app: Running, app_clock: ManualClock) -> None:
     """Two that failed under one name are one avatar that was tried twice."""
     first = failed(app, lipsync_input=URL)
@@ -331,6 +336,7 @@ def test_a_question_stays_open_when_the_page_is_drawn_again(app: Running) -> Non
     assert not test.exception
 
 
+@pytest.mark.long
 def test_forgotten_avatars_are_no_error(app: Running) -> None:
     """What was forgotten meanwhile is left out of the question."""
     ids = [failed(app, name, lipsync_input=URL) for name in ("Ada", "Bo")]

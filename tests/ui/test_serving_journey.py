@@ -106,6 +106,7 @@ def test_pages_ask_no_other_host(browser: Browser, tmp_path: Path) -> None:
         assert httpx.put(f"{url}/_stcore/upload_file/a/b", headers=evil).status_code == 403
 
 
+@pytest.mark.long
 def test_a_vanished_browser_leaves_no_trace(browser: Browser, tmp_path: Path) -> None:
     """Tabs that close while a page is drawn and while a file is sent; the server says nothing."""
     port, video = free_port(), tmp_path / "video.mp4"

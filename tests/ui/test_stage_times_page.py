@@ -40,6 +40,7 @@ def test_few_visits_are_not_enough(app: Running) -> None:
     assert "The log is certain of the stage for" in texts(test)
 
 
+@pytest.mark.long
 def test_intervals_of_the_medians_and_curves_on_request(app: Running) -> None:
     """Toggles add the interval of each median, and the fit beside what was counted."""
     record_lives(app.session, 12)
