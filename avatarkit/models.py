@@ -411,6 +411,7 @@ class Persona(BaseModel):
     """URL of a portrait preview video."""
 
     _odd_fields: dict[str, Any] | None = None
+    _answered: dict[str, Any] | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -433,7 +434,7 @@ class Persona(BaseModel):
     @model_serializer(mode="wrap")
     def _as_it_came(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        return fields | self.odd_fields
+        return fields | (self._answered or {}) | self.odd_fields
 
     @property
     def odd_fields(self) -> dict[str, Any]:
@@ -445,6 +446,15 @@ class Persona(BaseModel):
         for name, value in super().__repr_args__():
             if value not in (None, "", []) and name != "webhook_url":
                 yield name, f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else value
+
+    def with_labels(self, labels: list[str]) -> Self:
+        """Return a copy with the labels that were sent; its ``answer`` stays what the API said."""
+        copy = self.model_copy(update={"labels": labels})
+        if "labels" in self.model_fields_set:
+            copy._answered = {"labels": self.labels}
+        else:
+            copy.model_fields_set.discard("labels")
+        return copy
 
     def answer(self) -> dict[str, Any]:
         """Return the fields that the API sent, as JSON values, NaN and infinity as text."""

@@ -55,14 +55,6 @@ def union(older: Persona, newer: Persona) -> Persona:
     return Persona.model_validate(kept | answer)
 
 
-def with_labels(persona: Persona, labels: list[str]) -> Persona:
-    """Return a persona with other labels; if the API sent none, its ``answer`` has none either."""
-    copy = persona.model_copy(update={"labels": labels})
-    if "labels" not in persona.model_fields_set:
-        copy.model_fields_set.discard("labels")
-    return copy
-
-
 def previews(persona: Persona) -> dict[str, str | None]:
     """Return the URLs of the best preview image and video, by column; None where there is none."""
 

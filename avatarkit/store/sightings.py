@@ -87,7 +87,7 @@ class SightingLog(Database):
         persona = Persona.model_validate_json(row.answer)
         if row.request is None:
             return persona
-        return answers.with_labels(persona, json.loads(row.request).get("labels") or [])
+        return persona.with_labels(json.loads(row.request).get("labels") or [])
 
     def record(
         self,

@@ -483,7 +483,11 @@ class TestAccounts:
         submitted(store)
         for answer in ({}, {"labels": []}, {"labels": "L1; L2"}, {"labels": ["other"]}):
             see(store, T0 + HOUR, **answer)
-            assert store.persona("p1").labels == ["l1", "l2"]
+            persona = store.persona("p1")
+            assert persona.labels == ["l1", "l2"]
+            assert persona.answer().get("labels") == answer.get(
+                "labels", persona.answer().get("labels")
+            )
         see(store, T0 + HOUR, id="found", labels=["theirs"])
         assert store.persona("found").labels == ["theirs"]
 
