@@ -144,8 +144,9 @@ def correct(
     reported_us = to_us(max(reported)) if reported else answered_us
     log_is_nearer = abs(logged_us - reported_us) < abs(answered_us - reported_us)
     if stamps.confirmed_us is None and log_is_nearer:
-        # This machine's clock is behind: the answer arrived at some time after the log's last.
-        latest_us = max(logged_us, row.last_seen_us, reported_us)
+        # This machine's clock is behind: the answer arrived at some time after the log's last, and
+        # not before this clock says.
+        latest_us = max(logged_us, row.last_seen_us, reported_us, answered_us)
         return replace(stamps, asked_us=logged_us, answered_us=latest_us, notice=notice)
     _cut(connection, row, asked_us, answered_us)
     return replace(stamps, notice=notice)

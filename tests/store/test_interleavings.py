@@ -131,6 +131,18 @@ def test_however_calls_interleave_the_log_holds_the_truth(
     check(store, {"p1": truth}, later)
 
 
+def test_an_answer_without_a_date_arrived_not_before_its_clock_says(store: Store) -> None:
+    """After an answer to a clock that is ahead, one to a right clock keeps its own later time."""
+    truth = Truth(["pending", "done"], [MONDAY, MONDAY + 500 * SECOND])
+    ahead, right = timedelta(hours=3), timedelta(0)
+    asked, handled = MONDAY + 100 * SECOND, MONDAY + 400 * SECOND
+    first = Timed(asked, handled, handled, ahead, has_date=True)
+    later = 100 * SECOND
+    second = Timed(asked + later, handled + later, handled + later, right, has_date=False)
+    replay(store, truth, [first, second])
+    assert store.sightings()["first_seen_at"].iloc[-1] == handled + later
+
+
 @in_one_database
 @given(truths(), calls(clocks=(0, -10_800, 10_800, 7)))
 def test_the_bounds_hold_though_the_clocks_of_trackers_differ(
