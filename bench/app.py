@@ -16,7 +16,7 @@ Both are measured one after the other on the same machine, so the goals compare 
 goal and whether it is met, and exits with 1 when one is missed. Run it alone: on two cores with a
 load of 20 even the control page was stale for 6 to 13 % of the time.
 
-The Tracker page before it was built anew, on that busy machine: faded 94 to 100 %, 17 to 26 % of a
+The Tracker page before it was rebuilt, on that busy machine: faded 94 to 100 %, 17 to 26 % of a
 core (control 4 to 5 %), 820 to 5,700 kB a minute (control 28 to 147: a message of 10 kB that was
 sent before is sent as a reference); first table at 10,000 after 14.0 s, control 5.1 s.
 """
@@ -163,7 +163,7 @@ def tab(browser: Browser, url: str) -> Iterator[tuple[Page, list[int], float]]:
 
     def received(event: dict[str, Any]) -> None:
         data = event["response"]["payloadData"]
-        # The payload of a binary frame is told in base64.
+        # The payload of a binary frame comes in base64.
         is_binary = event["response"]["opcode"] == 2
         sizes.append(len(data) * 3 // 4 if is_binary else len(data))
 

@@ -18,6 +18,8 @@ from support.manual_clock import MONDAY, ManualClock, StandingClock
 from support.project import ROOT
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
     from avatarkit import Sandbox
     from avatarkit.ui.running import Running
 
@@ -141,3 +143,25 @@ def chromium() -> Path:
         return browsers.find()
     except browsers.NoChromium as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def browser(chromium: Path) -> Iterator[Browser]:
+    """Start a headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=str(chromium),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    """Open a page as wide as a desktop, in which elements are waited for as long as it takes."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1300})
+    opened.set_default_timeout(120_000)
+    return opened

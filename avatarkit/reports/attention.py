@@ -61,19 +61,6 @@ def needs(personas: pd.DataFrame, arrivals: pd.DataFrame | None = None) -> pd.Da
     return pd.DataFrame(frame, dtype="str")
 
 
-def count(
-    personas: pd.DataFrame, arrivals: pd.DataFrame | None = None, open_submissions: int = 0
-) -> int:
-    """Return how many avatars and uncertain submissions need attention.
-
-    Args:
-        personas: The frame of ``store.personas``.
-        arrivals: The frame of ``eta.arrivals``; without it none is late.
-        open_submissions: The number of uncertain submissions.
-    """
-    return len(needs(personas, arrivals)) + open_submissions
-
-
 def _reason(kind: str, status: str, failed_reason: Any, last_error: Any, deleted_at: Any) -> str:
     if kind in (FAILED, REJECTED):
         text = "" if pd.isna(failed_reason) else str(failed_reason).strip()

@@ -13,7 +13,7 @@ _STEPS = (
     ),
     (
         r"consent",
-        "Record the consent video anew: the person of the footage says the whole statement, "
+        "Record the consent video again: the person of the footage says the whole statement, "
         f"audibly and facing the camera; {_AGAIN}.",
     ),
     (
@@ -44,7 +44,7 @@ _STEPS = (
     ),
     (
         r"voice|sound|audio|silent|silence|microphone|speech|speak",
-        "Record it anew with the person speaking all the time, close to the microphone and in a "
+        "Record it again with the person speaking all the time, close to the microphone and in a "
         f"quiet room; {_AGAIN}.",
     ),
     (

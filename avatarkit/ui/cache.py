@@ -23,6 +23,7 @@ from avatarkit.clock import Clock
 from avatarkit.estimates import backtest, durations, eta, outcomes, waiting
 from avatarkit.history import coverage, stages
 from avatarkit.models import TERMINAL
+from avatarkit.reports import attention
 from avatarkit.store.live import StateKey
 from avatarkit.store.store import Store
 
@@ -173,7 +174,7 @@ class BackgroundValue(Generic[Value]):
         self._value, self._key, took_s = future.result()
         self._due_s = self._clock.monotonic() + self._pause * took_s
         is_news, self._is_awaited = self._is_awaited, False
-        # Compared with what all pages were told of, not with the value before, as small steps add
+        # Compared with what all pages have drawn, not with the value before, as small steps add
         # up, and as a part of one page may have got that value alone.
         if self._looks_new is not None and self._shown is not None:
             is_news = self._looks_new(self._shown, self._value)
@@ -276,6 +277,15 @@ class _Arrivals:
     current: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _Needs:
+    """The frame of ``attention.needs``, and what it was made of."""
+
+    log: Log
+    arrivals: pd.DataFrame | None
+    frame: pd.DataFrame
+
+
 class Estimates:
     """The estimates that the pages of one session show, computed in threads.
 
@@ -298,8 +308,9 @@ class Estimates:
         self._arrivals = BackgroundValue[pd.DataFrame](
             clock, on_newer=self._grow, looks_new=_looks_new
         )
-        # The same frame as long as both are the same, so that what rests on it is not made again.
+        # The same frames while both are the same, so that what rests on them is not made again.
         self._current: _Arrivals | None = None
+        self._needs: _Needs | None = None
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
         self._lock = threading.Lock()
 
@@ -368,6 +379,15 @@ class Estimates:
         if newest is None or newest.log is not log or newest.computed is not arrivals:
             self._current = newest = _Arrivals(log, arrivals, _current(arrivals, log.personas))
         return newest.current
+
+    def needs(self, log: Log) -> pd.DataFrame:
+        """Return the frame of ``attention.needs``; none is late until arrivals are known."""
+        arrivals = self.arrivals(log)
+        newest = self._needs
+        if newest is None or newest.log is not log or newest.arrivals is not arrivals:
+            frame = attention.needs(log.personas, arrivals)
+            self._needs = newest = _Needs(log, arrivals, frame)
+        return newest.frame
 
     def _grow(self) -> None:
         with self._lock:

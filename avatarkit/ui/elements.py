@@ -95,6 +95,12 @@ def csv_text(session: Session, read: Callable[[], pd.DataFrame], for_spreadsheet
     return export.to_csv(frame, for_spreadsheets=for_spreadsheets)
 
 
+def statuses_of(session: Session, ids: set[str]) -> pd.DataFrame:
+    """Return the rows of ``store.personas`` with these ids."""
+    personas = session.store.personas()
+    return personas.loc[personas["persona_id"].isin(ids)]
+
+
 def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
     """Show an estimate, or that it is still being computed."""
     if value is None:

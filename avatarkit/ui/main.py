@@ -8,7 +8,6 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from avatarkit.errors import AvatarkitError
-from avatarkit.reports import attention
 from avatarkit.session import Session
 from avatarkit.text import format_hours, plain
 from avatarkit.ui import banner, login, running, toasts, visits, watcher
@@ -92,9 +91,9 @@ def _run(page: StreamlitPage, app: Running) -> AvatarkitError | None:
 
 def _tab_title(app: Running) -> str:
     """Return the title of the tab, with the number of what needs attention: ``(3) avatarkit``."""
-    log, state = app.estimates.log(), app.estimates.state
-    open_submissions = 0 if state is None else state.uncertain
-    count = attention.count(log.personas, app.estimates.arrivals(log), open_submissions)
+    count = len(app.estimates.needs(app.estimates.log()))
+    if (state := app.estimates.state) is not None:
+        count += state.uncertain
     return f"({count:,}) {NAME}" if count else NAME
 
 

@@ -197,7 +197,7 @@ def _ask_to_send(persona_ids: list[str]) -> None:
 def _send(persona_ids: list[str]) -> list[str]:
     """Send the avatars that can be sent as they were; return what went wrong with each.
 
-    Judged anew by one tab at a time: what another click or tab has sent meanwhile is left out.
+    Judged again, by one tab at a time: what another click or tab has sent meanwhile is left out.
     """
     outbox, errors = running.get().outbox, []
     with _sending:

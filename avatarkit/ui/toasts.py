@@ -23,8 +23,8 @@ _ICONS = {
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What this tab was told, or has found when it was opened."""
+class _Seen:
+    """What this tab has shown, or has found when it was opened."""
 
     account: str | None
     state: StateKey
@@ -44,13 +44,13 @@ def show(store: Store, state: StateKey) -> None:
         store: The log.
         state: Its state as this run draws it.
     """
-    told: _Told | None = st.session_state.get("toasts_told")
-    is_other = told is None or told.account != store.account
-    if told is not None and told.state == state and not is_other:
+    seen: _Seen | None = st.session_state.get("toasts_seen")
+    is_other = seen is None or seen.account != store.account
+    if seen is not None and seen.state == state and not is_other:
         return
     deleted = store.deleted_by_api()
-    ends = [] if told is None or is_other else _ends(store, told, deleted)
-    st.session_state["toasts_told"] = _Told(store.account, state, frozenset(deleted))
+    ends = [] if seen is None or is_other else _ends(store, seen, deleted)
+    st.session_state["toasts_seen"] = _Seen(store.account, state, frozenset(deleted))
     if len(ends) > MOST:
         counts = Counter(end.status for end in ends)
         parts = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
@@ -60,8 +60,8 @@ def show(store: Store, state: StateKey) -> None:
         st.toast(end.sentence, icon=_ICONS.get(end.status, ":material/delete:"))
 
 
-def _ends(store: Store, told: _Told, deleted: dict[str, str | None]) -> list[_End]:
-    changes = store.changes_after(told.state.last_run_id)
+def _ends(store: Store, seen: _Seen, deleted: dict[str, str | None]) -> list[_End]:
+    changes = store.changes_after(seen.state.last_run_id)
     last = {change.persona_id: change for change in changes}
     ends = []
     for change in last.values():
@@ -71,7 +71,7 @@ def _ends(store: Store, told: _Told, deleted: dict[str, str | None]) -> list[_En
             because = f": {plain(reason)}" if reason and reason.strip() else "."
             ends.append(_End(change.after, f"{name}: {stage_name(change.after).lower()}{because}"))
     for persona_id, creator_name in deleted.items():
-        if persona_id not in told.deleted_ids:
+        if persona_id not in seen.deleted_ids:
             name = plain(creator_name or persona_id)
             ends.append(_End("deleted", f"The API has deleted {name}."))
     return ends

@@ -39,7 +39,7 @@ def show() -> Drawn:
 def hold() -> None:
     """Do not draw the page again by itself until the next run of the whole app.
 
-    A dialog calls it, as it would be closed. It needs ``on_dismiss="rerun"``.
+    A dialog calls it, as it would be closed. Its ``on_dismiss`` has to rerun the app.
     """
     st.session_state[_HELD] = True
 

@@ -42,7 +42,7 @@ def personas(*rows: dict[str, Any]) -> pd.DataFrame:
     ],
 )
 def test_each_reason_is_a_sentence(row: dict[str, Any], kind: str, reason: str) -> None:
-    """A persona that needs attention is told with why."""
+    """A persona that needs attention is listed with the reason."""
     [found] = attention.needs(personas(row, {})).to_dict("records")
     assert found == {"persona_id": "p0", "kind": kind, "reason": reason}
 
@@ -74,8 +74,3 @@ def test_what_is_settled_needs_none(row: dict[str, Any]) -> None:
     found = attention.needs(personas(row))
     assert found.empty
     assert list(found) == ["persona_id", "kind", "reason"]
-
-
-def test_uncertain_submissions_count_too() -> None:
-    """They are no avatars yet, and need a person all the same."""
-    assert attention.count(personas({"status": "failed"}, {}), None, 2) == 3

@@ -1,4 +1,4 @@
-"""Colours: one for each status, told apart by everyone on any page."""
+"""Colours: one for each status, distinct on a light and a dark page."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def frames() -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("name", list(frames()))
 def test_duckdb_reads_every_frame_with_its_types(name: str, tmp_path: Path) -> None:
-    """With ``sql_types`` each column is what it was, whatever its values look like."""
+    """With ``sql_types`` each column keeps its type, for any values."""
     duckdb: Any = pytest.importorskip("duckdb")
     frame = frames()[name]
     types = export.sql_types(frame)

@@ -51,7 +51,7 @@ def test_an_unknown_reason_has_a_step_too(reason: str | None) -> None:
 
 @pytest.mark.parametrize("status", [*ProcessStatus, "quality_check", "unknown", ""])
 def test_only_a_bad_end_asks_for_something(status: str) -> None:
-    """What goes on or is done needs no step, whatever reason came with it."""
+    """What goes on or is done needs no step, with any reason."""
     is_bad = status in ("failed", "rejected")
     assert bool(next_step(status, "No clear voice was found.")) is is_bad
 

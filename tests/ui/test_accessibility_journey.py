@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from avatarkit import Persona, PersonaCreate, open_session
 from avatarkit.session import Session
@@ -28,18 +27,6 @@ OF_STREAMLIT: dict[tuple[str, str], str] = {}
 TOO_WIDE = """() => [document.documentElement, document.querySelector("[data-testid=stMain]")]
     .map(element => element.scrollWidth - element.clientWidth)
     .reduce((a, b) => Math.max(a, b))"""
-
-
-@pytest.fixture
-def browser(chromium: Path) -> Iterator[Browser]:
-    """Start a headless Chromium."""
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=str(chromium),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
 
 
 def drawn(page: Page) -> None:

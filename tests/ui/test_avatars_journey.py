@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from avatarkit import PersonaCreate, open_session
 from avatarkit.session import Session
@@ -20,20 +20,6 @@ NAMES = ("Ada", "Bob", "Cleo", "Dora")
 ROW_PX, BOX_X, NAME_X = 35, 15, 80
 CANVAS = "[data-testid=stDataFrame] canvas"
 expect.set_options(timeout=PATIENCE_MS)
-
-
-@pytest.fixture
-def page(chromium: Path) -> Iterator[Page]:
-    """Open a page of a headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(chromium),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        opened = browser.new_page(viewport={"width": 1280, "height": 1300})
-        opened.set_default_timeout(PATIENCE_MS)
-        yield opened
-        browser.close()
 
 
 @pytest.fixture
@@ -84,7 +70,7 @@ def test_rows_are_chosen_and_deleted(app: tuple[str, Session], page: Page) -> No
     click_row(page, 1, NAME_X)
     opened(page, "Bob")
     expect(page).to_have_url(re.compile(f"persona={ids['Bob']}"))
-    assert page.evaluate("window.canvas.isConnected"), "the table was built anew"
+    assert page.evaluate("window.canvas.isConnected"), "the table was built again"
     click_row(page, 0, BOX_X)
     opened(page, "Ada")
     click_row(page, 2, BOX_X)

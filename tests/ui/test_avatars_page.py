@@ -97,7 +97,7 @@ def test_addresses_in_names_are_no_links() -> None:
 
 
 def test_no_rerun_calls_the_api(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages read the store: whatever they show, the client is not touched."""
+    """Pages read the store: and the client is not touched."""
     record_lives(app.session, 3, running=2)
 
     def fail(*_: object, **__: object) -> None:

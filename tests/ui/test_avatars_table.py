@@ -367,7 +367,7 @@ def test_the_same_is_said_once_of_many() -> None:
 
 
 def test_two_tabs_do_nothing_at_the_same_time(app: Running) -> None:
-    """The second one is told so, and nothing is sent."""
+    """The second one says so, and nothing is sent."""
     submit(app, "Ada")
     test = choose(page(avatars_page), 0)
     with bar._at_work:

@@ -169,22 +169,22 @@ def test_another_data_folder_has_estimates_of_its_own(
     assert len(restart().estimates.log().personas) == 3
 
 
-def test_a_newer_value_is_told_once_if_an_older_one_was_shown(
+def test_a_newer_value_is_drawn_once_if_an_older_one_was_shown(
     manual_clock: ManualClock, waits: list[float]
 ) -> None:
     """A page that did not wait for it is drawn again, one that got it is not."""
-    told: list[int] = []
-    value = BackgroundValue[int](manual_clock, on_newer=lambda: told.append(1))
+    drawn: list[int] = []
+    value = BackgroundValue[int](manual_clock, on_newer=lambda: drawn.append(1))
     compute = Computation(manual_clock, takes_s=0.0)
     assert get(value, "a", compute) == 1
-    assert not told
+    assert not drawn
     compute.gate.clear()
     assert value.get("b", compute) == 1
     compute.gate.set()
     assert get(value, "b", compute) == 2
-    until(lambda: told == [1])
+    until(lambda: drawn == [1])
     value.resume()
-    assert told == [1]
+    assert drawn == [1]
 
 
 def test_what_was_not_due_is_computed_later(manual_clock: ManualClock) -> None:
@@ -199,38 +199,39 @@ def test_what_was_not_due_is_computed_later(manual_clock: ManualClock) -> None:
     assert get(value, "b", compute) == 2
 
 
-def test_a_value_that_looks_the_same_is_not_told(
+def compared(clock: ManualClock) -> tuple[BackgroundValue[int], list[int]]:
+    """Return a value that looks new when it has grown by 2, and a list that grows with that."""
+    drawn: list[int] = []
+    value = BackgroundValue[int](
+        clock,
+        on_newer=lambda: drawn.append(1),
+        looks_new=lambda before, after: after - before > 1,
+    )
+    return value, drawn
+
+
+def test_a_value_that_looks_the_same_draws_nothing(
     manual_clock: ManualClock, waits: list[float]
 ) -> None:
     """It is compared with what was shown, not with the last one, so that small steps add up."""
-    told: list[int] = []
-    value = BackgroundValue[int](
-        manual_clock,
-        on_newer=lambda: told.append(1),
-        looks_new=lambda before, after: after - before > 1,
-    )
+    value, drawn = compared(manual_clock)
     compute = Computation(manual_clock, takes_s=0.0)
     assert get(value, "a", compute) == 1
-    for key, is_told in (("b", False), ("c", True)):
+    for key, is_new in (("b", False), ("c", True)):
         value.prepare(key, compute)
         until(lambda key=key: value._key == key)  # type: ignore[misc]
-        assert bool(told) == is_told
+        assert bool(drawn) == is_new
 
 
-def test_what_one_tab_has_got_is_told_to_the_others(
+def test_what_one_tab_has_got_is_drawn_in_the_others(
     manual_clock: ManualClock, waits: list[float]
 ) -> None:
     """A tab that is opened, or a sentence that renews itself, gets a value; the tables have not."""
-    told: list[int] = []
-    value = BackgroundValue[int](
-        manual_clock,
-        on_newer=lambda: told.append(1),
-        looks_new=lambda before, after: after - before > 1,
-    )
+    value, drawn = compared(manual_clock)
     compute = Computation(manual_clock, takes_s=0.0)
     for key, times in (("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 2)):
         get(value, key, compute)
-        assert len(told) == times
+        assert len(drawn) == times
 
 
 def test_polls_that_find_nothing_new_are_read_once_a_minute(
@@ -249,7 +250,7 @@ def test_polls_that_find_nothing_new_are_read_once_a_minute(
 
 
 def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -> None:
-    """Nothing is asked for and no status changes; the pages are told."""
+    """Nothing is asked for and no status changes; the pages are drawn again."""
     record_lives(app.session, 8, running=1)
     estimates = app.estimates
 

@@ -27,7 +27,7 @@ def build(frame: pd.DataFrame, *, height: int = 20) -> alt.LayerChart:
 
 
 def test_a_chart_is_built_once_for_each_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame made anew with the same content brings no new chart; another content does."""
+    """Another frame with the same content brings no new chart; another content does."""
     drawn: list[charts_cache.Spec] = []
     monkeypatch.setattr(charts_cache, "show", lambda spec, _: drawn.append(spec))
     CALLS.clear()

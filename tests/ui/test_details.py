@@ -147,7 +147,7 @@ def test_a_failed_avatar_says_what_to_do(app: Running, tmp_path: Path) -> None:
     answers(app, persona_id, process_status="failed", failed_reason="No clear voice was found.")
     test = details(persona_id)
     assert "No clear voice was found." in test.error[0].value
-    assert "Next step: Record it anew" in texts(test).replace("*", "")
+    assert "Next step: Record it again" in texts(test).replace("*", "")
     assert "It is quiet." in test.warning[0].value
     assert len(test.image) == 1
     assert [button.label for button in test.button] == ["Submit again"]

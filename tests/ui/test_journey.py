@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from support.app_process import free_port, served_app
 from support.project import ROOT
@@ -42,20 +42,6 @@ def app_url(tmp_path: Path) -> Iterator[str]:
     """Serve the app as the README starts it, on a sandbox where a life takes 9 to 22 seconds."""
     with served_app(tmp_path, free_port(), AVATARKIT_SANDBOX_SPEED="20000") as url:
         yield url
-
-
-@pytest.fixture
-def page(chromium: Path) -> Iterator[Page]:
-    """Open a page of a headless Chromium, as wide as a desktop."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(chromium),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        opened = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
-        opened.set_default_timeout(PATIENCE_MS)
-        yield opened
-        browser.close()
 
 
 def picture(page: Page, name: str) -> None:

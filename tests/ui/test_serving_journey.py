@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
 from avatarkit import PersonaCreate, open_session
 from support.app_process import free_port, served_app
@@ -21,18 +20,6 @@ PATIENCE_MS = 120_000
 PAGES = ("", "submit", "stage-times", "settings")
 NAME = "[Ada](https://evil.example) ![x](https://evil.example/x.png) :material/face: $x$"
 ADDRESSES = "https://evil.example/a www.evil.example ada@evil.example <img src=//evil.example/x>"
-
-
-@pytest.fixture
-def browser(chromium: Path) -> Iterator[Browser]:
-    """Start a headless Chromium."""
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=str(chromium),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
 
 
 def opened(browser: Browser) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -11,11 +12,11 @@ from streamlit.column_config import DatetimeColumn, NumberColumn, TextColumn
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.errors import StoreError
-from avatarkit.reports import attention, charts, tables
+from avatarkit.reports import charts, tables
 from avatarkit.ui import charts_cache, moments, running, visits
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
-from avatarkit.ui.elements import csv_downloads, short
+from avatarkit.ui.elements import csv_downloads, short, statuses_of
 from avatarkit.ui.views import bar, details, empty, filters, selection, uncertain
 from avatarkit.ui.views.filters import LINKED as LINKED
 
@@ -39,7 +40,7 @@ class _Rows:
     frame: pd.DataFrame
 
 
-# For all tabs; made anew when the log or the arrivals are others.
+# For all tabs; made again when the log or the arrivals are others.
 _newest: _Rows | None = None
 
 
@@ -75,7 +76,7 @@ def show() -> None:
         _table(shown)
         chosen.drew(shown_ids)
         st.caption(HOW_TO_USE)
-        csv_downloads(session, {"statuses": lambda: _statuses(set(shown_ids))})
+        csv_downloads(session, {"statuses": partial(statuses_of, session, set(shown_ids))})
     if opened:
         with right[0]:
             _details(opened)
@@ -91,7 +92,7 @@ def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
     global _newest
     newest = _newest
     if newest is None or newest.log is not log or newest.arrivals is not arrivals:
-        needs = attention.needs(log.personas, arrivals)
+        needs = running.get().estimates.needs(log)
         frame = tables.avatars(log.personas, log.sightings, needs, arrivals)
         _newest = newest = _Rows(log, arrivals, frame)
     return newest.frame
@@ -188,8 +189,3 @@ def _details(persona_id: str) -> None:
         on_click=selection.close_details,
     )
     details.show(session, persona_id)
-
-
-def _statuses(ids: set[str]) -> pd.DataFrame:
-    personas = running.get().session.store.personas()
-    return personas.loc[personas["persona_id"].isin(ids)]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from avatarkit.errors import (
@@ -21,7 +20,7 @@ from avatarkit.errors import (
 from avatarkit.text import plain, stage_name
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui import resubmit, running, watcher
-from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text, short
+from avatarkit.ui.elements import FOR_SPREADSHEETS, csv_text, short, statuses_of
 
 FOR_ALL = (AuthError, ConnectionFailed, RateLimited, StoreError)
 """Errors after which the other avatars are left alone, as they would fail in the same way."""
@@ -153,10 +152,11 @@ def _delete(tracker: Tracker, persona_id: str) -> str:
 
 
 def _export(ids: set[str]) -> None:
+    session = running.get().session
     for_spreadsheets = st.session_state.get(FOR_SPREADSHEETS, False)
     st.download_button(
         "Export (for spreadsheets)" if for_spreadsheets else "Export (CSV)",
-        partial(csv_text, running.get().session, partial(_statuses, ids), for_spreadsheets),
+        partial(csv_text, session, partial(statuses_of, session, ids), for_spreadsheets),
         file_name="avatarkit-chosen.csv",
         mime="text/csv",
         on_click="ignore",
@@ -164,11 +164,6 @@ def _export(ids: set[str]) -> None:
         key="avatars_export",
         disabled=not ids,
     )
-
-
-def _statuses(ids: set[str]) -> pd.DataFrame:
-    personas = running.get().session.store.personas()
-    return personas.loc[personas["persona_id"].isin(ids)]
 
 
 def _outcomes() -> None:

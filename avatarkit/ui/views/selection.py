@@ -1,8 +1,8 @@
 """Keep which avatars are chosen in the table, by id.
 
-The browser tells and is told places of rows. They are turned into ids as soon as they arrive, by
-the order in which this tab drew the rows last; where that order has changed since, the browser is
-told the new places.
+The browser knows rows by their places only. A place is turned into an id as soon as it arrives, by
+the order in which this tab drew the rows last; where the order has changed since, the browser is
+sent the new places.
 """
 
 from __future__ import annotations
