@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
 
-from avatarkit.clock import Clock
+from avatarkit.clock import Clock, ScaledClock
 from avatarkit.estimates import backtest, durations, eta, outcomes, waiting
 from avatarkit.history import coverage, stages
 from avatarkit.models import TERMINAL
@@ -37,9 +37,12 @@ PAUSE, LOG_PAUSE = 10, 1
 """An estimate that took t seconds is computed again after this many times t at the earliest; the
 log is read again sooner, as its changes are to be seen within seconds."""
 
-LOG_EVERY_S, ESTIMATES_EVERY_S = 60.0, 3_600.0
-"""Wall seconds after which the log is read again, and the estimates are computed again, though no
-status has changed: the polls that found nothing new tell how long each has lasted."""
+LOG_EVERY_S, ESTIMATES_EVERY_S = 300.0, 3_600.0
+"""Seconds after which the log is read again, and the estimates are computed again, though no status
+has changed: the polls that found nothing new say how long each has lasted. Those of the log are on
+the session's clock, as a sandbox's may be fast, but at least ``LEAST_LOG_EVERY_S`` wall seconds."""
+
+LEAST_LOG_EVERY_S = 60.0
 
 MOST_VALUES = 64
 """How many estimates are kept, those of each filter counted; the last used ones."""
@@ -298,6 +301,8 @@ class Estimates:
         self._store, self._clock = store, clock
         self.version = 0
         self.state: StateKey | None = None
+        speed = clock.speed if isinstance(clock, ScaledClock) else 1.0
+        self._log_every_s = max(LOG_EVERY_S / speed, LEAST_LOG_EVERY_S)
         self._log = BackgroundValue[Log](
             clock,
             pause=LOG_PAUSE,
@@ -412,7 +417,7 @@ class Estimates:
             with self._store.transaction(reading=True):
                 return Log(self._store.personas(), self._store.sightings(), now, key)
 
-        return (key, now_s // LOG_EVERY_S), read
+        return (key, now_s // self._log_every_s), read
 
     def _arriving(
         self, log: Log, times: StageTimes | None

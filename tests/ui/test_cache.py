@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from avatarkit import Persona
+from avatarkit.clock import ScaledClock
 from avatarkit.ui import cache
 from avatarkit.ui.cache import FIRST_WAIT_S, PAUSE, REFRESH_WAIT_S, BackgroundValue
 from avatarkit.ui.running import Running
 from support.app_pages import record, record_lives
-from support.manual_clock import ManualClock
+from support.manual_clock import MONDAY, ManualClock
 
 
 class Computation:
@@ -234,13 +235,13 @@ def test_what_one_tab_has_got_is_drawn_in_the_others(
         assert len(drawn) == times
 
 
-def test_polls_that_find_nothing_new_are_read_once_a_minute(
+def test_polls_that_find_nothing_new_are_read_every_five_minutes(
     app: Running, app_clock: ManualClock
 ) -> None:
     """How long an avatar has been in its stage is known from them; a fit is not made again."""
     [persona_id] = record_lives(app.session, 0, running=1)
     log = app.estimates.log()
-    app_clock.advance(timedelta(seconds=59))
+    app_clock.advance(timedelta(seconds=299))
     assert app.estimates.log() is log
     record(app.session, Persona(id=persona_id, process_status="reviewing"))
     app_clock.advance(timedelta(seconds=1))
@@ -267,6 +268,25 @@ def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -
     state = app.session.store.state_key()
     until(lambda: (estimates.refresh(state), estimates.version > before)[1])
     assert is_late()
+
+
+@pytest.mark.parametrize(("speed", "every_s"), [(2.0, 150), (2_400.0, 60)])
+def test_a_log_without_a_change_is_read_again_after_minutes(
+    app: Running, speed: float, every_s: int
+) -> None:
+    """After five minutes of the session's clock, but not more often than once a minute of ours."""
+    wall_s = 0.0
+
+    class Clock(ScaledClock):
+        def monotonic(self) -> float:
+            return wall_s
+
+    estimates = cache.Estimates(app.session.store, Clock(MONDAY, speed))
+    first = estimates.log()
+    wall_s = every_s - 1
+    assert estimates.log() is first
+    wall_s = every_s
+    assert estimates.log() is not first
 
 
 def test_what_has_ended_has_no_arrival(app: Running, app_clock: ManualClock) -> None:
