@@ -14,11 +14,6 @@ _HOUR = timedelta(hours=1)
 _TIME = "datetime64[us, UTC]"
 _PLACES = {stage.value: f"{place} of {len(STAGES)}" for place, stage in enumerate(STAGES, 1)}
 _SOONEST = timedelta(seconds=1)
-_PROGRESS = {
-    **{stage.value: place / len(STAGES) for place, stage in enumerate(STAGES)},
-    **dict.fromkeys(("failed", "rejected"), float("nan")),
-    "done": 1.0,
-}
 
 
 def tracking(
@@ -36,11 +31,10 @@ def tracking(
         arrivals: The frame of ``eta.arrivals``.
 
     Returns:
-        A row a persona, in the order of ``personas``: creator_name, status (``Deleted`` if it was
-        deleted before its end was seen), progress (float64, 0
-        to 1, NaN after a bad end), in_status_for, late (``late`` or empty), ready (see ``ready``),
-        age, last_look, next_look, failed_reason, persona_id, all text but progress. Late and ready
-        are empty for what has ended, and without ``arrivals``.
+        A row a persona, in the order of ``personas``, all text: creator_name, status (``Deleted``
+        if it was deleted before its end was seen), late (``late`` or empty), ready (see ``ready``),
+        age, last_look, failed_reason, persona_id. Late and ready are empty for what has ended, and
+        without ``arrivals``.
     """
     last_change = sightings.groupby("persona_id", sort=False)["first_seen_at"].max()
     since = personas["persona_id"].map(last_change)
@@ -48,25 +42,16 @@ def tracking(
     deleted = personas["deleted_at"].notna()
     cut_off = deleted & ~ended
     ended |= deleted
-    followed = personas.get("followed", pd.Series(True, index=personas.index))
     begun = personas["created_at"].fillna(personas["first_seen_at"])
     arriving, late = _arriving(personas["persona_id"].mask(ended), arrivals, now)
     return pd.DataFrame(
         {
             "creator_name": personas["creator_name"].fillna(""),
             "status": personas["status"].map(stage_name).mask(cut_off, "Deleted"),
-            "progress": personas["status"].map(_progress).astype("float64").mask(cut_off),
-            "in_status_for": _spans(now - since.mask(ended)),
             "late": late,
             "ready": arriving,
             "age": _spans(since.where(ended, now).mask(cut_off, personas["deleted_at"]) - begun),
             "last_look": [f"{text} ago" for text in _spans(now - personas["last_seen_at"])],
-            "next_look": [
-                _next_look(next_at, gone, now, followed=followed, deleted=is_deleted)
-                for next_at, gone, followed, is_deleted in zip(
-                    personas["next_look_at"], personas["gone"], followed, deleted, strict=True
-                )
-            ],
             "failed_reason": personas["failed_reason"].fillna(""),
             "persona_id": personas["persona_id"],
         }
@@ -156,25 +141,6 @@ def ready(p10: datetime, p90: datetime, now: datetime) -> str:
 def already(moment: datetime, now: datetime) -> bool:
     """Return whether an arrival may be now: the ranges of ``eta`` begin a second after now."""
     return moment <= now + _SOONEST
-
-
-def stage_bounds(visits: pd.DataFrame) -> pd.DataFrame:
-    """Format the frame of ``stages.visits`` as a table, with times as text.
-
-    Args:
-        visits: The frame of ``stages.visits``.
-
-    Returns:
-        A row a visit, all text: stage, state, took (the bounds), entered (by when, in UTC).
-    """
-    return pd.DataFrame(
-        {
-            "stage": visits["stage"].map(stage_name),
-            "state": visits["state"].str.replace("_", " "),
-            "took": times_taken(visits),
-            "entered": visits["entered_before"].dt.strftime("%Y-%m-%d %H:%M").fillna(""),
-        }
-    )
 
 
 def times_taken(rows: pd.DataFrame) -> list[str]:
@@ -271,24 +237,5 @@ def _day(moment: datetime) -> str:
     return f"{moment:%a} {moment.day} {moment:%b}"
 
 
-def _progress(status: str) -> float:
-    return _PROGRESS.get(status, 0.0)
-
-
 def _spans(spans: pd.Series) -> list[str]:
     return ["" if pd.isna(span) else format_hours(max(0.0, span / _HOUR)) for span in spans]
-
-
-def _next_look(
-    next_at: pd.Timestamp, gone: bool, now: datetime, *, followed: bool, deleted: bool
-) -> str:
-    if deleted:
-        return "deleted"
-    if not followed:
-        return "not followed"
-    if gone:
-        return "gone from the API"
-    if pd.isna(next_at):
-        return "none"
-    ahead_h = (next_at - now).total_seconds() / 3600
-    return f"in {format_hours(ahead_h)}" if ahead_h > 0 else "due"

@@ -69,7 +69,6 @@ def test_tracking_says_when_it_is_ready_and_what_is_late() -> None:
     rows = tables.tracking(frame, sightings(frame), NOW, arrivals(c=True, b=True, a=False))
     assert rows["ready"].tolist() == ["Fri 6 Mar to Sat 7 Mar", "", "Fri 6 Mar to Sat 7 Mar", ""]
     assert rows["late"].tolist() == ["", "", "late", ""]
-    assert rows["in_status_for"].tolist() == ["2 d", "", "2 d", "2 d"]
 
 
 def test_tracking_without_arrivals_has_the_same_columns() -> None:
@@ -99,15 +98,13 @@ def test_the_summary_in_words_has_the_interval_where_it_was_asked_for() -> None:
 
 
 def test_one_that_was_deleted_while_it_ran_has_that_status() -> None:
-    """It has no progress and no next poll, and its age ends when it was deleted."""
+    """It is neither late nor expected, and its age ends when it was deleted."""
     frame = personas(a="reviewing", b="done")
     frame["deleted_at"] = pd.Timestamp(NOW) - pd.Timedelta(hours=24)
     rows = tables.tracking(frame, sightings(frame), NOW, arrivals(a=True)).set_index("persona_id")
     assert list(rows["status"]) == ["Deleted", "Done"]
-    assert list(rows["next_look"]) == ["deleted", "deleted"]
     assert rows["age"]["a"] == "1 d"
-    assert rows["progress"].isna().tolist() == [True, False]
-    assert not rows[["late", "ready", "in_status_for"]].any(axis=None)
+    assert not rows[["late", "ready"]].any(axis=None)
 
 
 def needing(**kinds: str) -> pd.DataFrame:
