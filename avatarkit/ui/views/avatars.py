@@ -159,7 +159,7 @@ def _next_ones() -> None:
         following = coming.sort_values("p50_at").iloc[0]
         when = moments.full(following["p50_at"].to_pydatetime(), now)
         name = _name(names, following["persona_id"])
-        sentences.append(f"Next is {name}, half of the time by {when}.")
+        sentences.append(f"Next is {name}, in 5 of 10 cases by {when}.")
     if late.any():
         ids = arrivals.loc[late, "persona_id"].tolist()
         listed = ", ".join(_name(names, persona_id) for persona_id in ids[:NAMED])

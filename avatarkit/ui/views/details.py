@@ -177,7 +177,7 @@ def _expected(arrival: pd.Series, now: datetime) -> str:
     else:
         ready = f"Ready **{interval}** ({zone}) in 8 of 10 cases"
     median = moments.full(arrival["p50_at"], now)
-    return f"{ready}, half of the time by {median}.{done} Basis: {plain(basis)}."
+    return f"{ready}, in 5 of 10 by {median}.{done} Basis: {plain(basis)}."
 
 
 def _history(session: Session, persona_id: str) -> None:
