@@ -166,6 +166,7 @@ def _exit(results: Sequence[SubmitResult]) -> None:
     for reason in sorted(filter(None, reasons)):
         echo(f"The rest waits; the same command sends it: {reason}", err=True)
     if counts["uncertain"]:
+        echo("'python -m avatarkit reconcile' finds out what became of the uncertain.", err=True)
         raise typer.Exit(Exit.UNCERTAIN)
     if counts["accepted"] < len(results):
         raise typer.Exit(Exit.ERROR)

@@ -274,10 +274,17 @@ class _Sending:
             self._halted = reason
 
     def _progress_of(self, submission_id: str, request: PersonaCreate) -> Progress:
-        result = SubmitResult(
-            self._numbers[submission_id], submission_id, request.creator_name, "sending"
-        )
-        return lambda sent, total: self._call(result, sent, total)
+        number, is_begun = self._numbers[submission_id], False
+        result = SubmitResult(number, submission_id, request.creator_name, "sending")
+
+        def report(sent: int, total: int) -> None:
+            nonlocal is_begun
+            if not is_begun and sent:
+                self._call(result, 0, total)  # the change of state
+            is_begun = True
+            self._call(result, sent, total)
+
+        return report
 
     def _report(self, submission_id: str) -> None:
         for result in self._store.results([submission_id]):

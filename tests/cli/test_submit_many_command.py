@@ -111,6 +111,8 @@ def test_a_full_plan_lets_the_rest_wait(
     assert first.exit_code == commands.Exit.ERROR
     assert "4 rows: 2 accepted, 2 waiting." in first.stderr
     assert "The rest waits; the same command sends it: The plan is full: 2 of 2" in first.stderr
+    listed = CliRunner().invoke(commands.app, ["status"])
+    assert "waiting: 2 of 4 rows of a batch" in listed.stdout
     with open_session() as session:
         for persona_id in list(session.store.personas()["persona_id"]):
             session.tracker.delete(persona_id)
