@@ -18,6 +18,7 @@ from avatarkit.cli import accounts, doctor, erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
+from avatarkit.cli.submit_many import submit_many
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
 
@@ -120,6 +121,9 @@ def submit(
         _print(persona.id)
         if wait > 0:
             session.tracker.wait(persona.id, timeout=wait, on_progress=_print_status)
+
+
+app.command()(submit_many)
 
 
 @app.command()
@@ -281,6 +285,12 @@ def status(
                     f"uncertain: {submission.submission_id}, sent as {submission.creator_name}; "
                     "'reconcile' finds out what became of it."
                 )
+            for batch in session.store.batches():
+                if batch.waiting:
+                    _print(
+                        f"waiting: {batch.waiting} of {sum(batch.counts.values())} rows of a batch "
+                        f"of {batch.prepared_at:%Y-%m-%d %H:%M} UTC; the same command sends them."
+                    )
         else:
             _print(tables.history(session.store.sightings(persona_id)))
             if persona is not None and persona.odd_fields:
