@@ -22,7 +22,7 @@ from avatarkit.ui import draft, resubmit, running, video_report
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, OutboxItem
-from avatarkit.ui.views import avatars
+from avatarkit.ui.views import avatars, submit_many
 
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 VIDEOS = {
@@ -50,6 +50,20 @@ HELP_LABELS = (
 
 def show() -> None:
     """Show the page."""
+    kinds = {"one": "One", "many": "Many, from a sheet"}
+    kind = st.segmented_control(
+        "How many",
+        list(kinds),
+        default="one",
+        required=True,
+        format_func=kinds.__getitem__,
+        key="avatars",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if kind == "many":
+        submit_many.show()
+        return
     outbox = running.get().outbox
     _submissions()
     form, is_stale = _form(outbox)
