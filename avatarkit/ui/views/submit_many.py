@@ -279,9 +279,9 @@ def _problem(row: Row) -> str:
     """Return why a row is not sent as it is, or what to know about it; empty without anything."""
     if row.sent_as is not None:
         return f"Sent before as {row.sent_as}; it is not sent again."
-    return " ".join(
-        [*map(_worded, row.faults), row.twin or "", *map(_worded, row.warnings)]
-    ).strip()
+    problems = [*map(_worded, row.faults), *([row.twin] if row.twin else [])]
+    hints = ["Hint:"] if row.warnings and not problems else []
+    return " ".join([*problems, *hints, *map(_worded, row.warnings)])
 
 
 def _worded(sentence: str) -> str:
