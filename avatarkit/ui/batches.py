@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,9 @@ from avatarkit.tracking.sheet import Row
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.sheet_draft import SheetDraft
+from avatarkit.ui.upload_progress import UploadProgress
 
 logger = logging.getLogger("avatarkit")
-
-RATE_OVER_S = 10.0
-"""Wall seconds over which the speed of the uploads is measured."""
 
 CHANGED = (
     "The sheet, a file or the account has changed since the rows were checked; nothing was sent. "
@@ -44,27 +41,18 @@ class _Sending:
     error: str | None = None
     sent: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By submission, the bytes that were read of its files, and all of them."""
-    history: deque[tuple[float, int]] = field(default_factory=deque)
-    """Monotonic seconds, and the bytes that were read of all files until then."""
+    upload: UploadProgress = field(default_factory=UploadProgress)
+    """That of all files together."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, submission_id: str, sent_bytes: int, total_bytes: int) -> None:
         """Take note of how far an upload is."""
         if not total_bytes:  # only its state has changed
             return
-        self.sent[submission_id] = (sent_bytes, total_bytes)
-        now_s = self.clock.monotonic()
-        self.history.append((now_s, sum(sent for sent, _ in self.sent.copy().values())))
-        while self.history[0][0] < now_s - RATE_OVER_S:
-            self.history.popleft()
-
-    @property
-    def bytes_per_s(self) -> float | None:
-        """The speed of the last seconds; None while that is not known."""
-        history = list(self.history)
-        if self.ended.is_set() or not history:
-            return None
-        took_s = self.clock.monotonic() - history[0][0]
-        return (history[-1][1] - history[0][1]) / took_s if took_s >= 1 else None
+        with self.lock:
+            self.sent[submission_id] = (sent_bytes, total_bytes)
+            sent, total = (sum(counts) for counts in zip(*self.sent.values(), strict=True))
+            self.upload.update(sent, total, self.clock.monotonic())
 
 
 @dataclass(frozen=True)
@@ -213,7 +201,7 @@ class Batches:
             is_stopping=is_running and sending.stop.is_set(),
             error=sending.error,
             sent=sending.sent.copy(),
-            bytes_per_s=sending.bytes_per_s,
+            bytes_per_s=sending.upload.rate(sending.clock.monotonic()) if is_running else None,
         )
 
     def dismiss(self, batch_id: str) -> None:

@@ -122,3 +122,14 @@ def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
 def short(name: str, longest: int = 30) -> str:
     """Return the beginning of a name, as plain text for a place where one line is free."""
     return plain(name if len(name) <= longest else f"{name[: longest - 1]}…")
+
+
+def note(text: str) -> None:
+    """Show what a field is for, in small letters under it."""
+    st.caption(plain(text))
+
+
+def fault(text: str) -> None:
+    """Show what is wrong with a field, in small letters under it."""
+    # Not a caption, which is faded: red would be too pale to read.
+    st.markdown(f":small[:red[:material/error: {plain(text)}]]")

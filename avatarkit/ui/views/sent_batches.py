@@ -115,7 +115,7 @@ def _buttons(batch: Batch) -> None:
 
 
 def _speed(batch: Batch) -> str:
-    if batch.bytes_per_s is None:
+    if not batch.bytes_per_s:
         return ""
     return f", {batch.bytes_per_s / 1e6:,.1f} MB/s"
 

@@ -63,7 +63,6 @@ HELP_VIDEO = "The name of a file in the folder or among those dropped, a path, o
 
 def show() -> None:
     """Show the tab."""
-    sent_batches.show()
     sheet, check = _state()
     _take_dropped(sheet)
     folder = _sources(sheet)
@@ -78,6 +77,7 @@ def show() -> None:
     with st.container(key="many_findings"):
         if sheet.filled:
             _findings(sheet, check, checked, checker)
+    sent_batches.show()
 
 
 def _state() -> tuple[SheetDraft, SheetCheck]:
