@@ -165,7 +165,8 @@ def test_files_go_out_over_a_socket(sandbox: Sandbox, tmp_path: Path) -> None:
         persona_id: persona["creator_name"] for persona_id, persona in stored.items()
     }
     for name in names(4):
-        assert {("sending", 0), ("accepted", 0)} <= seen[name]
+        size = 50_000 * len(name)
+        assert {("sending", -size), ("sending", 0), ("accepted", 0)} <= seen[name]
 
 
 @pytest.mark.parametrize("by_quota", [True, False])
