@@ -27,7 +27,7 @@ def row(name: str, gender: str = "f") -> str:
 def many_page(browser_id: str = BROWSER) -> AppTest:
     """Run the whole app at the tab."""
     test = main_page("submit", browser_id)
-    return test.button_group(key="avatars").set_value("many").run()
+    return test.button_group(key="avatars").set_value("Many").run()
 
 
 def drop(test: AppTest, name: str, content: bytes) -> AppTest:
@@ -103,7 +103,6 @@ def test_twins_are_sent_only_if_ticked(app: Running) -> None:
     sent(app)
     again = f"Ada,m,{URL.format('other')}"
     test = drop(test, "batch.csv", csv(again, row("Bob")))
-    assert send_button(test).label == "Send 0 avatars"
     assert send_button(test).disabled
     assert "The account has this name already" in texts(test)
     assert "Row 2, Bob: was sent before as" in texts(test)

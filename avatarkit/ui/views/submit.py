@@ -19,6 +19,7 @@ from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.views import sent, submit_many, submit_videos
 from avatarkit.ui.views.submit_videos import Entered
 
+ONE, MANY = "One", "Many"
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 TITLES = {
     "creator_name": "Creator name",
@@ -50,18 +51,16 @@ AWAIT_EVERY_S = 1
 
 def show() -> None:
     """Show the page."""
-    kinds = {"one": "One", "many": "Many, from a sheet"}
     kind = st.segmented_control(
         "How many",
-        list(kinds),
-        default="one",
+        [ONE, MANY],
+        default=ONE,
         required=True,
-        format_func=kinds.__getitem__,
         key="avatars",
         bind="query-params",
         label_visibility="collapsed",
     )
-    if kind == "many":
+    if kind == MANY:
         submit_many.show()
         return
     outbox = running.get().outbox

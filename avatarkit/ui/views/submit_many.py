@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -53,9 +54,11 @@ COLUMN_NAMES = {
     "webhook_url": "Webhook URL",
 }
 PROBLEMS = "problems"
+# Those that begin a sentence, and those that are no words of their own.
+_COLUMN = re.compile(rf"^({'|'.join(COLUMN_NAMES)})(?=:)|\b(lipsync_input|gdown_url)\b")
 HELP_FILES = (
-    "A CSV with a row for each avatar, and the videos that it names: together up to "
-    f"{MOST_BYTES / 1e9:,.0f} GB. For more, put the videos into a folder on the server."
+    "A CSV with a row for each avatar; it replaces the rows below. Larger videos are put into a "
+    "folder on the server."
 )
 HELP_FOLDER = "The videos that the rows name are looked for here, with or without their suffix."
 HELP_VIDEO = "The name of a file in the folder or among those dropped, a path, or a URL."
@@ -139,7 +142,7 @@ def _sources(sheet: SheetDraft) -> Path | None:
     """Show where rows and videos come from; return the folder on the server, if one is named."""
     with st.container(key="many_sources"):
         st.file_uploader(
-            "A CSV, and the videos that it names",
+            f"A CSV, and the videos that it names: together up to {MOST_BYTES / 1e9:,.0f} GB",
             type=["csv", "mp4", "mov", "m4v"],
             accept_multiple_files=True,
             max_upload_size=MOST_BYTES // 1_000_000,
@@ -210,7 +213,7 @@ def _table(sheet: SheetDraft, checked: Checked | None) -> None:
     genders = dict.fromkeys([*Gender, *(row["gender"] for row in sheet.rows if row["gender"])])
     columns: dict[str, Any] = {name: text(title) for name, title in COLUMN_NAMES.items()}
     columns |= {
-        PROBLEMS: text("Problems", disabled=True, width="medium"),
+        PROBLEMS: text("Problems", disabled=True, width=150),
         "gender": st.column_config.SelectboxColumn(
             "Gender", options=list(genders), help="m, f or nb", width="small"
         ),
@@ -285,9 +288,8 @@ def _problem(row: Row) -> str:
 
 
 def _worded(sentence: str) -> str:
-    """Return a sentence with the title of the column that it begins with, not its name."""
-    field, colon, rest = sentence.partition(":")
-    return f"{COLUMN_NAMES.get(field, field)}{colon}{rest}"
+    """Return a sentence with the titles of the columns in place of their names."""
+    return _COLUMN.sub(lambda match: COLUMN_NAMES[match[0]], sentence)
 
 
 def _findings(
@@ -386,9 +388,9 @@ def _send(
     ready = [row for row in rows if is_ready(row, twins)]
     _show_places(len(ready))
     rest = len(rows) - len(ready)
-    label = f"Send {_avatars(len(ready))}"
-    if rest:
-        label += f" without the other {rest}" if ready else ""
+    label = f"Send {_avatars(len(ready))}" if ready else "Send"
+    if ready and rest:
+        label += f" without the other {rest:,}"
     is_clicked = st.button(label, icon=":material/send:", key="many_send", disabled=not ready)
     # What a click confirms is what was listed when it was clicked.
     listed, sheet.listed = sheet.listed, [(row.number, row.fields) for row in ready]
