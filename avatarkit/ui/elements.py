@@ -126,10 +126,10 @@ def short(name: str, longest: int = 30) -> str:
 
 def note(text: str) -> None:
     """Show what a field is for, in small letters under it."""
-    st.caption(plain(text))
+    st.markdown(f":small[:gray[{plain(text)}]]")
 
 
 def fault(text: str) -> None:
     """Show what is wrong with a field, in small letters under it."""
-    # Not a caption, which is faded: red would be too pale to read.
+    # Not a caption, which is faded: red would be too pale to read. As high as a note is.
     st.markdown(f":small[:red[:material/error: {plain(text)}]]")

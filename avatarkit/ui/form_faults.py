@@ -19,6 +19,9 @@ _REQUIRED = {
     "creator_name": "Fill in the name of the person.",
     "gender": "Choose one.",
 }
+_BOTH_VIDEOS = (
+    "Footage and consent must both be files or both be URLs; download the one or upload the other"
+)
 _PLACEHOLDERS = {"creator_name": "x", "gender": Gender.M}
 
 
@@ -68,12 +71,12 @@ def is_drive_link(text: str) -> bool:
 def _by_field(error: ValidationError) -> dict[str, str]:
     faults: dict[str, str] = {}
     for location, message in field_errors(error):
-        # What is found by comparing fields has no location, and may begin with the field's name.
-        name = location.partition(".")[0] or message.partition(" ")[0]
+        # What is found by comparing fields has no location, but may begin with the field's name.
+        name = location.partition(".")[0] or message.partition(" must ")[0]
         text = message.removeprefix(f"{name} ")
         if name == "gdown_url":
             name = "lipsync_input"
-        elif name not in FIELDS:  # it is about the two videos together
-            name = "consent_video"
+        elif name not in FIELDS:
+            name, text = "consent_video", _BOTH_VIDEOS
         faults.setdefault(name, f"{text[:1].upper()}{text[1:]}.")
     return faults

@@ -20,21 +20,25 @@ SENDING_EVERY_S = 1
 def show() -> None:
     """Show the lines; they renew themselves while something is being sent."""
     outbox = running.get().outbox
-    ended = _ended()
     items = outbox.items(browser_id())
-    for item in items:
-        if item.submission.persona_id in ended:
-            outbox.dismiss(item.submission.submission_id)
+    for submission in _ended([item.submission for item in items]):
+        outbox.dismiss(submission.submission_id)
     is_sending = any(map(_is_sending, items))
     st.fragment(_lines, run_every=SENDING_EVERY_S if is_sending else None)(is_sending=is_sending)
 
 
-def _ended() -> set[str]:
-    """Return the ids of the avatars that have ended or were deleted."""
-    estimates = running.get().estimates
-    personas = estimates.log().personas
-    has_ended = personas["status"].isin([status.value for status in TERMINAL])
-    return set(personas.loc[has_ended | personas["deleted_at"].notna(), "persona_id"])
+def _ended(submissions: list[Submission]) -> list[Submission]:
+    """Return those whose avatars have ended or were deleted."""
+    store = running.get().session.store
+    final, ended = [status.value for status in TERMINAL], []
+    running_ids = {each for each, status in store.running().items() if status not in final}
+    for submission in submissions:
+        if submission.persona_id is not None and submission.persona_id not in running_ids:
+            personas = store.personas(submission.persona_id)
+            is_final = personas["status"].isin(final)
+            if (is_final | personas["deleted_at"].notna()).any():
+                ended.append(submission)
+    return ended
 
 
 def _lines(*, is_sending: bool) -> None:

@@ -73,7 +73,7 @@ def show() -> None:
         _plan()
         blocked = [*_person(fields, reading, form)]
         for field, place in zip(VIDEO_FIELDS, st.columns(2, gap="medium"), strict=True):
-            with place:
+            with place, st.container(key=f"submit_{field}_control"):
                 entered = Entered(
                     fields[field],
                     reading.faults.get(field),
