@@ -111,9 +111,7 @@ class Draft:
         Raises:
             OSError: It cannot be written; nothing of it is kept.
         """
-        safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)
-        # In bytes, which file systems count: 100 letters can be 300 of them.
-        safe = safe.encode()[-100:].decode(errors="ignore") or "video.mp4"
+        safe = safe_name(name)
         # Hashed, as the browser chooses it. With the browser's id, so that no two are equal.
         digest = hashlib.sha256(f"{self.browser} {file_id}".encode()).hexdigest()
         path = self.folder / digest[:32] / safe
@@ -146,6 +144,13 @@ def _filled(fields: Mapping[str, str]) -> dict[str, str]:
     if (link := fields.get("gdown_url")) and not fields.get("lipsync_input"):
         fields = {**fields, "lipsync_input": link}
     return {name: str(fields[name]) for name in FIELDS if fields.get(name)}
+
+
+def safe_name(name: str) -> str:
+    """Return the name that an uploaded file has on disk."""
+    safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)
+    # In bytes, which file systems count: 100 letters can be 300 of them.
+    return safe.encode()[-100:].decode(errors="ignore") or "video.mp4"
 
 
 def make_private(folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from avatarkit.reports import export
 from avatarkit.session import Session
@@ -99,6 +101,14 @@ def statuses_of(session: Session, ids: set[str]) -> pd.DataFrame:
     """Return the rows of ``store.personas`` with these ids."""
     personas = session.store.personas()
     return personas.loc[personas["persona_id"].isin(ids)]
+
+
+def free_uploads(file_ids: Iterable[str]) -> None:
+    """Free uploads in the server's memory, which Streamlit keeps for as long as the tab lives."""
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file_id in file_ids:
+            context.uploaded_file_mgr.remove_file(context.session_id, file_id)
 
 
 def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from avatarkit.models import VIDEO_FIELDS, Gender
 from avatarkit.text import plain
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import FIELDS, Draft
+from avatarkit.ui.elements import free_uploads
 from avatarkit.ui.outbox import Outbox
 
 FORM = "submit_draft"
@@ -74,7 +73,7 @@ def open_form(outbox: Outbox) -> tuple[Draft, bool]:
             _set(name, form.fields.get(name, ""))
     st.session_state[FORM] = form
     # Only now, as a run that was ended before this would need them again.
-    _free(taken)
+    free_uploads(taken)
     return form, bool(form.unconfirmed)
 
 
@@ -113,14 +112,6 @@ def _take_uploads(form: Draft, shown: Mapping[str, str]) -> list[str]:
             st.session_state[_nonce(field)] += 1
             taken.append(uploaded.file_id)
     return taken
-
-
-def _free(file_ids: list[str]) -> None:
-    """Free uploads in the server's memory, which Streamlit keeps for as long as the tab lives."""
-    context = get_script_run_ctx()
-    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
-        for file_id in file_ids:
-            context.uploaded_file_mgr.remove_file(context.session_id, file_id)
 
 
 def _nonce(field: str) -> str:

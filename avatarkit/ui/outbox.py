@@ -101,12 +101,17 @@ class Outbox:
         self._threads[submission_id].join(timeout_s)
 
     def items(self, browser: str) -> list[OutboxItem]:
-        """Return the submissions that a browser has sent and not dismissed, newest first."""
-        records = self.uploads.records(browser)
-        shown = {record.submission_id for record in records if not record.is_hidden}
+        """Return what a browser has sent by itself and not dismissed, newest first."""
+        shown = self.shown(browser)
+        shown -= self._tracker.store.batch_ids(shown).keys()
         return [
             self._item(submission) for submission in self._tracker.store.some_submissions(shown)
         ]
+
+    def shown(self, browser: str) -> set[str]:
+        """Return the submissions that a browser has sent and not dismissed, rows of batches too."""
+        records = self.uploads.records(browser)
+        return {record.submission_id for record in records if not record.is_hidden}
 
     def dismiss(self, submission_id: str) -> None:
         """Hide a submission; it stays in the log, and keeps its uploads while it is in flight."""
@@ -115,6 +120,11 @@ class Outbox:
                 self.uploads.hide(record)
             else:
                 self.uploads.release(record, is_dismissed=True)
+
+    def release(self, submission_id: str) -> None:
+        """Delete the uploads of a submission that was accepted."""
+        for record, _ in self._records(submission_id):
+            self.uploads.release(record)
 
     def dismiss_persona(self, persona_id: str, browser: str) -> None:
         """Hide the submission of this browser that became this persona."""

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from avatarkit.store.notifications import Event
 from avatarkit.tracking import messages
 from avatarkit.tracking.notify import Notifier
 from avatarkit.ui.outbox import Outbox
+from avatarkit.ui.sheet_draft import SheetDraft
 from avatarkit.ui.uploads import Uploads
 from support.manual_clock import MONDAY, ManualClock
 from support.messages import FakeAddresses
@@ -180,6 +182,25 @@ def test_every_trace_of_a_person_is_gone_and_nothing_of_others(
     assert first in api.names
     with Store(f"sqlite:///{forgotten.backups[0]}", account=tracker.store.account) as backup:
         assert list(backup.personas()["persona_id"]) == [bob]
+
+
+@on_sqlite
+def test_the_rows_of_a_person_leave_the_sheets(tracker: Tracker, folder: Path) -> None:
+    """Also those that a CSV has replaced, with the dropped files; those of others stay."""
+    sheet = SheetDraft(Uploads(folder).draft("c" * 32).folder)
+    for name, content in (("her.mp4", FOOTAGE), ("his.mp4", b"his footage")):
+        sheet.save_video(name, name, BytesIO(content), len(content))
+    sheet.replace([{"creator_name": NAME, "keywords": "typed before"}, {"creator_name": "Bob"}])
+    her = {"creator_name": f" {NAME}", "gender": "f", "lipsync_input": "her.mp4"}
+    sheet.replace([her, {"creator_name": "Bob", "lipsync_input": "his.mp4"}])
+    tracker.forget(NAME, dry_run=True)
+    assert found_in(folder, NAME, FOOTAGE[:100], "her.mp4", "typed before")
+    forgotten = tracker.forget(NAME)
+    assert found_in(folder, NAME, FOOTAGE[:100], "her.mp4", "typed before") == []
+    assert {path.name for path in forgotten.files} == {"her.mp4", "sheet.json"}
+    again = SheetDraft(sheet.form.folder)
+    assert [row["creator_name"] for row in again.rows] == ["", "Bob"]
+    assert list(again.dropped()) == ["his.mp4"]
 
 
 def test_rows_of_both_databases_are_erased(tracker: Tracker) -> None:

@@ -16,9 +16,10 @@ from avatarkit.ui.draft import Draft
 from avatarkit.ui.form_faults import FormReading
 from avatarkit.ui.form_state import key
 from avatarkit.ui.outbox import Outbox
-from avatarkit.ui.views import sent, submit_videos
+from avatarkit.ui.views import sent, submit_many, submit_videos
 from avatarkit.ui.views.submit_videos import Entered
 
+ONE, MANY = "One", "Many"
 GENDERS = {Gender.M: "Male", Gender.F: "Female", Gender.NB: "Non-binary"}
 TITLES = {
     "creator_name": "Creator name",
@@ -50,6 +51,18 @@ AWAIT_EVERY_S = 1
 
 def show() -> None:
     """Show the page."""
+    kind = st.segmented_control(
+        "How many",
+        [ONE, MANY],
+        default=ONE,
+        required=True,
+        key="avatars",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if kind == MANY:
+        submit_many.show()
+        return
     outbox = running.get().outbox
     form, is_stale = form_state.open_form(outbox)
     fields = form_state.fields()
