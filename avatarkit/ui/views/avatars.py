@@ -56,9 +56,11 @@ def show() -> None:
     chosen.read()
     arrivals = estimates.arrivals(log)
     rows = _rows(log, arrivals)
-    filters.counts(rows, len(session.store.open_submissions()))
+    counts = st.container()
     _next_ones()
     filters.controls(rows)
+    with counts:
+        filters.counts(rows, len(session.store.open_submissions()))
     shown = filters.chosen(rows)
     shown_ids = shown["persona_id"].tolist()
     chosen.place(shown_ids)

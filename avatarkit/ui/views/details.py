@@ -76,12 +76,11 @@ def _head(row: pd.Series) -> None:
         st.badge(plain(stage_name(status)), color=badge_color(status))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
-        if (url := st.context.url) is not None:
-            with st.popover("Link", icon=":material/link:"):
-                # The parameter that names it; see ``avatars.LINKED``.
-                link = f"{url.rstrip('/')}/?persona={quote(persona_id, safe='')}"
-                st.code(link, language=None, wrap_lines=True)
     st.code(persona_id, language=None)
+    if (url := st.context.url) is not None:
+        # The parameter that names it; see ``avatars.LINKED``.
+        link = f"{url}?persona={quote(persona_id, safe='')}"
+        st.code(link, language=None)
 
 
 def _notes(session: Session, row: pd.Series) -> None:
@@ -184,8 +183,11 @@ def _history(session: Session, persona_id: str) -> None:
     estimates = running.get().estimates
     log = estimates.log()
     visits = log.visits.loc[log.visits["persona_id"] == persona_id].reset_index(drop=True)
+    lives = log.lives.loc[log.lives["persona_id"] == persona_id]
     zone = moments.zone()
-    charts_cache.draw("details_timeline", charts.timeline, visits, now=log.now, zone=zone)
+    charts_cache.draw(
+        "details_timeline", charts.timeline, visits, now=log.now, lives=lives, zone=zone
+    )
     runs = session.store.sightings(persona_id)
     count = len(runs)
     label = "Every sighting: 1 status" if count == 1 else f"Every sighting: {count} statuses"
