@@ -89,7 +89,7 @@ def show() -> None:
     times = estimates.get(Log.stage_times, log)
     if arrivals is not None and times is not None and not arrivals.empty:
         names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
-        in_flight = arrivals.merge(names_of)
+        in_flight = arrivals[["persona_id", "stage", "in_stage_h", "late"]].merge(names_of)
         charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
 
 
