@@ -135,9 +135,10 @@ def _end(visits: pd.DataFrame, lives: pd.DataFrame | None, zone: tzinfo) -> pd.D
         label = f"{name}\nby {at.day} {at:%b}, {at:%H:%M}"
         rows.append((label, name, "", after, before, before, _END.name))
     columns = ["row", "stage", "took", "left_after", "left_before", "at", "part"]
-    return pd.DataFrame(rows, columns=columns).astype(
-        dict.fromkeys(("left_after", "left_before", "at"), "datetime64[us, UTC]")
-    )
+    frame = pd.DataFrame(rows, columns=columns)
+    for column in ("left_after", "left_before", "at"):
+        frame[column] = pd.to_datetime(frame[column], utc=True)
+    return frame
 
 
 def _bars(rows: pd.DataFrame, part: style.Part, start: str, stop: str) -> pd.DataFrame:

@@ -90,7 +90,9 @@ def show() -> None:
     if arrivals is not None and times is not None and not arrivals.empty:
         names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
         in_flight = arrivals[["persona_id", "stage", "in_stage_h", "late"]].merge(names_of)
-        charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
+        # Beside the details, which are longer than the table.
+        with left:
+            charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
 
 
 def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
