@@ -37,7 +37,7 @@ UNTRACED = (
 JOURNEY = "tests/ui/test_journey.py"
 
 JUPYTERLAB = "jupyterlab==4.6.6"
-"""What ``notebooks`` installs for itself, as it is larger than all that the notebooks need."""
+"""What ``notebooks`` installs for itself: more than 200 MB that nothing else needs."""
 
 # One more than there are processors, as some tests wait.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")

@@ -46,6 +46,11 @@ RUN = """async () => {
 READ = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON()"
 GO_DARK = """() => window.jupyterapp.commands.execute(
     'apputils:change-theme', {theme: 'JupyterLab Dark'})"""
+HEIGHT = """() => {
+    const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')]
+    document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0
+    return Math.ceil(cells.reduce((sum, cell) => sum + cell.offsetHeight, 0)) + 200
+}"""
 CHART = ".jp-RenderedSVG img, .jp-RenderedSVG svg"
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 
@@ -114,8 +119,7 @@ def test_every_cell_runs_and_every_chart_is_seen(path: Path, lab: str, page: Pag
     charts = page.locator(CHART)
     expect(charts).to_have_count(len(charts_of(notebook)))
     # As high as the notebook, so that all of it is in the picture.
-    height = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(int(height) + 150, 16_000)})
+    page.set_viewport_size({"width": 1280, "height": page.evaluate(HEIGHT)})
     SCREENSHOTS.mkdir(exist_ok=True)
     for theme in ("light", "dark"):
         if theme == "dark":
