@@ -19,6 +19,7 @@ from avatarkit.cli import accounts, doctor, erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
 from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
+from avatarkit.cli.submit_many import submit_many
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import Gender, Persona, PersonaCreate
 
@@ -139,6 +140,9 @@ def submit(
         _print(persona.id)
         if wait > 0:
             session.tracker.wait(persona.id, timeout=wait, on_progress=_print_status)
+
+
+app.command()(submit_many)
 
 
 @app.command()

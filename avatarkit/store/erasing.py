@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from avatarkit.store.database import Database
 from avatarkit.store.person import Person
 from avatarkit.store.tables import to_us
 
-_COLUMNS = tables.personas.c
+_COLUMNS, _SENT = tables.personas.c, tables.submissions.c
 _UNFINISHED = "erasing"
 """The key in ``meta`` while the file still may hold bytes of rows that were erased."""
 
@@ -53,12 +54,23 @@ class Erasing(Database):
     def find_person(self, who: str, *, without: Collection[str] = ()) -> Person:
         """Return what the log has of a person; false if it has nothing.
 
+        Rows of batches that wait are not ``in_flight``, as ``refuse_waiting_of`` ends them.
+
         Args:
             who: The id of an avatar, or else a ``creator_name``.
             without: Avatars to leave out.
         """
         with self.transaction(reading=True) as connection:
-            return person.find(connection, self._own(), who, without=without)
+            found = person.find(connection, self._own(), who, without=without)
+            waiting = set(connection.scalars(sa.select(_SENT.submission_id).where(_waits(found))))
+        in_flight = tuple(each for each in found.in_flight if each not in waiting)
+        return replace(found, in_flight=in_flight)
+
+    def refuse_waiting_of(self, found: Person) -> None:
+        """Mark the rows of batches that wait for a person as refused, so that none is sent."""
+        with self.transaction() as connection:
+            update = tables.submissions.update().where(_waits(found))
+            connection.execute(update.values(state="refused"))
 
     def count_rows(self, found: Person) -> dict[str, int]:
         """Return how many rows of each table are a person's."""
@@ -185,6 +197,11 @@ class Erasing(Database):
                 f"The backup {path} could not be changed ({reason}); make it writable, or delete "
                 "it, and do it again."
             ) from None
+
+
+def _waits(found: Person) -> sa.ColumnElement[bool]:
+    is_theirs = _SENT.submission_id.in_(found.submission_ids)
+    return is_theirs & (_SENT.state == "prepared") & _SENT.batch_id.is_not(None)
 
 
 def _literal(name: str) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.store.accounts import AccountDirectory
+from avatarkit.store.batches import BatchLog
 from avatarkit.store.erasing import Erasing
 from avatarkit.store.lease import LeaseTable
 from avatarkit.store.live import LiveView
 from avatarkit.store.notifications import NotificationLog
-from avatarkit.store.submissions import SubmissionLog
 from avatarkit.store.unchanged import UnchangedLog
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Store(
-    SubmissionLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, Erasing, AccountDirectory
+    BatchLog, UnchangedLog, LiveView, NotificationLog, LeaseTable, Erasing, AccountDirectory
 ):
     """The log of one account in one database.
 
@@ -32,6 +32,7 @@ class Store(
     - ``persona(id)``: all that the API said of one persona.
     - ``changes_after(run_id)``, ``last_run_id()``: the changes of status, oldest first.
     - ``open_submissions()``: those of which it is not known whether they arrived.
+    - ``batches()``, ``batch(id)``: what was submitted together, and what became of each row.
     - ``next_look_at()``, ``other_accounts()``, ``product``: when it is polled next, who else has
       rows here, and what the database is.
 

@@ -36,6 +36,10 @@ _owned: dict[str, bool] = {}
 _reserving = threading.Lock()
 
 
+class SentBefore(StoreError):
+    """The submission was sent before, or another thread sends it."""
+
+
 @dataclass(frozen=True)
 class Submission:
     """A create and what became of it; ``request`` are its fields, videos as path or URL."""
@@ -102,29 +106,19 @@ class SubmissionLog(SightingLog, FootageLog):
         """
         submission_id = uuid.uuid4().hex
         _owned[submission_id] = False
-        # As text: the model would refuse a file that has been moved since.
-        paths = {name: str(path) for name, path in request.files.items()}
-        insert = _TABLE.insert().values(
-            submission_id=submission_id,
-            account=self._own(),
-            state="prepared",
-            creator_name=request.creator_name,
-            request=json.dumps(request.fields() | request.urls | paths),
-            prepared_us=to_us(at),
-            sender=this_process(),
-        )
         with self.transaction() as connection:
-            connection.execute(insert)
+            row = self._new_row(submission_id, request, at)
+            connection.execute(_TABLE.insert().values(**row))
         return submission_id
 
     def reserve(self, submission_id: str) -> None:
         """Reserve a submission for the calling thread until ``release``.
 
         Raises:
-            StoreError: It was sent before, or another thread has reserved it.
+            SentBefore: It was sent before, or another thread has reserved it.
         """
         with self.transaction(reading=True), _reserving:
-            if _owned.get(submission_id) or self._submission(submission_id).state != "prepared":
+            if _owned.get(submission_id) or self._state(submission_id) != "prepared":
                 raise _sent_before(submission_id)
             _owned[submission_id] = True
 
@@ -141,9 +135,9 @@ class SubmissionLog(SightingLog, FootageLog):
             by_api: The last moment that the API's own clock is known to have shown.
 
         Raises:
-            StoreError: It was sent before: a create is sent once.
+            SentBefore: It was sent before: a create is sent once.
         """
-        sent: dict[str, Any] = {"sent_us": to_us(at), "sender": this_process()}
+        sent: dict[str, Any] = {"sent_us": to_us(at), "sender": this_process(), "error": None}
         sent["sent_api_us"] = None if by_api is None else to_us(by_api)
         if not self._update(submission_id, ("prepared",), state="sending", **sent):
             raise _sent_before(submission_id)
@@ -263,14 +257,17 @@ class SubmissionLog(SightingLog, FootageLog):
     def settle_abandoned(self, at: datetime) -> int:
         """Settle the submissions whose process has ended, or whose reservation was released.
 
-        One that was being sent becomes uncertain, one that was only prepared refused. A process on
-        another machine, or in another container, counts as ended after ``LONGEST_SENDING``.
+        One that was being sent becomes uncertain, one that was only prepared refused, unless it is
+        a row of a batch, which waits until it is sent. A process on another machine, or in another
+        container, counts as ended after ``LONGEST_SENDING``.
 
         Returns:
             The number of these submissions.
         """
         query = sa.select(_TABLE).where(
-            _COLUMNS.account == self._own(), _COLUMNS.state.in_(["prepared", "sending"])
+            _COLUMNS.account == self._own(),
+            (_COLUMNS.state == "sending")
+            | (_COLUMNS.state == "prepared") & _COLUMNS.batch_id.is_(None),
         )
         now_us, longest = to_us(at), LONGEST_SENDING // timedelta(microseconds=1)
         ours = this_process()
@@ -283,7 +280,7 @@ class SubmissionLog(SightingLog, FootageLog):
                     row.sender == ours
                     or not is_alive(
                         row.sender,
-                        elsewhere=abs(row.prepared_us - now_us) < longest,
+                        elsewhere=abs((row.sent_us or row.prepared_us) - now_us) < longest,
                         one_machine=connection.dialect.name == "sqlite",
                     )
                 )
@@ -325,10 +322,26 @@ class SubmissionLog(SightingLog, FootageLog):
         with self.transaction(reading=True) as connection:
             return set(connection.scalars(query))
 
+    def _new_row(self, submission_id: str, request: PersonaCreate, at: datetime) -> dict[str, Any]:
+        return {
+            "submission_id": submission_id,
+            "account": self._own(),
+            "state": "prepared",
+            "creator_name": request.creator_name,
+            "request": json.dumps(sent_fields(request)),
+            "prepared_us": to_us(at),
+            "sender": this_process(),
+        }
+
     def _submission(self, submission_id: str) -> sa.Row[Any]:
         query = sa.select(_TABLE).where(_COLUMNS.submission_id == submission_id)
         with self.transaction(reading=True) as connection:
             return connection.execute(query).one()
+
+    def _state(self, submission_id: str) -> str | None:
+        query = sa.select(_COLUMNS.state).where(_COLUMNS.submission_id == submission_id)
+        with self.transaction(reading=True) as connection:
+            return connection.scalar(query)
 
     def _update(self, submission_id: str, states: Sequence[str] = (), **values: Any) -> bool:
         """Update a submission in one of ``states``, if given; return False if it is in another."""
@@ -339,8 +352,17 @@ class SubmissionLog(SightingLog, FootageLog):
             return connection.execute(update).rowcount > 0
 
 
-def _sent_before(submission_id: str) -> StoreError:
-    return StoreError(f"Submission {submission_id} was sent before; prepare another one.")
+def sent_fields(request: PersonaCreate) -> dict[str, Any]:
+    """Return all fields of a create as the log keeps them: videos as URL or whole path.
+
+    They are text, as the model would refuse a file that has been moved since.
+    """
+    paths = {name: str(path.absolute()) for name, path in request.files.items()}
+    return request.fields() | request.urls | paths
+
+
+def _sent_before(submission_id: str) -> SentBefore:
+    return SentBefore(f"Submission {submission_id} was sent before; prepare another one.")
 
 
 def _uncertain(row: sa.Row[Any]) -> Uncertain:

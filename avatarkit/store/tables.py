@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of the newest revision; ``store.migrations`` says how to change the tables."""
 
 metadata = sa.MetaData()
@@ -122,7 +122,11 @@ submissions = sa.Table(
     # When it was first found absent, on a scale that setting the clock does not move.
     sa.Column("absent_us", sa.BigInteger),
     sa.Column("absent_scale", sa.Text),
+    # The batch that it was logged with, and its row there; prepared, it waits to be sent.
+    sa.Column("batch_id", sa.String(32)),
+    sa.Column("batch_row", sa.Integer),
     sa.Index("submissions_by_account", "account", "prepared_us"),
+    sa.Index("submissions_by_batch", "account", "batch_id"),
 )
 
 personas = sa.Table(

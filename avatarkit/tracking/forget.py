@@ -130,6 +130,7 @@ def _erase(
         failed = [*failed, *not_deleted, *not_changed, remaining]
         return replace(report, persona_ids=(), rows={}, failed=tuple(failed))
     with store.transaction():
+        store.refuse_waiting_of(store.find_person(plan.who, without=kept))
         person = store.find_person(plan.who, without=kept)
         _require_settled(person)
         rows = store.erase_person(person)

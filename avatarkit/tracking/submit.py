@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any
@@ -51,11 +52,12 @@ def send(
     *,
     ask_quota: Callable[[], Quota | None],
     progress: Progress | None = None,
+    waits: Callable[[BaseException], str | None] = lambda _: None,
 ) -> Persona:
     """Send a prepared create.
 
     When this ends the log has the result: ``accepted``, ``uncertain`` if a persona may have been
-    created, ``refused`` if none was.
+    created, ``refused`` if none was, or ``prepared`` again if it ``waits``.
 
     Args:
         api: The API; a pause of the account does not hold up the create, which a person sends.
@@ -65,6 +67,8 @@ def send(
         submission_id: The prepared submission, reserved for this thread.
         ask_quota: Returns the quota, None if it cannot be read.
         progress: Called as ``progress(sent_bytes, total_bytes)`` while files are read.
+        waits: Returns why a row of a batch waits and is sent later, after an error with which
+            nothing was created; None if the error ends it.
 
     Returns:
         The persona that the API created.
@@ -102,7 +106,8 @@ def send(
             ) from error
         error = _plan_full(api.client, error, ask_quota) if is_sending else error
         with _log_may_fail:
-            _write(clock, store.refused, submission_id, clock.now(), str(error))
+            write = partial(_log_not_created, store, submission_id, clock.now(), str(error))
+            _write(clock, write, waits(error), is_sending=is_sending)
         raise error
     except BaseException as error:  # such as Ctrl-C during an upload
         with _log_may_fail:
@@ -112,7 +117,10 @@ def send(
                 store.uncertain(submission_id, clock.now(), message, upload_broke=broke)
             else:
                 message = "The program was interrupted before it was sent; send it again."
-                store.refused(submission_id, clock.now(), message)
+                reason = waits(error)
+                _log_not_created(
+                    store, submission_id, clock.now(), message, reason, is_sending=False
+                )
         if isinstance(error, KeyboardInterrupt):
             raise _interrupted(request, upload if is_sending else None) from None
         raise
@@ -133,6 +141,24 @@ def send(
             submission_id=submission_id,
         ) from error
     return persona
+
+
+def _log_not_created(
+    store: Store,
+    submission_id: str,
+    at: datetime,
+    error: str,
+    reason: str | None,
+    *,
+    is_sending: bool,
+) -> None:
+    """Log that nothing was created; a row of a batch that has a reason to wait does so."""
+    if reason is None:
+        store.refused(submission_id, at, error)
+    elif is_sending:
+        store.wait_again(submission_id, reason)
+    else:  # another process may be sending it by now
+        store.note_waiting([submission_id], reason)
 
 
 def _interrupted(request: PersonaCreate, upload: _Upload | None) -> KeyboardInterrupt:

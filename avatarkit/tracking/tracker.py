@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,12 +19,14 @@ from avatarkit.errors import APIError, AuthError, ConfigError, StoreError
 from avatarkit.models import Persona, PersonaCreate, Quota
 from avatarkit.store.account import ClockOffset, Pause
 from avatarkit.store.accounts import KnownAccount, account_name, api_id_hint
+from avatarkit.store.batches import SubmitResult
 from avatarkit.store.sightings import Change
 from avatarkit.store.store import Store
-from avatarkit.tracking import adopt, gate, reconcile, submit
+from avatarkit.tracking import adopt, batch, gate, reconcile, submit
 from avatarkit.tracking.access import Access
 from avatarkit.tracking.accounts import DEADLINE_S, Carrier
 from avatarkit.tracking.background import Background
+from avatarkit.tracking.batch import OnProgress
 from avatarkit.tracking.delete import delete, require_not_deleted
 from avatarkit.tracking.forget import Forgotten, forget
 from avatarkit.tracking.gate import Cause
@@ -199,12 +201,19 @@ class Tracker:
         self.store.require_open()
         request = self.webhooks.address(request)
         submission_id = submission_id or self.prepare(request)
-        with (
-            self._used(),
-            self.store.kept_open(),
-            self._reserved(submission_id),
-            show_upload(progress, request.creator_name) as report,
-        ):
+        with show_upload(progress, request.creator_name) as report:
+            return self._send(request, submission_id, progress=report)
+
+    def _send(
+        self,
+        request: PersonaCreate,
+        submission_id: str,
+        *,
+        progress: Progress | None,
+        waits: Callable[[BaseException], str | None] = lambda _: None,
+        others: int = 0,
+    ) -> Persona:
+        with self._used(), self.store.kept_open(), self._reserved(submission_id):
             self._begin_call()
             persona = submit.send(
                 self._api,
@@ -212,13 +221,129 @@ class Tracker:
                 self.clock,
                 request,
                 submission_id,
-                ask_quota=self._ask_before_sending,
-                progress=report,
+                ask_quota=partial(self._ask_before_sending, others),
+                progress=progress,
+                waits=waits,
             )
         if self.quota is not None:
             count = self.quota.current_count + 1
             self.quota = self.quota.model_copy(update={"current_count": count})
         return persona
+
+    def prepare_many(
+        self, requests: Sequence[PersonaCreate], *, numbers: Sequence[int] | None = None
+    ) -> str:
+        """Log requests that will be sent, as a batch, in one transaction.
+
+        A request that was sent before and did not fail is left out, and one that waits in another
+        batch moves to this one: the very same request is never sent twice.
+
+        Args:
+            requests: The creates.
+            numbers: The number of each in the batch, such as its row in a sheet; by default 1, 2, …
+
+        Returns:
+            The id of the batch, for ``send_many`` and ``store.batch``.
+
+        Raises:
+            ConfigError: All of them were sent before.
+            StoreError: They could not be logged.
+        """
+        batch_id, _ = self._prepare_many(requests, numbers)
+        if not self.store.batch(batch_id):
+            raise ConfigError("Each of these was sent before; there is nothing to send.")
+        return batch_id
+
+    def _prepare_many(
+        self, requests: Sequence[PersonaCreate], numbers: Sequence[int] | None = None
+    ) -> tuple[str, list[str]]:
+        self._claim_store()
+        self.store.settle_abandoned(self.clock.now())
+        addressed = [self.webhooks.address(request) for request in requests]
+        return self.store.prepare_batch(addressed, self.clock.now(), numbers)
+
+    def send_many(
+        self,
+        batch_id: str,
+        *,
+        on_progress: OnProgress | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[SubmitResult]:
+        """Send the rows of a batch that still wait, two at a time.
+
+        When the plan is full, the keys are refused or nothing answers, the remaining rows wait, and
+        ``error`` says why; call it again to go on, also in another process. After a 429 it waits as
+        long as the API asks.
+
+        Args:
+            batch_id: What ``prepare_many`` returned.
+            on_progress: Called as ``on_progress(result, sent_bytes, total_bytes)`` from the threads
+                that send, during uploads and with each change of state.
+            stop: Once it is set, no further row is begun; the uploads in progress end.
+
+        Returns:
+            All rows of the batch, by their number.
+
+        Raises:
+            ConfigError: There is no such batch.
+            StoreError: The log failed; nothing is lost, call it again.
+            BatchInterrupted: Ctrl-C, a ``KeyboardInterrupt``: the uploads in progress ended, and
+                the rest waits. A second Ctrl-C cancels the uploads, which are uncertain then.
+        """
+        rows = self.store.batch(batch_id)
+        if not rows:
+            raise ConfigError(f"There is no batch {batch_id}; store.batches() lists them.")
+        ids = [row.submission_id for row in rows]
+        self._send_rows(ids, on_progress, stop, [row.number for row in rows])
+        return self.store.batch(batch_id)
+
+    def submit_many(
+        self,
+        requests: Sequence[PersonaCreate],
+        *,
+        on_progress: OnProgress | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[SubmitResult]:
+        """Log creates as a batch, and send them two at a time; call it again to resume.
+
+        Everything is logged before the first is sent. What was sent before with the very same
+        fields, and did not fail, is not sent again, so the same call after an interruption sends
+        what is left. ``sheet.check`` finds faults of the videos before.
+
+        Args:
+            requests: The creates.
+            on_progress: As for ``send_many``.
+            stop: As for ``send_many``.
+
+        Returns:
+            What became of each request, in their order: with ``state`` and ``persona_id``, or with
+            the ``error`` for which it was refused, is uncertain, or still waits.
+
+        Raises:
+            StoreError: The log failed; nothing is lost, call it again.
+            BatchInterrupted: As by ``send_many``.
+        """
+        _, ids = self._prepare_many(requests)
+        return self._send_rows(ids, on_progress, stop)
+
+    def _send_rows(
+        self,
+        ids: Sequence[str],
+        on_progress: OnProgress | None,
+        stop: threading.Event | None,
+        numbers: Sequence[int] | None = None,
+    ) -> list[SubmitResult]:
+        with self._used(), self.store.kept_open():
+            return batch.send(
+                self.store,
+                self.clock,
+                self._send,
+                self._api.pause,
+                ids,
+                numbers=numbers,
+                on_progress=on_progress,
+                stop=stop,
+            )
 
     @contextmanager
     def _reserved(self, submission_id: str) -> Iterator[None]:
@@ -267,12 +392,14 @@ class Tracker:
         is_outdated = error is not None and gate.is_certain(error) and self._api.trouble() is None
         return is_outdated or self.access.is_due(self.clock.monotonic())
 
-    def _ask_before_sending(self) -> Quota | None:
+    def _ask_before_sending(self, others: int = 0) -> Quota | None:
         before = self.access
         quota, error = self.ask_quota(), self.access.error
         is_new = self.access is not before
         if is_new and isinstance(error, AuthError) and error.status_code == 401:
             raise error  # now, and not after the upload
+        if quota is not None and others:  # they take a place each, and may not be counted yet
+            return quota.model_copy(update={"current_count": quota.current_count + others})
         return quota
 
     def reconcile(self, *, probe: bool = True) -> list[Verdict]:

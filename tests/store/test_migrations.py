@@ -118,11 +118,13 @@ class TestFirstVersion:
 
     def test_a_revision_is_applied_once(self, first: str) -> None:
         """What was changed after a revision stays as it is when later ones are applied."""
-        with Store(first, account=ACCOUNT) as store:
-            store.plan("cy", None)
-            with store.transaction() as connection:
-                revision = tables.alembic_version.update().values(version_num="0003")
-                connection.execute(revision)
+        engine = sa.create_engine(first)
+        with engine.begin() as connection:
+            migrations.upgrade(connection, "0003")
+            connection.exec_driver_sql(
+                "UPDATE personas SET next_look_us = NULL WHERE persona_id = 'cy'"
+            )
+        engine.dispose()
         Store(first, account=ACCOUNT).close()
         rows = {row["persona_id"]: row for row in read(first)["personas"]}
         assert rows["cy"]["gone"]
