@@ -45,9 +45,18 @@ URL = f"http://127.0.0.1:{PORT}"
 WEEKS_H = 536.0
 DESKTOP, TALL, LOW, PHONE = (1280, 960), (1280, 1240), (1280, 760), (390, 1100)
 NAMES = (
-    "avatars", "avatars-dark", "avatars-phone", "details", "submit", "stage-times", "settings",
+    "avatars", "avatars-dark", "avatars-phone", "details", "submit", "submit-many", "stage-times",
+    "settings",
 )  # fmt: skip
 ANIMATED = "going-live"
+SHEET = """creator_name,gender,video_scene,labels,lipsync_input
+Ada Lovelace,f,office,sales,https://videos.example.com/ada.mp4
+Alan Kay,m,studio,sales,https://videos.example.com/alan.mp4
+Barbara Liskov,f,office,training,https://videos.example.com/barbara.mp4
+Edsger Dijkstra,m,studio,training,edsger.mp4
+Grace Hopper,f,office,support,https://videos.example.com/grace.mp4
+Margaret Hamilton,f,studio,support,https://videos.example.com/margaret.mp4
+"""
 FRAME, FRAMES, COLORS = (1000, 720), 31, 255
 FIRST_H, STEP_H = 2.0, 4.0
 FRAME_MS, LAST_FRAME_MS = 280, 2500
@@ -84,6 +93,13 @@ def fill_form(page: Page) -> None:
     expect(page.get_by_text("checks are fine")).to_be_visible()
 
 
+def drop_sheet(page: Page) -> None:
+    """Drop a sheet on the tab for many avatars, of which one row has a fault."""
+    file = {"name": "autumn.csv", "mimeType": "text/csv", "buffer": SHEET.encode()}
+    page.locator("input[type=file]").first.set_input_files(file)
+    expect(page.get_by_text("cannot be sent")).to_be_visible()
+
+
 def picture_of(name: str, app: Running) -> Picture:
     """Return the picture of this name, of the story that the app tells."""
     if name == "details":
@@ -95,6 +111,7 @@ def picture_of(name: str, app: Running) -> Picture:
         "avatars-dark": Picture(scheme="dark"),
         "avatars-phone": Picture(size=PHONE),
         "submit": Picture("submit", TALL, prepare=fill_form),
+        "submit-many": Picture("submit?avatars=many", prepare=drop_sheet),
         "stage-times": Picture("stage-times"),
         "settings": Picture("settings", LOW),
     }[name]
