@@ -35,6 +35,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from avatarkit.clock import SystemClock
 from avatarkit.sandbox import footage
 from avatarkit.ui import running
+from avatarkit.ui.browser import COOKIE
 from avatarkit.ui.running import Running
 from support import chromium, story
 from support.project import ROOT
@@ -43,7 +44,7 @@ PICTURES = ROOT / "docs" / "screenshots"
 PORT = 8599
 URL = f"http://127.0.0.1:{PORT}"
 WEEKS_H = 536.0
-DESKTOP, TALL, LOW, PHONE = (1280, 960), (1280, 1240), (1280, 760), (390, 1100)
+DESKTOP, TALL, LOW, PHONE = (1280, 960), (1280, 1320), (1280, 760), (390, 1100)
 NAMES = (
     "avatars", "avatars-dark", "avatars-phone", "details", "submit", "submit-many", "stage-times",
     "settings",
@@ -130,8 +131,8 @@ def settled(page: Page) -> bytes:
 
 
 @contextmanager
-def opened(browser: Browser, picture: Picture) -> Iterator[Page]:
-    """Open a page in a new browser, with the sandbox's explanation dismissed."""
+def opened(browser: Browser, name: str, picture: Picture) -> Iterator[Page]:
+    """Open a page in a browser of its own, with the sandbox's explanation dismissed."""
     width, height = picture.size
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -141,6 +142,8 @@ def opened(browser: Browser, picture: Picture) -> Iterator[Page]:
         reduced_motion="reduce",
     )
     context.set_default_timeout(PATIENCE_MS)
+    # The app knows a browser by it; a random one would be part of paths.
+    context.add_cookies([{"name": COOKIE, "value": name.ljust(43, "-"), "url": URL}])
     page = context.new_page()
     page.goto(f"{URL}/{picture.path}")
     page.get_by_role("button", name="Got it").click()
@@ -151,7 +154,7 @@ def opened(browser: Browser, picture: Picture) -> Iterator[Page]:
 
 def take(browser: Browser, name: str, picture: Picture) -> None:
     """Take a picture and write it."""
-    with opened(browser, picture) as page:
+    with opened(browser, name, picture) as page:
         picture.prepare(page)
         shot = Image.open(io.BytesIO(settled(page))).convert("RGB")
     path = PICTURES / f"{name}.png"
@@ -162,7 +165,7 @@ def take(browser: Browser, name: str, picture: Picture) -> None:
 def animate(browser: Browser, app: Running) -> None:
     """Write an animated picture of six avatars from the submission to the end."""
     frames = []
-    with opened(browser, Picture("?sort=Name", FRAME)) as page:
+    with opened(browser, ANIMATED, Picture("?sort=Name", FRAME)) as page:
         for number in range(FRAMES):
             story.advance(app.session, FIRST_H + number * STEP_H)
             page.reload()
