@@ -62,6 +62,7 @@ FRAME, FRAMES, COLORS = (1000, 720), 31, 255
 FIRST_H, STEP_H = 2.0, 4.0
 FRAME_MS, LAST_FRAME_MS = 280, 2500
 PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 CLOCK = SystemClock()
 BUSY = "[data-testid=stSkeleton], [data-testid=stSpinner], [data-stale=true]"
 
