@@ -39,6 +39,9 @@ JOURNEY = "tests/ui/test_journey.py"
 JUPYTERLAB = "jupyterlab==4.6.6"
 """What ``notebooks`` installs for itself: more than 200 MB that nothing else needs."""
 
+SUPPORT: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+"""The variable with which Python finds the modules in tests/support."""
+
 # One more than there are processors, as some tests wait.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
@@ -73,6 +76,12 @@ def prepare(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types with mypy."""
     run(session, "mypy", "--num-workers", "auto")
+
+
+@nox.session(requires=["prepare"], venv_backend="none")
+def package(session: nox.Session) -> None:
+    """Build the wheel, and install it into an empty environment with each extra."""
+    run(session, "python", "-m", "support.package_check", env=SUPPORT)
 
 
 @nox.session(requires=["prepare"], venv_backend="none")
@@ -124,6 +133,13 @@ def peers(session: nox.Session) -> None:
         with session.chdir(ROOT / "tests" / "peers" / "node"):
             session.run(npm, "install", *options, external=True)
     run(session, "pytest", "tests/peers", *session.posargs)
+
+
+@nox.session(requires=["prepare"], venv_backend="none", default=False)
+def screenshots(session: nox.Session) -> None:
+    """Make the pictures of the README, the same each time; names make only these."""
+    env = SUPPORT | find_browser(session)
+    run(session, "python", "-m", "support.screenshots", *session.posargs, env=env)
 
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)

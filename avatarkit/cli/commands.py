@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avatarkit import __version__
 from avatarkit.cli import accounts, doctor, erase, notify
 from avatarkit.cli.console import echo as _print
 from avatarkit.cli.console import open_cli_session as _session
@@ -45,6 +46,24 @@ app = typer.Typer(
 
 STATUS_DEADLINE_S = 5.0
 """Wall seconds in which the API has to answer ``status``."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"avatarkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 class Table(StrEnum):
@@ -410,11 +429,11 @@ def sandbox(
 
     For tests and other programs; Ctrl-C ends it.
     """
-    from avatarkit.sandbox import Sandbox
-    from avatarkit.sandbox.behaviour import parse_behaviour
-    from avatarkit.sandbox.faults.rules import parse_fault
-
     with exit_on_error():
+        from avatarkit.sandbox import Sandbox
+        from avatarkit.sandbox.behaviour import parse_behaviour
+        from avatarkit.sandbox.faults.rules import parse_fault
+
         if speed <= 0:
             raise AvatarkitError("speed must be positive; 1 is as fast as the wall.")
         settings = parse_behaviour(behaviour or [])

@@ -27,6 +27,16 @@ What can be requested: outcomes by label (``personas.lifecycle.LABELS``), faults
 ``web.control.Control``.
 """
 
+from importlib.util import find_spec
+
+from avatarkit.errors import ConfigError
+
+if any(find_spec(name) is None for name in ("av", "filelock", "skimage", "starlette", "uvicorn")):
+    raise ConfigError(
+        "The sandbox is not installed: pip install 'avatarkit[sandbox]', or set AVATARKIT_API_ID "
+        "and AVATARKIT_API_KEY to use the live account."
+    )
+
 from avatarkit.sandbox.behaviour import Behaviour
 from avatarkit.sandbox.faults.rules import FAULTS
 from avatarkit.sandbox.personas.deliveries import Delivery

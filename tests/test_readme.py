@@ -1,0 +1,54 @@
+"""What the README shows works as it is printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from avatarkit.cli.commands import app
+from support.project import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ENDS_DONE = "avatarkit.sandbox.personas.lifecycle.SHARES"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's blocks of code in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_python_examples_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], talking_head: Path
+) -> None:
+    """Every example in Python runs as printed, on a sandbox in which avatars end as done."""
+    monkeypatch.setenv("AVATARKIT_SANDBOX_SPEED", "400000")
+    monkeypatch.setattr(ENDS_DONE, {"done": 1.0})
+    Path("ada.mp4").write_bytes(talking_head.read_bytes())
+    for example in blocks("python"):
+        exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own
+    assert "done" in capsys.readouterr().out.lower()
+
+
+def test_commands_exist() -> None:
+    """Every command of avatarkit that the README shows exists, with the options that it shows."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    shown = [line.partition("#")[0].split()[3:] for line in lines if " -m avatarkit " in line]
+    assert len(shown) > 10
+    for name, *words in shown:
+        answer = CliRunner().invoke(app, [name, "--help"])
+        assert answer.exit_code == 0, name
+        for word in words:
+            assert not word.startswith("--") or word in answer.output, f"{name} {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every picture and page of the project that is linked exists."""
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
