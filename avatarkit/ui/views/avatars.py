@@ -72,10 +72,7 @@ def show() -> None:
     names = dict(zip(rows["persona_id"], rows["creator_name"], strict=True))
     followed = log.personas["followed"].to_numpy(dtype=bool)
     bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
-    # Short, as the table's own buttons lie on the end of what is right above it.
-    zone = moments.zone_name(session.clock.now())
-    jump = f"[To the details](#{details.ANCHOR}). " if opened else ""  # far below on a phone
-    st.caption(f"{jump}{len(shown):,} of {len(rows):,} shown. Times in {zone}.")
+    _shown(len(shown), len(rows), has_details=bool(opened))
     # The table is the first column in both cases, so that the browser keeps it as it is.
     left, *right = st.columns([3, 2] if opened else 1)
     with left:
@@ -104,6 +101,17 @@ def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
         frame = tables.avatars(log.personas, log.sightings, needs, arrivals)
         _newest = newest = _Rows(log, arrivals, frame)
     return newest.frame
+
+
+def _shown(count: int, total: int, *, has_details: bool) -> None:
+    """Say how many rows the table shows, and lead to the details, far below it on a phone."""
+    zone = moments.zone_name(running.get().session.clock.now())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if has_details:
+            # No caption, in which the colour of links is too pale to read.
+            st.markdown(f"[To the details](#{details.ANCHOR})", width="content")
+        # Short, as the table's own buttons lie on the end of what is right above it.
+        st.caption(f"{count:,} of {total:,} shown. Times in {zone}.", width="content")
 
 
 def _table(shown: pd.DataFrame) -> None:

@@ -228,7 +228,8 @@ def _confirm(ids: list[str], names: Mapping[str, str]) -> None:
     listed = [f"- {plain(names.get(persona_id, persona_id))}" for persona_id in ids[:LISTED]]
     if more := len(ids) - len(listed):
         listed.append(f"- and {more:,} more")
-    st.markdown("They are deleted at the API, for good; their history stays here.")
+    they, their = ("It is", "its") if len(ids) == 1 else ("They are", "their")
+    st.markdown(f"{they} deleted at the API, for good; {their} history stays here.")
     st.markdown("\n".join(listed))
     turn = st.session_state.get(TURN, 0)
     with st.form(f"avatars_confirm_{turn}", border=False):
