@@ -34,7 +34,9 @@ if TYPE_CHECKING:  # type checkers do not read the table below
     from avatarkit.session import Session as Session
     from avatarkit.session import open_session as open_session
     from avatarkit.settings import Settings as Settings
+    from avatarkit.store.batches import SubmitResult as SubmitResult
     from avatarkit.store.store import Store as Store
+    from avatarkit.tracking import sheet as sheet
     from avatarkit.tracking.tracker import Change as Change
     from avatarkit.tracking.tracker import Tracker as Tracker
 
@@ -54,6 +56,7 @@ _PUBLIC = {
     "Session": "avatarkit.session:Session",
     "Settings": "avatarkit.settings:Settings",
     "Store": "avatarkit.store.store:Store",
+    "SubmitResult": "avatarkit.store.batches:SubmitResult",
     "Tracker": "avatarkit.tracking.tracker:Tracker",
     "backtest": "avatarkit.estimates.backtest",
     "charts": "avatarkit.reports.charts",
@@ -69,6 +72,7 @@ _PUBLIC = {
     "preflight": "avatarkit.preflight",
     "sample_history": "avatarkit.sandbox.sample_history:sample_history",
     "sample_video": "avatarkit.sandbox.footage:sample_video",
+    "sheet": "avatarkit.tracking.sheet",
     "stages": "avatarkit.history.stages",
 }
 """Public name -> module, or module:attribute."""

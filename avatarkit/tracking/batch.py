@@ -114,6 +114,19 @@ def send(
     return results
 
 
+def wait_for(ends: Sequence[threading.Event]) -> None:
+    """Wait until all of these are set.
+
+    In steps, without which Windows would not see Ctrl-C. A thread that is joined instead counts as
+    ended once Ctrl-C interrupts that, though it still runs.
+
+    Source: Python's ``Thread._wait_for_tstate_lock``, 3.11.
+    """
+    for end in ends:
+        while not end.wait(STEP_S):
+            pass
+
+
 def read_request(submission: Submission) -> PersonaCreate:
     """Return the create of a row that waits.
 
@@ -159,20 +172,21 @@ class _Sending:
         self._stop = stop
         self._lock = threading.Lock()
         self._running = 0
+        self._threads = 0
         self._halted: str | None = None
         self._cancel = threading.Event()
 
     def run(self) -> bool:
         """Send until nothing is left or something is in the way; return whether by Ctrl-C."""
-        count = min(UPLOADS, len(self._ids))
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        is_interrupted = False
-        while any(thread.is_alive() for thread in threads):
+        self._threads = min(UPLOADS, len(self._ids))
+        ends = [threading.Event() for _ in range(self._threads)]
+        for end in ends:
+            threading.Thread(target=self._work, args=(end,), daemon=True).start()
+        is_interrupted, is_over = False, False
+        while not is_over:
             try:
-                for thread in threads:
-                    thread.join(STEP_S)  # without a limit, Windows would not see Ctrl-C
+                wait_for(ends)
+                is_over = True
             except KeyboardInterrupt:
                 if is_interrupted:
                     self._cancel.set()
@@ -182,7 +196,7 @@ class _Sending:
             self._store.note_waiting(self._ids, self._halted)
         return is_interrupted
 
-    def _work(self) -> None:
+    def _work(self, end: threading.Event) -> None:
         try:
             with cancel_on(self._cancel):
                 while (submission_id := self._take()) is not None:
@@ -198,6 +212,8 @@ class _Sending:
         except Exception as error:
             logger.exception("A batch ended early.")
             self._halt(f"{type(error).__name__} while a batch was sent; do it again.")
+        finally:
+            end.set()
 
     def _take(self) -> str | None:
         """Return the next row, once the API does not ask to wait; None if there is none to send."""
@@ -207,6 +223,7 @@ class _Sending:
             self._clock.sleep(min(left_s, STEP_S), self._stop)
         with self._lock:
             if self._is_over() or not self._left:
+                self._threads -= 1
                 return None
             self._running += 1
             return self._left.popleft()
@@ -255,7 +272,9 @@ class _Sending:
         """Let a row be the next one; return False to leave it to the other thread."""
         with self._lock:
             self._left.appendleft(submission_id)
-            return not (alone and self._running > 1)
+            is_left = alone and self._threads > 1
+            self._threads -= is_left
+            return not is_left
 
     def _pause_asked_for(self) -> Pause | None:
         pause = self._pause()
@@ -270,10 +289,17 @@ class _Sending:
             self._halted = reason
 
     def _progress_of(self, submission_id: str, request: PersonaCreate) -> Progress:
-        result = SubmitResult(
-            self._numbers[submission_id], submission_id, request.creator_name, "sending"
-        )
-        return lambda sent, total: self._call(result, sent, total)
+        number, is_begun = self._numbers[submission_id], False
+        result = SubmitResult(number, submission_id, request.creator_name, "sending")
+
+        def report(sent: int, total: int) -> None:
+            nonlocal is_begun
+            if not is_begun and sent:
+                self._call(result, 0, total)  # the change of state
+            is_begun = True
+            self._call(result, sent, total)
+
+        return report
 
     def _report(self, submission_id: str) -> None:
         for result in self._store.results([submission_id]):

@@ -398,8 +398,10 @@ class Tracker:
         is_new = self.access is not before
         if is_new and isinstance(error, AuthError) and error.status_code == 401:
             raise error  # now, and not after the upload
-        if quota is not None and others:  # they take a place each, and may not be counted yet
-            return quota.model_copy(update={"current_count": quota.current_count + others})
+        if quota is not None and 0 < quota.max_count <= quota.current_count + others:
+            # The others take a place each, and may not be counted yet.
+            count = max(quota.current_count, quota.max_count)
+            return quota.model_copy(update={"current_count": count})
         return quota
 
     def reconcile(self, *, probe: bool = True) -> list[Verdict]:

@@ -277,6 +277,40 @@ def test_a_create_in_flight_has_to_be_settled_first(tracker: Tracker, api: API, 
     assert len(ids(tracker)) == 1
 
 
+def test_rows_of_a_batch_that_wait_are_erased(tracker: Tracker, api: API, folder: Path) -> None:
+    """None is sent afterwards, though a program has read that it waits; those of others go on."""
+    requests = [PersonaCreate(creator_name=name, gender="f") for name in (NAME, "Bob")]
+    batch_id = tracker.prepare_many(requests)
+    waiting = tracker.store.batch(batch_id)[0].submission_id
+    assert tracker.forget(NAME, dry_run=True).rows == {"submissions": 1}
+    assert len(tracker.store.batch(batch_id)) == 2
+    tracker.forget(NAME)
+    assert found_in(folder, NAME) == []
+    with pytest.raises(errors.StoreError, match="sent before"):
+        tracker.submit(requests[0], submission_id=waiting)
+    assert [r.state for r in tracker.send_many(batch_id)] == ["accepted"]
+    assert set(api.names.values()) == {"Bob"}
+
+
+def test_a_row_of_a_batch_that_is_being_sent_is_kept(tracker: Tracker) -> None:
+    """It begins between the person was looked for and their rows are erased."""
+    batch_id = tracker.prepare_many([PersonaCreate(creator_name=NAME, gender="f")])
+    [row] = tracker.store.batch(batch_id)
+    tracker.store.reserve(row.submission_id)
+    erase = tracker.store.backup_files
+
+    def begin() -> list[Path]:
+        tracker.store.sending(row.submission_id, MONDAY)
+        tracker.store.backup_files = erase  # type: ignore[method-assign]
+        return []
+
+    tracker.store.backup_files = begin  # type: ignore[method-assign]
+    with pytest.raises(errors.ConfigError, match="is being sent"):
+        tracker.forget(NAME)
+    assert [r.state for r in tracker.store.batch(batch_id)] == ["sending"]
+    tracker.store.release(row.submission_id)
+
+
 def test_a_poll_in_flight_writes_nothing_back(
     tracker: Tracker, api: API, manual_clock: ManualClock
 ) -> None:
