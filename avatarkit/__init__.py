@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # type checkers do not read the table below
     from avatarkit.session import Session as Session
     from avatarkit.session import open_session as open_session
     from avatarkit.settings import Settings as Settings
+    from avatarkit.store.batches import SubmitResult as SubmitResult
     from avatarkit.store.store import Store as Store
+    from avatarkit.tracking import sheet as sheet
     from avatarkit.tracking.tracker import Change as Change
     from avatarkit.tracking.tracker import Tracker as Tracker
 
@@ -52,6 +54,7 @@ _PUBLIC = {
     "Session": "avatarkit.session:Session",
     "Settings": "avatarkit.settings:Settings",
     "Store": "avatarkit.store.store:Store",
+    "SubmitResult": "avatarkit.store.batches:SubmitResult",
     "Tracker": "avatarkit.tracking.tracker:Tracker",
     "backtest": "avatarkit.estimates.backtest",
     "charts": "avatarkit.reports.charts",
@@ -65,6 +68,7 @@ _PUBLIC = {
     "open_session": "avatarkit.session:open_session",
     "outcomes": "avatarkit.estimates.outcomes",
     "preflight": "avatarkit.preflight",
+    "sheet": "avatarkit.tracking.sheet",
     "stages": "avatarkit.history.stages",
 }
 """Public name -> module, or module:attribute."""

@@ -304,6 +304,12 @@ def status(
                     f"uncertain: {submission.submission_id}, sent as {submission.creator_name}; "
                     "'reconcile' finds out what became of it."
                 )
+            for batch in session.store.batches():
+                if batch.waiting:
+                    _print(
+                        f"waiting: {batch.waiting} of {sum(batch.counts.values())} rows of a batch "
+                        f"of {batch.prepared_at:%Y-%m-%d %H:%M} UTC; the same command sends them."
+                    )
         else:
             _print(tables.history(session.store.sightings(persona_id)))
             if persona is not None and persona.odd_fields:

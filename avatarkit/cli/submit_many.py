@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatarkit.cli.console import echo, open_cli_session
-from avatarkit.cli.exit_codes import Exit, exit_with
+from avatarkit.cli.exit_codes import Exit, exit_on_error, exit_with
 from avatarkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def submit_many(
     from avatarkit.tracking.batch import BatchInterrupted
 
     if template:
-        _write(sheets.template(), output)
+        with exit_on_error():
+            _write(sheets.template(), output)
         return
     if sheet is None:
         raise typer.BadParameter("name the sheet, or write an example with --template.")
@@ -165,6 +166,7 @@ def _exit(results: Sequence[SubmitResult]) -> None:
     for reason in sorted(filter(None, reasons)):
         echo(f"The rest waits; the same command sends it: {reason}", err=True)
     if counts["uncertain"]:
+        echo("'python -m avatarkit reconcile' finds out what became of the uncertain.", err=True)
         raise typer.Exit(Exit.UNCERTAIN)
     if counts["accepted"] < len(results):
         raise typer.Exit(Exit.ERROR)

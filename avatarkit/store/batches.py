@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,11 @@ class BatchLog(SubmissionLog):
     """
 
     def prepare_batch(
-        self, requests: Sequence[PersonaCreate], at: datetime, numbers: Sequence[int] | None = None
+        self,
+        requests: Sequence[PersonaCreate],
+        at: datetime,
+        numbers: Sequence[int] | None = None,
+        batch_id: str | None = None,
     ) -> tuple[str, list[str]]:
         """Log requests that will be sent, in one transaction.
 
@@ -95,11 +99,12 @@ class BatchLog(SubmissionLog):
             requests: The creates.
             at: The moment, on the session's clock.
             numbers: The number of each row; 1, 2, … by default.
+            batch_id: The id of the new batch; a new one by default.
 
         Returns:
             The id of the batch, and the id of each request's submission.
         """
-        batch_id, new, ids = uuid.uuid4().hex, [], []
+        batch_id, new, ids = batch_id or uuid.uuid4().hex, [], []
         numbers = range(1, len(requests) + 1) if numbers is None else numbers
         with self.transaction() as connection:
             self.lock_account()  # else two processes log the same rows at once
@@ -159,6 +164,15 @@ class BatchLog(SubmissionLog):
                 prepared[row.batch_id] = newest
         newest_first = sorted(counts, key=lambda batch_id: (-prepared[batch_id], batch_id))
         return [Batch(each, to_moment(prepared[each]), dict(counts[each])) for each in newest_first]
+
+    def batch_ids(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the batch of each of these submissions that is a row of one, newest first."""
+        query = sa.select(_COLUMNS.submission_id, _COLUMNS.batch_id)
+        query = query.where(self._is_read(_COLUMNS), _COLUMNS.submission_id.in_(ids))
+        query = query.where(_COLUMNS.batch_id.is_not(None))
+        query = query.order_by(_COLUMNS.prepared_us.desc(), _COLUMNS.batch_id)
+        with self.transaction(reading=True) as connection:
+            return {row.submission_id: row.batch_id for row in connection.execute(query)}
 
     def waiting(self, ids: Sequence[str]) -> list[str]:
         """Return those of these submissions that wait in a batch, in their order."""

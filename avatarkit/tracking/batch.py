@@ -159,13 +159,14 @@ class _Sending:
         self._stop = stop
         self._lock = threading.Lock()
         self._running = 0
+        self._threads = 0
         self._halted: str | None = None
         self._cancel = threading.Event()
 
     def run(self) -> bool:
         """Send until nothing is left or something is in the way; return whether by Ctrl-C."""
-        count = min(UPLOADS, len(self._ids))
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        self._threads = min(UPLOADS, len(self._ids))
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self._threads)]
         for thread in threads:
             thread.start()
         is_interrupted = False
@@ -207,6 +208,7 @@ class _Sending:
             self._clock.sleep(min(left_s, STEP_S), self._stop)
         with self._lock:
             if self._is_over() or not self._left:
+                self._threads -= 1
                 return None
             self._running += 1
             return self._left.popleft()
@@ -255,7 +257,9 @@ class _Sending:
         """Let a row be the next one; return False to leave it to the other thread."""
         with self._lock:
             self._left.appendleft(submission_id)
-            return not (alone and self._running > 1)
+            is_left = alone and self._threads > 1
+            self._threads -= is_left
+            return not is_left
 
     def _pause_asked_for(self) -> Pause | None:
         pause = self._pause()
@@ -270,10 +274,17 @@ class _Sending:
             self._halted = reason
 
     def _progress_of(self, submission_id: str, request: PersonaCreate) -> Progress:
-        result = SubmitResult(
-            self._numbers[submission_id], submission_id, request.creator_name, "sending"
-        )
-        return lambda sent, total: self._call(result, sent, total)
+        number, is_begun = self._numbers[submission_id], False
+        result = SubmitResult(number, submission_id, request.creator_name, "sending")
+
+        def report(sent: int, total: int) -> None:
+            nonlocal is_begun
+            if not is_begun and sent:
+                self._call(result, 0, total)  # the change of state
+            is_begun = True
+            self._call(result, sent, total)
+
+        return report
 
     def _report(self, submission_id: str) -> None:
         for result in self._store.results([submission_id]):

@@ -91,7 +91,7 @@ def forget(
         store.overwrite_erased()  # what a call before this one left
     person = store.find_person(who)
     files = personal_files.find(data_folder, person)
-    if not person and not files.own:
+    if not person and not files.own and not files.sheets:
         raise ConfigError(_not_found(store, who))
     _require_settled(person)
     plan = Forgotten(
@@ -101,7 +101,7 @@ def forget(
         persona_ids=tuple(sorted(person.persona_ids)),
         deleted=tuple(sorted(person.persona_ids)) if delete is not None else (),
         rows=store.count_rows(person),
-        files=files.own,
+        files=(*files.own, *files.sheets),
         backups=tuple(store.backup_files()),
         not_ours=(
             *_not_ours(store, person, files, at_api=delete is not None),
@@ -116,7 +116,10 @@ def _erase(
 ) -> Forgotten:
     deleted, kept, failed = _delete(plan.persona_ids, delete)
     person = store.find_person(plan.who, without=kept)
-    files, not_deleted = personal_files.erase(personal_files.find(data_folder, person).own)
+    found = personal_files.find(data_folder, person)
+    files, not_deleted = personal_files.erase(found.own)
+    sheets, not_emptied = personal_files.erase_rows(found.sheets, person.who)
+    files, not_deleted = [*files, *sheets], [*not_deleted, *not_emptied]
     backups, not_changed = _erase_in_backups(store, person, kept, done=set())
     report = replace(
         plan,

@@ -1,8 +1,8 @@
 """Find and erase the files of one person in the data folder.
 
-It is laid out by ``ui.uploads``: ``uploads/<upload>/<name>``, ``drafts/<browser>/draft.json`` with
-``drafts/<browser>/<upload>/<name>``, and ``outbox/<browser>/<submission_id>``; and by
-``ui.footage_reports``: ``footage/<submission_id>/<name>``.
+It is laid out by ``ui.uploads``: ``uploads/<upload>/<name>``, ``drafts/<browser>/draft.json`` and
+``sheet.json`` with ``drafts/<browser>/<upload>/<name>``, and ``outbox/<browser>/<submission_id>``;
+and by ``ui.footage_reports``: ``footage/<submission_id>/<name>``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatarkit.files import replace_file
 from avatarkit.models import VIDEO_FIELDS
 from avatarkit.store.person import Person, is_name
+from avatarkit.tracking.sheet_files import resolve
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class PersonalFiles:
         own: Files and folders in the data folder to erase.
         shared: Uploads in it that another person's submission or form names too; they stay.
         elsewhere: Paths, URLs and links outside of it, which are not ours.
+        sheets: Sheets of many avatars with rows of the person, which alone leave them.
     """
 
     own: tuple[Path, ...] = ()
     shared: tuple[Path, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    sheets: tuple[Path, ...] = ()
 
 
 def find(folder: Path | None, person: Person) -> PersonalFiles:
@@ -51,6 +55,12 @@ def find(folder: Path | None, person: Person) -> PersonalFiles:
     named = {*person.files, *(file for form in theirs.values() for file in _videos(form))}
     others = {file for path, form in forms.items() if path not in theirs for file in _videos(form)}
     others |= person.files_of_others
+    sheets = []
+    for path in folder.glob("drafts/*/sheet.json"):
+        for row in _rows(_read(path)):
+            is_theirs = is_name(str(row.get("creator_name")), person.who)
+            (named if is_theirs else others).update(_dropped(path.parent, row))
+            sheets += [path] if is_theirs else []
     records = [
         path
         for path in folder.glob("outbox/*/*")
@@ -69,7 +79,30 @@ def find(folder: Path | None, person: Person) -> PersonalFiles:
         own=tuple(sorted({*theirs, *records, *reports, *(uploads - shared)})),
         shared=tuple(sorted(shared)),
         elsewhere=tuple(file for file in sorted(named) if not _upload(folder, Path(file))),
+        sheets=tuple(sorted(set(sheets))),
     )
+
+
+def erase_rows(sheets: Iterable[Path], who: str) -> tuple[list[Path], list[str]]:
+    """Delete the rows of a person from sheets, where empty ones take their place.
+
+    Returns:
+        As ``erase``.
+    """
+    erased: list[Path] = []
+    failed: list[str] = []
+    for path in sheets:
+        content = _read(path)
+        for row in _rows(content):
+            if is_name(str(row.get("creator_name")), who):
+                row.update(dict.fromkeys(row, ""))
+        try:
+            replace_file(path, json.dumps(content, ensure_ascii=False).encode(), private=True)
+        except OSError as error:
+            failed.append(f"{path} could not be changed ({error.strerror}); delete it yourself.")
+        else:
+            erased.append(path)
+    return erased, failed
 
 
 def erase(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -108,6 +141,20 @@ def _read(path: Path) -> dict[str, Any]:
     with suppress(OSError, TypeError, ValueError):
         return dict(json.loads(path.read_text(encoding="utf-8")))
     return {}
+
+
+def _rows(sheet: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a sheet, and those that a CSV has replaced."""
+    rows = [*(sheet.get("rows") or []), *(sheet.get("replaced") or [])]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _dropped(folder: Path, row: dict[str, Any]) -> Iterator[str]:
+    """Yield the paths of the videos that were dropped for a row."""
+    files = [path for path in folder.glob("*/*") if not path.name.startswith(".")]
+    for cell in _videos(row):
+        with suppress(ValueError):  # it is none of them
+            yield str(resolve(cell, files))
 
 
 def _videos(form: dict[str, Any]) -> Iterator[str]:

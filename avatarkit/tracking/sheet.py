@@ -143,6 +143,7 @@ def check(
     store: Store,
     live: bool,
     on_checked: Callable[[int, int], None] | None = None,
+    check_video: Callable[[Path, str], Report] = check_field,
 ) -> list[Row]:
     """Check every row of a sheet, and nothing is sent: fields, files, videos, and twins.
 
@@ -154,6 +155,7 @@ def check(
         live: Whether they go to the live account, which cannot reach the hosts of this network.
         on_checked: Called with the number of videos that were looked at, and of all; each file is
             looked at once.
+        check_video: Checks the video at a path for a field, such as with a cache.
 
     Returns:
         The rows in their order, each with what was found.
@@ -163,7 +165,7 @@ def check(
         StoreError: The log failed.
     """
     checked = [_build(number, dict(row), folder, live) for number, row in enumerate(rows, 1)]
-    checked = _look_at_videos(checked, on_checked)
+    checked = _look_at_videos(checked, on_checked, check_video)
     return _find_twins(checked, store)
 
 
@@ -238,7 +240,11 @@ def _build(number: int, typed: dict[str, str], folder: Files, live: bool) -> Row
     return replace(row, request=request, warnings=warnings)
 
 
-def _look_at_videos(rows: list[Row], on_checked: Callable[[int, int], None] | None) -> list[Row]:
+def _look_at_videos(
+    rows: list[Row],
+    on_checked: Callable[[int, int], None] | None,
+    check_video: Callable[[Path, str], Report],
+) -> list[Row]:
     """Check each file once, and say which rows share one."""
     users: dict[tuple[str, Path], list[Row]] = defaultdict(list)
     for row in rows:
@@ -246,7 +252,7 @@ def _look_at_videos(rows: list[Row], on_checked: Callable[[int, int], None] | No
             users[name, path.resolve()].append(row)
     reports: dict[tuple[str, Path], Report] = {}
     for name, path in users:
-        reports[name, path] = check_field(path, name)
+        reports[name, path] = check_video(path, name)
         if on_checked is not None:
             on_checked(len(reports), len(users))
     found = []

@@ -76,8 +76,9 @@ def _match(name: str, paths: Iterable[Path], where: str) -> Path:
     if fitting:
         names = " and ".join(sorted(fitting))
         raise ValueError(f"{name} may be {names} in {where}; write the whole name.")
-    near = difflib.get_close_matches(wanted, by_name, n=1)
-    hint = f"did you mean {near[0]}?" if near else "check the name and the folder."
+    by_folded = {each.casefold(): each for each in by_name}
+    near = difflib.get_close_matches(folded, by_folded, n=1)
+    hint = f"did you mean {by_folded[near[0]]}?" if near else "check the name and the folder."
     raise ValueError(f"{name} is not in {where}; {hint}")
 
 

@@ -231,7 +231,11 @@ class Tracker:
         return persona
 
     def prepare_many(
-        self, requests: Sequence[PersonaCreate], *, numbers: Sequence[int] | None = None
+        self,
+        requests: Sequence[PersonaCreate],
+        *,
+        numbers: Sequence[int] | None = None,
+        batch_id: str | None = None,
     ) -> str:
         """Log requests that will be sent, as a batch, in one transaction.
 
@@ -241,6 +245,7 @@ class Tracker:
         Args:
             requests: The creates.
             numbers: The number of each in the batch, such as its row in a sheet; by default 1, 2, …
+            batch_id: The id of the new batch; a new one by default.
 
         Returns:
             The id of the batch, for ``send_many`` and ``store.batch``.
@@ -249,18 +254,21 @@ class Tracker:
             ConfigError: All of them were sent before.
             StoreError: They could not be logged.
         """
-        batch_id, _ = self._prepare_many(requests, numbers)
+        batch_id, _ = self._prepare_many(requests, numbers, batch_id)
         if not self.store.batch(batch_id):
             raise ConfigError("Each of these was sent before; there is nothing to send.")
         return batch_id
 
     def _prepare_many(
-        self, requests: Sequence[PersonaCreate], numbers: Sequence[int] | None = None
+        self,
+        requests: Sequence[PersonaCreate],
+        numbers: Sequence[int] | None = None,
+        batch_id: str | None = None,
     ) -> tuple[str, list[str]]:
         self._claim_store()
         self.store.settle_abandoned(self.clock.now())
         addressed = [self.webhooks.address(request) for request in requests]
-        return self.store.prepare_batch(addressed, self.clock.now(), numbers)
+        return self.store.prepare_batch(addressed, self.clock.now(), numbers, batch_id)
 
     def send_many(
         self,
@@ -398,8 +406,10 @@ class Tracker:
         is_new = self.access is not before
         if is_new and isinstance(error, AuthError) and error.status_code == 401:
             raise error  # now, and not after the upload
-        if quota is not None and others:  # they take a place each, and may not be counted yet
-            return quota.model_copy(update={"current_count": quota.current_count + others})
+        if quota is not None and 0 < quota.max_count <= quota.current_count + others:
+            # The others take a place each, and may not be counted yet.
+            count = max(quota.current_count, quota.max_count)
+            return quota.model_copy(update={"current_count": count})
         return quota
 
     def reconcile(self, *, probe: bool = True) -> list[Verdict]:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avatarkit.files import replace_file, replacing_file
-from avatarkit.models import PersonaCreate
+from avatarkit.models import VIDEO_FIELDS, PersonaCreate
 
-FIELDS = tuple(name for name in PersonaCreate.model_fields if name != "extra")
+FIELDS = tuple(n for n in PersonaCreate.model_fields if n not in ("extra", "gdown_url"))
+"""The fields of the form; a link of Google Drive stands in that of the footage."""
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -34,6 +35,7 @@ class Draft:
         submission_id: What the form became, None until it is submitted.
         next: The form that replaces this one, None while this one is shown.
         notes: By field, a sentence about what to choose, shown while the field is empty.
+        is_attempted: Whether it was to be submitted; from then on the form says what is missing.
         unconfirmed: Fields that were set here, as (what the browser showed before, the new value),
             until the browser shows another value than before.
     """
@@ -45,6 +47,7 @@ class Draft:
         self.submission_id: str | None = None
         self.next: Draft | None = None
         self.notes: Mapping[str, str] = {}
+        self.is_attempted = False
         self.unconfirmed: dict[str, tuple[str, str]] = {}
 
     @property
@@ -84,6 +87,10 @@ class Draft:
         new = {name: self.fields.get(name, "") for name in shown}
         self.unconfirmed = {n: (shown[n], new[n]) for n in shown if shown[n] != new[n]}
 
+    def attempt(self) -> None:
+        """Take note that the form was to be submitted."""
+        self.is_attempted = True
+
     def confirm(self, fields: Mapping[str, str]) -> None:
         """Take note of the fields that the browser shows."""
         self.unconfirmed = {
@@ -104,9 +111,7 @@ class Draft:
         Raises:
             OSError: It cannot be written; nothing of it is kept.
         """
-        safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)
-        # In bytes, which file systems count: 100 letters can be 300 of them.
-        safe = safe.encode()[-100:].decode(errors="ignore") or "video.mp4"
+        safe = safe_name(name)
         # Hashed, as the browser chooses it. With the browser's id, so that no two are equal.
         digest = hashlib.sha256(f"{self.browser} {file_id}".encode()).hexdigest()
         path = self.folder / digest[:32] / safe
@@ -123,6 +128,11 @@ class Draft:
         """Return whether this is the path of an upload of this browser."""
         return path.parent.parent == self.folder
 
+    def uploads(self) -> list[Path]:
+        """Return the uploads that the fields name."""
+        paths = [Path(self.fields[name]) for name in VIDEO_FIELDS if name in self.fields]
+        return [path for path in paths if self.owns(path)]
+
     def _load(self) -> dict[str, str]:
         try:
             return _filled(dict(json.loads(self._path.read_text(encoding="utf-8"))))
@@ -131,7 +141,16 @@ class Draft:
 
 
 def _filled(fields: Mapping[str, str]) -> dict[str, str]:
+    if (link := fields.get("gdown_url")) and not fields.get("lipsync_input"):
+        fields = {**fields, "lipsync_input": link}
     return {name: str(fields[name]) for name in FIELDS if fields.get(name)}
+
+
+def safe_name(name: str) -> str:
+    """Return the name that an uploaded file has on disk."""
+    safe = re.sub(r"[^\w.\- ]+", "_", Path(name).name)
+    # In bytes, which file systems count: 100 letters can be 300 of them.
+    return safe.encode()[-100:].decode(errors="ignore") or "video.mp4"
 
 
 def make_private(folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from avatarkit.reports import export
 from avatarkit.session import Session
@@ -101,6 +103,14 @@ def statuses_of(session: Session, ids: set[str]) -> pd.DataFrame:
     return personas.loc[personas["persona_id"].isin(ids)]
 
 
+def free_uploads(file_ids: Iterable[str]) -> None:
+    """Free uploads in the server's memory, which Streamlit keeps for as long as the tab lives."""
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file_id in file_ids:
+            context.uploaded_file_mgr.remove_file(context.session_id, file_id)
+
+
 def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
     """Show an estimate, or that it is still being computed."""
     if value is None:
@@ -112,3 +122,14 @@ def when_ready(value: Value | None, show: Callable[[Value], object]) -> None:
 def short(name: str, longest: int = 30) -> str:
     """Return the beginning of a name, as plain text for a place where one line is free."""
     return plain(name if len(name) <= longest else f"{name[: longest - 1]}…")
+
+
+def note(text: str) -> None:
+    """Show what a field is for, in small letters under it."""
+    st.markdown(f":small[:gray[{plain(text)}]]")
+
+
+def fault(text: str) -> None:
+    """Show what is wrong with a field, in small letters under it."""
+    # Not a caption, which is faded: red would be too pale to read. As high as a note is.
+    st.markdown(f":small[:red[:material/error: {plain(text)}]]")

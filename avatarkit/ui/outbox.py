@@ -24,6 +24,7 @@ from avatarkit.text import hide_webhook_token
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.draft import FIELDS, Draft
 from avatarkit.ui.footage_reports import FootageReports
+from avatarkit.ui.upload_progress import UploadProgress
 from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
 
 logger = logging.getLogger("avatarkit")
@@ -41,6 +42,8 @@ class OutboxItem:
     total_bytes: int
     error: str | None
     """The error, None without one."""
+    bytes_per_s: float | None = None
+    """How fast it is sent, in bytes per wall second; None while that is not known."""
 
 
 class Outbox:
@@ -55,7 +58,7 @@ class Outbox:
         self._tracker = tracker
         self.uploads = uploads
         self.reports = FootageReports(uploads.folder)
-        self._progress: dict[str, tuple[int, int]] = {}
+        self._progress: dict[str, UploadProgress] = {}
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
         # At most two uploads at a time; more would only slow each other down.
@@ -87,7 +90,7 @@ class Outbox:
             request, submission_id, total = self._hand_over(request, draft, reports or {})
             draft.next = Draft(draft.folder, {})
             draft.submission_id = submission_id
-        self._progress[submission_id] = (0, total)
+        self._progress[submission_id] = UploadProgress(total)
         thread = threading.Thread(target=self._send, args=(request, submission_id), daemon=True)
         self._threads[submission_id] = thread
         thread.start()
@@ -98,17 +101,17 @@ class Outbox:
         self._threads[submission_id].join(timeout_s)
 
     def items(self, browser: str) -> list[OutboxItem]:
-        """Return the submissions that a browser has sent and not dismissed, newest first."""
-        records = self.uploads.records(browser)
-        shown = {record.submission_id for record in records if not record.is_hidden}
+        """Return what a browser has sent by itself and not dismissed, newest first."""
+        shown = self.shown(browser)
+        shown -= self._tracker.store.batch_ids(shown).keys()
         return [
-            OutboxItem(
-                submission,
-                *self._progress.get(submission.submission_id, (0, 0)),
-                error=submission.error or self._errors.get(submission.submission_id),
-            )
-            for submission in self._tracker.store.some_submissions(shown)
+            self._item(submission) for submission in self._tracker.store.some_submissions(shown)
         ]
+
+    def shown(self, browser: str) -> set[str]:
+        """Return the submissions that a browser has sent and not dismissed, rows of batches too."""
+        records = self.uploads.records(browser)
+        return {record.submission_id for record in records if not record.is_hidden}
 
     def dismiss(self, submission_id: str) -> None:
         """Hide a submission; it stays in the log, and keeps its uploads while it is in flight."""
@@ -117,6 +120,11 @@ class Outbox:
                 self.uploads.hide(record)
             else:
                 self.uploads.release(record, is_dismissed=True)
+
+    def release(self, submission_id: str) -> None:
+        """Delete the uploads of a submission that was accepted."""
+        for record, _ in self._records(submission_id):
+            self.uploads.release(record)
 
     def dismiss_persona(self, persona_id: str, browser: str) -> None:
         """Hide the submission of this browser that became this persona."""
@@ -138,6 +146,15 @@ class Outbox:
                 except OSError as error:
                     message = f"Its files could not be moved ({error.strerror}); try it again."
                     raise StoreError(message) from None
+
+    def clear(self, draft: Draft) -> None:
+        """Empty a form that was not sent, and delete the uploads that it names."""
+        with self._handing_over:
+            if draft.next is not None:
+                return
+            draft.next = Draft(draft.folder, {})
+            draft.clear()
+        self.delete(draft.uploads())
 
     def stored(self) -> list[StoredUpload]:
         """Return all uploads on disk."""
@@ -182,6 +199,17 @@ class Outbox:
         if self._sweeper is not None:
             self._sweeper.join()
 
+    def _item(self, submission: Submission) -> OutboxItem:
+        submission_id = submission.submission_id
+        upload = self._progress.get(submission_id, UploadProgress())
+        return OutboxItem(
+            submission,
+            upload.sent_bytes,
+            upload.total_bytes,
+            error=submission.error or self._errors.get(submission_id),
+            bytes_per_s=upload.rate(self._tracker.clock.monotonic()),
+        )
+
     def _hand_over(
         self, request: PersonaCreate, draft: Draft, reports: Mapping[str, Report]
     ) -> tuple[PersonaCreate, str, int]:
@@ -207,8 +235,10 @@ class Outbox:
         return request, submission_id, total
 
     def _send(self, request: PersonaCreate, submission_id: str) -> None:
+        upload = self._progress[submission_id]
+
         def progress(sent: int, total: int) -> None:
-            self._progress[submission_id] = (sent, total)
+            upload.update(sent, total, self._tracker.clock.monotonic())
 
         with self._slots:
             try:
@@ -258,7 +288,7 @@ class Outbox:
 
 def form_fields(request: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a create as the form has them, without our own address of webhooks."""
-    fields = {name: str(request[name]) for name in FIELDS if request.get(name)}
+    fields = {n: str(request[n]) for n in (*FIELDS, "gdown_url") if request.get(n)}
     fields["labels"] = ", ".join(request.get("labels") or [])
     if hide_webhook_token(url := fields.get("webhook_url", "")) != url:
         del fields["webhook_url"]

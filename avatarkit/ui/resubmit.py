@@ -21,16 +21,13 @@ from avatarkit.errors import AvatarkitError
 from avatarkit.models import VIDEO_FIELDS, PersonaCreate, Quota, error_sentence, is_url
 from avatarkit.store.submissions import Submission
 from avatarkit.text import format_hours, hide_webhook_token, plain
-from avatarkit.ui import running, watcher
+from avatarkit.ui import form_state, running, watcher
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox, form_fields
 
 ASKING = "resubmit_asking"
 """The key of the avatars about which a question is open in this tab."""
-
-FORM = "submit_draft"
-"""The key of the form that the Submit page shows in this tab."""
 
 VIDEO_NAMES = {"lipsync_input": "footage", "consent_video": "consent"}
 
@@ -75,7 +72,7 @@ def submit_again(persona_ids: list[str]) -> None:
     """
     outbox = running.get().outbox
     if len(persona_ids) == 1:
-        form = current_form(outbox)
+        form = form_state.current(outbox)
         for again in _read(persona_ids):
             if not form.fields or form.fields == _form_of(again, form).fields:
                 _fill(again, form)
@@ -94,12 +91,6 @@ def show() -> None:
         _ask_to_replace(persona_ids)
     else:
         _ask_to_send(persona_ids)
-
-
-def current_form(outbox: Outbox) -> Draft:
-    """Return the form that the Submit page shows in this tab, or will show in a new one."""
-    form: Draft | None = st.session_state.get(FORM)
-    return (form or outbox.uploads.draft(browser_id())).newest
 
 
 def duplicate(
@@ -147,7 +138,7 @@ def _fill(again: Again, form: Draft) -> None:
     new.write()
     form.next = new
     # In a new tab the form is only known by its file, which has no notes.
-    st.session_state[FORM] = form
+    st.session_state[form_state.FORM] = form
     _close()
     _show_submit_page()
 
@@ -157,7 +148,7 @@ def _ask_to_replace(persona_ids: list[str]) -> None:
     watcher.hold()
     if not (found := _read(persona_ids)):  # forgotten meanwhile
         return
-    [again], form = found, current_form(running.get().outbox)
+    [again], form = found, form_state.current(running.get().outbox)
     typed = form.fields.get("creator_name", "")
     st.markdown(
         f"The form on the Submit page is filled in{f' for {plain(typed)}' if typed else ''}. To "

@@ -15,6 +15,7 @@ from avatarkit.settings import Settings
 from avatarkit.text import plain
 from avatarkit.tracking.lease import tracker_name
 from avatarkit.tracking.tracker import Tracker
+from avatarkit.ui.batches import Batches
 from avatarkit.ui.cache import Estimates
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.uploads import Uploads
@@ -24,10 +25,11 @@ logger = logging.getLogger("avatarkit")
 
 @dataclass(frozen=True)
 class Running:
-    """An open session with its outbox and its estimates."""
+    """An open session with its outbox, its batches and its estimates."""
 
     session: Session
     outbox: Outbox
+    batches: Batches
     estimates: Estimates
 
 
@@ -59,7 +61,8 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
             keep = timedelta(hours=session.settings.keep_uploads_h)
             outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))
             outbox.start(SystemClock())
-            _running = Running(session, outbox, Estimates(session.store, session.clock))
+            batches = Batches(session.tracker, outbox)
+            _running = Running(session, outbox, batches, Estimates(session.store, session.clock))
         return _running
 
 
@@ -94,6 +97,7 @@ def close() -> None:
     global _running
     with _lock:
         if _running is not None:
+            _running.batches.close()
             _running.outbox.close()
             _running.session.close()
             _running = None

@@ -3,6 +3,7 @@
 In the data folder::
 
     drafts/<browser>/<upload>/<name>     uploaded, not submitted
+    drafts/<browser>/sheet.json          the sheet of many, see ``ui.sheet_draft``
     uploads/<upload>/<name>              taken by a submission
     outbox/<browser>/<submission_id>     the ids of the uploads that a submission took
 
@@ -12,6 +13,7 @@ An upload changes hands by renaming its folder: of two submissions only one can 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -121,6 +123,41 @@ class Uploads:
             record.unlink(missing_ok=True)
             raise
 
+    def copy(self, path: Path, draft: Draft) -> Path:
+        """Make an upload of its own of a file that two submissions send, and return its path.
+
+        Raises:
+            OSError: It is gone, or the disk is full.
+        """
+        copied = draft.folder / secrets.token_hex(16) / path.name
+        make_private(copied.parent)
+        try:
+            copied.hardlink_to(path)
+        except OSError:  # not on each file system
+            shutil.copyfile(path, copied)
+        return copied
+
+    def take_logged(self, submission_id: str, draft: Draft, request: Mapping[str, object]) -> None:
+        """Move the uploads that a create in the log names to its submission.
+
+        Args:
+            submission_id: The submission.
+            draft: A form of the browser that sends it.
+            request: The create as the log has it, with the paths that its files will have.
+
+        Raises:
+            OSError: It was not possible; done again, it goes on where it ended.
+        """
+        paths = [Path(str(request.get(name) or "")) for name in VIDEO_FIELDS]
+        upload_ids = [path.parent.name for path in paths if path.parent.parent == self._taken]
+        record = self._records / draft.browser / submission_id
+        make_private(record.parent)
+        make_private(self._taken)
+        replace_file(record, "\n".join(upload_ids).encode(), private=True)
+        for upload_id in upload_ids:
+            if (draft.folder / upload_id).exists():
+                (draft.folder / upload_id).rename(self._taken / upload_id)
+
     def give_back(self, record: Record, draft: Draft, fields: Mapping[str, str]) -> None:
         """Move the uploads of a submission back to its browser, with the fields as a new form.
 
@@ -132,12 +169,18 @@ class Uploads:
             path = Path(fields.get(name) or "")
             if path.parent.parent == self._taken:
                 paths[name] = str(draft.folder / path.parent.name / path.name)
-        make_private(draft.folder)
-        for upload_id in record.upload_ids:
-            with suppress(FileNotFoundError):  # it was deleted after its time
-                (self._taken / upload_id).rename(draft.folder / upload_id)
+        self._return(record, draft)
         draft.next = Draft(draft.folder, {**fields, **paths})
         draft.next.write()
+        record.path.unlink(missing_ok=True)
+
+    def give_up(self, record: Record, draft: Draft) -> None:
+        """Move the uploads of a submission back to its browser, and forget that it had them.
+
+        Raises:
+            OSError: It was not possible.
+        """
+        self._return(record, draft)
         record.path.unlink(missing_ok=True)
 
     def records(self, browser: str = "*") -> list[Record]:
@@ -177,7 +220,8 @@ class Uploads:
             stored.append(StoredUpload(path, size, browser, expires_at))
         for path, size, changed_at in _files(self._drafts.glob("*/*/*")):
             folder = path.parent.parent
-            used_at = max(changed_at, _changed_at(folder / "draft.json"))
+            typed_at = (_changed_at(folder / name) for name in ("draft.json", "sheet.json"))
+            used_at = max(changed_at, *typed_at)
             stored.append(StoredUpload(path, size, folder.name, used_at + self.keep))
         return stored
 
@@ -215,6 +259,12 @@ class Uploads:
             upload.path.unlink(missing_ok=True)
             with suppress(OSError):  # a second file lies there
                 upload.path.parent.rmdir()
+
+    def _return(self, record: Record, draft: Draft) -> None:
+        make_private(draft.folder)
+        for upload_id in record.upload_ids:
+            with suppress(FileNotFoundError):  # it was deleted after its time
+                (self._taken / upload_id).rename(draft.folder / upload_id)
 
     def _expires_at(self, record: Record, state: str | None) -> datetime | None:
         if state in IN_FLIGHT:

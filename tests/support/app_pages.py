@@ -12,7 +12,7 @@ from streamlit.util import calc_hash
 
 import avatarkit
 from avatarkit import Persona
-from avatarkit.models import STAGES, ProcessStatus
+from avatarkit.models import STAGES, VIDEO_FIELDS, ProcessStatus
 from avatarkit.session import Session
 from avatarkit.ui import browser
 
@@ -90,13 +90,33 @@ def chart_titles(test: AppTest) -> list[str]:
 
 
 def fill(test: AppTest, **values: str) -> AppTest:
-    """Fill in fields of the form."""
+    """Fill in fields of the form; videos by their path or URL."""
+    shown = {element.key for element in test.text_input}
+    if switched := [f for f in VIDEO_FIELDS if f in values and f"submit_{f}" not in shown]:
+        for field in switched:
+            test.button_group(key=f"submit_{field}_way").set_value("Path or URL")
+        test.run()
     for field, value in values.items():
         if field == "gender":
             test.button_group(key="submit_gender").set_value(value)
         else:
             test.text_input(key=f"submit_{field}").set_value(value)
     return test.run()
+
+
+def entered(test: AppTest, field: str) -> str:
+    """Return what stands in a field of the form, also of a video that was uploaded."""
+    return str(test.session_state[f"submit_{field}"])
+
+
+def submit(test: AppTest) -> AppTest:
+    """Click *Submit*."""
+    return test.button(key="submit_send").click().run()
+
+
+def tick(test: AppTest) -> AppTest:
+    """Tick the first box of the page."""
+    return test.checkbox[0].check().run()
 
 
 def record(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,10 +13,16 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 
-from avatarkit import Client, PersonaCreate, Store, Tracker, errors
+from avatarkit import Client, PersonaCreate, Sandbox, Store, Tracker, errors
+from avatarkit.models import Persona
 from avatarkit.store.batches import SubmitResult, to_frame
+from avatarkit.tracking import batch
+from avatarkit.tracking.batch import BatchInterrupted
 from support.manual_clock import MONDAY, ManualClock
+from support.sandbox_client import call
 
 
 class API:
@@ -71,8 +79,8 @@ def api() -> API:
 @pytest.fixture(params=["sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """The log, in a file or on a server."""
-    url = f"sqlite:///{tmp_path / 'log.db'}"
-    with Store(request.getfixturevalue("postgres") if request.param == "postgres" else url) as log:
+    urls = {"sqlite": f"sqlite:///{tmp_path / 'log.db'}", "memory": "sqlite://"}
+    with Store(urls.get(request.param) or request.getfixturevalue("postgres")) as log:
         yield log
 
 
@@ -126,3 +134,281 @@ def test_each_is_sent_once_and_found_again(tracker: Tracker, api: API) -> None:
     frame = to_frame(results)
     assert list(frame["persona_id"]) == [f"p-{name}-1" for name in names(5)]
     assert dict(to_frame([]).dtypes) == dict(frame.dtypes)
+
+
+def test_two_are_sent_at_a_time(tracker: Tracker, api: API) -> None:
+    """The second goes out while the first does, and a third never."""
+    both = threading.Barrier(2, timeout=20)
+    api.before = lambda _: both.wait() and None
+    assert states(tracker.submit_many(requests(*names(6)))) == ["accepted"] * 6
+    assert api.most == batch.UPLOADS == 2
+
+
+def test_files_go_out_over_a_socket(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each row's own file arrives under its name, and progress reaches its size."""
+    wanted = []
+    for name in names(4):
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(name.encode() * 50_000)
+        wanted += requests(name, lipsync_input=path)
+    seen: dict[str, set[tuple[str, int]]] = {}
+
+    def on_progress(result: SubmitResult, sent: int, total: int) -> None:
+        seen.setdefault(result.creator_name, set()).add((result.state, sent - total))
+
+    client = Client(sandbox.url, sandbox.api_id, sandbox.api_key)
+    with client, Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
+        tracker = Tracker(client, store, clock=sandbox.clock)
+        results = tracker.submit_many(wanted, on_progress=on_progress)
+        stored = {p["id"]: p for p in call(sandbox, "GET", "/api/personas_v2/").json()}
+    assert {r.persona_id: r.creator_name for r in results} == {
+        persona_id: persona["creator_name"] for persona_id, persona in stored.items()
+    }
+    for name in names(4):
+        size = 50_000 * len(name)
+        assert {("sending", -size), ("sending", 0), ("accepted", 0)} <= seen[name]
+
+
+@pytest.mark.parametrize("by_quota", [True, False])
+def test_a_full_plan_keeps_the_rest(tracker: Tracker, api: API, by_quota: bool) -> None:
+    """No row is lost or refused: the rest waits, says why, and is sent once there is a place."""
+    api.limit, api.counts = 3, by_quota
+    wanted = requests(*names(5))
+    results = tracker.submit_many(wanted)
+    waiting = [result for result in results if result.state == "prepared"]
+    assert sorted(states(results)) == ["accepted"] * 3 + ["prepared"] * 2
+    assert all("plan" in str(result.error) for result in waiting)
+    [logged] = tracker.store.batches()
+    assert logged.waiting == 2
+    api.limit = 5
+    assert states(tracker.send_many(logged.batch_id)) == ["accepted"] * 5
+    assert api.names == Counter(names(5))
+    assert [result.error for result in tracker.store.batch(logged.batch_id)] == [None] * 5
+
+
+def test_the_last_place_is_not_uploaded_for_twice(tracker: Tracker, api: API) -> None:
+    """With one place left, the second upload waits until it is known who got it."""
+    api.limit = 1
+    attempts: list[str] = []
+    api.before = attempts.append
+    assert sorted(states(tracker.submit_many(requests(*names(3))))) == [
+        "accepted", "prepared", "prepared",
+    ]  # fmt: skip
+    assert len(attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (httpx.Response(401, json={"detail": "No."}), "did not accept the API id and key"),
+        (httpx.ConnectError("refused"), "No connection to https://a.example"),
+        (httpx.Response(407), "proxy"),
+        (httpx.Response(403, text="<html>Blocked</html>"), "Something between"),
+    ],
+)
+def test_what_is_no_fault_of_a_row_stops_the_batch(
+    tracker: Tracker, api: API, fault: Any, sentence: str
+) -> None:
+    """Keys, network and proxies: every row waits and says why, and is sent when that is over."""
+    api.faults = dict.fromkeys(names(4), fault)
+    attempts: list[str] = []
+    api.before = attempts.append
+    wanted = requests(*names(4))
+    results = tracker.submit_many(wanted)
+    assert states(results) == ["prepared"] * 4
+    assert all(sentence in str(result.error) for result in results)
+    assert len(attempts) <= 2
+    api.faults = {}
+    assert states(tracker.submit_many(wanted)) == ["accepted"] * 4
+
+
+def test_a_row_that_the_api_refuses_ends_alone(tracker: Tracker, api: API) -> None:
+    """A 400 and a 413 end their rows, which say why; the others are sent."""
+    api.faults = {
+        "n2": httpx.Response(400, json={"gender": ["Not one."]}),
+        "n3": httpx.Response(413, text="<html>"),
+    }
+    wanted = requests(*names(4))
+    results = tracker.submit_many(wanted)
+    assert states(results) == ["accepted", "refused", "refused", "accepted"]
+    assert "Not one." in str(results[1].error)
+    assert "too large" in str(results[2].error)
+    api.faults = {}
+    assert states(tracker.submit_many(wanted)) == ["accepted"] * 4
+    assert api.names == Counter(names(4))
+
+
+def test_a_429_is_waited_for(tracker: Tracker, api: API, manual_clock: ManualClock) -> None:
+    """The batch goes on by itself after the time that the API asks, and sends each once."""
+    api.once = [httpx.Response(429, headers={"Retry-After": "60"})]
+    api.once[0].read()
+    results = tracker.submit_many(requests(*names(4)))
+    assert states(results) == ["accepted"] * 4
+    assert api.names == Counter(names(4))
+    assert manual_clock.now() > MONDAY
+
+
+def test_what_may_have_arrived_is_not_sent_again(tracker: Tracker, api: API) -> None:
+    """Its row is uncertain, the others go on, and the same call again leaves it alone."""
+    api.faults = {"n2": httpx.ReadError("broke off")}
+    wanted = requests(*names(3))
+    assert states(tracker.submit_many(wanted)) == ["accepted", "uncertain", "accepted"]
+    api.faults = {}
+    assert states(tracker.submit_many(wanted)) == ["accepted", "uncertain", "accepted"]
+    assert "n2" not in api.names
+
+
+def test_it_stops_and_goes_on(tracker: Tracker, api: API) -> None:
+    """After ``stop`` no row is begun, those in progress end, and the same call sends the rest."""
+    stop = threading.Event()
+    api.before = lambda _: stop.set()
+    wanted = requests(*names(5))
+    counts = Counter(states(tracker.submit_many(wanted, stop=stop)))
+    assert counts["accepted"] in (1, 2)
+    assert counts["prepared"] == 5 - counts["accepted"]
+    # A later start of the program does not take what waits for abandoned.
+    tracker.store.settle_abandoned(MONDAY)
+    assert states(tracker.submit_many(wanted)) == ["accepted"] * 5
+    assert api.names == Counter(names(5))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal to the process ends it on Windows")
+def test_ctrl_c_ends_the_uploads_first(tracker: Tracker, api: API) -> None:
+    """It says how many wait, carries the results, and the same call sends the rest."""
+
+    def interrupt(_: str) -> None:
+        api.before = lambda _: None
+        os.kill(os.getpid(), signal.SIGINT)
+
+    api.before = interrupt
+    wanted = requests(*names(9))
+    with pytest.raises(BatchInterrupted, match="of 9 wait; do it again") as raised:
+        tracker.submit_many(wanted)
+    counts = Counter(states(raised.value.results))
+    assert counts["accepted"] + counts["prepared"] == 9
+    assert states(tracker.submit_many(wanted)) == ["accepted"] * 9
+    assert api.names == Counter(names(9))
+
+
+def test_a_file_that_vanished_ends_its_row(tracker: Tracker, api: API, tmp_path: Path) -> None:
+    """It is refused with its name, no similar file is sent in its place, and the others go on."""
+    path, similar = tmp_path / "a\\ b.mp4", tmp_path / "a b.mp4"
+    for each in (path, similar):
+        each.write_bytes(b"film")
+    wanted = [*requests("n1", lipsync_input=path), *requests("n2")]
+    batch_id = tracker.prepare_many(wanted)
+    path.unlink()
+    results = tracker.send_many(batch_id)
+    assert states(results) == ["refused", "accepted"]
+    assert f"lipsync_input: {path} does not exist" in str(results[0].error)
+
+
+def test_the_very_same_create_is_sent_once(tracker: Tracker, api: API) -> None:
+    """Also if it is given twice, or in another batch; another field makes another create."""
+    first, other = requests("Ada")[0], requests("Ada", keywords="calm")[0]
+    results = tracker.submit_many([first, other, first])
+    assert [result.persona_id for result in results] == ["p-Ada-1", "p-Ada-2", "p-Ada-1"] or [
+        result.persona_id for result in results
+    ] == ["p-Ada-2", "p-Ada-1", "p-Ada-2"]
+    assert [result.number for result in results] == [1, 2, 3]
+    waiting = tracker.prepare_many(requests("Bo", "Cy"), numbers=[4, 8])
+    assert [result.number for result in tracker.store.batch(waiting)] == [4, 8]
+    moved = tracker.prepare_many(requests("Cy"))
+    assert [r.creator_name for r in tracker.store.batch(waiting)] == ["Bo"]
+    assert states(tracker.send_many(moved)) == ["accepted"]
+    assert states(tracker.send_many(waiting)) == ["accepted"]
+    assert api.names == Counter(["Ada", "Ada", "Bo", "Cy"])
+
+
+def test_one_whose_avatar_failed_may_be_sent_again(tracker: Tracker, api: API) -> None:
+    """A rerun makes another avatar in place of one that failed, and of no other."""
+    wanted = requests("Ada", "Bo")
+    failed, _ = tracker.submit_many(wanted)
+    persona = Persona.model_validate({"id": failed.persona_id, "process_status": "failed"})
+    now = tracker.clock.now()
+    tracker.store.record(
+        persona, asked_at=now, answered_at=now, source="poll", asked_no=tracker.store.ask()
+    )
+    again, same = tracker.submit_many(wanted)
+    assert (again.persona_id, same.persona_id) == ("p-Ada-2", "p-Bo-1")
+
+
+def test_our_address_of_webhooks_makes_no_difference(
+    api: API, store: Store, manual_clock: ManualClock
+) -> None:
+    """With another public URL, what was sent before is still known."""
+    wanted = requests(*names(2))
+    first = tracker_of(api, store, manual_clock, webhook_base="https://a.example")
+    later = tracker_of(api, store, manual_clock, webhook_base="https://b.example")
+    assert first.submit_many(wanted) == later.submit_many(wanted)
+    assert api.names == Counter(names(2))
+
+
+def test_a_batch_is_cancelled(tracker: Tracker, api: API) -> None:
+    """Its rows that wait are refused, never sent, and may be submitted again."""
+    batch_id = tracker.prepare_many(requests(*names(2)))
+    assert tracker.store.cancel_batch(batch_id, MONDAY) == 2
+    results = tracker.send_many(batch_id)
+    assert states(results) == ["refused"] * 2
+    assert "cancelled before it was sent" in str(results[0].error)
+    assert not api.names
+    assert states(tracker.submit_many(requests("n1"))) == ["accepted"]
+    with pytest.raises(errors.ConfigError, match="no batch x"):
+        tracker.send_many("x")
+
+
+def test_a_callback_that_fails_fails_no_upload(tracker: Tracker, api: API) -> None:
+    """What is only shown does not decide whether a row is sent."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    assert states(tracker.submit_many(requests("n1"), on_progress=fail)) == ["accepted"]
+
+
+@on_both
+def test_two_programs_send_one_batch(
+    api: API, store: Store, manual_clock: ManualClock, request: pytest.FixtureRequest
+) -> None:
+    """Both work on it at once, each row goes out once, and none is lost."""
+    wanted = requests(*names(20))
+    trackers = [tracker_of(api, store, manual_clock) for _ in range(3)]
+    threads = [threading.Thread(target=each.submit_many, args=(wanted,)) for each in trackers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert api.names == Counter(names(20))
+    assert len(store.submissions()) == 20
+
+
+ANSWERS = {
+    "fine": None,
+    "full": httpx.Response(403, json={"detail": "The plan's limit of avatars is reached."}),
+    "throttled": httpx.Response(429, json={}),
+    "keys": httpx.Response(401, json={}),
+    "refused": httpx.Response(400, json={"gender": ["No."]}),
+    "broken": httpx.Response(500, text="down"),
+    "lost": httpx.ReadError("lost"),
+    "unreachable": httpx.ConnectError("no"),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
+@pytest.mark.parametrize("store", ["memory"], indirect=True)
+@given(faults=some.lists(some.lists(some.sampled_from(sorted(ANSWERS)), max_size=5), max_size=4))
+def test_whatever_is_answered_none_is_sent_twice(
+    store: Store, manual_clock: ManualClock, faults: list[list[str]]
+) -> None:
+    """After any faults and reruns each row was created once, or is uncertain and was not."""
+    api = API()
+    store.account = None
+    tracker = tracker_of(api, store, manual_clock)
+    marker = f"{len(store.submissions())}"
+    wanted = requests(*names(4), keywords=marker)
+    for answers in [*faults, []]:
+        api.once = [answer for name in answers if (answer := ANSWERS[name]) is not None]
+        results = tracker.submit_many(wanted)
+    uncertain = {r.creator_name for r in results if r.state == "uncertain"}
+    assert set(states(results)) <= {"accepted", "uncertain"}
+    assert api.names == Counter(set(names(4)) - uncertain)

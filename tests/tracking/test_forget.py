@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from avatarkit.store.notifications import Event
 from avatarkit.tracking import messages
 from avatarkit.tracking.notify import Notifier
 from avatarkit.ui.outbox import Outbox
+from avatarkit.ui.sheet_draft import SheetDraft
 from avatarkit.ui.uploads import Uploads
 from support.manual_clock import MONDAY, ManualClock
 from support.messages import FakeAddresses
@@ -182,6 +184,25 @@ def test_every_trace_of_a_person_is_gone_and_nothing_of_others(
         assert list(backup.personas()["persona_id"]) == [bob]
 
 
+@on_sqlite
+def test_the_rows_of_a_person_leave_the_sheets(tracker: Tracker, folder: Path) -> None:
+    """Also those that a CSV has replaced, with the dropped files; those of others stay."""
+    sheet = SheetDraft(Uploads(folder).draft("c" * 32).folder)
+    for name, content in (("her.mp4", FOOTAGE), ("his.mp4", b"his footage")):
+        sheet.save_video(name, name, BytesIO(content), len(content))
+    sheet.replace([{"creator_name": NAME, "keywords": "typed before"}, {"creator_name": "Bob"}])
+    her = {"creator_name": f" {NAME}", "gender": "f", "lipsync_input": "her.mp4"}
+    sheet.replace([her, {"creator_name": "Bob", "lipsync_input": "his.mp4"}])
+    tracker.forget(NAME, dry_run=True)
+    assert found_in(folder, NAME, FOOTAGE[:100], "her.mp4", "typed before")
+    forgotten = tracker.forget(NAME)
+    assert found_in(folder, NAME, FOOTAGE[:100], "her.mp4", "typed before") == []
+    assert {path.name for path in forgotten.files} == {"her.mp4", "sheet.json"}
+    again = SheetDraft(sheet.form.folder)
+    assert [row["creator_name"] for row in again.rows] == ["", "Bob"]
+    assert list(again.dropped()) == ["his.mp4"]
+
+
 def test_rows_of_both_databases_are_erased(tracker: Tracker) -> None:
     """All tables, of the person alone; the report says what is not ours."""
     first, bob = submitted(tracker, lipsync_input="https://a.example/ada.mp4"), None
@@ -275,6 +296,40 @@ def test_a_create_in_flight_has_to_be_settled_first(tracker: Tracker, api: API, 
         with pytest.raises(errors.ConfigError, match="Settle it"):
             tracker.forget(NAME, dry_run=dry_run)
     assert len(ids(tracker)) == 1
+
+
+def test_rows_of_a_batch_that_wait_are_erased(tracker: Tracker, api: API, folder: Path) -> None:
+    """None is sent afterwards, though a program has read that it waits; those of others go on."""
+    requests = [PersonaCreate(creator_name=name, gender="f") for name in (NAME, "Bob")]
+    batch_id = tracker.prepare_many(requests)
+    waiting = tracker.store.batch(batch_id)[0].submission_id
+    assert tracker.forget(NAME, dry_run=True).rows == {"submissions": 1}
+    assert len(tracker.store.batch(batch_id)) == 2
+    tracker.forget(NAME)
+    assert found_in(folder, NAME) == []
+    with pytest.raises(errors.StoreError, match="sent before"):
+        tracker.submit(requests[0], submission_id=waiting)
+    assert [r.state for r in tracker.send_many(batch_id)] == ["accepted"]
+    assert set(api.names.values()) == {"Bob"}
+
+
+def test_a_row_of_a_batch_that_is_being_sent_is_kept(tracker: Tracker) -> None:
+    """It begins between the person was looked for and their rows are erased."""
+    batch_id = tracker.prepare_many([PersonaCreate(creator_name=NAME, gender="f")])
+    [row] = tracker.store.batch(batch_id)
+    tracker.store.reserve(row.submission_id)
+    erase = tracker.store.backup_files
+
+    def begin() -> list[Path]:
+        tracker.store.sending(row.submission_id, MONDAY)
+        tracker.store.backup_files = erase  # type: ignore[method-assign]
+        return []
+
+    tracker.store.backup_files = begin  # type: ignore[method-assign]
+    with pytest.raises(errors.ConfigError, match="is being sent"):
+        tracker.forget(NAME)
+    assert [r.state for r in tracker.store.batch(batch_id)] == ["sending"]
+    tracker.store.release(row.submission_id)
 
 
 def test_a_poll_in_flight_writes_nothing_back(

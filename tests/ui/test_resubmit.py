@@ -14,7 +14,7 @@ from avatarkit.tracking.webhooks import Webhooks
 from avatarkit.ui import browser
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.running import Running
-from support.app_pages import BROWSER, HANGS_S, fill, record, texts
+from support.app_pages import BROWSER, HANGS_S, entered, fill, record, submit, texts
 from support.manual_clock import ManualClock
 
 URL = "https://cdn.example.com/a.mp4"
@@ -78,7 +78,7 @@ def again(persona_id: str) -> AppTest:
 
 
 def typed(test: AppTest, *fields: str) -> list[str]:
-    return [test.text_input(key=f"submit_{field}").value for field in fields]
+    return [entered(test, field) for field in fields]
 
 
 def chosen_page() -> None:
@@ -143,8 +143,7 @@ def test_one_fills_the_form_with_all_fields(app: Running) -> None:
 def test_what_failed_does_not_stand_in_the_way_of_its_name(app: Running) -> None:
     """The form can be sent at once: the older avatar of this name is no duplicate."""
     test = again(failed(app, gdown_url=DRIVE))
-    assert not test.button(key="submit_send").disabled
-    test.button(key="submit_send").click().run()
+    submit(test)
     assert sent_names(app) == ["Ada", "Ada"]
     requests = app.session.store.submissions()["gdown_url"]
     assert requests.tolist() == [DRIVE, DRIVE]

@@ -23,7 +23,7 @@ from avatarkit.errors import ConfigError
 from avatarkit.ui import running
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.running import Running
-from support.app_pages import BROWSER, fill, submit_page, texts
+from support.app_pages import BROWSER, entered, fill, submit, submit_page, texts, tick
 
 ADA = PersonaCreate(creator_name="Ada", gender="f")
 DRIVE = "https://drive.google.com/file/d/1/view"
@@ -48,6 +48,12 @@ def rerun() -> RerunException:
     )
 
 
+def sent_links(test: AppTest) -> list[Any]:
+    """Return the links to the avatars that were sent."""
+    links = [element.proto for element in test.get("page_link")]
+    return [link for link in links if link.query_string]
+
+
 def footage(test: AppTest, content: bytes, name: str = "a.mp4") -> AppTest:
     """Upload the footage."""
     test.file_uploader[0].upload(name, content, "video/mp4")
@@ -63,14 +69,29 @@ def test_the_page_says_that_it_is_the_sandbox(app: Running) -> None:
 
 
 def test_an_empty_form_is_a_sentence(app: Running) -> None:
-    """Pressing Submit on an empty form says what is missing, and nothing is recorded."""
+    """Pressing Submit says at each field what is missing, and which fields; nothing is recorded."""
     test = submit_page()
-    test.button(key="submit_send").click().run()
-    assert "gender" in test.error[0].value
+    assert "Fill in the name" not in texts(test)
+    submit(test)
+    assert [error.value for error in test.error] == [
+        "Not sent yet. Look at: Creator name, Gender, Footage."
+    ]
+    for sentence in ("Fill in the name of the person.", "Choose one.", "There is no footage"):
+        assert sentence in texts(test)
     fill(test, gender="f")
-    test.button(key="submit_send").click().run()
-    assert "creator_name: must not be empty" in texts(test)
+    assert "Choose one." not in texts(test)
+    assert test.error[0].value == "Not sent yet. Look at: Creator name, Footage."
     assert app.session.store.submissions().empty
+
+
+def test_a_fault_stands_under_its_field(app: Running) -> None:
+    """What is wrong with a field is written in its column, in the place of its hint."""
+    test = fill(submit_page(), video_scene="x" * 256)
+    columns = {c.children[0].label: c for c in test.columns if hasattr(c.children[0], "label")}
+    assert "at most 255 characters" in columns["Video scene"].markdown[0].value
+    assert [caption.value for caption in columns["Creator name *"].caption] == [
+        "Identifies the real person; it is not displayed."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,11 +99,11 @@ def test_an_empty_form_is_a_sentence(app: Running) -> None:
     [
         ("lipsync_input", "/no/such.mp4", "does not exist"),
         ("lipsync_input", "/", "is a directory"),
-        ("webhook_url", "nope", "must be a URL"),
+        ("webhook_url", "nope", "Must be a URL"),
         ("lipsync_input", "ftp://x/y.mp4", "http"),
-        ("creator_name", "x" * 256, "creator_name: String should have at most 255"),
-        ("video_scene", "x" * 256, "video_scene: String should have at most 255"),
-        ("webhook_url", f"https://example.com/{'x' * 181}", "webhook_url: String should have"),
+        ("creator_name", "x" * 256, "String should have at most 255"),
+        ("video_scene", "x" * 256, "String should have at most 255"),
+        ("webhook_url", f"https://example.com/{'x' * 181}", "String should have at most 200"),
         ("labels", "one, , two", "A label must not be empty"),
     ],
 )
@@ -91,18 +112,19 @@ def test_bad_input_is_a_sentence_and_loses_nothing(
 ) -> None:
     """Errors are shown, and everything typed is still in the form."""
     test = fill(submit_page(), **{"creator_name": "Ada", "gender": "f", field: value})
-    if test.checkbox:
-        test.checkbox[0].check().run()
-    test.button(key="submit_send").click().run()
     assert sentence in texts(test)
-    assert test.text_input(key=f"submit_{field}").value == value
+    submit(test)
+    if test.checkbox:
+        submit(tick(test))
+    assert sentence in texts(test)
+    assert entered(test, field) == value
     assert app.session.store.submissions().empty
 
 
 def test_255_emoji_are_a_name(app: Running) -> None:
     """Characters are counted, as the API counts them, and not their halves."""
     test = fill(submit_page(), creator_name="🎬" * 255, gender="f", lipsync_input=URL)
-    test.button(key="submit_send").click().run()
+    submit(test)
     assert not test.error
     assert app.session.store.submissions()["creator_name"].tolist() == ["🎬" * 255]
 
@@ -113,26 +135,34 @@ def test_an_unusable_video_has_to_be_confirmed(app: Running, tmp_path: Path) -> 
         (tmp_path / name).write_text("no video " * 99)
     first, second = str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=first)
-    assert test.error
-    assert test.button(key="submit_send").disabled
+    assert "not an MP4" in test.error[0].value
+    assert "Not sent yet. Look at: Footage." in texts(submit(test))
     test.checkbox[0].check().run()
-    assert not test.button(key="submit_send").disabled
-    fill(test, lipsync_input=second)
-    assert test.button(key="submit_send").disabled
+    assert "Not sent yet" not in texts(test)
+    assert "Not sent yet" in texts(submit(fill(test, lipsync_input=second)))
+    submit(tick(test))
+    assert app.session.store.submissions()["lipsync_input"].tolist() == [second]
 
 
 def test_a_create_without_footage_has_to_be_confirmed(app: Running) -> None:
-    """A plan has few places, so an avatar that cannot be made of anything needs a tick."""
+    """A plan has few places, so the page asks first, and again for another person."""
     test = fill(submit_page(), creator_name="Ada", gender="f")
-    assert "There is no footage" in texts(test)
-    assert test.button(key="submit_send").disabled
+    assert not test.checkbox
+    assert "There is no footage" in texts(submit(test))
     test.checkbox[0].check().run()
-    assert not test.button(key="submit_send").disabled
-    fill(test, creator_name="Bo")
-    assert test.button(key="submit_send").disabled
-    fill(test, gdown_url=DRIVE)
-    assert not test.button(key="submit_send").disabled
-    test.button(key="submit_send").click().run()
+    assert "Not sent yet" not in texts(test)
+    submit(fill(test, creator_name="Bo"))
+    assert "Not sent yet. Look at: Footage." in texts(test)
+    assert app.session.store.submissions().empty
+    submit(tick(test))
+    assert app.session.store.submissions()["creator_name"].tolist() == ["Bo"]
+
+
+def test_a_link_of_google_drive_is_sent_as_one(app: Running) -> None:
+    """The API has a field of its own for it; in the form it is a URL of the footage."""
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=f" '{DRIVE}'")
+    assert "link of Google Drive" in texts(test)
+    submit(test)
     store = app.session.store
     [submission] = store.some_submissions(store.submissions()["submission_id"])
     assert submission.request["gdown_url"] == DRIVE
@@ -141,19 +171,20 @@ def test_a_create_without_footage_has_to_be_confirmed(app: Running) -> None:
 def test_a_url_that_may_not_be_fetched_is_a_warning(app: Running) -> None:
     """It is shown before the create is sent, and does not keep anybody from sending it."""
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input="https://youtu.be/1")
-    assert "this is a page of YouTube" in texts(test)
+    assert "This is a page of YouTube" in texts(test)
     assert "There is no consent video" in texts(test)
-    assert not test.button(key="submit_send").disabled
+    submit(test)
+    assert len(app.session.store.submissions()) == 1
 
 
 @pytest.mark.parametrize("path", ["~nosuchuser/a.mp4", "x" * 400, "a\0b.mp4"])
 def test_a_path_that_no_file_can_have_is_a_finding(
     app: Running, restart: Callable[..., Running], path: str
 ) -> None:
-    """It is shown beside the form, and nothing that was typed is lost."""
-    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=path)
+    """It is written under the field, and nothing that was typed is lost."""
+    test = submit(fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=path))
     assert not test.exception
-    assert test.error
+    assert "Not sent yet. Look at: Footage." in texts(test)
     assert "This page failed" not in texts(test)
     restart()
     assert submit_page().text_input(key="submit_creator_name").value == "Ada"
@@ -214,7 +245,7 @@ def test_what_was_typed_survives_a_reload(app: Running, restart: Callable[..., R
 
 
 def test_a_submission_is_sent_and_the_form_is_empty(app: Running, talking_head: Path) -> None:
-    """Submit sends what stands in the form, says the id, and clears the form."""
+    """Submit sends what stands in the form, links to the avatar, and clears the form."""
     test = fill(
         submit_page(),
         creator_name="Ada",
@@ -222,13 +253,15 @@ def test_a_submission_is_sent_and_the_form_is_empty(app: Running, talking_head: 
         labels="sandbox:done, mine",
         lipsync_input=str(talking_head),
     )
-    test.button(key="submit_send").click().run()
+    submit(test)
     [item] = app.outbox.items(BROWSER)
     app.outbox.wait(item.submission.submission_id, SENT_S)
     test.run()
     [item] = app.outbox.items(BROWSER)
     assert item.submission.state == "accepted", item.error
-    assert any(str(item.submission.persona_id) in success.value for success in test.success)
+    [link] = sent_links(test)
+    assert (link.label, link.page) == ("Ada was submitted", "")
+    assert link.query_string == f"persona={item.submission.persona_id}"
     assert test.text_input(key="submit_creator_name").value == ""
     assert app.session.store.personas().iloc[0]["labels"] == ["sandbox:done", "mine"]
 
@@ -238,7 +271,7 @@ def test_a_sample_video_is_made(app: Running) -> None:
     """In the sandbox somebody without a video can have one made, and it is fine."""
     test = submit_page()
     test.button(key="submit_sample").click().run()
-    path = Path(test.text_input(key="submit_lipsync_input").value)
+    path = Path(entered(test, "lipsync_input"))
     assert path.stat().st_size > 100_000
     assert not test.error
 
@@ -248,9 +281,9 @@ def test_a_second_avatar_of_a_name_has_to_be_confirmed(app: Running) -> None:
     app.session.tracker.submit(ADA)
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
     assert "Ada was submitted" in texts(test)
-    assert test.button(key="submit_send").disabled
-    test.checkbox[0].check().run()
-    assert not test.button(key="submit_send").disabled
+    assert "Not sent yet. Look at: Creator name." in texts(submit(test))
+    submit(tick(test))
+    assert app.session.store.submissions()["creator_name"].tolist() == ["Ada", "Ada"]
 
 
 def test_a_name_whose_create_is_uncertain_has_to_be_confirmed(app: Running) -> None:
@@ -259,32 +292,32 @@ def test_a_name_whose_create_is_uncertain_has_to_be_confirmed(app: Running) -> N
     submission_id = session.tracker.prepare(ADA)
     session.store.sending(submission_id, session.clock.now())
     session.store.uncertain(submission_id, session.clock.now(), "It broke.")
-    test = fill(submit_page(), creator_name="Ada", gender="f")
+    test = submit(fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL))
     assert "may have been created" in texts(test)
-    assert test.button(key="submit_send").disabled
+    assert "Not sent yet. Look at: Creator name." in texts(test)
 
 
 def test_a_refused_submission_goes_back_into_the_form(
     app: Running, restart: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a refusal everything that was typed can be put back, after a restart too."""
-    test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b", gdown_url=DRIVE)
+    test = fill(submit_page(), creator_name="Ada", gender="nb", labels="a, b", lipsync_input=DRIVE)
 
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("The plan is full.")
 
     monkeypatch.setattr(app.session.client, "create_persona", refuse)
-    test.button(key="submit_send").click().run()
+    submit(test)
     [item] = app.outbox.items(BROWSER)
     app.outbox.wait(item.submission.submission_id, SENT_S)
-    assert "The plan is full." in test.run().error[0].value
+    assert "Ada was not submitted: The plan is full." in texts(test.run())
     restart()
     test = submit_page()
-    assert "The plan is full." in test.error[0].value
+    assert "Ada was not submitted: The plan is full." in texts(test)
     test.button(key=f"submit_again_{item.submission.submission_id}").click().run()
     assert test.text_input(key="submit_creator_name").value == "Ada"
     assert test.text_input(key="submit_labels").value == "a, b"
-    assert test.text_input(key="submit_gdown_url").value == DRIVE
+    assert entered(test, "lipsync_input") == DRIVE
     assert test.button_group(key="submit_gender").value == "nb"
 
 
@@ -295,8 +328,8 @@ def test_a_form_is_not_replaced_unasked(app: Running, monkeypatch: pytest.Monkey
         raise ConfigError("The plan is full.")
 
     monkeypatch.setattr(app.session.client, "create_persona", refuse)
-    test = fill(submit_page(), creator_name="Ada", gender="f", gdown_url=DRIVE)
-    test.button(key="submit_send").click().run()
+    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=DRIVE)
+    submit(test)
     [item] = app.outbox.items(BROWSER)
     app.outbox.wait(item.submission.submission_id, SENT_S)
     submission_id = item.submission.submission_id
@@ -325,7 +358,7 @@ def test_an_upload_is_stored_once_under_its_name(app: Running) -> None:
     assert upload.path.name == "Ada in May.mp4"
     assert upload.path.read_bytes() == b"no video " * 99
     assert upload.browser == BROWSER
-    assert test.text_input(key="submit_lipsync_input").value == str(upload.path)
+    assert entered(test, "lipsync_input") == str(upload.path)
 
 
 def test_an_upload_is_stored_once_if_the_run_is_cut_off(
@@ -345,7 +378,7 @@ def test_an_upload_is_stored_once_if_the_run_is_cut_off(
     test.run()
     assert {upload.path for upload in app.outbox.stored()} == set(saved)
     assert len(app.outbox.stored()) == 1
-    assert test.text_input(key="submit_lipsync_input").value == str(saved[0])
+    assert entered(test, "lipsync_input") == str(saved[0])
 
 
 def test_an_upload_is_not_kept_in_memory(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,17 +404,17 @@ def test_another_browser_has_another_form(app: Running, restart: Callable[..., R
     restart()
     bob = submit_page("c" * 32)
     assert bob.text_input(key="submit_creator_name").value == ""
-    assert bob.text_input(key="submit_lipsync_input").value == ""
+    assert entered(bob, "lipsync_input") == ""
     footage(fill(bob, creator_name="Bob", gender="m"), b"none either", "bob.mp4")
     bob.checkbox[0].check().run()
-    bob.button(key="submit_send").click().run()
+    submit(bob)
     app = running.get()
     [item] = app.outbox.items("c" * 32)
     assert item.submission.request["lipsync_input"].endswith("bob.mp4")
     assert app.outbox.items("a" * 32) == []
     ada = submit_page("a" * 32)
     assert ada.text_input(key="submit_creator_name").value == "Ada"
-    assert Path(ada.text_input(key="submit_lipsync_input").value).exists()
+    assert Path(entered(ada, "lipsync_input")).exists()
     assert "Bob was" not in texts(ada)
 
 
@@ -393,7 +426,7 @@ def test_a_submitted_form_does_not_come_back(app: Running, monkeypatch: pytest.M
 
     monkeypatch.setattr(app.outbox, "wait", end)
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
-    test.button(key="submit_send").click().run()
+    submit(test)
     assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
     assert submit_page().text_input(key="submit_creator_name").value == ""
 
@@ -408,10 +441,10 @@ def test_a_second_click_sends_nothing(app: Running, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(app.outbox, "wait", click_again)
     test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
-    test.button(key="submit_send").click().run()
+    submit(test)
     assert test.text_input(key="submit_creator_name").value == ""
     # And when it has arrived after the form was emptied, before the browser knew.
-    fill(test, creator_name="Ada", gender="f", lipsync_input=URL)
+    fill(test, creator_name="Ada", gender="f")
     assert test.text_input(key="submit_creator_name").value == ""
     assert not test.error
     assert len(app.session.store.submissions()) == 1
@@ -423,17 +456,16 @@ def test_two_tabs_submit_what_they_show(app: Running, talking_head: Path) -> Non
     fill(first, creator_name="Ada", gender="f")
     second = submit_page()
     assert second.text_input(key="submit_creator_name").value == "Ada"
-    path = second.text_input(key="submit_lipsync_input").value
-    first.button(key="submit_send").click().run()
+    path = entered(second, "lipsync_input")
+    submit(first)
     fill(second, creator_name="Bob")
     assert "not here any more" in texts(second)
-    second.checkbox[0].check().run()
-    second.button(key="submit_send").click().run()
-    assert "does not exist" in second.error[-1].value
+    submit(second)
+    assert "Not sent yet. Look at: Footage." in texts(second)
     assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
     footage(second, talking_head.read_bytes(), "bob.mp4")
-    assert second.text_input(key="submit_lipsync_input").value != path
-    second.button(key="submit_send").click().run()
+    assert entered(second, "lipsync_input") != path
+    submit(second)
     for item in app.outbox.items(BROWSER):
         app.outbox.wait(item.submission.submission_id, SENT_S)
     items = app.outbox.items(BROWSER)
