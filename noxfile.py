@@ -39,6 +39,9 @@ JOURNEY = "tests/ui/test_journey.py"
 SUPPORT: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 """The variable with which Python finds the modules in tests/support."""
 
+JUPYTERLAB = "jupyterlab==4.6.6"
+"""What ``notebooks`` installs for itself: more than 200 MB that nothing else needs."""
+
 # One more than there are processors, as some tests wait.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
@@ -84,7 +87,7 @@ def package(session: nox.Session) -> None:
 @nox.session(requires=["prepare"], venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run all tests but the long ones, and check the coverage of the core."""
-    pytest = ["pytest", "-m", "not long", *PARALLEL]
+    pytest = ["pytest", "-m", "not long and not jupyterlab", *PARALLEL]
     if session.posargs:
         run(session, *pytest, *session.posargs, env=find_browser(session))
         return
@@ -105,6 +108,15 @@ def journey(session: nox.Session) -> None:
     """Run the tests of the whole app in a real browser alone."""
     pytest = ["pytest", "-m", "journey", "-n", "2", *(session.posargs or [JOURNEY])]
     run(session, *pytest, env=find_browser(session))
+
+
+@nox.session(requires=["prepare"], default=False)
+def notebooks(session: nox.Session) -> None:
+    """Run the notebooks without a network: in kernels, and in JupyterLab in a real browser."""
+    session.install(JUPYTERLAB)
+    program = shutil.which("jupyter-lab", path=session.bin)
+    env = {**find_browser(session), "JUPYTERLAB": program}
+    run(session, "pytest", "tests/notebooks", *session.posargs, env=env)
 
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # type checkers do not read the table below
     from avatarkit.reports import charts as charts
     from avatarkit.reports import export as export
     from avatarkit.sandbox import Sandbox as Sandbox
+    from avatarkit.sandbox.footage import sample_video as sample_video
+    from avatarkit.sandbox.sample_history import sample_history as sample_history
     from avatarkit.session import Session as Session
     from avatarkit.session import open_session as open_session
     from avatarkit.settings import Settings as Settings
@@ -68,6 +70,8 @@ _PUBLIC = {
     "open_session": "avatarkit.session:open_session",
     "outcomes": "avatarkit.estimates.outcomes",
     "preflight": "avatarkit.preflight",
+    "sample_history": "avatarkit.sandbox.sample_history:sample_history",
+    "sample_video": "avatarkit.sandbox.footage:sample_video",
     "sheet": "avatarkit.tracking.sheet",
     "stages": "avatarkit.history.stages",
 }

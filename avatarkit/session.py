@@ -5,9 +5,13 @@ from __future__ import annotations
 import atexit
 import inspect
 import logging
+import shutil
+import tempfile
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,6 +40,11 @@ CARRIED = ("creator_name", "gender", "video_scene", "labels")
 
 CLOSED = "This session is closed; open it again with open_session()."
 
+ENDED = (
+    "The process that served the sandbox has ended; call open_session() again, or start this "
+    "program again."
+)
+
 Account = tuple[Path, str, str | None]
 """Data folder, base URL and API id."""
 
@@ -51,7 +60,9 @@ class Session:
     closes itself when neither it nor its tracker is referred to any longer.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, temporary: bool = False
+    ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.sandbox: Sandbox | Attached | None = None
@@ -62,6 +73,8 @@ class Session:
         for notice in settings.notices:
             logger.warning("%s", notice)
         with ExitStack() as stack:
+            if temporary:
+                stack.callback(shutil.rmtree, settings.data_dir, ignore_errors=True)
             try:
                 _make_folders(settings)
             except OSError as error:
@@ -84,6 +97,7 @@ class Session:
                 settings = settings.model_copy(update=keys)
             self.client = Client(settings=settings)
             stack.callback(self.client.close, CLOSED)
+            self.client.explain = _explain(weakref.ref(self))
             self.tracker = Tracker(
                 self.client,
                 self.store,
@@ -249,7 +263,11 @@ class Session:
 
 
 def open_session(
-    settings: Settings | None = None, *, clock: Clock | None = None, **values: Any
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    temporary: bool = False,
+    **values: Any,
 ) -> Session:
     """Open a session of the live account if there are keys, of the sandbox if there are none.
 
@@ -262,6 +280,8 @@ def open_session(
         settings: All settings; ``Settings()`` by default.
         clock: The clock of session, tracker and sandbox. With it, a sandbox is always started here
             and never attached to.
+        temporary: Use the sandbox, also if there are keys, with a log and a data folder of its own,
+            which are deleted when the session is closed. One such session is open at a time.
         **values: Single settings instead of ``settings``; see ``Settings`` for what each means. The
             account: ``api_id``, ``api_key`` (without them the sandbox is used), ``base_url``,
             ``calls_per_hour``. Where it is stored: ``data_dir``, ``database_url``, ``backups``,
@@ -278,19 +298,40 @@ def open_session(
         ConfigError: A setting is wrong, or the sandbox cannot be started.
         StoreError: The database cannot be opened.
     """
-    if settings is not None and values:
+    if settings is not None and (values or temporary):
         raise ConfigError("Give open_session either settings or single values, not both.")
+    if temporary:
+        values |= dict.fromkeys(("api_id", "api_key", "database_url", "notify"))
+        values["data_dir"] = _temporary_folder() / "data"
     settings = settings or Settings(**values)
     account = (settings.folder.absolute(), settings.base_url, settings.api_id)
     with _opening:
         session = _sessions.get(account)
         if session is None or not _may_return(session, settings, clock):
-            session = _sessions[account] = Session(settings, clock)
+            session = _sessions[account] = Session(settings, clock, temporary=temporary)
             # Moved to the end: those that are registered last are called first.
             atexit.unregister(_close_all)
             atexit.register(_close_all)
         session._holders += 1
         return session
+
+
+@cache
+def _temporary_folder() -> Path:
+    """Return the folder of this process in which temporary sessions keep their data."""
+    folder = Path(tempfile.mkdtemp(prefix="avatarkit-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _explain(session: weakref.ref[Session]) -> Callable[[], str | None]:
+    """Return what tells the client of a session why nothing answers; it does not keep it open."""
+
+    def explain() -> str | None:
+        opened = session()
+        return None if opened is None or opened.is_served else ENDED
+
+    return explain
 
 
 def _may_return(session: Session, settings: Settings, clock: Clock | None) -> bool:

@@ -36,7 +36,7 @@ MOST_LINES = {
     ("history", "estimates"): 2_150,
     ("reports",): 1_700,
     ("preflight",): 1_250,
-    ("sandbox",): 2_600,
+    ("sandbox",): 2_700,
     ("ui",): 3_800,
     ("cli",): 800,
 }

@@ -122,6 +122,32 @@ def test_other_settings_leave_a_used_session_open(monkeypatch: pytest.MonkeyPatc
         assert [str(error) for error in ended] == [CLOSED]
 
 
+def test_a_temporary_session_uses_nothing_of_the_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also with keys it is a sandbox with a folder of its own, which a close deletes."""
+    for name, value in {
+        "API_ID": "a",
+        "API_KEY": "k" * 20,
+        "DATABASE_URL": "sqlite:///x.db",
+    }.items():
+        monkeypatch.setenv(f"AVATARKIT_{name}", value)
+    clock = standing()
+    session = open_session(temporary=True, clock=clock)
+    assert open_session(temporary=True, clock=clock) is session
+    folder = session.settings.folder
+    session.tracker.submit(request())
+    assert session.mode == "sandbox"
+    assert (folder / "avatarkit.db").exists()
+    session.close()
+    assert not folder.exists()
+    with open_session(temporary=True, clock=clock) as again:
+        assert again.store.known_ids() == set()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(errors.ConfigError, match="not both"):
+        open_session(again.settings, temporary=True)
+
+
 def test_two_accounts_are_two_sessions() -> None:
     """Sessions of other keys on the same data folder do not close each other."""
     live = {"base_url": "https://api.example.com", "api_key": "k" * 20}
@@ -222,6 +248,6 @@ def test_one_line_a_change_and_none_a_call(caplog: pytest.LogCaptureFixture) -> 
                 with suppress(errors.WaitTimeout):
                     session.tracker.wait(persona.id, timeout=1)
         seen = len(session.store.sightings())
-    lines = [record.getMessage() for record in caplog.records if record.name != "uvicorn.error"]
+    lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == seen - 1
     assert all(line.startswith(persona.id) and " -> " in line for line in lines)

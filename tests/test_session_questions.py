@@ -87,7 +87,7 @@ def test_late_stands_beside_its_limit(session: Session) -> None:
 def test_open_session_names_every_setting() -> None:
     """Completion offers all settings, and the documentation has each."""
     parameters = inspect.signature(open_session).parameters
-    assert list(parameters) == ["settings", "clock", *Settings.model_fields]
+    assert list(parameters) == ["settings", "clock", "temporary", *Settings.model_fields]
     text = open_session.__doc__ or ""
     assert [name for name in Settings.model_fields if f"``{name}``" not in text] == []
 

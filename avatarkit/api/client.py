@@ -54,6 +54,10 @@ class Client:
             added.
         deadline_s: Wall seconds for every call but a create, retries included.
 
+    Attributes:
+        explain: Called when no connection comes about; returns the sentence of the error, or None
+            for the general one.
+
     Raises:
         ConfigError: There are no keys, or a setting is wrong.
     """
@@ -92,6 +96,7 @@ class Client:
         self._is_sandbox: bool | None = None if is_loopback(self.base_url) else False
         self._has_answered = False
         self.closed: str | None = None
+        self.explain: Callable[[], str | None] | None = None
         connect_s, read_s = settings.connect_timeout_s, settings.read_timeout_s
         write_s = settings.write_timeout_s
         # The API may copy both videos to its storage before it answers a create.
@@ -344,7 +349,7 @@ class Client:
         try:
             response = self._http.request(method, url, extensions=extensions)
         except httpx.HTTPError as error:
-            raise connection_failed(error, method, url) from None
+            raise connection_failed(error, method, url, self.explain) from None
         is_missing = response.status_code == 404 and is_from_api(response)
         if method == "DELETE" and is_missing and response.extensions["attempts"] > 1:
             return response  # an earlier attempt, whose answer was lost, had deleted it
@@ -356,6 +361,7 @@ class Client:
         try:
             response = self._http.post(path, timeout=self._create_timeout, **body)
         except httpx.HTTPError as error:
-            raise connection_failed(error, "POST", self.base_url + path) from None
+            url = self.base_url + path
+            raise connection_failed(error, "POST", url, self.explain) from None
         raise_for_status(response)
         return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 
@@ -25,7 +25,12 @@ _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_
 _WRONG_DATE = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 
 
-def connection_failed(error: httpx.HTTPError, method: str, url: str) -> APIError:
+def connection_failed(
+    error: httpx.HTTPError,
+    method: str,
+    url: str,
+    explain: Callable[[], str | None] | None = None,
+) -> APIError:
     """Return the exception for a call that got no answer, or one that was not read.
 
     Args:
@@ -33,6 +38,7 @@ def connection_failed(error: httpx.HTTPError, method: str, url: str) -> APIError
             connection goes, if that is known.
         method: The method of the call.
         url: The URL of the call.
+        explain: See ``Client``.
     """
     if isinstance(error, AnswerTooLarge):
         message = f"The API's answer {error}; check base_url, and report this if it is right."
@@ -48,7 +54,7 @@ def connection_failed(error: httpx.HTTPError, method: str, url: str) -> APIError
     elif maybe_sent:
         message = f"The connection to {origin} broke off; {advice}."
     else:
-        message = _unreachable(error, origin)
+        message = (explain and explain()) or _unreachable(error, origin)
     return kind(message, method=method, url=url, maybe_sent=maybe_sent)
 
 

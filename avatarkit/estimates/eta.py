@@ -25,7 +25,7 @@ from avatarkit.estimates.semi_markov import MIN_FINISHED
 from avatarkit.estimates.simulation import DRAWS, SHARES
 from avatarkit.estimates.stage_model import ENDS, StageModel, VisitArrays
 from avatarkit.history import groups, stages
-from avatarkit.history.frames import Flags, Floats, require_aware
+from avatarkit.history.frames import Flags, Floats, Frame, require_aware
 from avatarkit.models import ProcessStatus
 
 __all__ = [
@@ -240,7 +240,7 @@ def predict(
     chance = np.array([model.chances[code][piece] for code, piece in at], dtype="float64")
     basis = np.where(np.maximum(share, model.claim) < _BLEND_SHARE, DATA, BLEND)
     basis = np.where(guessed, BEYOND, basis if model.n else CLAIM)
-    frame = pd.DataFrame(
+    frame = Frame(
         {
             "persona_id": running["persona_id"].to_numpy(),
             "stage": running["status"].to_numpy(),

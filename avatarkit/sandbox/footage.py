@@ -80,6 +80,24 @@ def talking_head(
     return write(path, pictures(seconds, width, height, fps), fps=fps, sound=sound)
 
 
+def sample_video(path: str | os.PathLike[str]) -> Path:
+    """Write a video to try things with, unless there is such a file already.
+
+    It is one of ``talking_head``: 16 seconds of a person speaking, 720 x 720. A file that is there
+    is kept as it is, so a video of your own can take its place.
+
+    Args:
+        path: The file, such as ``ada.mp4``.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    return Path(path) if Path(path).exists() else talking_head(path, height=720)
+
+
 def pictures(seconds: float, width: int, height: int, fps: int) -> Iterator[Picture]:
     """Yield the frames, each ``(height, width, 3)``, RGB.
 

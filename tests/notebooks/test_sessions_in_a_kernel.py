@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from avatarkit import Sandbox, open_session
-from support.project import ROOT
 
 OPEN = """
 from avatarkit import PersonaCreate, open_session
@@ -44,22 +40,6 @@ session = open_session()
 session.tracker.start()
 print(Sandbox().start().folder)
 """
-
-
-@pytest.fixture
-def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Return a function that runs cells in a kernel of their own and returns the notebook."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-
-    def execute(*sources: str) -> Any:
-        cells = [nbformat.v4.new_code_cell(source) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(tmp_path))
-        return notebook
-
-    return execute
 
 
 def test_a_cell_that_is_run_again_leaves_nothing(

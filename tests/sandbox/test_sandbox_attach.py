@@ -16,7 +16,7 @@ import pytest
 
 from avatarkit import PersonaCreate, Settings, open_session
 from avatarkit.clock import ScaledClock
-from avatarkit.errors import ConfigError
+from avatarkit.errors import ConfigError, ConnectionFailed
 from avatarkit.sandbox import Attached, Sandbox
 from avatarkit.sandbox.state.clocks import FollowedClock
 from avatarkit.sandbox.state.files import SERVING, Reading, read_serving
@@ -216,6 +216,8 @@ class TestAnOwnerThatEnds:
             owner.kill()
             owner.wait()
             assert not session.is_served
+            with pytest.raises(ConnectionFailed, match=r"has ended; call open_session\(\) again"):
+                session.client.get_persona(persona.id)
             reported: list[str] = []
             session.tracker.run(threading.Event(), on_error=reported.append, until_done=True)
             ended = session.store.persona(persona.id)

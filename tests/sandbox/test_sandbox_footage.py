@@ -103,6 +103,14 @@ def test_what_no_video_has_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sample_never_replaces_a_video(tmp_path: Path) -> None:
+    """A file that is there is kept, as it may be a person's own."""
+    path = tmp_path / "ada.mp4"
+    path.write_bytes(b"of a person")
+    assert footage.sample_video(path) == path
+    assert path.read_bytes() == b"of a person"
+
+
 def test_nothing_is_left_when_the_frames_break_off(tmp_path: Path) -> None:
     """A half-written file never appears, and one that was there stays."""
     there = footage.talking_head(tmp_path / "a.mp4", seconds=1, width=64, height=64)

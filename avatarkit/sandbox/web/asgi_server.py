@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from avatarkit.sandbox.faults.injector import TRANSPORT
 
 # Seconds that calls in flight have to end once the server stops.
 _GRACE_S = 0.25
+_THREAD = "sandbox-web"
 # Longer than the 5 s after which httpx drops idle connections, so that httpx never uses one that
 # the server is closing.
 _KEEP_ALIVE_S = 65
@@ -78,10 +80,11 @@ class WebServer(uvicorn.Server):
         self._listener = listener
         self._ready = threading.Event()
         # A daemon, so that a program can end without stopping it.
-        self._thread = threading.Thread(target=self._run, name="sandbox-web", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
 
     def start(self) -> None:
         """Start the server, and return when it accepts connections."""
+        logging.getLogger("uvicorn.error").addFilter(_is_of_interest)
         self._thread.start()
         self._ready.wait()
         if not self.started:
@@ -115,6 +118,12 @@ class WebServer(uvicorn.Server):
         # The application sees a client that disconnects, which it handles anyway.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Return False for the lines in which uvicorn says that a sandbox starts and stops."""
+    # By thread, as the program may have a server of its own.
+    return record.levelno > logging.INFO or record.threadName != _THREAD
 
 
 class _Protocol(H11Protocol):
