@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 import avatarkit
@@ -15,6 +18,7 @@ from avatarkit.cli.commands import app
 from support.project import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENDS_DONE = "avatarkit.sandbox.personas.lifecycle.SHARES"
 
@@ -65,6 +69,17 @@ def test_commands_exist() -> None:
         assert answer.exit_code == 0, name
         for word in words:
             assert not word.startswith("--") or word in answer.output, f"{name} {word}"
+
+
+def test_dependencies_are_explained() -> None:
+    """The README says of every package that an installation brings what it is for."""
+    table = README.partition("## Dependencies")[2].partition("##")[0]
+    named = {canonicalize_name(name) for name in re.findall(r"[\w-]+", table)}
+    extras = {n: e for n, e in PROJECT["optional-dependencies"].items() if n != "dev"}
+    lines = [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+    needed = {canonicalize_name(Requirement(line).name) for line in lines} - {PROJECT["name"]}
+    assert needed - named == set()
+    assert {name for name in extras if f"`{name}`" not in README} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

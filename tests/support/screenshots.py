@@ -59,7 +59,7 @@ Edsger Dijkstra,m,studio,training,edsger.mp4
 Grace Hopper,f,office,support,https://videos.example.com/grace.mp4
 Margaret Hamilton,f,studio,support,https://videos.example.com/margaret.mp4
 """
-FRAME, COLORS = (1000, 720), 255
+FRAME, COLORS, WHITE = (1000, 720), 255, [255, 255, 255]
 HOURS = (*range(2, 32, 2), *range(32, 123, 6))
 """The hours of the frames; the stages before the review are short."""
 FRAME_MS, LAST_FRAME_MS = 280, 2500
@@ -204,8 +204,10 @@ def animate(browser: Browser, app: Running) -> None:
             page.reload()
             frames.append(Image.open(io.BytesIO(settled(page))).convert("RGB"))
     palette = frames[len(frames) // 2].quantize(COLORS)
-    # White is white.
-    palette.putpalette([255 if part > 251 else part for part in palette.getpalette() or []])
+    colors = palette.getpalette() or []
+    brightest = max(range(0, len(colors), 3), key=lambda at: sum(colors[at : at + 3]))
+    colors[brightest : brightest + 3] = WHITE
+    palette.putpalette(colors)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [FRAME_MS] * (len(drawn) - 1) + [LAST_FRAME_MS]
     file = io.BytesIO()
