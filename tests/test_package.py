@@ -32,13 +32,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
     ("ground", "api"): 2_250,
-    ("store", "tracking"): 7_600,
+    ("store", "tracking"): 8_450,
     ("history", "estimates"): 2_150,
     ("reports",): 1_700,
     ("preflight",): 1_250,
     ("sandbox",): 2_700,
-    ("ui",): 3_800,
-    ("cli",): 800,
+    ("ui",): 5_200,
+    ("cli",): 1_000,
 }
 
 MEANINGLESS = {"utils", "util", "helpers", "base", "common", "misc", "manager", "service"}

@@ -59,8 +59,9 @@ Edsger Dijkstra,m,studio,training,edsger.mp4
 Grace Hopper,f,office,support,https://videos.example.com/grace.mp4
 Margaret Hamilton,f,studio,support,https://videos.example.com/margaret.mp4
 """
-FRAME, FRAMES, COLORS = (1000, 720), 31, 255
-FIRST_H, STEP_H = 2.0, 4.0
+FRAME, COLORS, WHITE = (1000, 720), 255, [255, 255, 255]
+HOURS = (*range(2, 32, 2), *range(32, 123, 6))
+"""The hours of the frames; the stages before the review are short."""
 FRAME_MS, LAST_FRAME_MS = 280, 2500
 UNSEEN = 8
 """Of 255; two runs differ by 2 in some pixels of round corners."""
@@ -198,11 +199,15 @@ def animate(browser: Browser, app: Running) -> None:
     """Write an animated picture of six avatars from the submission to the end."""
     frames = []
     with opened(browser, ANIMATED, Picture("?sort=Name", FRAME)) as page:
-        for number in range(FRAMES):
-            story.advance(app.session, FIRST_H + number * STEP_H)
+        for hour in HOURS:
+            story.advance(app.session, hour)
             page.reload()
             frames.append(Image.open(io.BytesIO(settled(page))).convert("RGB"))
     palette = frames[len(frames) // 2].quantize(COLORS)
+    colors = palette.getpalette() or []
+    brightest = max(range(0, len(colors), 3), key=lambda at: sum(colors[at : at + 3]))
+    colors[brightest : brightest + 3] = WHITE
+    palette.putpalette(colors)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [FRAME_MS] * (len(drawn) - 1) + [LAST_FRAME_MS]
     file = io.BytesIO()
@@ -224,7 +229,7 @@ def weeks_told() -> Running:
 def days_told() -> Running:
     """Open the app on the story of days, at its beginning."""
     app = story.open_app(FOLDER)
-    story.tell(app, story.days(), FIRST_H)
+    story.tell(app, story.days(), HOURS[0])
     return app
 
 

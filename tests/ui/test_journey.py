@@ -11,11 +11,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from support.app_process import free_port, served_app
-from support.project import ROOT
 
 pytestmark = pytest.mark.journey
 
-SCREENSHOTS = ROOT / "tests" / "screenshots"
 # For a page that hangs: nothing is expected within a time.
 PATIENCE_MS = 120_000
 LIFE_MS = 300_000
@@ -33,8 +31,6 @@ SETTLED = """() => new Promise(settled => {
     }
     frame()
 })"""
-PHONE = {"width": 390, "height": 1500}
-DESKTOP = {"width": 1280, "height": 1300}
 
 
 @pytest.fixture
@@ -42,15 +38,6 @@ def app_url(tmp_path: Path) -> Iterator[str]:
     """Serve the app as the README starts it, on a sandbox where a life takes 22 to 54 seconds."""
     with served_app(tmp_path, free_port(), AVATARKIT_SANDBOX_SPEED="8000") as url:
         yield url
-
-
-def picture(page: Page, name: str) -> None:
-    """Take a screenshot at desktop and at phone width, once the page has settled."""
-    SCREENSHOTS.mkdir(exist_ok=True)
-    for suffix, size in (("phone", PHONE), ("desktop", DESKTOP)):
-        page.set_viewport_size(size)  # type: ignore[arg-type]
-        page.evaluate(SETTLED)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{suffix}.png", full_page=True)
 
 
 def until(page: Page, is_true: Callable[[], bool]) -> None:
@@ -138,7 +125,6 @@ def test_from_a_video_to_a_csv(
     page.get_by_text("More: keywords").click()
     page.get_by_role("textbox", name="Labels").fill("sandbox:done")
     page.get_by_role("textbox", name="Labels").press("Enter")
-    picture(page, "1-submit")
     # Where the form stands does not depend on what was sent before.
     top = name.bounding_box()
     act(page.get_by_role("button", name="Submit", exact=True))
@@ -146,16 +132,13 @@ def test_from_a_video_to_a_csv(
     expect(sent).to_be_visible()
     assert actions == 5
     assert name.bounding_box() == top
-    picture(page, "2-submitted")
 
     sent.click()
     expect(page.get_by_role("heading", name="Avatars", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
-    picture(page, "3-avatars")
     expect(badge(page, "Active")).to_be_visible(timeout=LIFE_MS)
     expect(badge(page, "Done")).to_be_visible()
     expect(page.locator("canvas, svg.marks").first).to_be_visible()
-    picture(page, "4-done")
 
     path = tmp_path / "statuses.csv"
     download(page, "Download statuses", path)
@@ -175,7 +158,6 @@ def test_from_a_video_to_a_csv(
 
     go(page, "Stage times")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-    picture(page, "5-stage-times")
     download(page, "Download stage times", path)
     visits = pd.read_csv(path)
     assert set(visits["persona_id"]) == set(frame["persona_id"])
@@ -186,7 +168,6 @@ def test_from_a_video_to_a_csv(
 
     go(page, "Settings")
     expect(page.get_by_text("This app; last pass")).to_be_visible()
-    picture(page, "6-settings")
 
 
 @pytest.mark.long
