@@ -18,7 +18,7 @@ from support.app_process import app_url, free_port, served_app, start_app
 pytestmark = pytest.mark.journey
 
 # For a page that hangs: nothing is expected within a time.
-PATIENCE_MS = 240_000
+PATIENCE_MS = 90_000
 expect.set_options(timeout=PATIENCE_MS)
 BAD = {2: "gender", 3: "footage", 5: "name"}
 SPEED = {"AVATARKIT_SANDBOX_SPEED": "20000"}
@@ -37,13 +37,17 @@ def a_sheet(path: Path, count: int) -> Path:
     return path
 
 
-def until(page: Page, is_true: Callable[[], bool]) -> None:
+def until(page: Page, tmp_path: Path, is_true: Callable[[], bool]) -> None:
     """Wait for something outside the browser."""
     for _ in range(PATIENCE_MS // 50):
         if is_true():
             return
         page.wait_for_timeout(50)
-    pytest.fail("It did not come about.")
+    with closing(sqlite3.connect(tmp_path / "data" / "sandbox" / "avatarkit.db")) as log:
+        open_rows = log.execute(
+            "SELECT state, creator_name, error FROM submissions WHERE state <> 'accepted'"
+        )
+        pytest.fail(f"It did not come about: {states(tmp_path)}, {open_rows.fetchall()}")
 
 
 def states(tmp_path: Path) -> Counter[str]:
@@ -83,9 +87,9 @@ def test_a_sheet_is_sent_once_whatever_happens_to_the_server(
             control(tmp_path, "POST", "/_sandbox/faults/", silence)
         send.click()
         if count >= 10:
-            until(page, lambda: states(tmp_path)["accepted"] >= 3)
+            until(page, tmp_path, lambda: states(tmp_path)["accepted"] >= 3)
             control(tmp_path, "POST", "/_sandbox/faults/", silence)
-        until(page, lambda: states(tmp_path)["sending"] == 2)
+        until(page, tmp_path, lambda: states(tmp_path)["sending"] == 2)
     finally:
         process.kill()
         process.wait()
@@ -96,12 +100,14 @@ def test_a_sheet_is_sent_once_whatever_happens_to_the_server(
         page.reload()
         page.get_by_role("button", name="Go on with").click()
         # Of those that were being sent, some may not have reached the sandbox's disk.
-        until(page, lambda: not {"prepared", "sending", "uncertain"} & set(states(tmp_path)))
+        until(
+            page, tmp_path, lambda: not {"prepared", "sending", "uncertain"} & set(states(tmp_path))
+        )
         if refused := states(tmp_path)["refused"]:
             page.get_by_role("button", name=f"Put {refused} back").click()
             avatars = "avatar" if refused == 1 else "avatars"
             page.get_by_role("button", name=f"Send {refused} {avatars} without").click()
-            until(page, lambda: states(tmp_path)["accepted"] == good)
+            until(page, tmp_path, lambda: states(tmp_path)["accepted"] == good)
         expect(page.get_by_text("3 rows cannot be sent")).to_be_visible()
         listed = control(tmp_path, "GET", "/api/personas_v2/").json()
         names = sorted(persona["creator_name"] for persona in listed)
