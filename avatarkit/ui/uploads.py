@@ -62,16 +62,19 @@ class StoredUpload:
     """The file of an upload.
 
     Attributes:
-        uploaded_at: When it was written, on the machine's clock.
         browser: The id of the browser that uploaded it, None if that is not known.
         expires_at: When it is deleted by itself; None while a submission in flight needs it.
     """
 
     path: Path
     size: int
-    uploaded_at: datetime
     browser: str | None
     expires_at: datetime | None
+
+    @property
+    def uploaded_at(self) -> datetime:
+        """When it was written, on the machine's clock."""
+        return _changed_at(self.path)
 
 
 class Uploads:
@@ -224,12 +227,12 @@ class Uploads:
         stored = []
         for path, size, changed_at in _files(self._taken.glob("*/*")):
             browser, expires_at = owners.get(path.parent.name, (None, changed_at + self.keep))
-            stored.append(StoredUpload(path, size, changed_at, browser, expires_at))
+            stored.append(StoredUpload(path, size, browser, expires_at))
         for path, size, changed_at in _files(self._drafts.glob("*/*/*")):
             folder = path.parent.parent
             typed_at = (_changed_at(folder / name) for name in ("draft.json", "sheet.json"))
-            expires_at = max(changed_at, *typed_at) + self.keep
-            stored.append(StoredUpload(path, size, changed_at, folder.name, expires_at))
+            used_at = max(changed_at, *typed_at)
+            stored.append(StoredUpload(path, size, folder.name, used_at + self.keep))
         return stored
 
     def sweep(self, states: Mapping[str, str], now: datetime) -> None:

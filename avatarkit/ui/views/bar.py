@@ -73,7 +73,7 @@ def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> No
         key, icon = f"avatars_{name}_{turn}", f":material/{icon}:"
         return st.button(label, key=key, icon=icon, disabled=not ids)
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(f"**{_chosen(ids, names)}**", width="content")
         poll = is_clicked("poll", "Poll now", "refresh")
         again = is_clicked("again", "Submit again", "redo")
@@ -181,20 +181,23 @@ def _export(ids: set[str]) -> None:
 
 
 def _outcomes() -> None:
-    outcomes = st.session_state.get(OUTCOMES)
+    outcomes: list[Outcome] | None = st.session_state.get(OUTCOMES)
     if not outcomes:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
-            for is_error, show_box in ((True, st.error), (False, st.info)):
-                sentences = _sentences([each for each in outcomes if each.is_error == is_error])
-                shown = [plain(sentence) for sentence in sentences[:LISTED]]
-                if more := len(sentences) - len(shown):
-                    shown.append(f"and {more:,} more")
-                if shown:
-                    icon = ":material/error:" if is_error else ":material/info:"
-                    show_box("  \n".join(shown), icon=icon)
+            _box(st.error, "error", [each for each in outcomes if each.is_error])
+            _box(st.info, "info", [each for each in outcomes if not each.is_error])
         st.button("Dismiss", key="avatars_dismiss", type="tertiary", on_click=_dismiss)
+
+
+def _box(show_box: Callable[..., object], icon: str, outcomes: list[Outcome]) -> None:
+    sentences = _sentences(outcomes)
+    shown = [plain(sentence) for sentence in sentences[:LISTED]]
+    if more := len(sentences) - len(shown):
+        shown.append(f"and {more:,} more")
+    if shown:
+        show_box("  \n".join(shown), icon=f":material/{icon}:")
 
 
 def _sentences(outcomes: list[Outcome]) -> list[str]:

@@ -40,8 +40,8 @@ NOTHING_CHOSEN: dict[str, Any] = {"q": "", "status": [], "label": [], "since": N
 def counts(rows: pd.DataFrame, uncertain: int) -> None:
     """Show how many avatars there are of each kind; one of them is what the table shows.
 
-    The URL holds the choice by a widget of ``controls``, as it would hold the number of a label,
-    too, which is another one in the next hour.
+    The URL holds the choice by a widget of ``controls``: bound to this one it would hold the label
+    with its number, and a link would not work any more once that has changed.
 
     Args:
         rows: The frame of ``tables.avatars``.
