@@ -96,6 +96,8 @@ def fill_form(page: Page) -> None:
     page.get_by_role("textbox", name="Creator name").fill("Ada Lovelace")
     page.get_by_role("textbox", name="Creator name").press("Enter")
     page.get_by_role("radio", name="Female").click()
+    page.get_by_role("textbox", name="Video scene").fill("office")
+    page.get_by_role("textbox", name="Video scene").press("Enter")
     page.locator("input[type=file]").first.set_input_files(video)
     expect(page.get_by_text("checks are fine")).to_be_visible()
 
@@ -119,8 +121,8 @@ def picture_of(name: str, app: Running) -> Picture:
         "avatars": Picture(),
         "avatars-dark": Picture(scheme="dark"),
         "avatars-phone": Picture(size=PHONE),
-        "submit": Picture("submit", TALL, prepare=fill_form),
-        "submit-many": Picture("submit", prepare=drop_sheet),
+        "submit": Picture("submit", (1280, 990), prepare=fill_form),
+        "submit-many": Picture("submit", (1280, 1150), prepare=drop_sheet),
         "stage-times": Picture("stage-times"),
         "settings": Picture("settings", LOW),
     }[name]
