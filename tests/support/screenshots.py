@@ -200,10 +200,13 @@ def look_same(new: list[Image.Image], old: list[Image.Image]) -> bool:
 def animate(browser: Browser, app: Running) -> None:
     """Write an animated picture of six avatars from the submission to the end."""
     frames = []
-    with opened(browser, ANIMATED, Picture("?sort=Name", FRAME)) as page:
+    picture = Picture("?sort=Name", FRAME)
+    with opened(browser, ANIMATED, picture) as page:
         for hour in HOURS:
+            # An open page would read the log on the way, and so work out other ranges.
+            page.goto("about:blank")
             story.advance(app.session, hour)
-            page.reload()
+            page.goto(f"{URL}/{picture.path}")
             frames.append(Image.open(io.BytesIO(settled(page))).convert("RGB"))
     palette = frames[len(frames) // 2].quantize(COLORS)
     colors = palette.getpalette() or []
