@@ -217,18 +217,21 @@ class BatchLog(SubmissionLog):
             values = {"state": "refused", "ended_us": to_us(at), "error": error}
             return connection.execute(update.values(**values)).rowcount
 
-    def sent_before(self, requests: Sequence[PersonaCreate]) -> list[SubmitResult | None]:
+    def sent_before(
+        self, requests: Sequence[PersonaCreate], *, failed: bool = False
+    ) -> list[SubmitResult | None]:
         """Return what became of each request when it was sent or logged before.
 
         Args:
             requests: The creates.
+            failed: Return those that were accepted and whose avatar failed or was rejected instead.
 
         Returns:
             For each request, the submission with the very same fields that waits, is being sent, is
             uncertain, or was accepted and whose avatar did not fail; None without one.
         """
         with self.transaction(reading=True) as connection:
-            known = self._known(connection, requests)
+            known = self._known(connection, requests, failed=failed)
         return [known.get(_key(sent_fields(request))) for request in requests]
 
     def known_names(self) -> dict[str, list[tuple[str, str]]]:
@@ -262,9 +265,10 @@ class BatchLog(SubmissionLog):
             return [SubmitResult(row.batch_row or 0, *row[1:]) for row in connection.execute(query)]
 
     def _known(
-        self, connection: sa.Connection, requests: Sequence[PersonaCreate]
+        self, connection: sa.Connection, requests: Sequence[PersonaCreate], *, failed: bool = False
     ) -> dict[str, SubmitResult]:
         """Return the submissions that a request may be the same as, by its key."""
+        status = sa.func.coalesce(_PERSONAS.c.status, "")
         is_same = (_PERSONAS.c.account == self._own()) & (
             _PERSONAS.c.persona_id == _COLUMNS.persona_id
         )
@@ -275,7 +279,7 @@ class BatchLog(SubmissionLog):
                 _COLUMNS.account == self._own(),
                 _COLUMNS.state.in_([*_OPEN, "accepted"]),
                 _COLUMNS.creator_name.in_({request.creator_name for request in requests}),
-                sa.func.coalesce(_PERSONAS.c.status, "").not_in(_BAD),
+                status.in_(_BAD) if failed else status.not_in(_BAD),
             )
             # What was sent counts more than what waits.
             .order_by(_COLUMNS.state != "prepared", _COLUMNS.prepared_us)

@@ -114,6 +114,19 @@ def send(
     return results
 
 
+def wait_for(ends: Sequence[threading.Event]) -> None:
+    """Wait until all of these are set.
+
+    In steps, without which Windows would not see Ctrl-C. A thread that is joined instead counts as
+    ended once Ctrl-C interrupts that, though it still runs.
+
+    Source: Python's ``Thread._wait_for_tstate_lock``, 3.11.
+    """
+    for end in ends:
+        while not end.wait(STEP_S):
+            pass
+
+
 def read_request(submission: Submission) -> PersonaCreate:
     """Return the create of a row that waits.
 
@@ -166,14 +179,14 @@ class _Sending:
     def run(self) -> bool:
         """Send until nothing is left or something is in the way; return whether by Ctrl-C."""
         self._threads = min(UPLOADS, len(self._ids))
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self._threads)]
-        for thread in threads:
-            thread.start()
-        is_interrupted = False
-        while any(thread.is_alive() for thread in threads):
+        ends = [threading.Event() for _ in range(self._threads)]
+        for end in ends:
+            threading.Thread(target=self._work, args=(end,), daemon=True).start()
+        is_interrupted, is_over = False, False
+        while not is_over:
             try:
-                for thread in threads:
-                    thread.join(STEP_S)  # without a limit, Windows would not see Ctrl-C
+                wait_for(ends)
+                is_over = True
             except KeyboardInterrupt:
                 if is_interrupted:
                     self._cancel.set()
@@ -183,7 +196,7 @@ class _Sending:
             self._store.note_waiting(self._ids, self._halted)
         return is_interrupted
 
-    def _work(self) -> None:
+    def _work(self, end: threading.Event) -> None:
         try:
             with cancel_on(self._cancel):
                 while (submission_id := self._take()) is not None:
@@ -199,6 +212,8 @@ class _Sending:
         except Exception as error:
             logger.exception("A batch ended early.")
             self._halt(f"{type(error).__name__} while a batch was sent; do it again.")
+        finally:
+            end.set()
 
     def _take(self) -> str | None:
         """Return the next row, once the API does not ask to wait; None if there is none to send."""

@@ -285,11 +285,9 @@ def _look_at_videos(
 def _find_twins(rows: list[Row], store: Store) -> list[Row]:
     sendable = [row for row in rows if row.request is not None]
     requests = [row.request for row in sendable if row.request is not None]
-    before = {
-        row.number: result
-        for row, result in zip(sendable, store.sent_before(requests), strict=True)
-        if result is not None
-    }
+    numbers = [row.number for row in sendable]
+    before = dict(zip(numbers, store.sent_before(requests), strict=True))
+    failed = dict(zip(numbers, store.sent_before(requests, failed=True), strict=True))
     known = store.known_names()
     by_name: dict[str, list[Row]] = defaultdict(list)
     for row in sendable:
@@ -300,6 +298,11 @@ def _find_twins(rows: list[Row], store: Store) -> list[Row]:
         if result is not None and result.state != "prepared":
             found.append(replace(row, sent_as=result.persona_id or result.submission_id))
             continue
+        if (ended := failed.get(row.number)) is not None and result is None:
+            again = (
+                f"{ended.persona_id} was made of the very same before, and did not become ready."
+            )
+            row = replace(row, warnings=(*row.warnings, again))
         own = {result.submission_id} if result is not None else set()
         twin = _twin(row, by_name[folded_name(row.name)], known, own) if row.request else None
         found.append(replace(row, twin=twin))

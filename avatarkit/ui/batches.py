@@ -10,7 +10,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avatarkit.clock import Clock
@@ -19,7 +19,7 @@ from avatarkit.models import PersonaCreate
 from avatarkit.store.batches import SubmitResult
 from avatarkit.tracking.sheet import Row
 from avatarkit.tracking.tracker import Tracker
-from avatarkit.ui.outbox import Outbox
+from avatarkit.ui.outbox import Outbox, form_fields
 from avatarkit.ui.sheet_draft import SheetDraft
 from avatarkit.ui.upload_progress import UploadProgress
 
@@ -67,6 +67,7 @@ class Batch:
         error: Why it was ended, None if it was not.
         sent: By submission, the bytes that were sent of its files, and all of them.
         bytes_per_s: The speed of the uploads; None while that is not known.
+        refused: The submissions that can be put back into the sheet of this browser.
     """
 
     batch_id: str
@@ -76,6 +77,7 @@ class Batch:
     error: str | None = None
     sent: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     bytes_per_s: float | None = None
+    refused: Sequence[str] = ()
 
     def count(self, *states: str) -> int:
         """Return how many rows are in these states."""
@@ -183,8 +185,20 @@ class Batches:
 
     def batches(self, browser: str) -> list[Batch]:
         """Return the batches that a browser has sent and not dismissed, newest first."""
-        batch_ids = self._tracker.store.batch_ids(self._outbox.shown(browser)).values()
-        return [self.batch(batch_id) for batch_id in dict.fromkeys(batch_ids)]
+        shown = self._outbox.shown(browser)
+        batch_ids = self._tracker.store.batch_ids(shown).values()
+        batches = [self.batch(batch_id) for batch_id in dict.fromkeys(batch_ids)]
+        return [
+            replace(
+                batch,
+                refused=[
+                    result.submission_id
+                    for result in batch.results
+                    if result.state == "refused" and result.submission_id in shown
+                ],
+            )
+            for batch in batches
+        ]
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch."""
@@ -210,6 +224,29 @@ class Batches:
         self._tracker.store.cancel_batch(batch_id, self._tracker.clock.now())
         for result in self._tracker.store.batch(batch_id):
             self._outbox.dismiss(result.submission_id)
+
+    def put_back(self, batch: Batch, sheet: SheetDraft) -> None:
+        """Put the refused rows of a batch back into a sheet, with their files, to send them again.
+
+        Raises:
+            StoreError: Their files could not be moved.
+        """
+        uploads, store = self._outbox.uploads, self._tracker.store
+        with self._lock:
+            records = {r.submission_id: r for r in uploads.records(sheet.form.browser)}
+            requests = {s.submission_id: s.request for s in store.some_submissions(batch.refused)}
+            ids = [each for each in batch.refused if each in records and each in requests]
+            try:
+                rows = [
+                    uploads.move_back(records[each], sheet.form, form_fields(requests[each]))
+                    for each in ids
+                ]
+            except OSError as error:
+                message = f"Its files could not be moved ({error.strerror}); try it again."
+                raise StoreError(message) from None
+            sheet.append(rows)
+            for each in ids:
+                records[each].path.unlink(missing_ok=True)
 
     def _hand_over(self, sheet: SheetDraft, rows: Sequence[Row]) -> str:
         """Log the creates with the paths that their files will have, then move them there.
@@ -268,7 +305,8 @@ class Batches:
         ids = {result.submission_id for result in results}
         for record in uploads.records(sheet.form.browser):
             if record.submission_id in ids:
-                uploads.give_up(record, sheet.form)
+                uploads.move_back(record, sheet.form, {})
+                record.path.unlink(missing_ok=True)
 
     def _run(self, batch_id: str, sending: _Sending) -> None:
         def note(result: SubmitResult, sent_bytes: int, total_bytes: int) -> None:

@@ -109,6 +109,11 @@ class SheetDraft:
         self.rebase()
         self.save()
 
+    def append(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Add rows below the others."""
+        self._set([*self.rows, *rows])
+        self.rebase()
+
     def undo(self) -> None:
         """Bring back the rows that were replaced."""
         if self.replaced is not None:

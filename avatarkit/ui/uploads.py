@@ -164,24 +164,29 @@ class Uploads:
         Raises:
             OSError: It was not possible; tried again, it goes on where it ended.
         """
+        draft.next = Draft(draft.folder, self.move_back(record, draft, fields))
+        draft.next.write()
+        record.path.unlink(missing_ok=True)
+
+    def move_back(self, record: Record, draft: Draft, fields: Mapping[str, str]) -> dict[str, str]:
+        """Move the uploads of a submission back to its browser; its record stays.
+
+        Returns:
+            The fields with the new paths.
+
+        Raises:
+            OSError: It was not possible; tried again, it goes on where it ended.
+        """
+        make_private(draft.folder)
+        for upload_id in record.upload_ids:
+            with suppress(FileNotFoundError):  # it was deleted after its time
+                (self._taken / upload_id).rename(draft.folder / upload_id)
         paths = {}
         for name in VIDEO_FIELDS:
             path = Path(fields.get(name) or "")
             if path.parent.parent == self._taken:
                 paths[name] = str(draft.folder / path.parent.name / path.name)
-        self._return(record, draft)
-        draft.next = Draft(draft.folder, {**fields, **paths})
-        draft.next.write()
-        record.path.unlink(missing_ok=True)
-
-    def give_up(self, record: Record, draft: Draft) -> None:
-        """Move the uploads of a submission back to its browser, and forget that it had them.
-
-        Raises:
-            OSError: It was not possible.
-        """
-        self._return(record, draft)
-        record.path.unlink(missing_ok=True)
+        return {**fields, **paths}
 
     def records(self, browser: str = "*") -> list[Record]:
         """Return the submissions that a browser, or any, has sent and not dismissed for good."""
@@ -259,12 +264,6 @@ class Uploads:
             upload.path.unlink(missing_ok=True)
             with suppress(OSError):  # a second file lies there
                 upload.path.parent.rmdir()
-
-    def _return(self, record: Record, draft: Draft) -> None:
-        make_private(draft.folder)
-        for upload_id in record.upload_ids:
-            with suppress(FileNotFoundError):  # it was deleted after its time
-                (self._taken / upload_id).rename(draft.folder / upload_id)
 
     def _expires_at(self, record: Record, state: str | None) -> datetime | None:
         if state in IN_FLIGHT:

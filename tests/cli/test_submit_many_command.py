@@ -75,8 +75,10 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
     """Until they are corrected, or left out or asked for on purpose."""
     path = write(
         videos / "batch.csv",
-        "n1,f,film,", "n2,x,film,", "n3,f,none,", "n4,f,bad,", "n5,f,film,", "N5,f,film,b",
-    )  # fmt: skip
+        "n1,f,film,sandbox:done",
+        *("n2,x,film,", "n3,f,none,", "n4,f,bad,"),
+        *("n5,f,film,sandbox:done", 'N5,f,film,"sandbox:done,b"'),
+    )
     refused = run(path)
     assert refused.exit_code == commands.Exit.USAGE
     for line in (
@@ -106,7 +108,7 @@ def test_a_full_plan_lets_the_rest_wait(
 ) -> None:
     """It says so, and the same command sends the rest when there are places."""
     monkeypatch.setenv("AVATARKIT_SANDBOX_PLAN", "2")
-    path = write(videos / "batch.csv", *(f"n{number},f,film," for number in range(4)))
+    path = write(videos / "batch.csv", *(f"n{number},f,film,sandbox:done" for number in range(4)))
     first = run(path)
     assert first.exit_code == commands.Exit.ERROR
     assert "4 rows: 2 accepted, 2 waiting." in first.stderr
@@ -123,16 +125,14 @@ def test_a_full_plan_lets_the_rest_wait(
 
 def test_ctrl_c_prints_the_results(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was accepted until then is in the CSV, and how many wait is said."""
-    path = write(videos / "batch.csv", *(f"n{number},f,film," for number in range(4)))
-    step = batch.threading.Thread.join
+    path = write(videos / "batch.csv", *(f"n{number},f,film,sandbox:done" for number in range(4)))
+    wait_for = batch.wait_for
 
-    def interrupted(thread: batch.threading.Thread, timeout: float | None = None) -> None:
-        if timeout == batch.STEP_S:
-            monkeypatch.setattr(batch.threading.Thread, "join", step)
-            raise KeyboardInterrupt
-        step(thread, timeout)
+    def interrupted(_: object) -> None:
+        monkeypatch.setattr(batch, "wait_for", wait_for)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch.threading.Thread, "join", interrupted)
+    monkeypatch.setattr(batch, "wait_for", interrupted)
     stopped = run(path)
     assert stopped.exit_code == commands.Exit.ERROR, stopped.output
     assert "of 4 wait; do it again to send them." in stopped.stderr

@@ -34,7 +34,9 @@ def test_a_batch_of_fifty_with_kills(
     padding = struct.pack(">I4s", 4_000_008, b"free") + os.urandom(4_000_000)
     film.write_bytes(talking_head.read_bytes() + padding)
     sheet = tmp_path / "batch.csv"
-    lines = ["creator_name,gender,lipsync_input", *(f"{name},f,film" for name in names)]
+    # One whose avatar has failed would be sent again.
+    lines = ["creator_name,gender,lipsync_input,labels"]
+    lines += [f"{name},f,film,sandbox:done" for name in names]
     sheet.write_text("\n".join(lines), encoding="utf-8")
     chance = Random(13)  # noqa: S311 - the same kills each time
     killed, before, after, commands = Counter[str](), Counter[str](), Counter[str](), 0

@@ -24,12 +24,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def served_app(folder: Path, port: int, **settings: str) -> Iterator[str]:
-    """Serve the app on a port of loopback; yield its URL.
-
-    At the end it must have printed no traceback, and have stopped its sandbox.
-    """
+def start_app(folder: Path, port: int, **settings: str) -> subprocess.Popen[bytes]:
+    """Start the app in a process, and wait until it answers."""
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
     command += ["--server.port", str(port), "--server.headless", "true"]
     # Streamlit itself copies the secrets of the home folder into the environment.
@@ -39,17 +35,35 @@ def served_app(folder: Path, port: int, **settings: str) -> Iterator[str]:
         process = subprocess.Popen(
             command, env={**os.environ, **home, **settings}, stdout=output, stderr=output
         )
-    url = f"http://127.0.0.1:{port}"
     try:
-        while not is_healthy(url):
+        while not is_healthy(app_url(port)):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.25)
                 pytest.fail(log.read_text())
-        yield url
+    except BaseException:
+        process.kill()
+        raise
+    return process
+
+
+def app_url(port: int) -> str:
+    """Return the URL of the app at a port of loopback."""
+    return f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def served_app(folder: Path, port: int, **settings: str) -> Iterator[str]:
+    """Serve the app on a port of loopback; yield its URL.
+
+    At the end it must have printed no traceback, and have stopped its sandbox.
+    """
+    process = start_app(folder, port, **settings)
+    try:
+        yield app_url(port)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) is not None
-    logged = log.read_text()
+    logged = (folder / "app.log").read_text()
     assert "Traceback" not in logged, logged
     assert not list((folder / "data").rglob("sandbox.json")), "the sandbox was not stopped"
 

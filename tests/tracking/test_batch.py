@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from avatarkit.store.batches import SubmitResult, to_frame
 from avatarkit.tracking import batch
 from avatarkit.tracking.batch import BatchInterrupted
 from support.manual_clock import MONDAY, ManualClock
-from support.sandbox_client import call
+from support.sandbox_client import FILES, call, until
 
 
 class API:
@@ -160,7 +160,7 @@ def test_files_go_out_over_a_socket(sandbox: Sandbox, tmp_path: Path) -> None:
     with client, Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
         tracker = Tracker(client, store, clock=sandbox.clock)
         results = tracker.submit_many(wanted, on_progress=on_progress)
-        stored = {p["id"]: p for p in call(sandbox, "GET", "/api/personas_v2/").json()}
+        stored = {p["id"]: p for p in call(sandbox, "GET", FILES).json()}
     assert {r.persona_id: r.creator_name for r in results} == {
         persona_id: persona["creator_name"] for persona_id, persona in stored.items()
     }
@@ -275,10 +275,11 @@ def test_it_stops_and_goes_on(tracker: Tracker, api: API) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a signal to the process ends it on Windows")
 def test_ctrl_c_ends_the_uploads_first(tracker: Tracker, api: API) -> None:
     """It says how many wait, carries the results, and the same call sends the rest."""
+    once = threading.Lock()
 
     def interrupt(_: str) -> None:
-        api.before = lambda _: None
-        os.kill(os.getpid(), signal.SIGINT)
+        if once.acquire(blocking=False):  # by the first of two threads
+            os.kill(os.getpid(), signal.SIGINT)
 
     api.before = interrupt
     wanted = requests(*names(9))
@@ -288,6 +289,38 @@ def test_ctrl_c_ends_the_uploads_first(tracker: Tracker, api: API) -> None:
     assert counts["accepted"] + counts["prepared"] == 9
     assert states(tracker.submit_many(wanted)) == ["accepted"] * 9
     assert api.names == Counter(names(9))
+
+
+def test_a_second_ctrl_c_cancels_the_uploads(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are uncertain, as they may have arrived; nothing is sent twice by doing it again."""
+    # One whose avatar has failed would be sent again.
+    wanted = requests(*names(4), labels=["sandbox:done"])
+    presses = [1, 2]
+    wait_for = batch.wait_for
+
+    def press(ends: Sequence[threading.Event]) -> None:
+        if not presses:
+            wait_for(ends)
+            return
+        until(lambda: len(call(sandbox, "GET", FILES).json()) == 2)
+        presses.pop()
+        raise KeyboardInterrupt
+
+    client = Client(sandbox.url, sandbox.api_id, sandbox.api_key)
+    with client, Store(f"sqlite:///{tmp_path / 'log.db'}") as store:
+        tracker = Tracker(client, store, clock=sandbox.clock)
+        sandbox.fail_next("endless", 2, method="POST")
+        with monkeypatch.context() as patch:
+            patch.setattr(batch, "wait_for", press)
+            with pytest.raises(BatchInterrupted) as raised:
+                tracker.submit_many(wanted)
+        assert states(raised.value.results) == ["uncertain"] * 2 + ["prepared"] * 2
+        tracker.reconcile()
+        assert states(tracker.submit_many(wanted)) == ["accepted"] * 4
+        created = [each["creator_name"] for each in call(sandbox, "GET", FILES).json()]
+    assert sorted(created) == names(4)
 
 
 def test_a_file_that_vanished_ends_its_row(tracker: Tracker, api: API, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from avatarkit.tracking.sheet import COLUMNS, Row
 from avatarkit.tracking.sheet_files import resolve
 from support.manual_clock import MONDAY
 
+HOUR = timedelta(hours=1)
 HEADER = "creator_name,gender,lipsync_input"
 
 
@@ -95,7 +97,10 @@ class TestRead:
     ) -> None:
         """Whatever the separator, the encoding and what the cells hold."""
         text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
+        # Python's writer leaves a bare carriage return without quotes, unlike spreadsheets.
+        has_return = any("\r" in cell for row in cells for cell in row)
+        quoting = csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+        writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
         writer.writerows([HEADER.split(","), *cells])
         rows = sheet.read(text.getvalue().encode(encoding))
         assert [list(each.values()) for each in rows] == cells
@@ -297,5 +302,11 @@ class TestCheck:
         assert (ada.sent_as, ada.twin) == ("p1", None)
         assert (bo.sent_as, bo.twin) == (None, None)
         assert bo.request == second
+        failed = Persona(id="p1", process_status="failed", creator_name="Ada")
+        later = {"asked_at": MONDAY + HOUR, "answered_at": MONDAY + HOUR, "asked_no": store.ask()}
+        store.record(failed, source="poll", **later)
+        (again,) = check(store, folder, row("Ada"))
+        assert (again.sent_as, again.twin) == (None, None)
+        assert again.warnings[-1].startswith("p1 was made of the very same before")
         assert other.sent_as is None
         assert other.twin == "Row 1 has the same name, Ada."

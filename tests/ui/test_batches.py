@@ -209,7 +209,8 @@ def test_a_full_plan_keeps_the_rest(restart: Callable[..., Running]) -> None:
     app = restart(sandbox_plan=2)
     app.outbox.sweep(app.session.clock.now() + timedelta(days=300))
     [batch] = app.batches.batches(BROWSER)
-    app.session.tracker.delete(str(batch.results[0].persona_id))
+    [persona_id, *_] = [each.persona_id for each in batch.results if each.persona_id]
+    app.session.tracker.delete(persona_id)
     app.batches.start(batch.batch_id)
     assert ended(app, batch.batch_id).count("accepted") == 3
     assert len(created(app)) == 2
@@ -269,7 +270,8 @@ def test_dismissed_rows_are_not_sent_and_their_files_are_deleted(
     app.batches.dismiss(batch.batch_id)
     assert app.batches.batches(BROWSER) == []
     assert videos(app) == []
-    assert app.session.store.batch(batch.batch_id)[1].state == "refused"
+    states = {result.state for result in app.session.store.batch(batch.batch_id)}
+    assert states == {"accepted", "refused"}
 
 
 def test_browsers_have_their_own_batches(app: Running) -> None:
@@ -278,3 +280,31 @@ def test_browsers_have_their_own_batches(app: Running) -> None:
     assert len(app.batches.batches(BROWSER)) == 1
     assert app.batches.batches("other") == []
     assert app.outbox.items(BROWSER) == []
+
+
+def test_refused_rows_are_put_back_into_the_sheet(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their files and all fields, once; they are sent again as they were."""
+    sheet = a_sheet(app, "Ada", "Bob", files=["ada.mp4"])
+    sheet.edit({0: {"labels": "x, y", "video_scene": "office"}})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise errors.InvalidRequest(
+            "No.", method="POST", url="", status_code=400, from_api=True, fields={"x": ["No."]}
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app.session.client, "create_persona", refuse)
+        ended(app, send(app, sheet))
+    [batch] = app.batches.batches(BROWSER)
+    assert len(batch.refused) == 2
+    sheet.edit({0: {"creator_name": "Cy", "gender": "m", "gdown_url": URL}})
+    app.batches.put_back(batch, sheet)
+    app.batches.put_back(batch, sheet)  # a second click
+    names = [(row["creator_name"], row["labels"], row["video_scene"]) for row in sheet.rows]
+    assert names == [("Cy", "", ""), ("Ada", "x, y", "office"), ("Bob", "", "")]
+    assert app.batches.batches(BROWSER) == []
+    ended(app, send(app, sheet))
+    assert created(app) == ["Ada", "Bob", "Cy"]
+    assert videos(app) == []

@@ -88,10 +88,10 @@ def test_a_fault_stands_under_its_field(app: Running) -> None:
     """What is wrong with a field is written in its column, in the place of its hint."""
     test = fill(submit_page(), video_scene="x" * 256)
     columns = {c.children[0].label: c for c in test.columns if hasattr(c.children[0], "label")}
-    assert "at most 255 characters" in columns["Video scene"].markdown[0].value
-    assert [caption.value for caption in columns["Creator name *"].caption] == [
-        "Identifies the real person; it is not displayed."
-    ]
+    notes = {label: [text.value for text in column.markdown] for label, column in columns.items()}
+    [fault], [hint] = notes["Video scene"], notes["Creator name *"]
+    assert "at most 255 characters" in fault
+    assert "Identifies the real person" in hint
 
 
 @pytest.mark.parametrize(

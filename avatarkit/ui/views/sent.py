@@ -83,7 +83,7 @@ def _progress(item: OutboxItem) -> None:
 
 def _line(item: OutboxItem, outbox: Outbox) -> None:
     submission = item.submission
-    name, error = short(submission.request["creator_name"]), plain(item.error)
+    name, error = short(submission.request["creator_name"], 22), plain(item.error)
     with st.container(horizontal=True, vertical_alignment="center"):
         if submission.state == "accepted":
             # A link, not st.switch_page: this fragment reruns by itself, and a rerun while the
@@ -95,12 +95,13 @@ def _line(item: OutboxItem, outbox: Outbox) -> None:
                 query_params={avatars.LINKED: str(submission.persona_id)},
             )
         elif submission.state == "refused":
-            st.markdown(f":red[:material/error:] {name} was not submitted: {error}")
+            st.markdown(f":small[:red[:material/error:] {name} was not submitted: {error}]")
             _put_back(submission, outbox)
         else:
             st.markdown(
-                f":orange[:material/help:] It is not known yet whether {name} was created. {error} "
-                "It is not sent again; the account's list will tell, or the Avatars page asks you."
+                f":small[:orange[:material/help:] It is not known yet whether {name} was created. "
+                f"{error} It is not sent again; the account's list will tell, or the Avatars page "
+                "asks you.]"
             )
         st.button(
             "Dismiss",
@@ -122,8 +123,9 @@ def _dismiss_all(items: list[OutboxItem], outbox: Outbox) -> None:
     label, place = "Dismiss all", st.container(width="content")
     if refused:
         place = st.popover(label, type="tertiary", key=f"submit_dismiss_all_{len(ids)}")
-        count = "1 was" if len(refused) == 1 else f"{len(refused)} were"
-        place.caption(f"{count} not submitted; what was uploaded for them is deleted.")
+        is_one = len(refused) == 1
+        count, what = ("1 was", "it") if is_one else (f"{len(refused):,} were", "them")
+        place.caption(f"{count} not submitted; what was uploaded for {what} is deleted.")
         label = "Dismiss them"
     place.button(
         label, key="submit_dismiss_all_now", type="tertiary", on_click=_dismiss, args=(ids, outbox)

@@ -7,12 +7,14 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from avatarkit.errors import StoreError
 from avatarkit.reports import export
 from avatarkit.store.batches import to_frame
 from avatarkit.text import plain
 from avatarkit.ui import running
 from avatarkit.ui.batches import Batch
 from avatarkit.ui.browser import browser_id
+from avatarkit.ui.sheet_draft import SheetDraft
 
 SENDING_EVERY_S = 1
 """Wall seconds between two looks at what is being sent."""
@@ -26,11 +28,16 @@ STATES = {
 }
 
 
-def show() -> None:
-    """Show the batches; they renew themselves while one is being sent."""
+def show(sheet: SheetDraft) -> None:
+    """Show the batches; they renew themselves while one is being sent.
+
+    Args:
+        sheet: The sheet of this tab, into which refused rows are put back.
+    """
     batches = running.get().batches.batches(browser_id())
     is_running = any(batch.is_running for batch in batches)
-    st.fragment(_batches, run_every=SENDING_EVERY_S if is_running else None)(is_running=is_running)
+    show_batches = st.fragment(_batches, run_every=SENDING_EVERY_S if is_running else None)
+    show_batches(sheet, is_running=is_running)
 
 
 def results_csv(batch: Batch) -> str:
@@ -38,16 +45,16 @@ def results_csv(batch: Batch) -> str:
     return export.to_csv(to_frame(batch.results))
 
 
-def _batches(*, is_running: bool) -> None:
+def _batches(sheet: SheetDraft, *, is_running: bool) -> None:
     batches = running.get().batches.batches(browser_id())
     if is_running and not any(batch.is_running for batch in batches):
         st.rerun()  # which ends the timer
     for batch in batches:
         with st.container(border=True):
-            _batch(batch)
+            _batch(batch, sheet)
 
 
-def _batch(batch: Batch) -> None:
+def _batch(batch: Batch, sheet: SheetDraft) -> None:
     counts = [f"{batch.count(s):,} {text}" for s, text in STATES.items() if batch.count(s)]
     size = len(batch.results)
     title = f"{size:,} avatar{'s' if size != 1 else ''}: {', '.join(counts)}"
@@ -69,10 +76,10 @@ def _batch(batch: Batch) -> None:
         alt="What became of each row",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        _buttons(batch)
+        _buttons(batch, sheet)
 
 
-def _buttons(batch: Batch) -> None:
+def _buttons(batch: Batch, sheet: SheetDraft) -> None:
     if batch.count("accepted"):
         # A link, as a rerun while the server changes the page would leave a blank page.
         st.page_link(st.session_state["avatars_page"], label="Follow them", icon=":material/radar:")
@@ -103,6 +110,10 @@ def _buttons(batch: Batch) -> None:
     )
     if batch.is_running:
         return
+    if batch.refused and st.button(
+        f"Put {len(batch.refused):,} back into the sheet", key=f"many_again_{batch_id}"
+    ):
+        _put_back(batch, sheet)
     if not waiting:
         st.button(
             "Dismiss", key=f"many_dismiss_{batch_id}", on_click=batches.dismiss, args=(batch_id,)
@@ -112,6 +123,15 @@ def _buttons(batch: Batch) -> None:
         st.caption("What waits is not sent then.")
         label = "Drop the one that waits" if waiting == 1 else f"Drop the {waiting:,} that wait"
         st.button(label, key=f"many_drop_{batch_id}", on_click=batches.dismiss, args=(batch_id,))
+
+
+def _put_back(batch: Batch, sheet: SheetDraft) -> None:
+    try:
+        running.get().batches.put_back(batch, sheet)
+    except StoreError as error:
+        st.error(plain(error), icon=":material/error:")
+    else:
+        st.rerun()
 
 
 def _speed(batch: Batch) -> str:

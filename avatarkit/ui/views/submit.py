@@ -124,17 +124,18 @@ def _warnings(reading: FormReading) -> dict[str, list[str]]:
 
 def _plan() -> None:
     """Show how much of the plan is used, before anything is uploaded."""
-    quota = running.get().session.tracker.quota
+    quota, marks = running.get().session.tracker.quota, "Fields with * are required."
     if quota is None:
-        st.caption("How many places of the plan are free is not known. Fields with \\* are needed.")
+        elements.note(f"How many places of the plan are free is not known. {marks}")
         return
     used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
     if quota.max_count <= 0:
         used = f"{quota.current_count:,} avatars; the plan has no limit."
     if quota.is_full:
-        st.error(f"{used} Delete one before you submit another.", icon=":material/block:")
+        # As high as the note, so that the form does not move when the last place is taken.
+        elements.fault(f"{used} Delete one before you submit another. {marks}")
     else:
-        st.caption(f"{used} Fields with \\* are needed.")
+        elements.note(f"{used} {marks}")
 
 
 def _person(fields: dict[str, str], reading: FormReading, form: Draft) -> list[str]:
@@ -178,7 +179,7 @@ def _twin(name: str) -> bool:
 
 
 def _consent_sentence(name: str) -> None:
-    st.caption("A sentence to read aloud in it; it is ours, not the vendor's.")
+    elements.note("A sentence to read aloud in it; it is ours, not the vendor's.")
     st.code(CONSENT.format(name=name.strip() or "[name]"), language=None, wrap_lines=True)
 
 

@@ -80,7 +80,7 @@ def show() -> None:
     with st.container(key="many_findings"):
         if sheet.filled:
             _findings(sheet, check, checked, checker)
-    sent_batches.show()
+    sent_batches.show(sheet)
 
 
 def _state() -> tuple[SheetDraft, SheetCheck]:

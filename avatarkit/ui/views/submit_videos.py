@@ -159,11 +159,11 @@ def _file_row(field: str, value: str, path: Path, form: Draft, outbox: Outbox) -
     elif is_url(unquote(value)):
         text = FETCHED
     else:
-        text = path.name
+        text = elements.short(path.name, 40)
         with suppress(OSError, ValueError):  # which is a fault of the entry
-            text = f"{path.name}, {path.stat().st_size / 1e6:,.1f} MB"
+            text += f", {path.stat().st_size / 1e6:,.1f} MB"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(plain(text), width="content")
+        st.markdown(text, width="content")
         st.button(
             "Remove",
             key=f"submit_{field}_remove",

@@ -1,0 +1,145 @@
+"""Many avatars from a sheet in a real browser, also when the server is killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from support.app_process import app_url, free_port, served_app, start_app
+
+pytestmark = pytest.mark.journey
+
+# For a page that hangs: nothing is expected within a time.
+PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)
+BAD = {2: "gender", 3: "footage", 5: "name"}
+SPEED = {"AVATARKIT_SANDBOX_SPEED": "20000"}
+
+
+def a_sheet(path: Path, count: int) -> Path:
+    """Write a sheet of URLs of which the rows in ``BAD`` cannot be sent."""
+    lines = ["creator_name;gender;video_scene;lipsync_input"]
+    for number in range(1, count + 1):
+        fault = BAD.get(number)
+        name = "" if fault == "name" else f"Person {number}"
+        gender = "woman" if fault == "gender" else "f"
+        footage = "gone.mp4" if fault == "footage" else f"https://cdn.example.com/{number}.mp4"
+        lines.append(f"{name};{gender};office;{footage}")
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    return path
+
+
+def until(page: Page, tmp_path: Path, is_true: Callable[[], bool]) -> None:
+    """Wait for something outside the browser."""
+    for _ in range(PATIENCE_MS // 50):
+        if is_true():
+            return
+        page.wait_for_timeout(50)
+    with closing(sqlite3.connect(tmp_path / "data" / "sandbox" / "avatarkit.db")) as log:
+        open_rows = log.execute(
+            "SELECT state, creator_name, error FROM submissions WHERE state <> 'accepted'"
+        )
+        pytest.fail(f"It did not come about: {states(tmp_path)}, {open_rows.fetchall()}")
+
+
+def states(tmp_path: Path) -> Counter[str]:
+    """Return how many submissions of the log are in each state."""
+    path = tmp_path / "data" / "sandbox" / "avatarkit.db"
+    with closing(sqlite3.connect(path)) as log:
+        return Counter(dict(log.execute("SELECT state, count(*) FROM submissions GROUP BY state")))
+
+
+def control(tmp_path: Path, method: str, path: str, given: object = None) -> httpx.Response:
+    """Call the sandbox of the app."""
+    [served] = (tmp_path / "data" / "sandbox").rglob("sandbox.json")
+    sandbox = json.loads(served.read_text())
+    keys = {"X-API-ID": sandbox["api_id"], "X-API-KEY": sandbox["api_key"]}
+    return httpx.request(method, sandbox["url"] + path, headers=keys, json=given)
+
+
+@pytest.mark.parametrize("count", [7, pytest.param(50, marks=pytest.mark.long)])
+def test_a_sheet_is_sent_once_whatever_happens_to_the_server(
+    page: Page, tmp_path: Path, count: int
+) -> None:
+    """Three bad rows are named before anything is sent, and the others all become avatars."""
+    port, good = free_port(), count - len(BAD)
+    process = start_app(tmp_path, port, **SPEED)
+    try:
+        page.goto(f"{app_url(port)}/submit?avatars=Many")
+        csv = page.locator("input[type=file]")
+        csv.set_input_files(a_sheet(tmp_path / "batch.csv", count))
+        send = page.get_by_role("button", name=f"Send {good} avatars without the other 3")
+        expect(send).to_be_visible()
+        for sentence in ("Row 2, Person 2: Gender", "Row 3, Person 3: Footage: gone.mp4", "Row 5:"):
+            expect(page.get_by_text(sentence)).to_be_visible()
+        assert not states(tmp_path)
+        # From some call on no create is answered, so that it is killed in the middle.
+        silence = {"fault": "endless", "method": "POST", "path": "/api/*", "share": 1.0}
+        if count < 10:
+            control(tmp_path, "POST", "/_sandbox/faults/", silence)
+        send.click()
+        if count >= 10:
+            until(page, tmp_path, lambda: states(tmp_path)["accepted"] >= 3)
+            control(tmp_path, "POST", "/_sandbox/faults/", silence)
+        until(page, tmp_path, lambda: states(tmp_path)["sending"] == 2)
+    finally:
+        process.kill()
+        process.wait()
+    before = states(tmp_path)
+    assert before["prepared"] >= 1
+
+    with served_app(tmp_path, port, **SPEED):
+        page.reload()
+        page.get_by_role("button", name="Go on with").click()
+        # Of those that were being sent, some may not have reached the sandbox's disk.
+        until(
+            page, tmp_path, lambda: not {"prepared", "sending", "uncertain"} & set(states(tmp_path))
+        )
+        if refused := states(tmp_path)["refused"]:
+            page.get_by_role("button", name=f"Put {refused} back").click()
+            avatars = "avatar" if refused == 1 else "avatars"
+            page.get_by_role("button", name=f"Send {refused} {avatars} without").click()
+            until(page, tmp_path, lambda: states(tmp_path)["accepted"] == good)
+        expect(page.get_by_text("3 rows cannot be sent")).to_be_visible()
+        listed = control(tmp_path, "GET", "/api/personas_v2/").json()
+        names = sorted(persona["creator_name"] for persona in listed)
+        assert names == sorted(f"Person {n}" for n in range(1, count + 1) if n not in BAD)
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name="Download the results").last.click()
+        text = Path(downloading.value.path()).read_text()
+        assert sum(persona["id"] in text for persona in listed) == good - refused
+
+
+def test_twelve_avatars_take_four_actions(page: Page, tmp_path: Path, talking_head: Path) -> None:
+    """Open the tab, drop the sheet, name the folder, send: the videos are real ones."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "head.mp4").write_bytes(talking_head.read_bytes())
+    lines = ["creator_name,gender,lipsync_input"]
+    for number in range(12):
+        (folder / f"{number}.mp4").symlink_to("head.mp4")
+        lines.append(f"Person {number},m,{number}")
+    sheet = tmp_path / "batch.csv"
+    sheet.write_text("\n".join(lines))
+    with served_app(tmp_path, free_port()) as url:
+        page.goto(f"{url}/submit")
+        actions = 0
+        for act in (
+            lambda: page.get_by_role("radio", name="Many").click(),
+            lambda: page.locator("input[type=file]").set_input_files(sheet),
+            lambda: page.get_by_role("textbox", name="Folder on the server").fill(str(folder)),
+            lambda: page.get_by_role("button", name="Send 12 avatars", exact=True).click(),
+        ):
+            act()
+            page.keyboard.press("Tab")
+            actions += 1
+        expect(page.get_by_text("12 avatars: 12 accepted")).to_be_visible()
+    assert actions <= 5
