@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Lines of code without docstrings, comments and blank lines.
 MOST_LINES = {
-    ("ground", "api"): 2_200,
+    ("ground", "api"): 2_250,
     ("store", "tracking"): 7_600,
     ("history", "estimates"): 2_150,
     ("reports",): 1_700,
