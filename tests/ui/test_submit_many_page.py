@@ -171,7 +171,7 @@ def test_the_results_are_there_after_a_restart(
     frame = test.dataframe[1].value
     assert frame["state"].tolist() == ["accepted", "accepted"]
     assert frame["persona_id"].tolist() == [result.persona_id for result in batch.results]
-    text = sent_batches.results_csv(batch)
+    text = sent_batches.results_csv(batch.batch_id)
     assert "'=Ada()" in text
     assert str(batch.results[0].persona_id) in text
     test.button(key=f"many_dismiss_{batch.batch_id}").click().run()

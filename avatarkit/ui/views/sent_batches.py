@@ -40,9 +40,9 @@ def show(sheet: SheetDraft) -> None:
     show_batches(sheet, is_running=is_running)
 
 
-def results_csv(batch: Batch) -> str:
-    """Return what became of each row, as CSV that spreadsheets open safely."""
-    return export.to_csv(to_frame(batch.results))
+def results_csv(batch_id: str) -> str:
+    """Return what became of each row by now, as CSV that spreadsheets open safely."""
+    return export.to_csv(to_frame(running.get().session.store.batch(batch_id)))
 
 
 def _batches(sheet: SheetDraft, *, is_running: bool) -> None:
@@ -101,7 +101,7 @@ def _buttons(batch: Batch, sheet: SheetDraft) -> None:
         st.rerun()  # which starts the timer
     st.download_button(
         "Download the results",
-        partial(results_csv, batch),
+        partial(results_csv, batch_id),
         file_name="avatarkit-batch.csv",
         mime="text/csv",
         key=f"many_csv_{batch_id}",
