@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
@@ -130,6 +132,25 @@ def test_dropped_videos_go_with_the_rows_that_name_them(app: Running) -> None:
     assert "2 videos are here" in texts(test)
     test.button(key="many_clear").click().run()
     assert "videos are here" not in texts(test)
+
+
+def test_dropped_files_leave_the_memory_one_by_one(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is freed as soon as its copy is on disk, and before the next one is copied."""
+    on_disk, free = [], MemoryUploadedFileManager.remove_file
+
+    def remove_file(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+        assert manager.get_files(session_id, [file_id])
+        free(manager, session_id, file_id)
+        on_disk.append(sorted(upload.path.name for upload in app.outbox.stored()))
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", remove_file)
+    test = many_page()
+    for name in ("a.mp4", "b.mp4"):
+        test.file_uploader[0].upload(name, name.encode() * 99, "video/mp4")
+    test.run()
+    assert on_disk == [["a.mp4"], ["a.mp4", "b.mp4"]]
 
 
 def test_a_folder_that_is_none_is_a_sentence(app: Running, tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ def _send(
     """Show how many places the plan has, and the button; send when it is clicked."""
     app = running.get()
     ready = [row for row in rows if is_ready(row, twins)]
-    _show_places(len(ready))
+    if ready:
+        _show_places(len(ready))
     rest = len(rows) - len(ready)
     label = f"Send {_avatars(len(ready))}" if ready else "Send"
     if ready and rest:

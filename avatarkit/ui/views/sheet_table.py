@@ -28,6 +28,7 @@ COLUMN_NAMES = {
 PROBLEMS = "problems"
 # Those that begin a sentence, and those that are no words of their own.
 _COLUMN = re.compile(rf"^({'|'.join(COLUMN_NAMES)})(?=:)|\b(lipsync_input|gdown_url)\b")
+HELP_NAME = "Identifies the real person; it is not displayed. Columns with * are needed."
 HELP_VIDEO = "The name of a file in the folder or among those dropped, a path, or a URL."
 
 
@@ -57,10 +58,11 @@ def show(sheet: SheetDraft, checked: Checked | None) -> None:
     # What is no gender is shown as well, so that it can be corrected.
     genders = dict.fromkeys([*Gender, *(row["gender"] for row in sheet.rows if row["gender"])])
     columns: dict[str, Any] = {name: text(title) for name, title in COLUMN_NAMES.items()}
+    columns["creator_name"] = text("Creator name *", help=HELP_NAME)
     columns |= {
         PROBLEMS: text("Problems", disabled=True, width=150),
         "gender": st.column_config.SelectboxColumn(
-            "Gender", options=list(genders), help="m, f or nb", width="small"
+            "Gender *", options=list(genders), help="m, f or nb", width="small"
         ),
         "lipsync_input": text("Footage", help=HELP_VIDEO),
         "consent_video": text("Consent", help=HELP_VIDEO),
