@@ -43,7 +43,11 @@ def test_what_is_missing_hides_no_fault() -> None:
     ("fields", "field", "sentence"),
     [
         ({"labels": "one, , two"}, "labels", "A label must not be empty"),
+        ({"creator_name": "x" * 256}, "creator_name", "at most 255 characters"),
         ({"video_scene": "x" * 256}, "video_scene", "at most 255 characters"),
+        ({"webhook_url": f"{URL}?{'x' * 180}"}, "webhook_url", "at most 200 characters"),
+        ({"lipsync_input": "/"}, "lipsync_input", "is a directory"),
+        ({"lipsync_input": "ftp://x/y.mp4"}, "lipsync_input", "http(s) URL"),
         ({"lipsync_input": f"{DRIVE} x"}, "lipsync_input", "Must be a URL"),
         ({"consent_video": "/no/such.mp4"}, "consent_video", "does not exist"),
     ],

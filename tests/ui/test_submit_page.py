@@ -98,12 +98,7 @@ def test_a_fault_stands_under_its_field(app: Running) -> None:
     ("field", "value", "sentence"),
     [
         ("lipsync_input", "/no/such.mp4", "does not exist"),
-        ("lipsync_input", "/", "is a directory"),
         ("webhook_url", "nope", "Must be a URL"),
-        ("lipsync_input", "ftp://x/y.mp4", "http"),
-        ("creator_name", "x" * 256, "String should have at most 255"),
-        ("video_scene", "x" * 256, "String should have at most 255"),
-        ("webhook_url", f"https://example.com/{'x' * 181}", "String should have at most 200"),
         ("labels", "one, , two", "A label must not be empty"),
     ],
 )
