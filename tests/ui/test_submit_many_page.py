@@ -10,6 +10,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from avatarkit.errors import ConnectionFailed
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import sent_batches
 from support.app_pages import BROWSER, HANGS_S, main_page, texts
@@ -215,6 +216,27 @@ def test_a_full_plan_is_said_before_and_after(restart: Callable[..., Running]) -
     assert "The plan is full" in texts(test)
     test.button(key=f"many_go_on_{batch.batch_id}").click().run()
     assert not test.exception
+
+
+def test_an_api_that_is_down_is_said_and_everything_waits(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands with the batch, and Go on sends it later."""
+
+    def down(*_: object, **__: object) -> None:
+        raise ConnectionFailed("It is down.", method="POST", url="", maybe_sent=False)
+
+    test = drop(many_page(), "batch.csv", csv(row("Ada"), row("Bob")))
+    with monkeypatch.context() as patched:
+        patched.setattr(app.session.client, "create_persona", down)
+        send_button(test).click().run()
+        sent(app)
+    test.run()
+    [batch] = app.batches.batches(BROWSER)
+    assert "It is down." in texts(test)
+    test.button(key=f"many_go_on_{batch.batch_id}").click().run()
+    sent(app)
+    assert app.batches.batch(batch.batch_id).count("accepted") == 2
 
 
 def test_a_double_click_sends_once(app: Running) -> None:

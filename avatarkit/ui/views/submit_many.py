@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -176,11 +177,13 @@ def _checker(sheet: SheetDraft, folder: Path | None) -> Callable[..., Sequence[R
 def _key(sheet: SheetDraft, folder: Path | None) -> Hashable:
     """Return what differs when the rows, or the files that they may name, have changed."""
     rows = tuple(tuple(row.values()) for row in sheet.located())
+    paths = [*sheet.dropped().values()]
+    if folder is not None:
+        with suppress(OSError):  # it may not be read, which its rows say
+            paths += folder.iterdir()
     files = []
-    for path in [*(folder.iterdir() if folder is not None else ()), *sheet.dropped().values()]:
-        try:
+    for path in paths:
+        with suppress(OSError):  # gone meanwhile, or a link to nothing
             stat = path.stat()
-        except OSError:  # gone meanwhile, or a link to nothing
-            continue
-        files.append((path, stat.st_mtime_ns, stat.st_size))
+            files.append((path, stat.st_mtime_ns, stat.st_size))
     return rows, folder, frozenset(files)
