@@ -18,13 +18,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnected
 
 from avatarkit.ui import login, running, webhooks
 from avatarkit.ui.browser import BrowserCookie
-from avatarkit.ui.public_host import HostGuard, unsafe_address
+from avatarkit.ui.public_host import HostGuard, own_url, unsafe_address
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Open one session with its tracker thread and first estimates; close it at the end."""
     await anyio.to_thread.run_sync(running.start)
+    sys.stdout.write(f"The app is at {own_url()}\n")
+    sys.stdout.flush()
     try:
         yield
     finally:

@@ -55,7 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the lines of code of each folder, which ``tests/test_package.py`` holds to limits."""
+    """Print the lines of code of each folder where ``tests/test_package.py`` limits them."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    if not any(report.nodeid.startswith("tests/test_package.py") for report in reports):
+        return
     lines = lines_by_folder()
     terminalreporter.section("lines of code")
     for folder, count in {**lines, "in all": sum(lines.values())}.items():

@@ -12,7 +12,7 @@ from avatarkit.text import format_bounds, format_hours, stage_name
 
 _HOUR = timedelta(hours=1)
 _TIME = "datetime64[us, UTC]"
-_PLACES = {stage.value: f"{place} of {len(STAGES)}" for place, stage in enumerate(STAGES, 1)}
+_PLACES = {stage.value: f"{place}/{len(STAGES)}" for place, stage in enumerate(STAGES, 1)}
 _SOONEST = timedelta(seconds=1)
 
 
@@ -78,7 +78,7 @@ def avatars(
         A row a persona, in the order of ``personas``, with a new index:
 
         - ``persona_id``, ``creator_name`` (the id where it has none): text.
-        - ``status``: text, with its place among the stages, such as ``Reviewing · 6 of 6``;
+        - ``status``: text, with its place among the stages, such as ``Reviewing · 6/6``;
           ``Deleted`` if it was deleted before its end was seen.
         - ``reason``: text; why it needs attention, or that it is not followed; else empty.
         - ``since``: datetime64[us, UTC]; by when it was first seen in its status.

@@ -63,13 +63,17 @@ def _navigation() -> StreamlitPage:
         st.Page(stage_times.show, title="Stage times", url_path="stage-times"),
         st.Page(settings.show, title="Settings", url_path="settings"),
     ]
+    # The first page, once more at a path of its own: Streamlit writes the address of the default
+    # page as an empty one, which at any other page is the address of that page.
+    named = st.Page(avatars.show, title="Avatars", url_path="avatars")
     # Pages link to each other.
-    st.session_state["avatars_page"], st.session_state["submit_page"] = pages[:2]
+    st.session_state["avatars_page"], st.session_state["submit_page"] = named, pages[1]
     # Links, in one row on a phone too: there Streamlit's own navigation is a menu, which stays open
     # after a choice in a narrow window; and on a desktop its bar takes 60 px above each page.
-    page = st.navigation(pages, position="hidden")
+    page = st.navigation([*pages, named], position="hidden")
+    links = pages if page is pages[0] else [named, *pages[1:]]
     with st.container(horizontal=True, gap="small", key="main_navigation"):
-        for each in pages:
+        for each in links:
             st.page_link(each, width="content")
     return page
 

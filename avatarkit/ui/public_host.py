@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config
+from streamlit.web.server import server_util
 
 from avatarkit.errors import ConfigError
 from avatarkit.settings import Settings, is_loopback
@@ -119,6 +120,13 @@ def unsafe_address(has_login: Callable[[], bool]) -> str | None:
         return _unsafe(address, Settings())
     except ConfigError as error:
         return str(error)
+
+
+def own_url() -> str:
+    """Return the address at which a browser of this machine opens the app."""
+    named = "browser.serverAddress"
+    option = named if config.is_manually_set(named) else "server.address"
+    return server_util.get_url(server_util.get_display_address(config.get_option(option) or ""))
 
 
 def _unsafe(address: str | None, settings: Settings | None) -> str | None:

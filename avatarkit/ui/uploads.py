@@ -71,6 +71,11 @@ class StoredUpload:
     browser: str | None
     expires_at: datetime | None
 
+    @property
+    def uploaded_at(self) -> datetime:
+        """When it was written, on the machine's clock."""
+        return _changed_at(self.path)
+
 
 class Uploads:
     """The uploads in one data folder.

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from avatarkit import charts
-from support.chart_frames import MONDAY, visits
+from avatarkit import charts, stages
+from support.chart_frames import MONDAY, log, visits
 from support.chart_specs import layers, parts
 
 
@@ -108,3 +108,21 @@ def test_a_timeline_is_of_one_persona_and_may_have_its_own_title() -> None:
         charts.timeline(frame, now=MONDAY)
     chart = charts.timeline(frame.head(1), now=MONDAY, title="Anna")
     assert chart.to_dict()["title"]["text"] == "Anna"
+
+
+def test_the_end_is_the_last_row() -> None:
+    """Of one that failed early, too, and of one that had ended when it was first seen."""
+    for last in (1, 0):
+        runs = [("a", "pending", 0, 1), ("a", "failed", 3, 3)][1 - last :]
+        frame, now = log(*runs), MONDAY + timedelta(hours=5)
+        lives = stages.lives(frame, now=now)
+        chart = charts.timeline(stages.visits(frame, now=now), now=now, lives=lives)
+        (end,) = parts(chart)["the end"]
+        assert datetime.fromisoformat(end["at"]) == MONDAY + timedelta(hours=3)
+        assert layers(chart)[0]["encoding"]["y"]["sort"][last:] == ["Failed\nby 2 Mar, 03:00"]
+        spans = [row for row in parts(chart).get("between polls", []) if row["stage"] == "Failed"]
+        assert [row["length"] for row in spans] == ["2 h"][:last]
+    running = log(("a", "pending", 0, 1))
+    lives = stages.lives(running, now=MONDAY)
+    chart = charts.timeline(stages.visits(running, now=MONDAY), now=MONDAY, lives=lives)
+    assert "the end" not in parts(chart)

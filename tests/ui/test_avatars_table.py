@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from avatarkit import Persona, PersonaCreate, errors
 from avatarkit.ui import visits
 from avatarkit.ui.running import Running
-from avatarkit.ui.views import bar, selection
-from support.app_pages import HOUR, avatars_page, page, record, record_lives, texts
+from avatarkit.ui.views import bar, filters, selection
+from support.app_pages import HOUR, avatars_page, page, record, record_lives, texts, unescaped
 from support.manual_clock import ManualClock
 
 
@@ -24,6 +24,13 @@ def table(test: AppTest) -> Any:
 
 def ids(test: AppTest) -> list[str]:
     return list(table(test)["persona_id"])
+
+
+def counts(test: AppTest) -> dict[str, int]:
+    """Return the four counts by their names."""
+    options = test.button_group(key=filters.COUNTS).options
+    parts = (option.replace("*", "").replace(",", "").rpartition(" ") for option in options)
+    return {name: int(number) for name, _, number in parts}
 
 
 def choose(test: AppTest, *rows: int, cell: int | None = None) -> AppTest:
@@ -68,11 +75,12 @@ def test_counts_filter_the_table(app: Running) -> None:
     record_lives(app.session, 3, running=2)
     fail(app, "bad", "Bob", "No face.")
     test = page(avatars_page)
-    counts = {metric.label: int(metric.value) for metric in test.metric}
-    assert counts == {"All": 6, "In progress": 2, "Needs attention": 1, "Done": 3}
-    for name, count in counts.items():
-        test.button_group(key="show").set_value(name).run()
+    assert counts(test) == {"All": 6, "In progress": 2, "Needs attention": 1, "Done": 3}
+    for name, count in counts(test).items():
+        test.button_group(key=filters.COUNTS).set_value(name).run()
         assert len(table(test)) == count
+        assert test.session_state["show"] == name
+        assert test.query_params.get("show", "All") in (name, [name])
 
 
 @pytest.mark.long
@@ -85,8 +93,7 @@ def test_uncertain_submissions_count_as_needing_attention(
     submission_id = store.prepare(PersonaCreate(creator_name="Ada", gender="f"), now)
     store.sending(submission_id, now)
     store.uncertain(submission_id, now, "It broke.")
-    counts = {metric.label: metric.value for metric in page(avatars_page).metric}
-    assert counts["Needs attention"] == "1"
+    assert counts(page(avatars_page))["Needs attention"] == 1
 
 
 def test_a_search_finds_names_ids_labels_and_reasons(app: Running) -> None:
@@ -166,7 +173,7 @@ def test_a_link_shows_the_same(app: Running) -> None:
     query = {"show": "Done", "q": "ada", "status": "Done", "sort": "Name"}
     test = page(avatars_page, persona=lived[4], **query)
     assert ids(test) == lived[:3]
-    assert test.button_group(key="show").value == "Done"
+    assert test.button_group(key=filters.COUNTS).value == "Done"
     assert test.selectbox(key="sort").value == "Name"
     # It is open though the table does not show it.
     assert test.header[0].value == "Ada 4"
@@ -210,6 +217,25 @@ def test_the_table_does_not_move_when_a_row_is_chosen(app: Running) -> None:
     assert not any(button.disabled for button in test.button)
 
 
+def test_a_cell_that_the_browser_chooses_by_itself_opens_nothing(app: Running) -> None:
+    """A short click on the head of a column, or Tab to the table, chooses the first one.
+
+    The arrow keys go on from there, and open the rows that they come to.
+    """
+    record_lives(app.session, 3)
+    test = page(avatars_page)
+    shown = ids(test)
+    cells = []
+    for row in (0, 1):
+        chosen = {"rows": [], "columns": [], "cells": [(row, selection.MARK)]}
+        test.session_state[selection.TABLE] = {"selection": chosen}
+        test.run()
+        cells.append(test.session_state[selection.TABLE]["selection"]["cells"])
+        assert bool(test.header) == (row == 1)
+    assert test.session_state["persona"] == shown[1]
+    assert cells == [[(0, selection.MARK)], [(1, "creator_name")]]
+
+
 @pytest.mark.long
 def test_several_boxes_keep_the_details_that_are_open(app: Running) -> None:
     """The buttons act on what is checked."""
@@ -243,9 +269,9 @@ def test_what_a_filter_hides_is_no_longer_chosen(app: Running) -> None:
     fail(app, "bad", "Bob", "No face.")
     test = page(avatars_page)
     choose(test, 0, 1, 2)
-    test.button_group(key="show").set_value("Needs attention").run()
+    test.button_group(key=filters.COUNTS).set_value("Needs attention").run()
     assert chosen(test) == ["bad"]
-    test.button_group(key="show").set_value("All").run()
+    test.button_group(key=filters.COUNTS).set_value("All").run()
     assert chosen(test) == ["bad"]
 
 
@@ -343,8 +369,9 @@ def test_an_error_that_meets_all_stops_at_the_first(
     monkeypatch.setattr(app.session.tracker, "poll", fail)
     test = click(choose(page(avatars_page), 0, 1, 2), "Poll now")
     assert len(polled) == 1
-    assert "It is down." in texts(test)
-    assert "The other 2 were left as they were." in texts(test)
+    [error] = [unescaped(error.value) for error in test.error]
+    assert error.endswith(": It is down.  \nThe other 2 were left as they were.")
+    assert not test.info
 
 
 @pytest.mark.long
@@ -353,14 +380,15 @@ def test_an_error_of_one_avatar_leaves_the_others(app: Running) -> None:
     first, _ = submit(app, "Ada", "Bob")
     app.session.tracker.delete(first)
     test = click(choose(page(avatars_page), 0, 1), "Poll now")
-    assert "was deleted here, and is not polled" in texts(test)
-    assert "Bob: polled" in texts(test)
+    assert "was deleted here, and is not polled" in test.error[0].value
+    assert "polled, and nothing has changed" in test.info[0].value
 
 
 def test_the_same_is_said_once_of_many() -> None:
     """What came of one avatar among hundreds is not hidden by what came of all others."""
-    same = [(f"Ada {number}", "polled.") for number in range(100)]
-    outcomes = [*same, ("Bob", "It is down."), ("", "The other 2 were left.")]
+    same = [bar.Outcome(f"Ada {number}", "polled.") for number in range(100)]
+    left = bar.Outcome("", "The other 2 were left.")
+    outcomes = [*same, bar.Outcome("Bob", "It is down."), left]
     sentences = bar._sentences(outcomes)
     assert sentences == ["Bob: It is down.", "The other 2 were left.", "100 avatars: polled."]
     assert bar._sentences(same[:2]) == ["Ada 0: polled.", "Ada 1: polled."]
@@ -388,12 +416,12 @@ def test_the_second_click_of_a_double_click_does_nothing(app: Running) -> None:
 def test_what_changed_since_the_last_visit_is_marked(
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a change there is no such column."""
+    """In the first column, beside the mark of what needs attention."""
     lived = record_lives(app.session, 2)
-    assert "new" not in table(page(avatars_page))
-    monkeypatch.setattr(visits, "changed_ids", lambda: {lived[0]})
+    fail(app, "bad", "Bob", "No face.")
+    monkeypatch.setattr(visits, "changed_ids", lambda: {lived[0], "bad"})
     frame = table(page(avatars_page)).set_index("persona_id")
-    assert frame["new"].to_dict() == {lived[0]: "new", lived[1]: ""}
+    assert frame[selection.MARK].to_dict() == {lived[0]: "●", lived[1]: "", "bad": "▲●"}
 
 
 def test_a_rerun_that_found_the_same_sends_the_same_bytes(

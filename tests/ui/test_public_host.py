@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 from avatarkit.settings import Settings
 from avatarkit.text import WEBHOOK_PATH
 from avatarkit.ui import login, public_host, running
-from avatarkit.ui.public_host import HostGuard, unsafe_address
+from avatarkit.ui.public_host import HostGuard, own_url, unsafe_address
 from avatarkit.ui.running import Running
 from support.app_pages import BROWSER, submit_page, texts
+from support.project import ROOT
 
 PUBLIC = "https://avatars.example.com"
 ALL = "0.0.0.0"  # noqa: S104 - what is refused
@@ -201,6 +203,22 @@ def test_an_address_that_others_reach_needs_a_login(
     assert unsafe_address(lambda: False) is None
     monkeypatch.setenv("AVATARKIT_ALLOWED_HOSTS", "https://avatars.lan")
     assert "give host names alone" in str(unsafe_address(lambda: False))
+
+
+@pytest.mark.parametrize(("address", "host"), [("127.0.0.1", "127.0.0.1"), (ALL, "localhost")])
+def test_the_address_that_is_printed_asks_no_other_host(
+    address: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit would ask one for the external address; it prints nothing, the app its own."""
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert config["logger"]["hideWelcomeMessage"] is True
+    known = public_host.config.get_option
+    options = {"server.address": address, "browser.serverPort": 8501}
+    monkeypatch.setattr(
+        public_host.config, "get_option", lambda name: options.get(name) or known(name)
+    )
+    monkeypatch.setattr(public_host.config, "is_manually_set", lambda _: False)
+    assert own_url() == f"http://{host}:8501"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "unix:///run/app.sock"])

@@ -27,6 +27,9 @@ HOW_TO_USE = (
 ROW_PX, SHOWN_ROWS = 35, 14
 SCROLLBAR_PX = 18
 """Height for the bar below the rows, which would else take the clicks on the last one."""
+NEEDS, CHANGED = "▲", "●"
+"""The marks of rows: what needs attention, and what changed since the last visit."""
+
 NAMED = 3
 """How many late avatars are named."""
 
@@ -56,9 +59,11 @@ def show() -> None:
     chosen.read()
     arrivals = estimates.arrivals(log)
     rows = _rows(log, arrivals)
-    filters.counts(rows, len(session.store.open_submissions()))
+    counts = st.container()
     _next_ones()
     filters.controls(rows)
+    with counts:
+        filters.counts(rows, len(session.store.open_submissions()))
     shown = filters.chosen(rows)
     shown_ids = shown["persona_id"].tolist()
     chosen.place(shown_ids)
@@ -67,9 +72,7 @@ def show() -> None:
     names = dict(zip(rows["persona_id"], rows["creator_name"], strict=True))
     followed = log.personas["followed"].to_numpy(dtype=bool)
     bar.show(ids, names, set(log.personas.loc[followed, "persona_id"]))
-    # Short, as the table's own buttons lie on the end of what is right above it.
-    zone = moments.zone_name(session.clock.now())
-    st.caption(f"{len(shown):,} of {len(rows):,} shown. Times in {zone}.")
+    _shown(len(shown), len(rows), has_details=bool(opened))
     # The table is the first column in both cases, so that the browser keeps it as it is.
     left, *right = st.columns([3, 2] if opened else 1)
     with left:
@@ -83,8 +86,10 @@ def show() -> None:
     times = estimates.get(Log.stage_times, log)
     if arrivals is not None and times is not None and not arrivals.empty:
         names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
-        in_flight = arrivals.merge(names_of)
-        charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
+        in_flight = arrivals[["persona_id", "stage", "in_stage_h", "late"]].merge(names_of)
+        # Beside the details, which are longer than the table.
+        with left:
+            charts_cache.draw("avatars_aging", charts.aging, in_flight, times.summary)
 
 
 def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
@@ -98,20 +103,30 @@ def _rows(log: Log, arrivals: pd.DataFrame | None) -> pd.DataFrame:
     return newest.frame
 
 
+def _shown(count: int, total: int, *, has_details: bool) -> None:
+    """Say how many rows the table shows, and lead to the details, far below it on a phone."""
+    zone = moments.zone_name(running.get().session.clock.now())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if has_details:
+            # No caption, in which the colour of links is too pale to read.
+            st.markdown(f"[To the details](#{details.ANCHOR})", width="content")
+        # Short, as the table's own buttons lie on the end of what is right above it.
+        st.caption(f"{count:,} of {total:,} shown. Times in {zone}.", width="content")
+
+
 def _table(shown: pd.DataFrame) -> None:
-    changed = visits.changed_ids()
-    rows = shown.assign(new=shown["persona_id"].map(lambda each: "new" if each in changed else ""))
+    changed = shown["persona_id"].isin(visits.changed_ids())
+    needs = (shown["kind"] != "").map({True: NEEDS, False: ""})
+    marks = (needs + changed.map({True: CHANGED, False: ""})).rename(selection.MARK)
     columns = _columns()
-    if not (rows["new"] != "").any():
-        del columns["new"]
     st.dataframe(
-        rows[list(columns)],
+        pd.concat([marks, shown], axis=1)[list(columns)],
         hide_index=True,
         key=selection.TABLE,
         column_config=columns,
         on_select="rerun",
         selection_mode=["multi-row", "single-cell"],
-        height=ROW_PX * (min(max(len(rows), 3), SHOWN_ROWS) + 1) + SCROLLBAR_PX,
+        height=ROW_PX * (min(max(len(shown), 3), SHOWN_ROWS) + 1) + SCROLLBAR_PX,
         placeholder="",
         alt="Avatars",
     )
@@ -120,19 +135,24 @@ def _table(shown: pd.DataFrame) -> None:
 def _columns() -> dict[str, ColumnConfig]:
     zone = str(moments.zone())
 
-    # Up to "Created" they fit a window of 1,280 px.
-    def moment(label: str, help_text: str, width: int = 125) -> ColumnConfig:
+    # The first four fit a phone, those up to "Created" a window of 1,280 px.
+    def moment(
+        label: str, help_text: str, width: int = 125, day: str = "ddd D MMM"
+    ) -> ColumnConfig:
         return DatetimeColumn(
-            label, format="ddd D MMM, HH:mm", timezone=zone, help=help_text, width=width
+            label, format=f"{day}, HH:mm", timezone=zone, help=help_text, width=width
         )
 
+    marks = f"{NEEDS} it needs attention, {CHANGED} its status changed since your last visit."
     return {
-        "creator_name": TextColumn("Name", pinned=True, width=170),
-        "status": TextColumn("Status", width=155),
-        "ready_from": moment("Ready from", "In 8 of 10 cases it ends between this and the next."),
-        "ready_to": moment("Ready to", "In 8 of 10 cases it has ended by then."),
-        "new": TextColumn("New", help="Its status changed since your last visit.", width=60),
-        "reason": TextColumn("Reason", width=230),
+        selection.MARK: TextColumn("", pinned=True, help=marks, width=24),
+        "creator_name": TextColumn("Name", pinned=True, width=105),
+        "status": TextColumn("Status", width=103),
+        "ready_to": moment("Ready by", "In 9 of 10 cases it has ended by then.", 95, "D MMM"),
+        "ready_from": moment(
+            "Not before", "In 9 of 10 cases it has not ended by then.", 95, "D MMM"
+        ),
+        "reason": TextColumn("Reason", width=270),
         "since": moment("In this status since", "When it was first seen in it.", 145),
         "created_at": moment("Created", "When it was created."),
         "took_h": NumberColumn(

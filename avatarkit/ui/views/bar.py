@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -33,6 +34,15 @@ LONGEST_TYPED = 60
 _JOINER = "\u2060"
 
 Act = Callable[[Tracker, str], str]
+
+
+class Outcome(NamedTuple):
+    """What came of one avatar, or of all when it has no name, as a sentence."""
+
+    name: str
+    sentence: str
+    is_error: bool = False
+
 
 _at_work = threading.Lock()
 
@@ -63,7 +73,7 @@ def _buttons(ids: list[str], names: Mapping[str, str], followed: set[str]) -> No
         key, icon = f"avatars_{name}_{turn}", f":material/{icon}:"
         return st.button(label, key=key, icon=icon, disabled=not ids)
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(f"**{_chosen(ids, names)}**", width="content")
         poll = is_clicked("poll", "Poll now", "refresh")
         again = is_clicked("again", "Submit again", "redo")
@@ -106,21 +116,23 @@ def _act(ids: list[str], names: Mapping[str, str], act: Act) -> None:
     state = st.session_state
     state[TURN] = state.get(TURN, 0) + 1
     # Nothing of Streamlit is called from here on, as a call may end this run.
-    outcomes: list[tuple[str, str]] = []
+    outcomes: list[Outcome] = []
     state[OUTCOMES] = outcomes
     tracker = running.get().session.tracker
     if not _at_work.acquire(blocking=False):
-        outcomes.append(("", "Another tab is doing this now; try again when it is done."))
+        text = "Another tab is doing this now; try again when it is done."
+        outcomes.append(Outcome("", text, is_error=True))
         return
     try:
         for place, persona_id in enumerate(ids, 1):
             name = names.get(persona_id, persona_id)
             try:
-                outcomes.append((name, act(tracker, persona_id)))
+                outcomes.append(Outcome(name, act(tracker, persona_id)))
             except AvatarkitError as error:
-                outcomes.append((name, str(error)))
+                outcomes.append(Outcome(name, str(error), is_error=True))
                 if isinstance(error, FOR_ALL) and (left := len(ids) - place):
-                    outcomes.append(("", f"The other {left:,} were left as they were."))
+                    text = f"The other {left:,} were left as they were."
+                    outcomes.append(Outcome("", text, is_error=True))
                     return
     finally:
         _at_work.release()
@@ -154,36 +166,49 @@ def _delete(tracker: Tracker, persona_id: str) -> str:
 def _export(ids: set[str]) -> None:
     session = running.get().session
     for_spreadsheets = st.session_state.get(FOR_SPREADSHEETS, False)
+    form = "for spreadsheets" if for_spreadsheets else "as programs read it"
     st.download_button(
-        "Export (for spreadsheets)" if for_spreadsheets else "Export (CSV)",
+        "Export",
         partial(csv_text, session, partial(statuses_of, session, ids), for_spreadsheets),
         file_name="avatarkit-chosen.csv",
         mime="text/csv",
         on_click="ignore",
         icon=":material/download:",
         key="avatars_export",
+        help=f"What is chosen as CSV, {form}; see below the table.",
         disabled=not ids,
     )
 
 
 def _outcomes() -> None:
-    if outcomes := st.session_state.get(OUTCOMES):
-        sentences = _sentences(outcomes)
-        shown = [plain(sentence) for sentence in sentences[:LISTED]]
-        if more := len(sentences) - len(shown):
-            shown.append(f"and {more:,} more")
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.info("  \n".join(shown), icon=":material/info:")
-            st.button("Dismiss", key="avatars_dismiss", type="tertiary", on_click=_dismiss)
+    outcomes: list[Outcome] | None = st.session_state.get(OUTCOMES)
+    if not outcomes:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(width="stretch"):
+            _box(st.error, "error", [each for each in outcomes if each.is_error])
+            _box(st.info, "info", [each for each in outcomes if not each.is_error])
+        st.button("Dismiss", key="avatars_dismiss", type="tertiary", on_click=_dismiss)
 
 
-def _sentences(outcomes: list[tuple[str, str]]) -> list[str]:
+def _box(show_box: Callable[..., object], icon: str, outcomes: list[Outcome]) -> None:
+    sentences = _sentences(outcomes)
+    shown = [plain(sentence) for sentence in sentences[:LISTED]]
+    if more := len(sentences) - len(shown):
+        shown.append(f"and {more:,} more")
+    if shown:
+        show_box("  \n".join(shown), icon=f":material/{icon}:")
+
+
+def _sentences(outcomes: list[Outcome]) -> list[str]:
     """Return what came of each; if that is much, the same is said once, after what is rare."""
     if len(outcomes) <= LISTED:
-        return [f"{name}: {text}" if name else text for name, text in outcomes]
-    counts = Counter(text for _, text in outcomes)
+        return [
+            f"{each.name}: {each.sentence}" if each.name else each.sentence for each in outcomes
+        ]
+    counts = Counter(each.sentence for each in outcomes)
     texts: dict[str, str] = {}
-    for name, text in sorted(outcomes, key=lambda outcome: counts[outcome[1]]):
+    for name, text, _ in sorted(outcomes, key=lambda outcome: counts[outcome.sentence]):
         first = name if counts[text] == 1 else f"{counts[text]:,} avatars"
         texts.setdefault(text, f"{first}: {text}" if name else text)
     return list(texts.values())
@@ -206,7 +231,8 @@ def _confirm(ids: list[str], names: Mapping[str, str]) -> None:
     listed = [f"- {plain(names.get(persona_id, persona_id))}" for persona_id in ids[:LISTED]]
     if more := len(ids) - len(listed):
         listed.append(f"- and {more:,} more")
-    st.markdown("They are deleted at the API, for good; their history stays here.")
+    they, their = ("It is", "its") if len(ids) == 1 else ("They are", "their")
+    st.markdown(f"{they} deleted at the API, for good; {their} history stays here.")
     st.markdown("\n".join(listed))
     turn = st.session_state.get(TURN, 0)
     with st.form(f"avatars_confirm_{turn}", border=False):

@@ -22,6 +22,9 @@ from avatarkit.ui import charts_cache, moments, resubmit, running, video_report
 from avatarkit.ui.colors import badge_color
 from avatarkit.ui.footage_reports import KeptReport
 
+ANCHOR = "details"
+"""The anchor of the heading in the page."""
+
 BAD_ENDS = ("failed", "rejected")
 VIDEOS = {"lipsync_input": "Footage", "consent_video": "Consent"}
 SENT = {
@@ -72,16 +75,16 @@ def _head(row: pd.Series) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         name = row["creator_name"]
         title = persona_id if pd.isna(name) or not name.strip() else name
-        st.header(plain(title), anchor=False, width="content")
+        st.header(plain(title), anchor=ANCHOR, width="content")
         st.badge(plain(stage_name(status)), color=badge_color(status))
         if row["is_active"] is not pd.NA and row["is_active"]:
             st.badge("Active", color="green", icon=":material/check:")
-        if (url := st.context.url) is not None:
-            with st.popover("Link", icon=":material/link:"):
-                # The parameter that names it; see ``avatars.LINKED``.
-                link = f"{url.rstrip('/')}/?persona={quote(persona_id, safe='')}"
-                st.code(link, language=None, wrap_lines=True)
     st.code(persona_id, language=None)
+    if (url := st.context.url) is not None:
+        page = url if urlsplit(url).path else f"{url}/"
+        # The parameter that names it; see ``avatars.LINKED``.
+        link = f"{page}?persona={quote(persona_id, safe='')}"
+        st.code(link, language=None)
 
 
 def _notes(session: Session, row: pd.Series) -> None:
@@ -184,8 +187,11 @@ def _history(session: Session, persona_id: str) -> None:
     estimates = running.get().estimates
     log = estimates.log()
     visits = log.visits.loc[log.visits["persona_id"] == persona_id].reset_index(drop=True)
+    lives = log.lives.loc[log.lives["persona_id"] == persona_id]
     zone = moments.zone()
-    charts_cache.draw("details_timeline", charts.timeline, visits, now=log.now, zone=zone)
+    charts_cache.draw(
+        "details_timeline", charts.timeline, visits, now=log.now, lives=lives, zone=zone
+    )
     runs = session.store.sightings(persona_id)
     count = len(runs)
     label = "Every sighting: 1 status" if count == 1 else f"Every sighting: {count} statuses"

@@ -21,7 +21,9 @@ from avatarkit.ui.elements import choose_several
 LINKED = "persona"
 """The query parameter with the id of the persona whose details are shown."""
 
-# The labels, as Streamlit writes the label of a choice into the URL.
+COUNTS = "avatars_counts"
+"""The key of the four counts, of which one is chosen."""
+
 SHOWN = ("All", "In progress", "Needs attention", "Done")
 ALL, IN_PROGRESS, NEEDS_ATTENTION, DONE = SHOWN
 SORTS = {
@@ -36,7 +38,10 @@ NOTHING_CHOSEN: dict[str, Any] = {"q": "", "status": [], "label": [], "since": N
 
 
 def counts(rows: pd.DataFrame, uncertain: int) -> None:
-    """Show how many avatars there are of each kind, and which of them the table shows.
+    """Show how many avatars there are of each kind; one of them is what the table shows.
+
+    The URL holds the choice by a widget of ``controls``: bound to this one it would hold the label
+    with its number, and a link would not work any more once that has changed.
 
     Args:
         rows: The frame of ``tables.avatars``.
@@ -44,16 +49,15 @@ def counts(rows: pd.DataFrame, uncertain: int) -> None:
     """
     numbers = {name: int(_is_shown(rows, name).sum()) for name in SHOWN}
     numbers[NEEDS_ATTENTION] += uncertain
-    with st.container(horizontal=True):
-        for name, number in numbers.items():
-            st.metric(name, f"{number:,}", width=125)
+    if st.session_state.get(COUNTS) != st.session_state["show"]:
+        st.session_state[COUNTS] = st.session_state["show"]
     st.segmented_control(
         "Show",
         SHOWN,
-        default=ALL,
+        format_func=lambda name: f"{name} **{numbers[name]:,}**",
         required=True,
-        key="show",
-        bind="query-params",
+        key=COUNTS,
+        on_change=_show_count,
         label_visibility="collapsed",
     )
 
@@ -119,6 +123,7 @@ def _filters(rows: pd.DataFrame) -> None:
     documented = [status.value for status in ProcessStatus]
     other = {*rows["raw_status"], *state.get("status", [])} - set(documented)
     labels = {label for labels in rows["label_list"] for label in labels}
+    st.selectbox("Show", SHOWN, key="show", bind="query-params")
     choose_several("Status", documented + sorted(other), "status", stage_name)
     choose_several("Label", sorted(labels | set(state.get("label", []))), "label")
     days: dict[str, Any] = {"value": None, "min_value": FIRST_DAY, "max_value": LAST_DAY}
@@ -132,6 +137,10 @@ def _filters(rows: pd.DataFrame) -> None:
         max_chars=200,
         help="Opens the details of the avatar with this id, also if it is not in the table.",
     )
+
+
+def _show_count() -> None:
+    st.session_state["show"] = st.session_state[COUNTS]
 
 
 def _show_all() -> None:

@@ -17,7 +17,11 @@ from avatarkit.ui.views.filters import LINKED
 TABLE = "avatars_table"
 """The key of the table."""
 
-_FIRST_COLUMN = "creator_name"
+MARK = "mark"
+"""The first column. The browser chooses its cell in the first row by itself, when the table gets
+the keyboard's focus, and after a short click on the head of a column."""
+
+_NAME = "creator_name"
 
 
 @dataclass
@@ -49,7 +53,8 @@ class Selection:
     def read(self) -> None:
         """Take over what was clicked since the table was drawn.
 
-        A click on a cell, or the first box that is checked, opens the details of its row.
+        A click on a cell, or the first box that is checked, opens the details of its row. A cell
+        that the browser may have chosen by itself opens none.
         """
         state = st.session_state.get(TABLE)
         rows, cell = ([], None) if state is None else _places(state["selection"])
@@ -65,9 +70,13 @@ class Selection:
             before, self.checked = self.checked, self._ids(rows)
             if len(self.checked) == 1 and self.checked != before:
                 self.clicked = self.checked[0]
-        if cell is not None and cell != self.cell and (ids := self._ids([cell[0]])):
-            self.clicked = ids[0]
+        if cell is not None and cell != self.cell and (cell[1] != MARK or self._is_in_mark):
+            self.clicked = next(iter(self._ids([cell[0]])), self.clicked)
         self.rows, self.cell = rows, cell
+
+    @property
+    def _is_in_mark(self) -> bool:
+        return self.cell is not None and self.cell[1] == MARK
 
     def place(self, ids: list[str]) -> None:
         """Choose the rows of the same ids in a table that is about to be drawn.
@@ -78,9 +87,11 @@ class Selection:
         places = {persona_id: place for place, persona_id in enumerate(ids)}
         self.checked = [persona_id for persona_id in self.checked if persona_id in places]
         rows = sorted(places[persona_id] for persona_id in self.checked)
-        cell = None
+        # From the cell that the browser chose by itself, the arrow keys go on.
+        cell = self.cell if self._is_in_mark and not self.opened else None
         if self.opened in places:
-            cell = (places[self.opened], self.cell[1] if self.cell else _FIRST_COLUMN)
+            column = self.cell[1] if self.cell and not self._is_in_mark else _NAME
+            cell = places[self.opened], column
         self._placed = rows, cell
         if (rows, cell) != (self.rows, self.cell):
             cells = [] if cell is None else [cell]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import streamlit as st
 
 from avatarkit.clock import SystemClock
@@ -13,29 +15,24 @@ from avatarkit.ui.uploads import StoredUpload
 from avatarkit.ui.views import actions
 from avatarkit.ui.views.connection import facts
 
+MOST_LISTED = 20
+"""How many uploads are named."""
+
 
 def uploads() -> None:
-    """Show how many uploads lie on disk, and buttons that delete what nothing needs."""
+    """Show the uploads that lie on disk, and buttons that delete what nothing needs."""
     outbox = running.get().outbox
-    stored = outbox.stored()
+    stored = sorted(outbox.stored(), key=lambda upload: upload.uploaded_at, reverse=True)
     own = [upload for upload in stored if upload.browser == browser_id()]
     others = [upload for upload in stored if upload.browser != browser_id()]
     st.header("Uploads on disk", anchor=False)
-    rows = {"This browser": own, "Other browsers": others}
-    st.table(
-        {
-            "Uploaded by": list(rows),
-            # Text, so that each value stands below its heading; numbers are at the right.
-            "Files": [f"{len(files):,}" for files in rows.values()],
-            "Size": [_size(files) for files in rows.values()],
-            "Being submitted": [
-                f"{len(files) - len(_unneeded(files)):,}" for files in rows.values()
-            ],
-        },
-        border="horizontal",
-        hide_index=True,
-        alt="Uploads on disk",
-    )
+    now = SystemClock().now()
+    # A list, as it fits a phone. The names of other people's files are not shown.
+    lines = [_line(upload, now) for upload in own[:MOST_LISTED]]
+    if more := own[MOST_LISTED:]:
+        lines.append(f"- and {_count(more)}")
+    lines.append(f"- Of other browsers: {_count(others) if others else 'none'}")
+    st.markdown("\n".join(lines if own else ["- Of this browser: none", *lines]))
     st.caption(
         "A file is deleted when its submission is accepted or dismissed, or "
         f"{format_hours(outbox.uploads.keep.total_seconds() / 3600)} after it was uploaded and not "
@@ -50,10 +47,22 @@ def uploads() -> None:
                 _delete_button(unneeded, "settings_delete_others")
 
 
+def _line(upload: StoredUpload, now: datetime) -> str:
+    age = format_hours(max((now - upload.uploaded_at) / timedelta(hours=1), 0.0))
+    needed = "" if upload.expires_at is not None else ", being submitted"
+    return f"- {plain(upload.path.name)}: {_size([upload])}, uploaded {age} ago{needed}"
+
+
+def _count(stored: list[StoredUpload]) -> str:
+    """Return how many files they are, with their size, and how many are being submitted."""
+    files = "1 file" if len(stored) == 1 else f"{len(stored):,} files"
+    needed = len(stored) - len(_unneeded(stored))
+    return f"{files} ({_size(stored)}{f', {needed:,} being submitted' if needed else ''})"
+
+
 def _delete_button(stored: list[StoredUpload], key: str) -> None:
-    files = "1 file" if len(stored) == 1 else f"{len(stored)} files"
     st.button(
-        f"Delete {files} ({_size(stored)})",
+        f"Delete {_count(stored)}",
         key=key,
         icon=":material/delete:",
         on_click=running.get().outbox.delete,
