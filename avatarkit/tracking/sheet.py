@@ -143,7 +143,7 @@ def check(
     store: Store,
     live: bool,
     on_checked: Callable[[int, int], None] | None = None,
-    check_video: Callable[[Path, str], Report] = check_field,
+    check_video: Callable[[Path, str], Report] | None = None,
 ) -> list[Row]:
     """Check every row of a sheet, and nothing is sent: fields, files, videos, and twins.
 
@@ -155,7 +155,7 @@ def check(
         live: Whether they go to the live account, which cannot reach the hosts of this network.
         on_checked: Called with the number of videos that were looked at, and of all; each file is
             looked at once.
-        check_video: Checks the video at a path for a field, such as with a cache.
+        check_video: Checks the video at a path for a field; ``preflight.check_field`` by default.
 
     Returns:
         The rows in their order, each with what was found.
@@ -165,7 +165,7 @@ def check(
         StoreError: The log failed.
     """
     checked = [_build(number, dict(row), folder, live) for number, row in enumerate(rows, 1)]
-    checked = _look_at_videos(checked, on_checked, check_video)
+    checked = _look_at_videos(checked, on_checked, check_video or check_field)
     return _find_twins(checked, store)
 
 
