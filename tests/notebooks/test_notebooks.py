@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from support.notebooks import NOTEBOOKS, charts_of, outside_addresses
+from support.notebooks import NOTEBOOKS, charts_of, outputs_of, outside_addresses
 
 BLOCKED = """
 import socket
@@ -48,6 +48,9 @@ def test_a_notebook_runs_from_top_to_bottom(
     assert "SocketConnectBlockedError" in notebook.cells[0].outputs[0].text
     assert list(kernel_folder.iterdir()) == []
     assert outside_addresses(notebook) == set()
+    own = outputs_of({"cells": notebook.cells[1:]})
+    warned = [each["text"] for each in own if each.get("name") == "stderr"]
+    assert warned == []
     charts = charts_of(notebook)
     assert len(charts) >= 2
     for data in charts:
