@@ -69,7 +69,8 @@ class Row:
     """Sentences: what the API may turn down; the row can be sent."""
 
     twin: str | None = None
-    """A sentence: another row or the account has the name already. Not to be sent unless asked."""
+    """A sentence: another row or the account has the name already. Not to be sent unless asked. The
+    first of several rows that are the very same is no twin."""
 
     sent_as: str | None = None
     """The avatar, or else the submission, that the very same create has become before; it is not
@@ -143,7 +144,7 @@ def check(
     store: Store,
     live: bool,
     on_checked: Callable[[int, int], None] | None = None,
-    check_video: Callable[[Path, str], Report] = check_field,
+    check_video: Callable[[Path, str], Report] | None = None,
 ) -> list[Row]:
     """Check every row of a sheet, and nothing is sent: fields, files, videos, and twins.
 
@@ -155,7 +156,8 @@ def check(
         live: Whether they go to the live account, which cannot reach the hosts of this network.
         on_checked: Called with the number of videos that were looked at, and of all; each file is
             looked at once.
-        check_video: Checks the video at a path for a field, such as with a cache.
+        check_video: Checks the video at a path for a field, such as with a cache; by default
+            ``preflight.check_field``.
 
     Returns:
         The rows in their order, each with what was found.
@@ -165,7 +167,7 @@ def check(
         StoreError: The log failed.
     """
     checked = [_build(number, dict(row), folder, live) for number, row in enumerate(rows, 1)]
-    checked = _look_at_videos(checked, on_checked, check_video)
+    checked = _look_at_videos(checked, on_checked, check_video or check_field)
     return _find_twins(checked, store)
 
 
@@ -186,9 +188,9 @@ def _columns(header: Sequence[str]) -> list[str]:
     for shown, column in zip(typed, columns, strict=True):
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(
-                f"The sheet has a column {shown!r}; {hint}The columns are {_names(COLUMNS)}."
+                f"The sheet has a column {shown!r}, which is none of {_names(COLUMNS)}.{hint}"
             )
         if columns.count(column) > 1:
             raise ConfigError(f"The sheet has the column {column} twice; remove one.")
@@ -313,7 +315,11 @@ def _twin(
     row: Row, same: Sequence[Row], known: Mapping[str, list[tuple[str, str]]], own: set[str]
 ) -> str | None:
     """Return a sentence about who else has this name; None if there is no other."""
-    others = [other for other in same if other.number != row.number]
+    others = [
+        other
+        for other in same
+        if other.number < row.number or (other.number > row.number and other.request != row.request)
+    ]
     if others:
         other = others[0]
         is_same = other.request == row.request

@@ -251,12 +251,13 @@ class Tracker:
             The id of the batch, for ``send_many`` and ``store.batch``.
 
         Raises:
-            ConfigError: All of them were sent before.
+            ConfigError: There are none, or all of them were sent before.
             StoreError: They could not be logged.
         """
         batch_id, _ = self._prepare_many(requests, numbers, batch_id)
         if not self.store.batch(batch_id):
-            raise ConfigError("Each of these was sent before; there is nothing to send.")
+            why = "Each of these was sent before" if requests else "No request was given"
+            raise ConfigError(f"{why}; there is nothing to send.")
         return batch_id
 
     def _prepare_many(

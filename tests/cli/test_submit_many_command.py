@@ -103,6 +103,17 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
     assert created() == Counter(["n1", "n5", "N5"])
 
 
+def test_results_that_cannot_be_written_are_refused_first(videos: Path, tmp_path: Path) -> None:
+    """Nothing is sent, and the sheet is not overwritten by its results."""
+    path = write(videos / "batch.csv", "n1,f,film,")
+    text = path.read_text()
+    for output, why in ((tmp_path / "none" / "a.csv", "cannot be written"), (path, "the sheet")):
+        result = run(path, "--output", output)
+        assert (result.exit_code, why in result.stderr) == (commands.Exit.ERROR, True)
+    assert path.read_text() == text
+    assert not created()
+
+
 def test_a_full_plan_lets_the_rest_wait(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
