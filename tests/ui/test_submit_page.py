@@ -255,7 +255,7 @@ def test_a_submission_is_sent_and_the_form_is_empty(app: Running, talking_head: 
     [item] = app.outbox.items(BROWSER)
     assert item.submission.state == "accepted", item.error
     [link] = sent_links(test)
-    assert (link.label, link.page) == ("Ada was submitted", "")
+    assert (link.label, link.page) == ("Ada was submitted", "avatars")
     assert link.query_string == f"persona={item.submission.persona_id}"
     assert test.text_input(key="submit_creator_name").value == ""
     assert app.session.store.personas().iloc[0]["labels"] == ["sandbox:done", "mine"]
