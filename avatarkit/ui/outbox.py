@@ -156,6 +156,11 @@ class Outbox:
             draft.clear()
         self.delete(draft.uploads())
 
+    def delete_replaced(self, draft: Draft) -> None:
+        """Delete the uploads of a form that was replaced, except those of the form that shows."""
+        if draft.next is not None:
+            self.delete(set(draft.uploads()) - set(draft.newest.uploads()))
+
     def stored(self) -> list[StoredUpload]:
         """Return all uploads on disk."""
         return self.uploads.stored(self._states())

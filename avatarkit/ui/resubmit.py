@@ -137,6 +137,7 @@ def _fill(again: Again, form: Draft) -> None:
     new.notes = again.missing
     new.write()
     form.next = new
+    running.get().outbox.delete_replaced(form)
     # In a new tab the form is only known by its file, which has no notes.
     st.session_state[form_state.FORM] = form
     _close()
@@ -152,7 +153,8 @@ def _ask_to_replace(persona_ids: list[str]) -> None:
     typed = form.fields.get("creator_name", "")
     st.markdown(
         f"The form on the Submit page is filled in{f' for {plain(typed)}' if typed else ''}. To "
-        f"submit {plain(again.name)} again, its fields are replaced by those of that avatar."
+        f"submit {plain(again.name)} again, its fields are replaced by those of that avatar, and "
+        "its uploads are deleted."
     )
     if st.button("Replace it", key="resubmit_replace"):
         _fill(again, form)

@@ -34,17 +34,15 @@ TITLES = {
 HINTS = {
     "creator_name": "Identifies the real person; it is not displayed.",
     "gender": "Of the person in the video.",
-    "video_scene": "The background in a word, such as office. The vendor's guide asks for it.",
+    # One line, as a fault in its place is: what is below must not move.
+    "video_scene": "Such as office; the vendor's guide asks for it.",
 }
 HELP_LABELS = (
     "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
     "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
     "what happens."
 )
-CONSENT = (
-    "I, {name}, am the person in this video. I agree that an avatar with my face and my voice is "
-    "made from my recordings."
-)
+CONSENT = "I, {name}, am the person in this video. I agree that an avatar is made of my face and my voice."
 AWAIT_EVERY_S = 1
 """Wall seconds between two looks whether the browser shows the fields that were set."""
 
