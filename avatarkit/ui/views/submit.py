@@ -42,7 +42,10 @@ HELP_LABELS = (
     "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
     "what happens."
 )
-CONSENT = "I, {name}, am the person in this video. I agree that an avatar is made of my face and my voice."
+CONSENT = (
+    "I, {name}, am the person in this video. I agree that an avatar is made of my face and "
+    "my voice."
+)
 AWAIT_EVERY_S = 1
 """Wall seconds between two looks whether the browser shows the fields that were set."""
 
