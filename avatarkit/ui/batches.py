@@ -159,6 +159,18 @@ class Batches:
                 raise StoreError(message) from None
             sheet.finish(is_logged=bool(results))
 
+    def recover_all(self) -> None:
+        """Do so for the sheets of all browsers, before their files are taken for old; for a start.
+
+        An error is logged; it is tried again when the browser shows its sheet.
+        """
+        uploads = self._outbox.uploads
+        for browser in uploads.browsers():
+            try:
+                self.recover(SheetDraft(uploads.draft(browser).folder))
+            except StoreError as error:
+                logger.warning("A sheet is not handed over yet: %s", error)
+
     def start(self, batch_id: str) -> None:
         """Send what is left of a batch in a thread, unless one does by now."""
         with self._lock:

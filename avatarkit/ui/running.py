@@ -60,8 +60,9 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
             session.tracker.start()
             keep = timedelta(hours=session.settings.keep_uploads_h)
             outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))
-            outbox.start(SystemClock())
             batches = Batches(session.tracker, outbox)
+            batches.recover_all()
+            outbox.start(SystemClock())
             _running = Running(session, outbox, batches, Estimates(session.store, session.clock))
         return _running
 

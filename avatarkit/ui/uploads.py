@@ -96,6 +96,10 @@ class Uploads:
         """Return the form of a browser as it was last saved."""
         return Draft(self._drafts / browser)
 
+    def browsers(self) -> list[str]:
+        """Return the ids of the browsers that have a draft or an upload here."""
+        return sorted(path.name for path in self._drafts.glob("*") if path.is_dir())
+
     def taken_path(self, path: Path, draft: Draft) -> Path:
         """Return where a file lies once a submission has taken it."""
         return self._taken / path.parent.name / path.name if draft.owns(path) else path

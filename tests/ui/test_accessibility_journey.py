@@ -96,7 +96,7 @@ def test_every_page_is_for_everyone(browser: Browser, tmp_path: Path) -> None:
         check("")
         with open_session() as session:
             failed_id = fill(session)
-        for path in ("", f"?persona={failed_id}", "submit", "stage-times"):
+        for path in ("", f"?persona={failed_id}", "submit", "submit?avatars=Many", "stage-times"):
             check(path)
         check("settings")
     assert found == [], "\n" + "\n".join(found)

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from avatarkit import errors
+from avatarkit.clock import SystemClock
 from avatarkit.errors import ConfigError, StoreError
 from avatarkit.preflight import Report
 from avatarkit.tracking import sheet as sheets
@@ -135,6 +136,11 @@ def test_twins_are_sent_if_they_are_asked_for(app: Running) -> None:
     assert created(app) == ["Ada", "Ada"]
 
 
+def sweep_later(app: Running) -> None:
+    """Delete what no submission needs, as 20 days later by the machine's clock."""
+    app.outbox.sweep(SystemClock().now() + timedelta(days=20))
+
+
 @pytest.mark.parametrize("place", ["prepare_many", "take_logged", "finish"])
 def test_a_kill_while_the_sheet_is_handed_over_loses_nothing(
     app: Running,
@@ -158,8 +164,9 @@ def test_a_kill_while_the_sheet_is_handed_over_loses_nothing(
         with pytest.raises(Killed):
             app.batches.send(sheet, [1, 2], partial(check, app, sheet))
     app = restart()
+    if place != "prepare_many":  # a draft is not kept for long
+        sweep_later(app)
     sheet = SheetDraft(sheet.form.folder)
-    app.batches.recover(sheet)
     names = [each["creator_name"] for each in sheet.rows]
     assert videos(app) == ["ada.mp4", "bob.mp4"]
     if place == "prepare_many":
@@ -207,7 +214,7 @@ def test_a_full_plan_keeps_the_rest(restart: Callable[..., Running]) -> None:
     assert (batch.count("accepted"), batch.count("prepared")) == (2, 1)
     assert len(videos(app)) == 1
     app = restart(sandbox_plan=2)
-    app.outbox.sweep(app.session.clock.now() + timedelta(days=300))
+    sweep_later(app)
     [batch] = app.batches.batches(BROWSER)
     [persona_id, *_] = [each.persona_id for each in batch.results if each.persona_id]
     app.session.tracker.delete(persona_id)

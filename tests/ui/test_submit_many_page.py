@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from avatarkit.errors import ConnectionFailed
 from avatarkit.ui.running import Running
 from avatarkit.ui.views import sent_batches
 from support.app_pages import BROWSER, HANGS_S, main_page, texts
@@ -132,6 +135,25 @@ def test_dropped_videos_go_with_the_rows_that_name_them(app: Running) -> None:
     assert "videos are here" not in texts(test)
 
 
+def test_dropped_files_leave_the_memory_one_by_one(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is freed as soon as its copy is on disk, and before the next one is copied."""
+    on_disk, free = [], MemoryUploadedFileManager.remove_file
+
+    def remove_file(manager: MemoryUploadedFileManager, session_id: str, file_id: str) -> None:
+        assert manager.get_files(session_id, [file_id])
+        free(manager, session_id, file_id)
+        on_disk.append(sorted(upload.path.name for upload in app.outbox.stored()))
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "remove_file", remove_file)
+    test = many_page()
+    for name in ("a.mp4", "b.mp4"):
+        test.file_uploader[0].upload(name, name.encode() * 99, "video/mp4")
+    test.run()
+    assert on_disk == [["a.mp4"], ["a.mp4", "b.mp4"]]
+
+
 def test_a_folder_that_is_none_is_a_sentence(app: Running, tmp_path: Path) -> None:
     """It stands below its field; rows with URLs are sent all the same."""
     test = drop(many_page(), "batch.csv", csv(row("Ada")))
@@ -194,6 +216,27 @@ def test_a_full_plan_is_said_before_and_after(restart: Callable[..., Running]) -
     assert "The plan is full" in texts(test)
     test.button(key=f"many_go_on_{batch.batch_id}").click().run()
     assert not test.exception
+
+
+def test_an_api_that_is_down_is_said_and_everything_waits(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands with the batch, and Go on sends it later."""
+
+    def down(*_: object, **__: object) -> None:
+        raise ConnectionFailed("It is down.", method="POST", url="", maybe_sent=False)
+
+    test = drop(many_page(), "batch.csv", csv(row("Ada"), row("Bob")))
+    with monkeypatch.context() as patched:
+        patched.setattr(app.session.client, "create_persona", down)
+        send_button(test).click().run()
+        sent(app)
+    test.run()
+    [batch] = app.batches.batches(BROWSER)
+    assert "It is down." in texts(test)
+    test.button(key=f"many_go_on_{batch.batch_id}").click().run()
+    sent(app)
+    assert app.batches.batch(batch.batch_id).count("accepted") == 2
 
 
 def test_a_double_click_sends_once(app: Running) -> None:
