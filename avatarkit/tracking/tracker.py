@@ -280,7 +280,8 @@ class Tracker:
     ) -> list[SubmitResult]:
         """Send the rows of a batch that still wait, two at a time.
 
-        When the plan is full, the keys are refused or nothing answers, the remaining rows wait, and
+        When the plan is full, the keys are refused, nothing answers or several answers in a row do
+        not tell whether an avatar was created, the remaining rows wait, and
         ``error`` says why; call it again to go on, also in another process. After a 429 it waits as
         long as the API asks.
 
