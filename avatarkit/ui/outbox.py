@@ -20,12 +20,13 @@ from avatarkit.errors import AvatarkitError, StoreError, SubmissionUncertain
 from avatarkit.models import PersonaCreate
 from avatarkit.preflight import Report, check_field
 from avatarkit.store.submissions import Submission
+from avatarkit.store.tables import IN_FLIGHT
 from avatarkit.text import hide_webhook_token
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.draft import FIELDS, Draft
 from avatarkit.ui.footage_reports import FootageReports
 from avatarkit.ui.upload_progress import UploadProgress
-from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
+from avatarkit.ui.uploads import Record, StoredUpload, Uploads
 
 logger = logging.getLogger("avatarkit")
 

@@ -129,14 +129,11 @@ def _plan() -> None:
     if quota is None:
         elements.note(f"How many places of the plan are free is not known. {marks}")
         return
-    used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
-    if quota.max_count <= 0:
-        used = f"{quota.current_count:,} avatars; the plan has no limit."
     if quota.is_full:
         # As high as the note, so that the form does not move when the last place is taken.
-        elements.fault(f"{used} Delete one before you submit another. {marks}")
+        elements.fault(f"{quota.used} Delete one before you submit another. {marks}")
     else:
-        elements.note(f"{used} {marks}")
+        elements.note(f"{quota.used} {marks}")
 
 
 def _person(fields: dict[str, str], reading: FormReading, form: Draft) -> list[str]:
