@@ -44,6 +44,7 @@ SLOWEST = (
     "test_journey.py",
     "test_notebooks.py",
     "test_serving_journey.py",
+    "test_submit_many_journey.py",
     "test_webhooks_journey.py",
 )
 """Tests that wait for a minute; they start first, while the other processors go on."""

@@ -156,8 +156,7 @@ def check(
         live: Whether they go to the live account, which cannot reach the hosts of this network.
         on_checked: Called with the number of videos that were looked at, and of all; each file is
             looked at once.
-        check_video: Checks the video at a path for a field, such as with a cache; by default
-            ``preflight.check_field``.
+        check_video: Checks the video at a path for a field; ``preflight.check_field`` by default.
 
     Returns:
         The rows in their order, each with what was found.

@@ -68,7 +68,7 @@ def show(sheet: SheetDraft, checked: Checked | None) -> None:
         "consent_video": text("Consent", help=HELP_VIDEO),
         "labels": text("Labels", help="Your own marks, comma separated."),
     }
-    # With a fixed number of rows the problems change in place, whatever is being typed.
+    # Only with a fixed number of rows do the problems change in place while a cell is typed.
     st.data_editor(
         frame,
         key=_table_key(sheet),
