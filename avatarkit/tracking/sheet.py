@@ -189,7 +189,7 @@ def _columns(header: Sequence[str]) -> list[str]:
             near = difflib.get_close_matches(column, COLUMNS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(
-                f"The sheet has a column {shown!r}, which is none of {_names(COLUMNS)}.{hint}"
+                f"The sheet has a column {shown!r}.{hint} The columns are {_names(COLUMNS)}."
             )
         if columns.count(column) > 1:
             raise ConfigError(f"The sheet has the column {column} twice; remove one.")

@@ -79,6 +79,9 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
         *("n2,x,film,", "n3,f,none,", "n4,f,bad,"),
         *("n5,f,film,sandbox:done", 'N5,f,film,"sandbox:done,b"'),
     )
+    unnamed = run(write(videos / "unnamed.csv", ",f,film,"))
+    assert "row 1: bad: creator_name" in unnamed.stderr
+    assert "--twins" not in unnamed.stderr
     refused = run(path)
     assert refused.exit_code == commands.Exit.USAGE
     for line in (

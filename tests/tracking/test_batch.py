@@ -129,8 +129,9 @@ def test_each_is_sent_once_and_found_again(tracker: Tracker, api: API) -> None:
     assert tracker.submit_many(wanted) == results
     assert len(tracker.store.batches()) == 1
     assert api.names == Counter(names(5))
-    with pytest.raises(errors.ConfigError, match="sent before"):
-        tracker.prepare_many(wanted)
+    for again, why in ((wanted, "sent before"), ([], "No request")):
+        with pytest.raises(errors.ConfigError, match=why):
+            tracker.prepare_many(again)
     frame = to_frame(results)
     assert list(frame["persona_id"]) == [f"p-{name}-1" for name in names(5)]
     assert dict(to_frame([]).dtypes) == dict(frame.dtypes)
