@@ -46,6 +46,10 @@ def replacing_file(path: Path, *, private: bool = False) -> Iterator[Path]:
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         temporary.touch(0o600 if private else 0o666, exist_ok=False)
+    except OSError as error:
+        error.filename = str(target)  # what the caller knows
+        raise
+    try:
         yield temporary
         # Windows flushes only what is open for writing, and renames only what is closed.
         with temporary.open("rb+") as file:

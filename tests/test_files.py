@@ -137,7 +137,7 @@ def test_a_name_of_255_bytes_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_an_os_error(tmp_path: Path) -> None:
-    """Neither the folder nor a file is made."""
-    with pytest.raises(OSError, match="missing"):
+    """Neither the folder nor a file is made, and the error names the file that was asked for."""
+    with pytest.raises(OSError, match=r"missing.a\.txt"):
         replace_file(tmp_path / "missing" / "a.txt", b"new")
     assert not list(tmp_path.iterdir())

@@ -56,7 +56,10 @@ def sample_history(
     Raises:
         ConfigError: The log is not a sandbox's, or has other avatars.
         StoreError: The log failed.
+        ValueError: ``until`` has no time zone.
     """
+    if until.tzinfo is None:
+        raise ValueError("until must carry a time zone; use the session's clock: clock.now().")
     rng = random.Random(seed)  # noqa: S311 - reproducible
     if store.kind != "sandbox":
         raise ConfigError(

@@ -463,7 +463,8 @@ class Tracker:
                 if self._api.is_about_account(error):
                     raise
                 # A list that fails while avatars can be polled says nothing of them.
-                logger.info("The list could not be compared with the log: %s", error)
+                if not is_cancelled():
+                    logger.info("The list could not be compared with the log: %s", error)
                 return
             if not skipped:
                 self._listing.compare(frozenset(each.id for each in listed), now)

@@ -130,7 +130,7 @@ def _row(persona: ShownPersona, now: datetime) -> tuple[str, ...]:
         next_poll = "due" if is_due else format_moment(persona.next_poll_at, now)
     if persona.last_error_at is not None:
         error = f"{format_moment(persona.last_error_at, now)} {error}"
-    since = f"{persona.since:%Y-%m-%d %H:%M:%S}"
+    since = f"{persona.since:%Y-%m-%d %H:%M}"
     texts = (persona.creator_name or "", persona.persona_id, status, since, next_poll, error)
     return tuple(" ".join(printable(text).split())[:LONGEST_TEXT] for text in texts)
 

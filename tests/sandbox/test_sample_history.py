@@ -31,6 +31,12 @@ def test_invented_avatars_are_written_into_no_log_of_others(tmp_path: Path, kind
         assert store.known_ids() == {"p1"}
 
 
+def test_a_moment_without_a_time_zone_is_refused(tmp_path: Path) -> None:
+    """It gets one sentence, which names the way out."""
+    with store_in(tmp_path) as store, pytest.raises(ValueError, match="time zone; use the session"):
+        sample_history(store, until=MONDAY.replace(tzinfo=None))
+
+
 def test_the_history_is_what_the_tracker_would_have_logged(tmp_path: Path) -> None:
     """The same arguments give the same rows, once, in order, and none from later than now."""
     with store_in(tmp_path) as store:

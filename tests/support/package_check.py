@@ -22,6 +22,8 @@ from support.project import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONSTRAINTS = str(ROOT / "requirements-dev.txt")
 BIN = "Scripts" if os.name == "nt" else "bin"
+UV = Path(shutil.which("uv") or "uv").absolute()
+"""Nox names its folder relative to the project, which ``main`` leaves."""
 
 NEEDS = {
     "": "from avatarkit import Store, Tracker, charts, eta, export",
@@ -45,13 +47,16 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None, fails: bool 
         env: Variables beside those of this process.
         fails: Whether it has to fail.
     """
-    answer = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(env or {})},
-        timeout=900,
-    )
+    try:
+        answer = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(env or {})},
+            timeout=900,
+        )
+    except FileNotFoundError as error:
+        raise SystemExit(f"{command[0]} is missing.") from error
     printed = answer.stdout + answer.stderr
     if (answer.returncode != 0) is not fails:
         raise SystemExit(
@@ -63,7 +68,7 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None, fails: bool 
 def build(folder: Path) -> Path:
     """Build the wheel into a folder; return its path."""
     try:
-        run("uv", "build", "--wheel", "--quiet", "--out-dir", folder, ROOT)
+        run(UV, "build", "--wheel", "--quiet", "--out-dir", folder, ROOT)
     except SystemExit as error:
         print(f"uv cannot build it, pip tries: {error}", flush=True)
         run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
@@ -92,8 +97,8 @@ def install(wheel: Path, extra: str, environment: Path) -> Path:
     python = programs / "python"
     packages = ("--constraint", CONSTRAINTS, requirement)
     try:
-        run("uv", "venv", "--quiet", "--python", sys.executable, environment)
-        run("uv", "pip", "install", "--quiet", "--python", python, *packages)
+        run(UV, "venv", "--quiet", "--python", sys.executable, environment)
+        run(UV, "pip", "install", "--quiet", "--python", python, *packages)
     except SystemExit as error:
         print(f"uv cannot install it, pip tries: {error}", flush=True)
         run(sys.executable, "-m", "venv", "--clear", environment)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from avatarkit import Client, PersonaCreate, Store, Tracker, errors
+from avatarkit.api.transport import cancel_on
 from avatarkit.store.sightings import Change
 from support.manual_clock import ManualClock
 
@@ -280,6 +281,24 @@ def test_the_list_is_compared_with_the_log_every_hour(
     tracker.reconcile()
     tracker.look()
     assert pd.isna(row(tracker)["deleted_at"])
+
+
+def test_a_list_that_was_cancelled_is_not_reported(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tracker that is stopped while it lists logs no error of that call."""
+    stop = threading.Event()
+
+    def cancelled(**_: object) -> None:
+        stop.set()
+        raise errors.ConnectionFailed("It broke off.", method="GET", url="/", maybe_sent=True)
+
+    monkeypatch.setattr(tracker.client, "list_personas", cancelled)
+    caplog.set_level("INFO", "avatarkit")
+    with cancel_on(stop):
+        tracker.reconcile()
+    assert stop.is_set()
+    assert caplog.messages == []
 
 
 def test_what_was_deleted_is_back_when_a_list_shows_it(tracker: Tracker, api: API) -> None:

@@ -138,7 +138,7 @@ class TestInANotebook:
         tracker.watch()
         assert [table.rows[0][2] for table in display.shown] == ["Pending", "Reviewing", "Done"]
         assert display.shown[0].rows[0][:2] == ("Ada", "p1")
-        assert display.shown[0].rows[0][3:5] == ("2026-01-05 09:00:00", "10:00:00")
+        assert display.shown[0].rows[0][3:5] == ("2026-01-05 09:00", "10:00:00")
         assert clock.slept == [watch.READ_EVERY_S] * 5
 
     def test_one_that_is_gone_does_not_keep_it_open(
