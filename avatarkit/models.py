@@ -517,6 +517,13 @@ class Quota(BaseModel):
         """Whether another create would be refused; a limit of 0 or less is taken for none."""
         return 0 < self.max_count <= self.current_count
 
+    @property
+    def used(self) -> str:
+        """A sentence: how much of the plan is used."""
+        if self.max_count <= 0:
+            return f"{self.current_count:,} avatars; the plan has no limit."
+        return f"{self.current_count:,} of {self.max_count:,} avatars of the plan are used."
+
 
 def field_errors(error: ValidationError) -> list[tuple[str, str]]:
     """Return the field and the message of each error that pydantic found.

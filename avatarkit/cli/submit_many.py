@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -57,13 +58,16 @@ def submit_many(
         return
     if sheet is None:
         raise typer.BadParameter("name the sheet, or write an example with --template.")
+    with exit_on_error():
+        _check_output(output, sheet)
     with open_cli_session() as session:
         rows = _check(session, _read(sheet), folder or sheet.parent)
         chosen = [row for row in rows if row.request and (twins or not row.twin)]
         left_out = len(rows) - len(chosen)
         if left_out and not skip_bad:
             ways = "correct the sheet, or leave them out with --skip-bad"
-            ways += "" if twins else "; send equal names with --twins"
+            if not twins and any(row.twin for row in rows):
+                ways += "; send equal names with --twins"
             exit_with(f"Nothing was sent: {left_out} of {len(rows)} rows: {ways}.", Exit.USAGE)
         if dry_run:
             echo(f"{len(chosen)} of {len(rows)} rows can be sent.", err=True)
@@ -104,7 +108,7 @@ def _check(session: Session, rows: Sequence[dict[str, str]], folder: Path) -> li
             on_checked=lambda done, total: bar.update(100 * done // total - bar.pos),
         )
     for row in checked:
-        name = f"row {row.number}, {row.name}"
+        name = f"row {row.number}, {row.name}" if row.name else f"row {row.number}"
         for sentence in row.faults:
             echo(f"{name}: bad: {sentence}", err=True)
         if row.twin is not None:
@@ -140,6 +144,16 @@ def _to_csv(rows: Sequence[Row], chosen: Sequence[Row], results: Sequence[Submit
         unsent = SubmitResult(row.number, "", row.name, "not sent", None, why)
         shown.append(by_number.get(row.number, unsent))
     return export.to_csv(to_frame(shown))
+
+
+def _check_output(output: Path | None, sheet: Path) -> None:
+    """Refuse a file for the results that cannot be written, before anything is sent."""
+    if output is None:
+        return
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise ConfigError(f"{output} cannot be written; give a file in a folder that there is.")
+    if output.exists() and sheet.exists() and output.samefile(sheet):
+        raise ConfigError(f"{output} is the sheet itself; give another file for the results.")
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from avatarkit.models import PersonaCreate, ProcessStatus
 from avatarkit.store import tables
 from avatarkit.store.submissions import SubmissionLog, sent_fields
-from avatarkit.store.tables import to_moment, to_us
+from avatarkit.store.tables import IN_FLIGHT, to_moment, to_us
 from avatarkit.text import hide_webhook_token
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _SUBMISSIONS, _PERSONAS = tables.submissions, tables.personas
 _COLUMNS = _SUBMISSIONS.c
 
-_OPEN = ("prepared", "sending", "uncertain")
 _BAD = (ProcessStatus.FAILED.value, ProcessStatus.REJECTED.value)
 
 
@@ -248,7 +247,7 @@ class BatchLog(SubmissionLog):
             _PERSONAS.c.status.not_in(_BAD),
         )
         submissions = sa.select(_COLUMNS.creator_name, _COLUMNS.submission_id, _COLUMNS.state)
-        submissions = submissions.where(self._is_read(_COLUMNS), _COLUMNS.state.in_(_OPEN))
+        submissions = submissions.where(self._is_read(_COLUMNS), _COLUMNS.state.in_(IN_FLIGHT))
         names: dict[str, list[tuple[str, str]]] = {}
         with self.transaction(reading=True) as connection:
             for query in (personas, submissions):
@@ -277,7 +276,7 @@ class BatchLog(SubmissionLog):
             .outerjoin(_PERSONAS, is_same)
             .where(
                 _COLUMNS.account == self._own(),
-                _COLUMNS.state.in_([*_OPEN, "accepted"]),
+                _COLUMNS.state.in_([*IN_FLIGHT, "accepted"]),
                 _COLUMNS.creator_name.in_({request.creator_name for request in requests}),
                 status.in_(_BAD) if failed else status.not_in(_BAD),
             )

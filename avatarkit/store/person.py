@@ -13,9 +13,7 @@ import sqlalchemy as sa
 
 from avatarkit.models import VIDEO_FIELDS
 from avatarkit.store import tables
-
-IN_FLIGHT = ("prepared", "sending", "uncertain")
-"""States of a submission of which an avatar may still come."""
+from avatarkit.store.tables import IN_FLIGHT
 
 FORGOTTEN = "(forgotten)"
 """What takes the place of a name or an id in a text that is about others too."""

@@ -23,7 +23,7 @@ from avatarkit.store.clock_skew import Call
 from avatarkit.store.footage import FootageLog
 from avatarkit.store.process import is_alive, this_process
 from avatarkit.store.sightings import Recorded, SightingLog
-from avatarkit.store.tables import to_moment, to_us
+from avatarkit.store.tables import IN_FLIGHT, to_moment, to_us
 
 LONGEST_SENDING = timedelta(hours=12)
 """No upload takes longer than this."""
@@ -193,9 +193,8 @@ class SubmissionLog(SightingLog, FootageLog):
             at: When that became known.
             error: Why, in one sentence.
         """
-        states = ("prepared", "sending", "uncertain")
         ended = {"state": "refused", "ended_us": to_us(at), "error": error, "candidates": None}
-        self._update(submission_id, states, **ended)
+        self._update(submission_id, IN_FLIGHT, **ended)
 
     def uncertain(
         self, submission_id: str, at: datetime, error: str, *, upload_broke: str | None = None

@@ -13,6 +13,9 @@ import sqlalchemy as sa
 SCHEMA_VERSION = 5
 """The number of the newest revision; ``store.migrations`` says how to change the tables."""
 
+IN_FLIGHT = ("prepared", "sending", "uncertain")
+"""States in which a submission may still need its files, and get an avatar."""
+
 metadata = sa.MetaData()
 
 # Which revision the tables are of; Alembic reads and writes it.

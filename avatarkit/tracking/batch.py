@@ -40,6 +40,10 @@ logger = logging.getLogger("avatarkit")
 UPLOADS = 2
 """How many rows are sent at once; more would only slow each other down."""
 
+UNCERTAIN_IN_A_ROW = 3
+"""After so many uncertain rows, and none that was answered, a batch stops: each may take a place of
+the plan, and the next would end like them."""
+
 STEP_S = 0.5
 """Wall seconds after which it is looked again whether to stop, while there is nothing else to do.
 """
@@ -172,6 +176,7 @@ class _Sending:
         self._stop = stop
         self._lock = threading.Lock()
         self._running = 0
+        self._uncertain = 0
         self._threads = 0
         self._halted: str | None = None
         self._cancel = threading.Event()
@@ -250,7 +255,9 @@ class _Sending:
             )
         except SentBefore:
             return True  # another process sends it, or another thread of this one
-        except (SubmissionUncertain, VideoUnreadable):
+        except SubmissionUncertain as error:
+            self._note_uncertain(error)
+        except VideoUnreadable:
             pass  # the log says so
         except PlanFull as error:
             # Another row that is being sent may not get the place that was counted for it.
@@ -265,8 +272,21 @@ class _Sending:
                     self._clock.sleep(gate.FIRST_PAUSE_S[cause], self._stop)
             elif cause is not None:
                 self._halt(str(error))
+            else:
+                self._uncertain = 0
+        else:
+            self._uncertain = 0
         self._report(submission_id)
         return goes_on
+
+    def _note_uncertain(self, error: SubmissionUncertain) -> None:
+        with self._lock:
+            self._uncertain += 1
+        if self._uncertain >= UNCERTAIN_IN_A_ROW:
+            self._halt(
+                f"{self._uncertain} in a row are uncertain, the last as follows; see to that "
+                f"first. {error.__cause__}"
+            )
 
     def _put_back(self, submission_id: str, *, alone: bool = False) -> bool:
         """Let a row be the next one; return False to leave it to the other thread."""

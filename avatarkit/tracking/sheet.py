@@ -69,7 +69,8 @@ class Row:
     """Sentences: what the API may turn down; the row can be sent."""
 
     twin: str | None = None
-    """A sentence: another row or the account has the name already. Not to be sent unless asked."""
+    """A sentence: another row or the account has the name already. Not to be sent unless asked. The
+    first of several rows that are the very same is no twin."""
 
     sent_as: str | None = None
     """The avatar, or else the submission, that the very same create has become before; it is not
@@ -186,9 +187,9 @@ def _columns(header: Sequence[str]) -> list[str]:
     for shown, column in zip(typed, columns, strict=True):
         if column not in COLUMNS:
             near = difflib.get_close_matches(column, COLUMNS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(
-                f"The sheet has a column {shown!r}; {hint}The columns are {_names(COLUMNS)}."
+                f"The sheet has a column {shown!r}.{hint} The columns are {_names(COLUMNS)}."
             )
         if columns.count(column) > 1:
             raise ConfigError(f"The sheet has the column {column} twice; remove one.")
@@ -313,7 +314,11 @@ def _twin(
     row: Row, same: Sequence[Row], known: Mapping[str, list[tuple[str, str]]], own: set[str]
 ) -> str | None:
     """Return a sentence about who else has this name; None if there is no other."""
-    others = [other for other in same if other.number != row.number]
+    others = [
+        other
+        for other in same
+        if other.number < row.number or (other.number > row.number and other.request != row.request)
+    ]
     if others:
         other = others[0]
         is_same = other.request == row.request

@@ -251,12 +251,13 @@ class Tracker:
             The id of the batch, for ``send_many`` and ``store.batch``.
 
         Raises:
-            ConfigError: All of them were sent before.
+            ConfigError: There are none, or all of them were sent before.
             StoreError: They could not be logged.
         """
         batch_id, _ = self._prepare_many(requests, numbers, batch_id)
         if not self.store.batch(batch_id):
-            raise ConfigError("Each of these was sent before; there is nothing to send.")
+            why = "Each of these was sent before" if requests else "No request was given"
+            raise ConfigError(f"{why}; there is nothing to send.")
         return batch_id
 
     def _prepare_many(
@@ -279,7 +280,8 @@ class Tracker:
     ) -> list[SubmitResult]:
         """Send the rows of a batch that still wait, two at a time.
 
-        When the plan is full, the keys are refused or nothing answers, the remaining rows wait, and
+        When the plan is full, the keys are refused, nothing answers or several answers in a row do
+        not tell whether an avatar was created, the remaining rows wait, and
         ``error`` says why; call it again to go on, also in another process. After a 429 it waits as
         long as the API asks.
 

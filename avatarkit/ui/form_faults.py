@@ -55,7 +55,7 @@ def read(fields: Mapping[str, str]) -> FormReading:
     try:
         request = PersonaCreate.model_validate(values)
     except ValidationError as error:
-        return FormReading(None, _by_field(error), missing)
+        return FormReading(None, _by_field(error, fields), missing)
     return FormReading(None if missing else request, {}, missing)
 
 
@@ -68,15 +68,17 @@ def is_drive_link(text: str) -> bool:
         return False
 
 
-def _by_field(error: ValidationError) -> dict[str, str]:
+def _by_field(error: ValidationError, fields: Mapping[str, str]) -> dict[str, str]:
     faults: dict[str, str] = {}
     for location, message in field_errors(error):
         # What is found by comparing fields has no location, but may begin with the field's name.
         name = location.partition(".")[0] or message.partition(" must ")[0]
         text = message.removeprefix(f"{name} ")
+        if not text.startswith(fields.get(name, "").strip() or " "):  # a path keeps its case
+            text = f"{text[:1].upper()}{text[1:]}"
         if name == "gdown_url":
             name = "lipsync_input"
         elif name not in FIELDS:
             name, text = "consent_video", _BOTH_VIDEOS
-        faults.setdefault(name, f"{text[:1].upper()}{text[1:]}.")
+        faults.setdefault(name, f"{text}.")
     return faults

@@ -64,7 +64,7 @@ def open_form(outbox: Outbox) -> tuple[Draft, bool]:
         # On a page that was not shown before, the browser has nothing to confirm.
         form.replace({n: value for n, value in shown.items() if key(n) in st.session_state})
     _choose_ways(form, is_new=form is not known)
-    taken = _take_uploads(form, shown)
+    taken, replaced = _take_uploads(form, shown)
     for name in FIELDS:
         if name in form.unconfirmed:
             _set(name, form.unconfirmed[name][1])
@@ -74,6 +74,9 @@ def open_form(outbox: Outbox) -> tuple[Draft, bool]:
     st.session_state[FORM] = form
     # Only now, as a run that was ended before this would need them again.
     free_uploads(taken)
+    if replaced:
+        form.save(fields())
+        outbox.delete(replaced)
     return form, bool(form.unconfirmed)
 
 
@@ -92,12 +95,15 @@ def _choose_ways(form: Draft, *, is_new: bool) -> None:
             st.session_state[way_key(field)] = ADDRESS if is_address else UPLOAD
 
 
-def _take_uploads(form: Draft, shown: Mapping[str, str]) -> list[str]:
-    """Copy what was uploaded to disk, and set the field to its path; return the ids of the files.
+def _take_uploads(form: Draft, shown: Mapping[str, str]) -> tuple[list[str], list[Path]]:
+    """Copy what was uploaded to disk, and set the field to its path.
+
+    Returns:
+        The ids of the files, and the uploads that they replace.
 
     Not in the widget's callback, which is called again when a rerun of a fragment is waiting.
     """
-    taken = []
+    taken, replaced = [], []
     for field in VIDEO_FIELDS:
         uploaded = st.session_state.get(uploader_key(field))
         if isinstance(uploaded, UploadedFile):
@@ -108,10 +114,12 @@ def _take_uploads(form: Draft, shown: Mapping[str, str]) -> list[str]:
                 st.error(plain(text), icon=":material/error:")
             else:
                 form.unconfirmed[field] = (shown[field], str(path))
+                if shown[field] != str(path) and form.owns(Path(shown[field])):
+                    replaced.append(Path(shown[field]))
             # A new widget, as the copy on disk is used from now on.
             st.session_state[_nonce(field)] += 1
             taken.append(uploaded.file_id)
-    return taken
+    return taken, replaced
 
 
 def _nonce(field: str) -> str:

@@ -19,6 +19,8 @@ NAME = "avatarkit"
 FAVICON = Path(__file__).with_name("favicon.svg")
 # The hint that says what the sandbox is.
 SANDBOX = "sandbox"
+# Where a tab keeps the query parameters of each page, by its title.
+_QUERY = "main_query_{}"
 
 
 def main() -> None:
@@ -40,7 +42,10 @@ def main() -> None:
     if app is None:
         st.title(page.title, anchor=False)
     else:
-        _head(page.title, app.session)
+        # A container is one place, also while it is empty: where a page's widgets come to stand in
+        # another place, the URL does not learn any more what is chosen in them.
+        with st.container():
+            _head(page.title, app.session)
         drawn = watcher.show()
         if error is None:
             error = _run(page, app)
@@ -74,20 +79,28 @@ def _navigation() -> StreamlitPage:
     links = pages if page is pages[0] else [named, *pages[1:]]
     with st.container(horizontal=True, gap="small", key="main_navigation"):
         for each in links:
-            st.page_link(each, width="content")
+            # With what the page was left with, as each of its widgets would else add its own step
+            # for the Back button. Not to itself: its run before knew no newer click.
+            query = None if each == page else st.session_state.get(_QUERY.format(each.title))
+            st.page_link(each, width="content", query_params=query)
     return page
 
 
 def _run(page: StreamlitPage, app: Running) -> AvatarkitError | None:
     """Show the page and what stands above it; return the error that ended it."""
     try:
-        banner.show()
+        with st.container():
+            banner.show()
         state = app.estimates.state
         if state is not None:
             toasts.show(app.session.store, state)
             if not watcher.draws():
                 visits.note(state.last_run_id)
-        page.run()
+        try:
+            page.run()
+        finally:
+            query = {name: st.query_params.get_all(name) for name in st.query_params}
+            st.session_state[_QUERY.format(page.title)] = query
     except AvatarkitError as error:
         return error
     return None

@@ -20,12 +20,13 @@ from avatarkit.errors import AvatarkitError, StoreError, SubmissionUncertain
 from avatarkit.models import PersonaCreate
 from avatarkit.preflight import Report, check_field
 from avatarkit.store.submissions import Submission
+from avatarkit.store.tables import IN_FLIGHT
 from avatarkit.text import hide_webhook_token
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.draft import FIELDS, Draft
 from avatarkit.ui.footage_reports import FootageReports
 from avatarkit.ui.upload_progress import UploadProgress
-from avatarkit.ui.uploads import IN_FLIGHT, Record, StoredUpload, Uploads
+from avatarkit.ui.uploads import Record, StoredUpload, Uploads
 
 logger = logging.getLogger("avatarkit")
 
@@ -155,6 +156,11 @@ class Outbox:
             draft.next = Draft(draft.folder, {})
             draft.clear()
         self.delete(draft.uploads())
+
+    def delete_replaced(self, draft: Draft) -> None:
+        """Delete the uploads of a form that was replaced, except those of the form that shows."""
+        if draft.next is not None:
+            self.delete(set(draft.uploads()) - set(draft.newest.uploads()))
 
     def stored(self) -> list[StoredUpload]:
         """Return all uploads on disk."""

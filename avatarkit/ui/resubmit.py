@@ -19,7 +19,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from avatarkit.errors import AvatarkitError
 from avatarkit.models import VIDEO_FIELDS, PersonaCreate, Quota, error_sentence, is_url
+from avatarkit.store.batches import folded_name
 from avatarkit.store.submissions import Submission
+from avatarkit.store.tables import IN_FLIGHT
 from avatarkit.text import format_hours, hide_webhook_token, plain
 from avatarkit.ui import form_state, running, watcher
 from avatarkit.ui.browser import browser_id
@@ -99,23 +101,25 @@ def duplicate(
     """Return a sentence about an avatar of a name that may exist and has not ended badly.
 
     Args:
-        creator_name: The name.
+        creator_name: The name; its case and how its words are spaced make no difference.
         personas: The frame of ``store.personas``.
         submissions: The frame of ``store.submissions``.
         now: The moment on the session's clock.
     """
-    is_open = submissions["state"].isin(["prepared", "sending", "uncertain"])
-    if (is_open & (submissions["creator_name"] == creator_name)).any():
-        return f"An avatar of {creator_name} is being sent, or may have been created."
-    same = personas.query(
-        "creator_name == @creator_name and status not in ['failed', 'rejected'] and not gone"
-    )
-    if same.empty or not creator_name:
+    name = folded_name(creator_name)
+    if not name:
+        return None
+    for sent in submissions.loc[submissions["state"].isin(IN_FLIGHT), "creator_name"]:
+        if folded_name(sent) == name:
+            return f"An avatar of {sent} is being sent, waits for that, or may have been created."
+    kept = personas.query("status not in ['failed', 'rejected'] and not gone")
+    same = kept[kept["creator_name"].map(folded_name, na_action="ignore") == name]
+    if same.empty:
         return None
     newest = same.iloc[0]
     created_at = newest["first_seen_at"] if pd.isna(newest["created_at"]) else newest["created_at"]
     age = format_hours((now - created_at) / timedelta(hours=1))
-    return f"An avatar of {creator_name} was submitted {age} ago ({newest['status']})."
+    return f"An avatar of {newest['creator_name']} was submitted {age} ago ({newest['status']})."
 
 
 def _close() -> None:
@@ -137,6 +141,7 @@ def _fill(again: Again, form: Draft) -> None:
     new.notes = again.missing
     new.write()
     form.next = new
+    running.get().outbox.delete_replaced(form)
     # In a new tab the form is only known by its file, which has no notes.
     st.session_state[form_state.FORM] = form
     _close()
@@ -152,7 +157,8 @@ def _ask_to_replace(persona_ids: list[str]) -> None:
     typed = form.fields.get("creator_name", "")
     st.markdown(
         f"The form on the Submit page is filled in{f' for {plain(typed)}' if typed else ''}. To "
-        f"submit {plain(again.name)} again, its fields are replaced by those of that avatar."
+        f"submit {plain(again.name)} again, its fields are replaced by those of that avatar, and "
+        "its uploads are deleted."
     )
     if st.button("Replace it", key="resubmit_replace"):
         _fill(again, form)
@@ -209,13 +215,12 @@ def _places(quota: Quota | None, count: int) -> str:
         return "How many places of the plan are free is not known; each is asked for when it is."
     if quota.max_count <= 0:
         return "The plan has no limit."
-    used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
     if quota.room >= count:
-        return used
+        return quota.used
     room = "no other" if quota.room == 0 else f"{quota.room} more"
     return (
-        f"{used} There is room for {room}: delete some first, or what does not fit is refused "
-        "before it is sent, and can be put back into the form."
+        f"{quota.used} There is room for {room}: delete some first, or what does not fit is "
+        "refused before it is sent, and can be put back into the form."
     )
 
 

@@ -23,10 +23,8 @@ from pathlib import Path
 
 from avatarkit.files import replace_file
 from avatarkit.models import VIDEO_FIELDS
+from avatarkit.store.tables import IN_FLIGHT
 from avatarkit.ui.draft import Draft, make_private
-
-IN_FLIGHT = ("prepared", "sending", "uncertain")
-"""States in which a submission may still need its files."""
 
 FORGET_AFTER = timedelta(days=30)
 """What was typed, and submissions that ended, are forgotten after this."""

@@ -83,6 +83,7 @@ def _key(state: StateKey | None = None) -> Hashable:
         state,
         None if pause is None else (pause.cause, pause.text, pause.until),
         str(tracker.access.error),
+        tracker.last_error,
         None if other is None else other.name,
         estimates.version,
     )

@@ -79,6 +79,9 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
         *("n2,x,film,", "n3,f,none,", "n4,f,bad,"),
         *("n5,f,film,sandbox:done", 'N5,f,film,"sandbox:done,b"'),
     )
+    unnamed = run(write(videos / "unnamed.csv", ",f,film,"))
+    assert "row 1: bad: creator_name" in unnamed.stderr
+    assert "--twins" not in unnamed.stderr
     refused = run(path)
     assert refused.exit_code == commands.Exit.USAGE
     for line in (
@@ -101,6 +104,17 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
     frame = results_of(run(path, "--skip-bad", "--twins"))
     assert list(frame["state"]) == ["accepted", *["not sent"] * 3, "accepted", "accepted"]
     assert created() == Counter(["n1", "n5", "N5"])
+
+
+def test_results_that_cannot_be_written_are_refused_first(videos: Path, tmp_path: Path) -> None:
+    """Nothing is sent, and the sheet is not overwritten by its results."""
+    path = write(videos / "batch.csv", "n1,f,film,")
+    text = path.read_text()
+    for output, why in ((tmp_path / "none" / "a.csv", "cannot be written"), (path, "the sheet")):
+        result = run(path, "--output", output)
+        assert (result.exit_code, why in result.stderr) == (commands.Exit.ERROR, True)
+    assert path.read_text() == text
+    assert not created()
 
 
 def test_a_full_plan_lets_the_rest_wait(

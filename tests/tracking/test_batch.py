@@ -129,8 +129,9 @@ def test_each_is_sent_once_and_found_again(tracker: Tracker, api: API) -> None:
     assert tracker.submit_many(wanted) == results
     assert len(tracker.store.batches()) == 1
     assert api.names == Counter(names(5))
-    with pytest.raises(errors.ConfigError, match="sent before"):
-        tracker.prepare_many(wanted)
+    for again, why in ((wanted, "sent before"), ([], "No request")):
+        with pytest.raises(errors.ConfigError, match=why):
+            tracker.prepare_many(again)
     frame = to_frame(results)
     assert list(frame["persona_id"]) == [f"p-{name}-1" for name in names(5)]
     assert dict(to_frame([]).dtypes) == dict(frame.dtypes)
@@ -256,6 +257,20 @@ def test_what_may_have_arrived_is_not_sent_again(tracker: Tracker, api: API) -> 
     api.faults = {}
     assert states(tracker.submit_many(wanted)) == ["accepted", "uncertain", "accepted"]
     assert "n2" not in api.names
+
+
+def test_a_batch_stops_when_row_after_row_is_uncertain(tracker: Tracker, api: API) -> None:
+    """An API that breaks down does not leave fifty uncertain rows; the rest goes out later."""
+    wanted = requests(*names(9))
+    api.faults = {name: httpx.Response(502) for name in names(9)}
+    results = tracker.submit_many(wanted)
+    count = Counter(states(results))
+    # The other thread may be sending one by then.
+    assert count["uncertain"] in (3, 4)
+    assert count["prepared"] == 9 - count["uncertain"]
+    assert "in a row are uncertain" in (results[-1].error or "")
+    api.faults = {}
+    assert Counter(states(tracker.submit_many(wanted)))["accepted"] == count["prepared"]
 
 
 def test_it_stops_and_goes_on(tracker: Tracker, api: API) -> None:

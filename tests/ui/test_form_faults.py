@@ -50,6 +50,7 @@ def test_what_is_missing_hides_no_fault() -> None:
         ({"lipsync_input": "ftp://x/y.mp4"}, "lipsync_input", "http(s) URL"),
         ({"lipsync_input": f"{DRIVE} x"}, "lipsync_input", "Must be a URL"),
         ({"consent_video": "/no/such.mp4"}, "consent_video", "does not exist"),
+        ({"lipsync_input": " no/such.mp4"}, "lipsync_input", "no/such.mp4 does not exist"),
     ],
 )
 def test_a_fault_belongs_to_a_field(fields: dict[str, str], field: str, sentence: str) -> None:

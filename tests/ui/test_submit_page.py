@@ -272,13 +272,13 @@ def test_a_sample_video_is_made(app: Running) -> None:
 
 
 def test_a_second_avatar_of_a_name_has_to_be_confirmed(app: Running) -> None:
-    """Another avatar of the same name needs a tick, as plans allow only a few."""
+    """Another avatar of the same name needs a tick, however it is written."""
     app.session.tracker.submit(ADA)
-    test = fill(submit_page(), creator_name="Ada", gender="f", lipsync_input=URL)
+    test = fill(submit_page(), creator_name="ada ", gender="f", lipsync_input=URL)
     assert "Ada was submitted" in texts(test)
     assert "Not sent yet. Look at: Creator name." in texts(submit(test))
     submit(tick(test))
-    assert app.session.store.submissions()["creator_name"].tolist() == ["Ada", "Ada"]
+    assert set(app.session.store.submissions()["creator_name"]) == {"Ada", "ada"}
 
 
 def test_a_name_whose_create_is_uncertain_has_to_be_confirmed(app: Running) -> None:
@@ -317,7 +317,7 @@ def test_a_refused_submission_goes_back_into_the_form(
 
 
 def test_a_form_is_not_replaced_unasked(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Putting a submission back is said to replace what was typed meanwhile."""
+    """Putting a submission back is said to replace what was typed and uploaded meanwhile."""
 
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("The plan is full.")
@@ -332,9 +332,12 @@ def test_a_form_is_not_replaced_unasked(app: Running, monkeypatch: pytest.Monkey
     test.run().button(key=f"submit_again_{submission_id}").click()
     fill(test, creator_name="Bob")
     assert test.text_input(key="submit_creator_name").value == "Bob"
-    assert "What is in the form now is replaced." in texts(test)
+    assert "What is in the form now is replaced" in texts(test)
+    footage(test, b"x" * 99)
+    assert app.outbox.stored()
     test.button(key=f"submit_replace_{submission_id}").click().run()
     assert test.text_input(key="submit_creator_name").value == "Ada"
+    assert not app.outbox.stored()
 
 
 @pytest.mark.parametrize(("used", "text"), [(2, "2 of 3 avatars"), (3, "Delete one")])
@@ -354,6 +357,16 @@ def test_an_upload_is_stored_once_under_its_name(app: Running) -> None:
     assert upload.path.read_bytes() == b"no video " * 99
     assert upload.browser == BROWSER
     assert entered(test, "lipsync_input") == str(upload.path)
+
+
+def test_an_upload_replaces_the_one_before(app: Running) -> None:
+    """The first is deleted, as the form names it no longer."""
+    test = footage(submit_page(), b"x" * 99, "first.mp4")
+    [first] = app.outbox.stored()
+    footage(test, b"y" * 99, "second.mp4")
+    [second] = app.outbox.stored()
+    assert (first.path.name, second.path.name) == ("first.mp4", "second.mp4")
+    assert entered(test, "lipsync_input") == str(second.path)
 
 
 def test_an_upload_is_stored_once_if_the_run_is_cut_off(

@@ -25,11 +25,12 @@ from avatarkit import PersonaCreate
 from avatarkit.clock import SystemClock
 from avatarkit.errors import ConfigError, StoreError
 from avatarkit.store.submissions import Submission
+from avatarkit.store.tables import IN_FLIGHT
 from avatarkit.tracking.tracker import Tracker
 from avatarkit.ui.draft import Draft
 from avatarkit.ui.outbox import Outbox
 from avatarkit.ui.running import Running
-from avatarkit.ui.uploads import FORGET_AFTER, IN_FLIGHT, Uploads
+from avatarkit.ui.uploads import FORGET_AFTER, Uploads
 from support.app_pages import BROWSER
 from support.manual_clock import MONDAY, ManualClock
 

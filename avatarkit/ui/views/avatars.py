@@ -49,7 +49,9 @@ _newest: _Rows | None = None
 
 def show() -> None:
     """Show the page."""
-    uncertain.show()
+    # In containers, so that what comes and goes above the controls does not move them; see `main`.
+    with st.container():
+        uncertain.show()
     session, estimates = running.get().session, running.get().estimates
     log = estimates.log()
     if log.personas.empty:
@@ -60,10 +62,10 @@ def show() -> None:
     arrivals = estimates.arrivals(log)
     rows = _rows(log, arrivals)
     counts = st.container()
-    _next_ones()
     filters.controls(rows)
     with counts:
         filters.counts(rows, len(session.store.open_submissions()))
+        _next_ones()
     shown = filters.chosen(rows)
     shown_ids = shown["persona_id"].tolist()
     chosen.place(shown_ids)

@@ -76,7 +76,7 @@ def _connected(tracker: Tracker) -> str:
         return "Not known: the keys were not tried yet."
     used = ""
     if (quota := tracker.quota) is not None and quota.max_count > 0:
-        used = f" {quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
+        used = f" {quota.used}"
     return f"Yes: the API takes the keys.{tried}{used}"
 
 

@@ -33,6 +33,8 @@ SORTS = {
     "Ready first": ["ready_to"],
     "Longest in its stage": ["in_stage_since"],
 }
+SHORTEST_OF_ID = 4
+"""How many characters of an id a search has to name at least."""
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 NOTHING_CHOSEN: dict[str, Any] = {"q": "", "status": [], "label": [], "since": None, "until": None}
 
@@ -101,9 +103,11 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     state = st.session_state
     matches = _is_shown(rows, state["show"])
     if state["q"].strip():
-        searched = _searched(rows)
+        texts, ids = _texts(rows), rows["persona_id"].str.casefold()
         for word in state["q"].casefold().split():
-            matches = matches & (searched.str.contains(word, regex=False))
+            found = texts.str.contains(word, regex=False)
+            # A short one is in most ids.
+            matches &= found | (ids.str.contains(word, regex=False) & (len(word) >= SHORTEST_OF_ID))
     if state["status"]:
         matches = matches & (rows["raw_status"].isin(state["status"]))
     if state["label"]:
@@ -158,8 +162,8 @@ def _is_shown(rows: pd.DataFrame, name: str) -> pd.Series[bool]:
     return pd.Series(True, index=rows.index)
 
 
-def _searched(rows: pd.DataFrame) -> pd.Series[str]:
-    columns = (rows[name] for name in ("creator_name", "persona_id", "labels", "reason"))
+def _texts(rows: pd.DataFrame) -> pd.Series[str]:
+    columns = (rows[name] for name in ("creator_name", "labels", "reason"))
     return reduce(lambda before, column: before + "\n" + column, columns).str.casefold()
 
 

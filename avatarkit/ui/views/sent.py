@@ -143,9 +143,10 @@ def _put_back(submission: Submission, outbox: Outbox) -> None:
     label, kind, place = "Put it back into the form", "again", st.container(width="content")
     if form.fields or any(form_state.fields().values()):
         place = st.popover(label)
-        place.caption("What is in the form now is replaced.")
+        place.caption("What is in the form now is replaced, and its uploads are deleted.")
         # Of another key, so that a click before this was shown is none.
         label, kind = "Replace it", "replace"
     if place.button(label, key=f"submit_{kind}_{submission.submission_id}"):
         outbox.put_back(submission, form)
+        outbox.delete_replaced(form)
         st.rerun()

@@ -79,8 +79,10 @@ def _tabs(total: int, part: ChosenLog) -> None:
     if part.log.personas.empty:
         st.info("No avatar with these labels was submitted then.", icon=":material/search_off:")
         return
-    if not part.chosen.is_empty:
-        st.caption(f"{len(part.log.personas):,} of {total:,} avatars.")
+    # In a container, so that the tabs stay in their place; see `main`.
+    with st.container():
+        if not part.chosen.is_empty:
+            st.caption(f"{len(part.log.personas):,} of {total:,} avatars.")
     contents = {
         "Stages": _stages,
         "Ends": _ends,

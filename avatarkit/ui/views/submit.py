@@ -34,7 +34,8 @@ TITLES = {
 HINTS = {
     "creator_name": "Identifies the real person; it is not displayed.",
     "gender": "Of the person in the video.",
-    "video_scene": "The background in a word, such as office. The vendor's guide asks for it.",
+    # One line, as a fault in its place is: what is below must not move.
+    "video_scene": "Such as office; the vendor's guide asks for it.",
 }
 HELP_LABELS = (
     "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
@@ -42,8 +43,8 @@ HELP_LABELS = (
     "what happens."
 )
 CONSENT = (
-    "I, {name}, am the person in this video. I agree that an avatar with my face and my voice is "
-    "made from my recordings."
+    "I, {name}, am the person in this video. I agree that an avatar is made of my face and "
+    "my voice."
 )
 AWAIT_EVERY_S = 1
 """Wall seconds between two looks whether the browser shows the fields that were set."""
@@ -128,14 +129,11 @@ def _plan() -> None:
     if quota is None:
         elements.note(f"How many places of the plan are free is not known. {marks}")
         return
-    used = f"{quota.current_count:,} of {quota.max_count:,} avatars of the plan are used."
-    if quota.max_count <= 0:
-        used = f"{quota.current_count:,} avatars; the plan has no limit."
     if quota.is_full:
         # As high as the note, so that the form does not move when the last place is taken.
-        elements.fault(f"{used} Delete one before you submit another. {marks}")
+        elements.fault(f"{quota.used} Delete one before you submit another. {marks}")
     else:
-        elements.note(f"{used} {marks}")
+        elements.note(f"{quota.used} {marks}")
 
 
 def _person(fields: dict[str, str], reading: FormReading, form: Draft) -> list[str]:

@@ -19,8 +19,8 @@ from avatarkit.ui.form_state import ADDRESS, UPLOAD
 from avatarkit.ui.outbox import Outbox
 
 GONE = (
-    "This upload is not here any more: it was submitted from another tab, or its time was over. "
-    "Upload it again."
+    "This upload is not here any more: it was submitted or replaced in another tab, or its time "
+    "was over. Upload it again."
 )
 DRIVE = "Sent as a link of Google Drive: share it with anyone who has the link."
 FETCHED = "The API will fetch this URL; it is not checked here."
