@@ -290,13 +290,19 @@ def test_a_row_that_waits_leaves_the_batch_of_another_browser_only_if_ticked(
 
 def test_a_file_that_comes_later_is_found_without_an_edit(app: Running, tmp_path: Path) -> None:
     """Also one with a whole path, or in a folder of the folder."""
-    (tmp_path / "sub").mkdir()
-    whole = tmp_path / "sub" / "whole.mp4"
-    test = drop(many_page(), "batch.csv", csv("Ada,f,sub/ada.mp4", f"Bob,m,{whole}"))
-    test.text_input(key="many_folder").set_value(str(tmp_path)).run()
-    assert send_button(test).disabled
-    for path in (whole, tmp_path / "sub" / "ada.mp4"):
-        path.write_bytes(b"a video")
-    assert "does not exist" not in texts(test.run())
+    folder, whole = tmp_path / "folder", tmp_path / "whole.mp4"
+    deep = folder / "a" / "b" / "ada.mp4"
+    deep.parent.mkdir(parents=True)
+    test = drop(many_page(), "batch.csv", csv("Ada,f,a/b/ada.mp4", f"Bob,m,{whole}"))
+    test.text_input(key="many_folder").set_value(str(folder)).run()
+    send_button(test)
+    assert "does not exist" in texts(test)
+    assert "is not in" in texts(test)
+    whole.write_bytes(b"a video")
+    test.run()
+    send_button(test)
+    assert "does not exist" not in texts(test)
+    deep.write_bytes(b"a video")
+    test.run()
     send_button(test)
     assert "is not in" not in texts(test)
