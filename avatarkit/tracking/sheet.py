@@ -76,6 +76,9 @@ class Row:
     """The avatar, or else the submission, that the very same create has become before; it is not
     sent again."""
 
+    waits: bool = False
+    """Whether the very same create waits in a batch; sent again, it leaves that one for this."""
+
     reports: Mapping[str, Report] = field(default_factory=dict, repr=False)
     """The checks of its files, by field."""
 
@@ -306,7 +309,7 @@ def _find_twins(rows: list[Row], store: Store) -> list[Row]:
             row = replace(row, warnings=(*row.warnings, again))
         own = {result.submission_id} if result is not None else set()
         twin = _twin(row, by_name[folded_name(row.name)], known, own) if row.request else None
-        found.append(replace(row, twin=twin))
+        found.append(replace(row, twin=twin, waits=result is not None))
     return found
 
 

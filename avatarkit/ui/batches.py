@@ -311,6 +311,10 @@ class Batches:
         ids = [result.submission_id for result in results]
         for submission in self._tracker.store.some_submissions(ids):
             uploads.take_logged(submission.submission_id, sheet.form, submission.request)
+        # A row that waited in a batch of another browser has left that.
+        for record in uploads.records():
+            if record.submission_id in ids and record.browser != sheet.form.browser:
+                record.path.unlink(missing_ok=True)
 
     def _give_back(self, sheet: SheetDraft, results: Sequence[SubmitResult]) -> None:
         uploads = self._outbox.uploads

@@ -283,8 +283,7 @@ class Outbox:
     def _records(self, submission_id: str) -> list[tuple[Record, str | None]]:
         """Return the record of a submission with its state, if there is one."""
         state = self._states(submission_id).get(submission_id)
-        records = self.uploads.records()
-        return [(record, state) for record in records if record.submission_id == submission_id]
+        return [(record, state) for record in self.uploads.records("*", submission_id)]
 
     def _states(self, *submission_ids: str) -> dict[str, str]:
         ids = submission_ids or [record.submission_id for record in self.uploads.records()]

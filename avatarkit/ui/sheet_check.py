@@ -88,6 +88,10 @@ class SheetCheck:
         if self._thread is not None:
             self._thread.join(wait_s)
 
+    def repeat(self) -> None:
+        """Let the next ``start`` check the sheet once more: the account has changed."""
+        self._key = None
+
     def _run(self, key: Hashable, check: Callable[[OnChecked], Sequence[Row]]) -> None:
         def on_checked(done: int, total: int) -> None:
             if key != self._key:

@@ -49,6 +49,7 @@ class SheetDraft:
         version: Grows with each new base.
         notices: Sentences about what was dropped last.
         drops: How often files were dropped.
+        send_error: Why the rows were not sent, to be shown once they are checked once more.
         listed: The rows that the button of the tab sends, as number and fields.
     """
 
@@ -67,6 +68,7 @@ class SheetDraft:
         self.version = 0
         self.notices: list[str] = []
         self.drops = 0
+        self.send_error: str | None = None
         self.listed: list[tuple[int, Mapping[str, str]]] = []
         self.rebase()
 
@@ -123,6 +125,7 @@ class SheetDraft:
         """Remove all rows, keep them for ``undo``, and delete the dropped files."""
         for path in self.dropped().values():
             shutil.rmtree(path.parent, ignore_errors=True)
+        self.notices = []
         self.replace([])
 
     def begin(self, batch_id: str, numbers: Collection[int]) -> None:

@@ -195,10 +195,15 @@ class Uploads:
                 paths[name] = str(draft.folder / path.parent.name / path.name)
         return {**fields, **paths}
 
-    def records(self, browser: str = "*") -> list[Record]:
-        """Return the submissions that a browser, or any, has sent and not dismissed for good."""
+    def records(self, browser: str = "*", submission_id: str = "") -> list[Record]:
+        """Return the submissions that a browser, or any, has sent and not dismissed for good.
+
+        Args:
+            browser: Only those of this one.
+            submission_id: Only this one.
+        """
         found = []
-        for path in self._records.glob(f"{browser}/*"):
+        for path in self._records.glob(f"{browser}/{submission_id}*"):
             with suppress(FileNotFoundError):  # dismissed meanwhile
                 found.append(Record(path, tuple(path.read_text(encoding="utf-8").split())))
         return [record for record in found if not record.path.name.startswith(".")]

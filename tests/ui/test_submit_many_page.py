@@ -250,3 +250,59 @@ def test_a_double_click_sends_once(app: Running) -> None:
     sent(app)
     assert app.session.store.submissions()["creator_name"].tolist() == ["Ada"]
     assert "changed" in texts(stale)
+
+
+def test_rows_that_another_browser_has_sent_are_told_after_the_click(app: Running) -> None:
+    """Nothing is sent, and the rows show why instead of the same error with each click."""
+    test = drop(many_page(), "batch.csv", csv(row("Ada"), row("Bob")))
+    send_button(test)
+    other = drop(many_page("c" * 32), "batch.csv", csv(row("Ada")))
+    send_button(other).click().run()
+    [batch] = app.batches.batches("c" * 32)
+    app.batches.wait(batch.batch_id, HANGS_S)
+    test.button(key="many_send").click().run()
+    assert "has changed since the rows were checked" in texts(test)
+    assert "Row 1, Ada: was sent before as" in texts(test)
+    assert send_button(test).label == "Send 1 avatar without the other one"
+    assert "has changed since" not in texts(test.run())
+
+
+def test_a_row_that_waits_leaves_the_batch_of_another_browser_only_if_ticked(
+    restart: Callable[..., Running],
+) -> None:
+    """It is pointed out; then it is of one batch, and of the browser that took it."""
+    app = restart(sandbox_plan=1)
+    test = drop(many_page(), "batch.csv", csv(row("Ada"), row("Bob")))
+    send_button(test).click().run()
+    sent(app)
+    other = drop(many_page("c" * 32), "batch.csv", csv(row("Bob"), row("Cy")))
+    assert send_button(other).label == "Send 1 avatar without the other one"
+    assert "Row 1, Bob: It waits in another batch already" in texts(other)
+    other.checkbox[0].check().run()
+    send_button(other).click().run()
+    assert not other.exception
+    [own] = app.batches.batches(BROWSER)
+    [taken] = app.batches.batches("c" * 32)
+    assert [result.creator_name for result in own.results] == ["Ada"]
+    assert [result.creator_name for result in taken.results] == ["Bob", "Cy"]
+    app.batches.wait(taken.batch_id, HANGS_S)
+
+
+def test_a_file_that_comes_later_is_found_without_an_edit(app: Running, tmp_path: Path) -> None:
+    """Also one with a whole path, or in a folder of the folder."""
+    folder, whole = tmp_path / "folder", tmp_path / "whole.mp4"
+    deep = folder / "a" / "b" / "ada.mp4"
+    deep.parent.mkdir(parents=True)
+    test = drop(many_page(), "batch.csv", csv("Ada,f,a/b/ada.mp4", f"Bob,m,{whole}"))
+    test.text_input(key="many_folder").set_value(str(folder)).run()
+    send_button(test)
+    assert "does not exist" in texts(test)
+    assert "is not in" in texts(test)
+    whole.write_bytes(b"a video")
+    test.run()
+    send_button(test)
+    assert "does not exist" not in texts(test)
+    deep.write_bytes(b"a video")
+    test.run()
+    send_button(test)
+    assert "is not in" not in texts(test)

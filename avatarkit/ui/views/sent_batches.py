@@ -69,7 +69,7 @@ def _batch(batch: Batch, sheet: SheetDraft) -> None:
             "creator_name": "Creator name",
             "state": "State",
             "share": st.column_config.ProgressColumn("Sent", format="percent", max_value=1.0),
-            "persona_id": "Id",
+            "persona_id": st.column_config.TextColumn("Id", width="medium"),
             "error": st.column_config.TextColumn("Why", width="large"),
         },
         key=f"many_results_{batch.batch_id}",

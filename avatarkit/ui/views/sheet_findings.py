@@ -57,7 +57,7 @@ def show(
     twins = [row for row in rows if row.twin and is_ready(row, [row.twin])]
     allowed = _ask_about_twins(twins)
     _list_warnings([row for row in rows if not row.faults and row.sent_as is None])
-    _send(sheet, rows, allowed, checker)
+    _send(sheet, check, rows, allowed, checker)
 
 
 def _show_checking(check: SheetCheck) -> None:
@@ -121,6 +121,7 @@ def _list_warnings(rows: Sequence[Row]) -> None:
 
 def _send(
     sheet: SheetDraft,
+    check: SheetCheck,
     rows: Sequence[Row],
     twins: frozenset[str],
     checker: Callable[[], Sequence[Row]],
@@ -133,11 +134,14 @@ def _send(
     rest = len(rows) - len(ready)
     label = f"Send {_avatars(len(ready))}" if ready else "Send"
     if ready and rest:
-        label += f" without the other {rest:,}"
+        label += f" without the other {rest:,}" if rest > 1 else " without the other one"
     is_clicked = st.button(label, icon=":material/send:", key="many_send", disabled=not ready)
     # What a click confirms is what was listed when it was clicked.
     listed, sheet.listed = sheet.listed, [(row.number, row.fields) for row in ready]
     if not is_clicked or not ready:
+        if sheet.send_error is not None:
+            st.error(plain(sheet.send_error), icon=":material/error:")
+            sheet.send_error = None
         return
     if listed != sheet.listed:
         st.info("The rows have changed; look at them, and send again.", icon=":material/info:")
@@ -145,8 +149,8 @@ def _send(
     try:
         app.batches.send(sheet, [row.number for row in ready], checker, twins=twins)
     except AvatarkitError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
+        sheet.send_error = str(error)
+        check.repeat()  # another browser may have sent the same rows
     st.rerun()
 
 

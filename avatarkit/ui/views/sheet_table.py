@@ -62,7 +62,7 @@ def show(sheet: SheetDraft, checked: Checked | None) -> None:
     columns |= {
         PROBLEMS: text("Problems", disabled=True, width=150),
         "gender": st.column_config.SelectboxColumn(
-            "Gender *", options=list(genders), help="m, f or nb", width="small"
+            "Gender *", options=list(genders), help="m, f or nb", width=110
         ),
         "lipsync_input": text("Footage", help=HELP_VIDEO),
         "consent_video": text("Consent", help=HELP_VIDEO),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from avatarkit.errors import AvatarkitError, ConfigError
+from avatarkit.models import VIDEO_FIELDS, is_url
 from avatarkit.paths import pasted_path
 from avatarkit.settings import is_loopback
 from avatarkit.text import plain
@@ -19,7 +21,7 @@ from avatarkit.tracking.sheet import Row
 from avatarkit.ui import running
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.elements import free_uploads
-from avatarkit.ui.sheet_check import SheetCheck, check_video
+from avatarkit.ui.sheet_check import OnChecked, SheetCheck, check_video
 from avatarkit.ui.sheet_draft import MOST_BYTES, SheetDraft
 from avatarkit.ui.views import sent_batches, sheet_findings, sheet_table
 
@@ -35,6 +37,7 @@ HELP_FILES = (
     "A CSV with a row for each avatar; it replaces the rows below. Larger videos are put into a "
     "folder on the server."
 )
+WAITS = "It waits in another batch already; sent from here, it leaves that one."
 HELP_FOLDER = "The videos that the rows name are looked for here, with or without their suffix."
 
 
@@ -171,19 +174,28 @@ def _checker(sheet: SheetDraft, folder: Path | None) -> Callable[..., Sequence[R
         live=not is_loopback(session.client.base_url),
         check_video=check_video,
     )
-    return lambda on_checked=None: check(on_checked=on_checked)
+
+    def ask_about_waiting(on_checked: OnChecked | None = None) -> list[Row]:
+        # That batch may be of another browser, whose list becomes shorter.
+        rows = check(on_checked=on_checked)
+        return [replace(row, twin=WAITS) if row.waits and not row.twin else row for row in rows]
+
+    return ask_about_waiting
 
 
 def _key(sheet: SheetDraft, folder: Path | None) -> Hashable:
     """Return what differs when the rows, or the files that they may name, have changed."""
-    rows = tuple(tuple(row.values()) for row in sheet.located())
+    rows = sheet.located()
     paths = [*sheet.dropped().values()]
+    # Whole paths, and those in folders of the folder; what is no path is not found.
+    named = {row[field] for row in rows for field in VIDEO_FIELDS if row[field]}
+    paths += [(folder or Path()) / text for text in sorted(named) if not is_url(text)]
     if folder is not None:
         with suppress(OSError):  # it may not be read, which its rows say
             paths += folder.iterdir()
     files = []
     for path in paths:
-        with suppress(OSError):  # gone meanwhile, or a link to nothing
+        with suppress(OSError, ValueError):  # gone meanwhile, a link to nothing, no path
             stat = path.stat()
             files.append((path, stat.st_mtime_ns, stat.st_size))
-    return rows, folder, frozenset(files)
+    return tuple(tuple(row.values()) for row in rows), folder, frozenset(files)
