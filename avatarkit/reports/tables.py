@@ -78,7 +78,7 @@ def avatars(
         A row a persona, in the order of ``personas``, with a new index:
 
         - ``persona_id``, ``creator_name`` (the id where it has none): text.
-        - ``status``: text, with its place among the stages, such as ``Reviewing · 6/6``;
+        - ``status``: text, with its place among the stages, such as ``6/6 Reviewing``;
           ``Deleted`` if it was deleted before its end was seen.
         - ``reason``: text; why it needs attention, or that it is not followed; else empty.
         - ``since``: datetime64[us, UTC]; by when it was first seen in its status.
@@ -229,7 +229,7 @@ def _ready_range(
 
 def _status_with_place(status: str) -> str:
     place = _PLACES.get(status)
-    return stage_name(status) if place is None else f"{stage_name(status)} · {place}"
+    return stage_name(status) if place is None else f"{place} {stage_name(status)}"
 
 
 def _day(moment: datetime) -> str:

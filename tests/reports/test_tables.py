@@ -138,7 +138,7 @@ def test_the_columns_of_the_avatars_sort_by_value() -> None:
     assert table["took_h"].dtype == "float64"
     assert table["took_h"].isna().tolist() == [True, False, False]
     assert table["ready_to"].isna().tolist() == [False, True, True]
-    assert table["status"].tolist() == ["Reviewing · 6/6", "Done", "Failed"]
+    assert table["status"].tolist() == ["6/6 Reviewing", "Done", "Failed"]
     assert table["reason"].tolist() == ["", "", "failed"]
     assert table["in_progress"].tolist() == [True, False, False]
     assert set(table["labels"]) == {"a, b"}
@@ -157,7 +157,7 @@ def test_an_avatar_that_is_deleted_or_not_followed_is_not_in_progress() -> None:
     frame["creator_name"] = ["", None]
     frame["deleted_at"] = pd.Series([pd.Timestamp(NOW), pd.NaT]).astype(MOMENT)
     table = avatars(frame, needing(), None)
-    assert table["status"].tolist() == ["Deleted", "Reviewing · 6/6"]
+    assert table["status"].tolist() == ["Deleted", "6/6 Reviewing"]
     assert table["reason"].tolist() == ["", "Not followed."]
     assert not table["in_progress"].any()
     assert table["creator_name"].tolist() == ["a", "b"]
