@@ -72,6 +72,7 @@ def findings(page: Page) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_every_page_is_for_everyone(browser: Browser, tmp_path: Path) -> None:
     """No serious finding, empty or filled, light or dark; nothing is wider than a phone."""
     found: list[str] = []

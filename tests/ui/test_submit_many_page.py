@@ -100,7 +100,7 @@ def test_bad_rows_are_named_and_the_others_are_sent(app: Running, tmp_path: Path
 def test_twins_are_sent_only_if_ticked(app: Running) -> None:
     """Rows of one name, in the sheet or in the account, are pointed out and left out."""
     test = drop(many_page(), "batch.csv", csv(row("Ada"), row("Ada"), row("Bob")))
-    assert send_button(test).label == "Send 2 avatars without the other 1"
+    assert send_button(test).label == "Send 2 avatars without the other one"
     test.checkbox[0].check().run()
     send_button(test).click().run()
     sent(app)
