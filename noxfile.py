@@ -42,8 +42,8 @@ JUPYTERLAB = "jupyterlab==4.6.6"
 SUPPORT: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 """The variable with which Python finds the modules in tests/support."""
 
-# Two more than there are processors, as some tests wait.
-PARALLEL = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
+# One more than there are processors, as some tests wait.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"

@@ -220,10 +220,11 @@ class TestEachFault:
         self, api: httpx.Client, faulty: Sandbox
     ) -> None:
         """The JSON is right and called HTML."""
-        right = api.get(FILES)
+        right = api.get(FILES).json()
         faulty.fail_next("wrong-content-type")
         answer = api.get(FILES)
-        assert answer.json() == right.json()
+        # Of an avatar that other tests have made, the status may have changed in between.
+        assert [persona["id"] for persona in answer.json()] == [p["id"] for p in right]
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
     @pytest.mark.parametrize("fault", FAULTS)
