@@ -88,7 +88,7 @@ class BackgroundValue(Generic[Value]):
         self._value: Value | None = None
         self._shown: Value | None = None
         self._key: Hashable = None
-        self._is_awaited = False
+        self._is_awaited = self._skips_pause = False
         self._started_s = self._due_s = 0.0
 
     def get(
@@ -145,11 +145,17 @@ class BackgroundValue(Generic[Value]):
             if self._future is None or not self._future.done():
                 self._begin()
 
+    def skip_pause(self) -> None:
+        """Compute the value that is asked for next without a pause."""
+        with self._lock:
+            self._skips_pause = True
+
     def _begin(self) -> None:
         if self._future is not None or self._wanted is None or self._wanted[0] == self._key:
             return
         now_s = self._clock.monotonic()
-        if now_s >= self._due_s:
+        if now_s >= self._due_s or self._skips_pause:
+            self._skips_pause = False
             self._started_s = now_s
             workers = _readers if self._is_eager else _workers
             self._future = workers.submit(self._run, *self._wanted)
@@ -303,6 +309,8 @@ class Estimates:
         self.state: StateKey | None = None
         speed = clock.speed if isinstance(clock, ScaledClock) else 1.0
         self._log_every_s = max(LOG_EVERY_S / speed, LEAST_LOG_EVERY_S)
+        self._period_began_s = clock.monotonic()
+        self._has_times = False
         self._log = BackgroundValue[Log](
             clock,
             pause=LOG_PAUSE,
@@ -410,6 +418,8 @@ class Estimates:
 
     def _reading(self, state: StateKey) -> tuple[Hashable, Callable[[], Log]]:
         now_s = self._clock.monotonic()
+        if now_s - self._period_began_s >= self._log_every_s:
+            self._period_began_s = now_s
         key = (state, now_s // ESTIMATES_EVERY_S)
 
         def read() -> Log:
@@ -417,12 +427,16 @@ class Estimates:
             with self._store.transaction(reading=True):
                 return Log(self._store.personas(), self._store.sightings(), now, key)
 
-        return (key, now_s // self._log_every_s), read
+        return (key, self._period_began_s), read
 
     def _arriving(
         self, log: Log, times: StageTimes | None
     ) -> tuple[Hashable, Callable[[], pd.DataFrame]]:
         late_after = pd.Series(dtype="float64") if times is None else times.late_after
+        if times is not None and not self._has_times:
+            # Else a page would be drawn with them when the pause is over, half a minute later.
+            self._has_times = True
+            self._arrivals.skip_pause()
 
         def compute() -> pd.DataFrame:
             return eta.arrivals(
