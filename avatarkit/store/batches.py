@@ -261,7 +261,7 @@ class BatchLog(SubmissionLog):
         query = sa.select(_COLUMNS.batch_row, *(_COLUMNS[name] for name in names))
         query = query.where(self._is_read(_COLUMNS), condition).order_by(_COLUMNS.batch_row)
         with self.transaction(reading=True) as connection:
-            return [SubmitResult(row.batch_row or 0, *row[1:]) for row in connection.execute(query)]
+            return [_result(row) for row in connection.execute(query)]
 
     def _known(
         self, connection: sa.Connection, requests: Sequence[PersonaCreate], *, failed: bool = False
@@ -284,16 +284,19 @@ class BatchLog(SubmissionLog):
             .order_by(_COLUMNS.state != "prepared", _COLUMNS.prepared_us)
         )
         return {
-            _key(json.loads(row.request)): SubmitResult(
-                row.batch_row or 0,
-                row.submission_id,
-                row.creator_name,
-                row.state,
-                row.persona_id,
-                row.error,
-            )
-            for row in connection.execute(query).all()
+            _key(json.loads(row.request)): _result(row) for row in connection.execute(query).all()
         }
+
+
+def _result(row: sa.Row[Any]) -> SubmitResult:
+    return SubmitResult(
+        row.batch_row or 0,
+        row.submission_id,
+        row.creator_name,
+        row.state,
+        row.persona_id,
+        row.error,
+    )
 
 
 def folded_name(name: str) -> str:

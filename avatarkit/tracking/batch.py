@@ -41,8 +41,8 @@ UPLOADS = 2
 """How many rows are sent at once; more would only slow each other down."""
 
 UNCERTAIN_IN_A_ROW = 3
-"""After so many uncertain rows, and none that was answered, a batch stops: each may take a place of
-the plan, and the next would end like them."""
+"""A batch stops after this many uncertain rows without an answered one in between: each may take a
+place of the plan, and the next would end like them."""
 
 STEP_S = 0.5
 """Wall seconds after which it is looked again whether to stop, while there is nothing else to do.

@@ -20,7 +20,7 @@ _NOT_RELATIVE = re.compile(r"~|/|\\\\|[A-Za-z]:[\\/]|\w+://|(?i:file):")
 def resolve(text: str, files: Files) -> Path | str:
     """Return what a cell of a video names.
 
-    A name is looked for in the folder, or among the files: as it is written, then whatever its case
+    A name is looked for in the folder, or among the files: as it is written, then in any case
     and with or without its suffix, if only one fits. Parts of a path in the folder are separated
     by ``/`` or a backslash.
 

@@ -32,7 +32,7 @@ NEEDS = {
     "app": "import streamlit, avatarkit.ui.webhooks, avatarkit.ui.views.avatars",
     "postgres": "import psycopg; assert psycopg.pq.__impl__ == 'binary'",
     "notify": "import apprise",
-    "notebooks": "import anywidget, ipykernel, ipywidgets, tqdm, vl_convert",
+    "notebooks": "import anywidget, ipykernel, ipywidgets, vl_convert",
 }
 """What works with an extra, by its name; without any for the empty one."""
 

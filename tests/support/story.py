@@ -1,6 +1,6 @@
 """A sandbox with a story that is the same each time, for the pictures of the README.
 
-Its clock moves only when it is told to. Ids, keys and the port are fixed: with them the lives of
+Its clock moves only by ``advance``. Ids, keys and the port are fixed: with them the lives of
 the avatars and the moments of the polls are the same each time.
 """
 

@@ -1,4 +1,4 @@
-"""Batches: every row is sent once, whatever comes in between."""
+"""Batches: each row is sent once, also after a kill, a stop or a full plan."""
 
 from __future__ import annotations
 
@@ -445,7 +445,7 @@ ANSWERS = {
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 @pytest.mark.parametrize("store", ["memory"], indirect=True)
 @given(faults=some.lists(some.lists(some.sampled_from(sorted(ANSWERS)), max_size=5), max_size=4))
-def test_whatever_is_answered_none_is_sent_twice(
+def test_no_answer_makes_a_row_go_out_twice(
     store: Store, manual_clock: ManualClock, faults: list[list[str]]
 ) -> None:
     """After any faults and reruns each row was created once, or is uncertain and was not."""

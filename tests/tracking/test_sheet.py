@@ -95,7 +95,7 @@ class TestRead:
     def test_what_a_spreadsheet_writes_is_read_as_it_was_typed(
         self, cells: list[list[str]], delimiter: str, encoding: str, end: str
     ) -> None:
-        """Whatever the separator, the encoding and what the cells hold."""
+        """For each separator and encoding, and for any text in the cells."""
         text = io.StringIO(newline="")
         # Python's writer leaves a bare carriage return without quotes, unlike spreadsheets.
         has_return = any("\r" in cell for row in cells for cell in row)
@@ -159,7 +159,7 @@ class TestFiles:
         ],
     )
     def test_a_name_is_found_in_the_folder(self, folder: Path, text: str, name: str) -> None:
-        """Whatever its case, with or without its suffix, in a folder of it too."""
+        """In any case, with or without its suffix, also in a folder of the folder."""
         assert resolve(text, folder) == folder / name
 
     @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ def test_another_key_waits_until_ten_times_as_long_has_passed(manual_clock: Manu
     assert get(value, "b", compute) == 2
 
 
+def test_a_pause_can_be_skipped_once(manual_clock: ManualClock) -> None:
+    """The next key is computed at once, the one after it when the pause is over."""
+    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=2.0)
+    assert get(value, "a", compute) == 1
+    value.skip_pause()
+    assert get(value, "b", compute) == 2
+    assert get(value, "c", compute) == 2
+
+
 def test_a_page_does_not_wait_for_long(manual_clock: ManualClock, waits: list[float]) -> None:
     """Without a value in time there is none; while a newer one is made there is the one before."""
     value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=0.0)

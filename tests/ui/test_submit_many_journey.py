@@ -80,7 +80,7 @@ def personas(tmp_path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [7, 50])
-def test_a_sheet_is_sent_once_whatever_happens_to_the_server(
+def test_a_sheet_is_sent_once_though_the_server_is_killed(
     page: Page, tmp_path: Path, count: int
 ) -> None:
     """Three bad rows are named before anything is sent, and the others all become avatars."""
