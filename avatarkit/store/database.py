@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
 from avatarkit.errors import StoreError
@@ -75,10 +76,11 @@ class Database:
             claimed = connection.scalar(query)
         if claimed is None:
             with self.transaction() as connection:
+                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+                insert = dialect.insert(tables.meta).values(key="kind", value=kind)
+                connection.execute(insert.on_conflict_do_nothing())
                 claimed = connection.scalar(query)  # another process may have been faster
-                if claimed is None:
-                    connection.execute(tables.meta.insert().values(key="kind", value=kind))
-        if claimed not in (None, kind):
+        if claimed != kind:
             raise StoreError(
                 f"The database {self.url} holds {claimed} data, which {kind} data must not join; "
                 "set AVATARKIT_DATABASE_URL to another database."
