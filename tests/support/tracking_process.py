@@ -93,11 +93,16 @@ class Work:
                 session.clock.sleep(0.01 if self.spins else 1)
 
 
+def database_of(data_dir: Path) -> Path:
+    """Return the SQLite database of a sandbox's data folder."""
+    return data_dir / "sandbox" / "avatarkit.db"
+
+
 class _Signals:
     """Sends this process the signals that its work asks for, at their step."""
 
     def __init__(self, dies_after: int | None, stops_at: int | None, data_dir: Path) -> None:
-        self._file = data_dir / "sandbox" / "avatarkit.db"
+        self._file = database_of(data_dir)
         self._steps_left = dies_after
         self._stops_at = stops_at
         self._answers = 0
@@ -122,7 +127,7 @@ class _Signals:
         if self._stops_at and record.getMessage().startswith("receive_response_headers.started"):
             self._answers += 1
             if self._answers % self._stops_at == 0:
-                # Not while another thread writes: that would lock the database for hours.
+                # Not while another thread writes; one may begin before the signal comes.
                 with closing(sqlite3.connect(self._file, timeout=60)) as connection:
                     connection.execute("BEGIN IMMEDIATE")
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -171,9 +176,15 @@ def kill(process: BaseProcess) -> None:
     join(process)
 
 
-def wait_until_stopped(process: BaseProcess) -> None:
-    """Wait until a process has stopped itself."""
-    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, 60)
+def wait_until_stopped(process: BaseProcess, data_dir: Path) -> None:
+    """Wait until a process has stopped itself while none of its threads locks the database."""
+    while True:
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, 60)
+        connection = sqlite3.connect(database_of(data_dir), timeout=5)
+        with closing(connection), suppress(sqlite3.OperationalError):
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        go_on(process)
 
 
 def go_on(process: BaseProcess) -> None:

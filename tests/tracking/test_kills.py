@@ -65,7 +65,7 @@ def test_a_tracker_stopped_for_hours(tmp_path: Path) -> None:
         session.tracker.submit(stuck)
         with running(*works) as (stopped, _):
             for _ in range(STOPS):
-                wait_until_stopped(stopped)
+                wait_until_stopped(stopped, tmp_path)
                 later = sandbox.advance(hours=8)
                 until(lambda later=later: last_asked(session.store) > later, 60)
                 go_on(stopped)
