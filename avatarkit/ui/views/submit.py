@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 import streamlit as st
@@ -31,12 +32,16 @@ TITLES = {
     "labels": "Labels",
     "webhook_url": "Webhook URL",
 }
+# Each is one line, as a fault in its place is: what is below must not move.
 HINTS = {
     "creator_name": "Identifies the real person; it is not displayed.",
     "gender": "Of the person in the video.",
-    # One line, as a fault in its place is: what is below must not move.
     "video_scene": "Such as office; the vendor's guide asks for it.",
+    "keywords": "Comma separated.",
+    "labels": "Comma separated.",
+    "webhook_url": "Called when the status changes.",
 }
+PERSON, MORE = ("creator_name", "gender", "video_scene"), ("keywords", "labels", "webhook_url")
 HELP_LABELS = (
     "Your own marks. In the sandbox, sandbox:done, sandbox:failed, sandbox:rejected, "
     "sandbox:stuck, sandbox:unknown-status, sandbox:slow-review and sandbox:skips-stages choose "
@@ -70,23 +75,36 @@ def show() -> None:
     form.save(fields)
     reading = form_faults.read(fields)
     warnings = _warnings(reading)
+    entered = {
+        field: Entered(
+            fields[field],
+            reading.faults.get(field),
+            warnings.get(field, []),
+            fields["creator_name"],
+        )
+        for field in VIDEO_FIELDS
+    }
     with st.container(border=True, key="submit_form"):
         _plan()
-        blocked = [*_person(fields, reading, form)]
+        twin = _twin(fields["creator_name"])
+        _person(reading, form, has_twin=bool(twin))
+        lines = {}
         for field, place in zip(VIDEO_FIELDS, st.columns(2, gap="medium"), strict=True):
             with place, st.container(key=f"submit_{field}_control"):
-                entered = Entered(
-                    fields[field],
-                    reading.faults.get(field),
-                    warnings.get(field, []),
-                    fields["creator_name"],
-                )
-                if not submit_videos.show(field, entered, form, outbox):
-                    blocked.append(field)
+                lines[field] = submit_videos.control(field, entered[field], form, outbox)
                 if field == "consent_video":
                     _consent_sentence(fields["creator_name"])
-        blocked += _more(reading, warnings)
-        _send(reading, blocked, form, outbox, is_stale=is_stale)
+        _more(reading, warnings)
+        row = st.container(horizontal=True, vertical_alignment="center")
+        # Below what is clicked and typed, which must not move when they come.
+        blocked = [*_blocked(reading, PERSON), *_ask_twin(twin, fields["creator_name"])]
+        for field, place in zip(VIDEO_FIELDS, st.columns(2, gap="medium"), strict=True):
+            with place, st.container(key=f"submit_{field}_checks"):
+                if not submit_videos.checks(field, entered[field], form, lines[field]):
+                    blocked.append(field)
+        blocked += _blocked(reading, MORE)
+        with row:
+            _send(reading, blocked, form, outbox, is_stale=is_stale)
     if is_stale:
         _await_browser(form)
     sent.show()
@@ -136,9 +154,14 @@ def _plan() -> None:
         elements.note(f"{quota.used} {marks}")
 
 
-def _person(fields: dict[str, str], reading: FormReading, form: Draft) -> list[str]:
-    """Show name, gender and scene; return those that cannot be sent as they are."""
-    places = dict(zip(HINTS, st.columns(3, gap="medium"), strict=True))
+def _blocked(reading: FormReading, fields: Iterable[str]) -> list[str]:
+    """Return the fields that cannot be sent as they are."""
+    return [field for field in fields if field in reading.missing or field in reading.faults]
+
+
+def _person(reading: FormReading, form: Draft, *, has_twin: bool) -> None:
+    """Show name, gender and scene."""
+    places = dict(zip(PERSON, st.columns(3, gap="medium"), strict=True))
     with places["creator_name"]:
         st.text_input("Creator name *", key=key("creator_name"))
     with places["gender"]:
@@ -148,32 +171,36 @@ def _person(fields: dict[str, str], reading: FormReading, form: Draft) -> list[s
     with places["video_scene"]:
         st.text_input("Video scene", key=key("video_scene"))
     faults = {**(reading.missing if form.is_attempted else {}), **reading.faults}
-    for field, hint in HINTS.items():
-        with places[field]:
-            # In its place, so that nothing below it moves.
-            if field in faults:
-                elements.fault(faults[field])
-            else:
-                elements.note(hint)
-    with places["creator_name"], st.container(key="submit_twin_place"):
-        is_single = _twin(fields["creator_name"].strip())
-    blocked = [field for field in HINTS if field in reading.missing or field in reading.faults]
-    return blocked if is_single else ["creator_name", *blocked]
+    if has_twin:
+        faults.setdefault("creator_name", f"There is one of this name. {submit_videos.BELOW}")
+    for field, place in places.items():
+        with place:
+            _hint(field, faults.get(field))
 
 
-def _twin(name: str) -> bool:
-    """Ask before an avatar of the name of another is sent; return whether it may be."""
-    if not name:
-        return True
+def _hint(field: str, fault: str | None) -> None:
+    """Say under a field what is wrong with it, or else what it is for."""
+    if fault is None:
+        elements.note(HINTS[field])
+    else:
+        elements.fault(fault)
+
+
+def _twin(name: str) -> str | None:
+    """Return a sentence about another avatar of this name, if there is one."""
     session = running.get().session
-    twin = resubmit.duplicate(
+    return resubmit.duplicate(
         name, session.store.personas(), session.store.submissions(), session.clock.now()
     )
+
+
+def _ask_twin(twin: str | None, name: str) -> list[str]:
+    """Ask before an avatar of the name of another is sent; return the name until it may be."""
     if not twin:
-        return True
-    text = f"{plain(twin)} Plans allow only a few avatars."
-    st.warning(text, icon=":material/content_copy:")
-    return st.checkbox("Submit another one of this name", key=f"submit_twin_{name}")
+        return []
+    st.warning(f"{plain(twin)} Plans allow only a few avatars.", icon=":material/content_copy:")
+    is_meant = st.checkbox("Submit another one of this name", key=f"submit_twin_{name.strip()}")
+    return [] if is_meant else ["creator_name"]
 
 
 def _consent_sentence(name: str) -> None:
@@ -181,39 +208,31 @@ def _consent_sentence(name: str) -> None:
     st.code(CONSENT.format(name=name.strip() or "[name]"), language=None, wrap_lines=True)
 
 
-def _more(reading: FormReading, warnings: dict[str, list[str]]) -> list[str]:
-    """Show the fields that are seldom needed; return those that are filled in wrong."""
+def _more(reading: FormReading, warnings: dict[str, list[str]]) -> None:
+    """Show the fields that are seldom needed."""
     with st.expander("More: keywords, labels, webhook", key="submit_more"):
-        for field, place, help_text in zip(
-            ("keywords", "labels", "webhook_url"),
-            st.columns(3, gap="medium"),
-            (None, HELP_LABELS, None),
-            strict=True,
-        ):
-            title = TITLES[field] + ("" if field == "webhook_url" else ", comma separated")
+        for field, place in zip(MORE, st.columns(3, gap="medium"), strict=True):
             with place:
-                st.text_input(title, key=key(field), help=help_text)
-                if field in reading.faults:
-                    elements.fault(reading.faults[field])
+                help_text = HELP_LABELS if field == "labels" else None
+                st.text_input(TITLES[field], key=key(field), help=help_text)
+                _hint(field, reading.faults.get(field))
                 for text in warnings.get(field, []):
                     st.warning(plain(text), icon=":material/warning:")
-    return [field for field in ("keywords", "labels", "webhook_url") if field in reading.faults]
 
 
 def _send(
     reading: FormReading, blocked: list[str], form: Draft, outbox: Outbox, *, is_stale: bool
 ) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        is_clicked = st.button(
-            "Submit", icon=":material/send:", key="submit_send", on_click=form.attempt
-        )
-        _clear(form, outbox)
+    is_clicked = st.button(
+        "Submit", icon=":material/send:", key="submit_send", on_click=form.attempt
+    )
+    _clear(form, outbox)
     # A click on a page that showed something else, such as the second of a double click, is none.
     if is_clicked and not is_stale and not blocked and reading.request is not None:
         _submit(reading.request, form, outbox)
     elif form.is_attempted and blocked:
         names = ", ".join(dict.fromkeys(TITLES[field] for field in blocked))
-        st.error(f"Not sent yet. Look at: {names}.", icon=":material/error:")
+        elements.fault(f"Not sent yet. Look at: {names}.")
 
 
 def _submit(request: PersonaCreate, form: Draft, outbox: Outbox) -> None:

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from avatarkit.models import is_url
 from avatarkit.paths import pasted_path, unquote
+from avatarkit.preflight import Report, Severity
 from avatarkit.text import plain
 from avatarkit.ui import elements, form_state, running, video_report
 from avatarkit.ui.draft import Draft
@@ -22,33 +24,42 @@ GONE = (
     "This upload is not here any more: it was submitted or replaced in another tab, or its time "
     "was over. Upload it again."
 )
-DRIVE = "Sent as a link of Google Drive: share it with anyone who has the link."
-FETCHED = "The API will fetch this URL; it is not checked here."
+DRIVE = "A link of Google Drive"
+SHARE = "Share it with anyone who has the link."
+FETCHED = "The API will fetch it; it is not checked here."
 NO_FOOTAGE = (
     "There is no footage: the API would take a place of the plan for an avatar that cannot be made."
 )
+BELOW = "See below."
+CONTROL_PX = 160
+"""As high as an uploader with a file on a phone, so that other things in its place move nothing."""
+
+LONGEST_LINE = 60
+"""Characters of small letters in a line of a phone."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video of the form: its title, what is written under it while it is empty, and its help."""
+    """A video of the form: its title, what it has to be, what its absence means, and its help."""
 
     title: str
     hint: str
+    empty: str
     help: str
 
 
 VIDEOS = {
     "lipsync_input": Video(
         "Footage *",
-        "One person speaking, facing the camera, 15 seconds to 5 minutes, with sound.",
+        "One person speaking, facing the camera, for 15 s to 5 min, with sound.",
+        "None yet.",
         "An upload, the path of a file on the machine of this app, a URL, or a link of Google "
         "Drive.",
     ),
     "consent_video": Video(
         "Consent video",
-        "There is no consent video; the API takes the avatar without, but its review may ask for "
-        "one.",
+        "The same person, saying that they agree.",
+        "None: the API takes it, but its review may ask for one.",
         "The same person, saying that they agree: an upload, the path of a file on the machine of "
         "this app, or a URL.",
     ),
@@ -72,8 +83,12 @@ class Entered:
     person: str
 
 
-def show(field: str, entered: Entered, form: Draft, outbox: Outbox) -> bool:
-    """Show the control of a video; return whether it can be sent as it is."""
+def control(field: str, entered: Entered, form: Draft, outbox: Outbox) -> DeltaGenerator:
+    """Show the control of a video, as high with a video as without.
+
+    Returns:
+        The place for the line in which ``checks`` says what it found.
+    """
     video = VIDEOS[field]
     way = st.segmented_control(
         video.title,
@@ -83,81 +98,106 @@ def show(field: str, entered: Entered, form: Draft, outbox: Outbox) -> bool:
         help=video.help,
     )
     title = video.title.removesuffix(" *")
-    if way == ADDRESS:
-        st.text_input(
-            f"{title}: path or URL",
-            key=form_state.key(field),
-            label_visibility="collapsed",
-            placeholder="/videos/ada.mp4 or https://…",
-            persist_state="session",  # also while the uploader is shown in its place
-        )
-    else:
-        st.file_uploader(
-            f"{title}: upload",
-            type=["mp4", "mov", "m4v"],
-            key=form_state.uploader_key(field),
-            label_visibility="collapsed",
-        )
-    # In a container: findings must not move the elements below, which would close them.
-    with st.container(key=f"submit_{field}_place"):
+    elements.note(video.hint)
+    # An upload that runs, and the file that was chosen, take the same place.
+    with st.container(height=CONTROL_PX, border=False):
+        if way == ADDRESS:
+            st.text_input(
+                f"{title}: path or URL",
+                key=form_state.key(field),
+                label_visibility="collapsed",
+                placeholder="/videos/ada.mp4 or https://…",
+                persist_state="session",  # also while the uploader is shown in its place
+            )
+        else:
+            st.file_uploader(
+                f"{title}: upload",
+                type=["mp4", "mov", "m4v"],
+                key=form_state.uploader_key(field),
+                label_visibility="collapsed",
+            )
         if entered.value.strip():
-            return _given(field, entered, form, outbox)
-        return _empty(field, entered, form, outbox)
+            _file_row(field, entered.value, form, outbox)
+        elif field == "lipsync_input" and running.get().session.sandbox is not None:
+            st.button(
+                "Use a sample video",
+                key="submit_sample",
+                icon=":material/movie:",
+                on_click=partial(_use_sample, field, outbox),
+            )
+    return st.container()
 
 
-def _empty(field: str, entered: Entered, form: Draft, outbox: Outbox) -> bool:
-    is_footage = field == "lipsync_input"
-    if field in form.notes:
-        st.info(plain(form.notes[field]), icon=":material/movie:")
-    if not is_footage or not form.is_attempted:
-        elements.note(VIDEOS[field].hint)
-    else:
-        elements.fault(NO_FOOTAGE)
-    if is_footage and running.get().session.sandbox is not None:
-        st.button(
-            "Use a sample video",
-            key="submit_sample",
-            icon=":material/movie:",
-            on_click=partial(_use_sample, field, outbox),
+def checks(field: str, entered: Entered, form: Draft, line: DeltaGenerator) -> bool:
+    """Check a video, and ask before one that looks wrong is sent; return whether it may be."""
+    fault, report = _fault(entered, form), None
+    if entered.value.strip() and fault is None:
+        report = video_report.check(entered.value, field)
+    with line:
+        _say(field, entered, form, report)
+    if not entered.value.strip():
+        if field != "lipsync_input" or not form.is_attempted:
+            return field != "lipsync_input"
+        st.warning(NO_FOOTAGE, icon=":material/warning:")
+        # The key names the person: a create of another one has to be confirmed again.
+        return st.checkbox(
+            "Send it without footage", key=f"submit_without_footage_{entered.person}"
         )
-    if not is_footage:
-        return True
-    if not form.is_attempted:
-        return False
-    # The key names the person: a create of another one has to be confirmed again.
-    return st.checkbox("Send it without footage", key=f"submit_without_footage_{entered.person}")
-
-
-def _given(field: str, entered: Entered, form: Draft, outbox: Outbox) -> bool:
-    value = entered.value.strip()
-    path = Path(value)
-    with suppress(ValueError):  # which is a fault of the entry
-        path = pasted_path(value)
-    _file_row(field, entered.value, path, form, outbox)
-    if form.owns(path) and not path.exists():
-        elements.fault(GONE)
-        return False
-    if entered.fault is not None:
-        elements.fault(entered.fault)
+    if fault is not None:
+        st.error(plain(fault), icon=":material/error:")
         return False
     for text in entered.warnings:
         st.warning(plain(text), icon=":material/warning:")
-    report = video_report.check(value, field)
     if report is None:
         return True
     video_report.show(report)
     # The key names the video: another unusable one has to be confirmed again.
     return report.ok or st.checkbox(
-        "Send it although it looks unusable", key=f"submit_anyway_{field}_{value}"
+        "Send it although it looks unusable",
+        key=f"submit_anyway_{field}_{entered.value.strip()}",
     )
 
 
-def _file_row(field: str, value: str, path: Path, form: Draft, outbox: Outbox) -> None:
+def _path(value: str) -> Path:
+    with suppress(ValueError):  # which is a fault of the entry
+        return pasted_path(value.strip())
+    return Path(value.strip())
+
+
+def _fault(entered: Entered, form: Draft) -> str | None:
+    path = _path(entered.value)
+    return GONE if form.owns(path) and not path.exists() else entered.fault
+
+
+def _say(field: str, entered: Entered, form: Draft, report: Report | None) -> None:
+    """Say in a line what was found, or what is wrong if a line can hold it."""
+    fault = _fault(entered, form)
+    is_empty = not entered.value.strip()
+    if is_empty and field == "lipsync_input" and form.is_attempted:
+        elements.fault(f"There is no footage. {BELOW}")
+    elif is_empty:
+        elements.note(form.notes.get(field, VIDEOS[field].empty))
+    elif fault is not None:
+        elements.fault(fault if len(fault) <= LONGEST_LINE else f"It cannot be sent. {BELOW}")
+    elif entered.warnings:
+        elements.note(f"The API may not be able to fetch it. {BELOW}")
+    elif report is None:
+        elements.note(SHARE if is_drive_link(entered.value) else FETCHED)
+    elif not report.ok:
+        elements.fault(f"It looks unusable. {BELOW}")
+    else:
+        count = sum(finding.severity is Severity.WARNING for finding in report.findings)
+        what = "1 warning" if count == 1 else f"{count} warnings" if count else "it looks fine"
+        elements.note(f"Checked: {what}. {BELOW}")
+
+
+def _file_row(field: str, value: str, form: Draft, outbox: Outbox) -> None:
     """Show what is chosen in one line, with a button that takes it out of the form."""
+    path = _path(value)
     if is_drive_link(value) and field == "lipsync_input":
         text = DRIVE
     elif is_url(unquote(value)):
-        text = FETCHED
+        text = elements.short(unquote(value), 40)
     else:
         text = elements.short(path.name, 40)
         with suppress(OSError, ValueError):  # which is a fault of the entry
