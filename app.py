@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from avatarkit.ui.public_host import HostGuard, own_url, unsafe_address
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Open one session with its tracker thread and first estimates; close it at the end."""
+    # Else the first page would wait for what it imports.
+    await anyio.to_thread.run_sync(importlib.import_module, "avatarkit.ui.views.avatars")
     await anyio.to_thread.run_sync(running.start)
     sys.stdout.write(f"The app is at {own_url()}\n")
     sys.stdout.flush()

@@ -34,6 +34,9 @@ MIN_LIVES = 5
 BALANCE_EVERY_S, LEARN_EVERY_S = 60.0, 3_600.0
 """Wall seconds after which the polls are counted, and the stages fitted, again."""
 
+POSTPONED_S = 20.0
+"""Wall seconds by which an app postpones the first fit, which takes what its first page needs."""
+
 BALANCE_EVERY = timedelta(hours=1)
 BALANCE_AFTER_S = 5.0
 """The polls are counted sooner on a fast clock: after an hour on it, but not within 5 seconds."""
@@ -146,6 +149,14 @@ class Schedule:
     def staleness(self) -> Staleness:
         """Return how late changes are seen, as of the last ``balance``."""
         return self._promise
+
+    def postpone(self, now_s: float) -> None:
+        """Fit the stages first ``POSTPONED_S`` from now on, and plan polls by the prior until then.
+
+        Args:
+            now_s: Monotonic wall seconds.
+        """
+        self._learned_s = now_s - LEARN_EVERY_S + POSTPONED_S
 
     def refresh(self, store: Store, now: datetime, now_s: float) -> None:
         """Fit the stages and count the polls again, if it is time; called between passes.

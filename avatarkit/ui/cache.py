@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
@@ -47,6 +47,11 @@ LEAST_LOG_EVERY_S = 60.0
 MOST_VALUES = 64
 """How many estimates are kept, those of each filter counted; the last used ones."""
 
+PAGE_S, PAGE_S_PER_PERSONA = 5.0, 1e-4
+"""The first estimates take seconds if there are many personas, in which the first page would be
+drawn at half the speed. So they begin ``PAGE_S`` wall seconds after the server has started, and if
+a page asks before, after ``PAGE_S_PER_PERSONA`` for each persona, the stage times after twice that.
+"""
 VISIBLE = 0.05
 """A range whose ends moved by less than this share of its length looks the same."""
 
@@ -92,7 +97,12 @@ class BackgroundValue(Generic[Value]):
         self._started_s = self._due_s = 0.0
 
     def get(
-        self, key: Hashable, compute: Callable[[], Value], *, patient: bool = False
+        self,
+        key: Hashable,
+        compute: Callable[[], Value],
+        *,
+        patient: bool = False,
+        brief: bool = False,
     ) -> Value | None:
         """Return the value of ``key``, or the one before while that is computed or not due.
 
@@ -101,6 +111,7 @@ class BackgroundValue(Generic[Value]):
             compute: Called in a thread, by one caller at a time.
             patient: Wait as long as it takes, instead of ``FIRST_WAIT_S`` or ``REFRESH_WAIT_S``
                 wall seconds since the thread began.
+            brief: Wait ``REFRESH_WAIT_S`` for the first value too.
 
         Returns:
             None when there is no value yet.
@@ -114,7 +125,7 @@ class BackgroundValue(Generic[Value]):
             self._begin()
             future = self._future
             is_first = self._value is None or self._is_eager
-            timeout_s = FIRST_WAIT_S if is_first else REFRESH_WAIT_S
+            timeout_s = FIRST_WAIT_S if is_first and not brief else REFRESH_WAIT_S
             # A second call in the same rerun does not wait again.
             left_s = max(0.0, self._started_s + timeout_s - self._clock.monotonic())
         if future is not None:
@@ -326,13 +337,23 @@ class Estimates:
         self._needs: _Needs | None = None
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Begin nothing by itself any more."""
+        self._closed.set()
 
     def start(self) -> threading.Thread:
-        """Start to compute the first estimates before a page asks for them; return the thread."""
+        """Read the log, and start to compute the first estimates; return the thread that does."""
+        self._log.get(*self._reading(self._store.state_key()))
         # In its own thread, as it waits for the workers.
-        thread = threading.Thread(target=lambda: self.arrivals(self.log()), daemon=True)
+        thread = threading.Thread(target=self._start, daemon=True)
         thread.start()
         return thread
+
+    def _start(self) -> None:
+        if not self._closed.wait(PAGE_S):
+            self.arrivals(self.log())
 
     def log(self) -> Log:
         """Return the newest log, and wait until it is read if that does not take long.
@@ -362,7 +383,12 @@ class Estimates:
             value.resume()
 
     def get(
-        self, compute: Callable[[Log], Value], log: Log, *, patient: bool = False
+        self,
+        compute: Callable[[Log], Value],
+        log: Log,
+        *,
+        patient: bool = False,
+        brief: bool = False,
     ) -> Value | None:
         """Return what a method of ``Log`` computes, once for each state of the log.
 
@@ -370,22 +396,25 @@ class Estimates:
             compute: The method, such as ``Log.survival``.
             log: The log.
             patient: Wait until there is a value, as a download does.
+            brief: Hardly wait, as the page shows more than this value.
 
         Returns:
             The value, possibly of an earlier state; None until there is one.
         """
         value = self._value(compute)
-        return value.get(log.key, lambda: compute(log), patient=patient)
+        return value.get(log.key, lambda: compute(log), patient=patient, brief=brief)
 
     def arrivals(self, log: Log, *, patient: bool = False) -> pd.DataFrame | None:
         """Return the frame of ``eta.arrivals``, None until there is one.
 
-        Until the stage times are computed, no persona in it is late; ``patient`` waits for both.
-        It may be of an earlier log, but who has ended since has no row, and who has moved on is not
-        late.
+        A page hardly waits for it, and is drawn again with it. Until the stage times are computed,
+        no persona in it is late; ``patient`` waits for both. It may be of an earlier log, but who
+        has ended since has no row, and who has moved on is not late.
         """
-        times = self.get(Log.stage_times, log, patient=patient)
-        arrivals = self._arrivals.get(*self._arriving(log, times), patient=patient)
+        times = self._value(Log.stage_times).get(
+            log.key, partial(self._fit, log), patient=patient, brief=True
+        )
+        arrivals = self._arrivals.get(*self._arriving(log, times), patient=patient, brief=True)
         if arrivals is None:
             return None
         newest = self._current
@@ -401,6 +430,14 @@ class Estimates:
             frame = attention.needs(log.personas, arrivals)
             self._needs = newest = _Needs(log, arrivals, frame)
         return newest.frame
+
+    def _fit(self, log: Log) -> StageTimes:
+        self._let_page_go_first(log, 2)
+        return log.stage_times()
+
+    def _let_page_go_first(self, log: Log, factor: int) -> None:
+        if not self._has_times:
+            self._closed.wait(factor * PAGE_S_PER_PERSONA * len(log.personas))
 
     def _grow(self) -> None:
         with self._lock:
@@ -439,6 +476,7 @@ class Estimates:
             self._arrivals.skip_pause()
 
         def compute() -> pd.DataFrame:
+            self._let_page_go_first(log, 1)
             return eta.arrivals(
                 log.sightings,
                 now=log.now,

@@ -57,6 +57,7 @@ def get(*, clock: Clock | None = None, **settings: Any) -> Running:
         if _running is None:
             session = open_session(clock=clock, **settings)
             session.tracker.lease.name = tracker_name("app")
+            session.tracker.schedule.postpone(session.clock.monotonic())
             session.tracker.start()
             keep = timedelta(hours=session.settings.keep_uploads_h)
             outbox = Outbox(session.tracker, Uploads(session.settings.folder, keep))
@@ -100,6 +101,7 @@ def close() -> None:
         if _running is not None:
             _running.batches.close()
             _running.outbox.close()
+            _running.estimates.close()
             _running.session.close()
             _running = None
 

@@ -85,7 +85,7 @@ def show() -> None:
     if opened:
         with right[0]:
             _details(opened)
-    times = estimates.get(Log.stage_times, log)
+    times = estimates.get(Log.stage_times, log, brief=True)
     if arrivals is not None and times is not None and not arrivals.empty:
         names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
         in_flight = arrivals[["persona_id", "stage", "in_stage_h", "late"]].merge(names_of)
