@@ -15,6 +15,25 @@ CONSTRAINTS = "requirements-dev.txt"
 CORE_COVERAGE = 95
 """Per cent of the branches of the core, which ``[tool.coverage.run]`` lists."""
 
+CORE_TESTS = ("tests/api", "tests/store", "tests/tracking", "tests/history")
+
+UNTRACED = (
+    "tests/api/test_multipart.py",
+    "tests/api/test_odd_answers.py",
+    "tests/store/test_interleavings.py",
+    "tests/tracking/test_access.py",
+    "tests/tracking/test_clocks.py",
+    "tests/tracking/test_fault_matrix.py",
+    "tests/tracking/test_gate.py",
+    "tests/tracking/test_gone.py",
+    "tests/tracking/test_kills.py",
+    "tests/tracking/test_odd_creates.py",
+    "tests/tracking/test_server_clock.py",
+    "tests/tracking/test_several_trackers.py",
+    "tests/tracking/test_throttling.py",
+)
+"""Tests of the core that repeat much and cover nothing that the others do not."""
+
 JOURNEY = "tests/ui/test_journey.py"
 
 JUPYTERLAB = "jupyterlab==4.6.6"
@@ -72,8 +91,16 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         run(session, *pytest, *session.posargs, env=find_browser(session))
         return
-    run(session, *pytest, "--cov", "--cov-report=", env=find_browser(session))
+    # Tracing slows the tests by half, so only those of the core are traced.
+    folders = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")}
+    files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py"))
+    ignored = (f"--ignore={path}" for path in UNTRACED)
+    # No test of the core needs this plugin, which takes each process a second to import.
+    core = [*pytest, "-p", "no:schemathesis", *CORE_TESTS, *files, *ignored]
+    run(session, *core, "--cov", "--cov-report=")
     run(session, "coverage", "report", f"--fail-under={CORE_COVERAGE}")
+    others = sorted(folders.difference(CORE_TESTS))
+    run(session, *pytest, *others, *UNTRACED, env=find_browser(session))
 
 
 @nox.session(requires=["prepare"], venv_backend="none", default=False)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import coverage
 import hypothesis
 import platformdirs
 import pytest
@@ -51,44 +50,9 @@ SLOWEST = (
 """Tests that wait for a minute; they start first, while the other processors go on."""
 
 
-TRACED = ("api", "history", "store", "tests", "tracking")
-"""The folders whose tests cover the core."""
-
-UNTRACED = (
-    "test_access.py",
-    "test_clocks.py",
-    "test_fault_matrix.py",
-    "test_gate.py",
-    "test_gone.py",
-    "test_interleavings.py",
-    "test_kills.py",
-    "test_multipart.py",
-    "test_odd_answers.py",
-    "test_odd_creates.py",
-    "test_server_clock.py",
-    "test_several_trackers.py",
-    "test_throttling.py",
-)
-"""Tests of the core that repeat much and cover nothing that the others do not."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the slowest tests first."""
     items.sort(key=lambda item: item.path.name not in SLOWEST)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Trace only the tests of the core, as tracing slows a test by half."""
-    tracer = coverage.Coverage.current()
-    is_traced = item.path.parent.name in TRACED and item.path.name not in UNTRACED
-    if tracer is None or is_traced:
-        return (yield)
-    tracer.stop()
-    try:
-        return (yield)
-    finally:
-        tracer.start()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -124,7 +88,6 @@ def restart(
     # A page waits until its estimates are computed, however slow the machine.
     monkeypatch.setattr(cache, "FIRST_WAIT_S", 300.0)
     monkeypatch.setattr(cache, "REFRESH_WAIT_S", 300.0)
-    monkeypatch.setattr(cache, "PAGE_S", 0.0)
 
     def restart(**settings: object) -> Running:
         running.close()
