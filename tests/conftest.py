@@ -126,9 +126,14 @@ def talking_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a real MP4 of 16 seconds: a face whose mouth moves, and a sound like a voice."""
     from avatarkit.sandbox.footage import talking_head as make
 
-    path = tmp_path_factory.mktemp("footage") / "talking_head.mp4"
-    make(path, seconds=16)
-    return path
+    base = tmp_path_factory.getbasetemp()
+    # Made once for all processes that run tests, as that takes seconds.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "talking_head.mp4"
+    if not shared.exists():
+        path = tmp_path_factory.mktemp("footage") / shared.name
+        make(path, seconds=16)
+        path.replace(shared)
+    return shared
 
 
 @pytest.fixture

@@ -64,11 +64,13 @@ def submit_many(
         rows = _check(session, _read(sheet), folder or sheet.parent)
         chosen = [row for row in rows if row.request and (twins or not row.twin)]
         left_out = len(rows) - len(chosen)
-        if left_out and not skip_bad:
-            ways = "correct the sheet, or leave them out with --skip-bad"
+        if left_out and not (skip_bad and chosen):
+            ways = "correct the sheet"
+            ways += ", or leave them out with --skip-bad" if chosen else ""
             if not twins and any(row.twin for row in rows):
-                ways += "; send equal names with --twins"
-            exit_with(f"Nothing was sent: {left_out} of {len(rows)} rows: {ways}.", Exit.USAGE)
+                ways += ", or send twins with --twins"
+            problem = f"{left_out} of {len(rows)} rows cannot be sent as they are"
+            exit_with(f"Nothing was sent, as {problem}: {ways}.", Exit.USAGE)
         if dry_run:
             echo(f"{len(chosen)} of {len(rows)} rows can be sent.", err=True)
             return

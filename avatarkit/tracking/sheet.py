@@ -29,6 +29,9 @@ COLUMNS = (
 REQUIRED = ("creator_name", "gender")
 """The columns that no sheet can do without."""
 
+GENDERS = {"female": "f", "male": "m", "non-binary": "nb"}
+"""The words of the app's form, which a sheet may have in place of the API's letters."""
+
 _EXAMPLES = (
     {
         "creator_name": "Ada Example",
@@ -73,8 +76,8 @@ class Row:
     first of several rows that are the very same is no twin."""
 
     sent_as: str | None = None
-    """The avatar, or else the submission, that the very same create has become before; it is not
-    sent again."""
+    """The avatar, and whether it was deleted, or else the submission and its state, that the very
+    same create has become before; it is not sent again."""
 
     waits: bool = False
     """Whether the very same create waits in a batch; sent again, it leaves that one for this."""
@@ -216,6 +219,7 @@ def _build(number: int, typed: dict[str, str], folder: Files, live: bool) -> Row
         values[column] = text
         if column == "gender":
             values[column] = text.lower()
+            values[column] = GENDERS.get(values[column], values[column])
         elif column == "labels":
             values[column] = [part.strip() for part in text.split(",") if part.strip()]
         elif column in VIDEO_FIELDS:
@@ -292,6 +296,7 @@ def _find_twins(rows: list[Row], store: Store) -> list[Row]:
     numbers = [row.number for row in sendable]
     before = dict(zip(numbers, store.sent_before(requests), strict=True))
     failed = dict(zip(numbers, store.sent_before(requests, failed=True), strict=True))
+    deleted = store.deleted_ids()
     known = store.known_names()
     by_name: dict[str, list[Row]] = defaultdict(list)
     for row in sendable:
@@ -300,7 +305,10 @@ def _find_twins(rows: list[Row], store: Store) -> list[Row]:
     for row in rows:
         result = before.get(row.number)
         if result is not None and result.state != "prepared":
-            found.append(replace(row, sent_as=result.persona_id or result.submission_id))
+            became = result.persona_id or f"submission {result.submission_id}, {result.state}"
+            # Not made again, as a place of the plan may have been freed for the other rows.
+            gone = ", which was deleted" if became in deleted else ""
+            found.append(replace(row, sent_as=f"{became}{gone}"))
             continue
         if (ended := failed.get(row.number)) is not None and result is None:
             again = (

@@ -112,6 +112,7 @@ def test_a_drive_link_goes_as_json_or_with_the_consent_file(video: Path) -> None
     assert f'name="gdown_url"\r\n\r\n{link}\r\n'.encode() in with_file.content
 
 
+@pytest.mark.long
 def test_no_cut_body_makes_another_avatar_than_the_one_sent(video: Path, tmp_path: Path) -> None:
     """A server that takes every body, as Django behind gunicorn does, makes the whole or nothing.
 

@@ -61,6 +61,7 @@ class TestAConsoleWithoutSomeLetters:
         assert (code, printed) == (0, path.read_bytes())
         assert NAME in printed.decode()
 
+    @pytest.mark.long
     def test_the_module_does_the_same(self) -> None:
         """python -m avatarkit prints on such a console, too."""
         ended = subprocess.run(

@@ -89,7 +89,7 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
         "row 3, n3: bad: lipsync_input: none is not in",
         "row 4, n4: bad: lipsync_input: It is silent.",
         "row 5, n5: twin: Row 6 has the same name, N5.",
-        "Nothing was sent: 5 of 6 rows:",
+        "Nothing was sent, as 5 of 6 rows cannot be sent as they are: correct the sheet, or leave",
     ):
         assert line in refused.stderr
     assert "Traceback" not in refused.output
@@ -98,6 +98,8 @@ def test_bad_rows_and_twins_are_named_and_nothing_is_sent(videos: Path) -> None:
     assert dry.exit_code == 0
     assert "1 of 6 rows can be sent." in dry.stderr
     assert not created()
+    # Not a success, as a script would take it for one.
+    assert run(write(videos / "bad.csv", "n2,x,film,"), "--skip-bad").exit_code == refused.exit_code
     frame = results_of(run(path, "--skip-bad"))
     assert list(frame["state"]) == ["accepted", *["not sent"] * 5]
     assert "gender" in frame["error"][1]

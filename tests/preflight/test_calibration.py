@@ -49,6 +49,15 @@ VARIANTS = (
     "jump",
     "slow frames",
     "trimmed",
+    "far away",
+    "low resolution",
+    "variable rate",
+    "clipped",
+    "quiet",
+    "scratched",
+    "channels cancel",
+    "one empty frame",
+    "header last, cut off",
 )
 """Cases much like another one, which are checked with the long tests."""
 

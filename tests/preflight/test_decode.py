@@ -136,7 +136,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, not report.ok
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 @pytest.mark.parametrize(
-    "make", [videos.bomb, videos.disguised_bomb, videos.loose_bomb, videos.large_picture]
+    "make",
+    [
+        videos.bomb,
+        pytest.param(videos.disguised_bomb, marks=pytest.mark.long),
+        pytest.param(videos.loose_bomb, marks=pytest.mark.long),
+        pytest.param(videos.large_picture, marks=pytest.mark.long),
+    ],
 )
 def test_no_bomb_takes_more_memory_than_a_video(
     make: Callable[[Path], None], tmp_path: Path

@@ -40,6 +40,7 @@ def test_a_tilted_picture_is_a_warning(tmp_path: Path) -> None:
     assert finding_of(preflight.check(path), "rotation").severity is Severity.WARNING
 
 
+@pytest.mark.long
 def test_a_mirrored_picture_is_seen_as_it_is_shown(tmp_path: Path) -> None:
     """It is not taken for one that is turned; and a matrix that shows nothing is no matrix."""
     seen = []
@@ -181,6 +182,7 @@ def test_a_flash_is_not_a_cut_but_a_short_scene_is(tmp_path: Path) -> None:
         assert finding_of(preflight.check(path), "cuts").value == value
 
 
+@pytest.mark.long
 def test_most_real_faces_are_found_and_no_thing_is() -> None:
     """Of 50 photographed faces (a subset of LFW) at least 45, of 50 other patches at most 1."""
     from skimage.data import lfw_subset

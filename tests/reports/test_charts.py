@@ -44,7 +44,9 @@ def test_empty_frames_say_that_there_is_nothing_yet() -> None:
         check_house_style(chart)
 
 
-@pytest.mark.parametrize("number", [1, 12, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "number", [1, *(pytest.param(n, marks=pytest.mark.long) for n in (12, 2000))]
+)
 def test_charts_stay_small_and_quiet_at_any_size(number: int) -> None:
     """From 1 to 2,000 personas: questions, units, the statuses' colours, few rows."""
     days = [{"pending": 3, "reviewing": 5, "done": n} for n in range(min(number, 900))]

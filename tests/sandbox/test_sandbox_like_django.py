@@ -194,6 +194,7 @@ PIECES += ["example", "com", "localhost", "xn--p1ai", "bücher", "日本", "127.
 PIECES += ["01.2.3.4", "80", "99999", "123456", " ", "\t", "\u200b", "%20", "_", "a" * 64, "a."]
 
 
+@pytest.mark.long
 @settings(max_examples=500)
 @given(
     st.one_of(

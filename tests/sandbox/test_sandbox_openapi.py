@@ -243,6 +243,7 @@ def test_every_life_is_answered_as_described(label: str) -> None:
         assert [validated(sandbox, gone).status_code for _ in range(2)] == [204, 404]
 
 
+@pytest.mark.long
 @schema.parametrize()
 @settings(
     max_examples=20,

@@ -101,6 +101,7 @@ def stored(persona: Persona) -> Persona:
     return Persona.model_validate_json(json.dumps(persona.answer(), allow_nan=False))
 
 
+@pytest.mark.long
 @given(st.lists(odd_answers(), min_size=1, max_size=4))
 def test_the_union_has_every_field_and_the_newest_status(drawn: list[dict[str, Any]]) -> None:
     """Whatever the answers hold, each field is there, and the newest decides on the status."""

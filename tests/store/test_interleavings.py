@@ -41,7 +41,9 @@ _numbers = count()
 
 # The tables are made once a test; each example has an account of its own in them.
 in_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-pytestmark = pytest.mark.parametrize("url", ["memory", "postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    "url", ["memory", pytest.param("postgres", marks=pytest.mark.long)], indirect=True
+)
 
 
 def renew(store: Store) -> None:

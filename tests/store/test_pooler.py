@@ -73,6 +73,7 @@ def _is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.long
 def test_several_stores_share_few_connections(pooled: str) -> None:
     """Six stores write and read at once over three connections, and none of them breaks."""
     reasons: list[str] = []

@@ -46,7 +46,9 @@ answers = st.builds(
 )
 
 
-@pytest.mark.parametrize("url", ["memory", "postgres"], indirect=True)
+@pytest.mark.parametrize(
+    "url", ["memory", pytest.param("postgres", marks=pytest.mark.long)], indirect=True
+)
 def test_the_log_is_the_same_as_one_by_one(url: str) -> None:
     """Some are logged together and the others by ``record``, in any order of numbers."""
     ids = count()

@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -134,12 +136,18 @@ def main() -> None:
             "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
         }
         os.chdir(folder)  # not where the package lies
-        for extra, code in NEEDS.items():
-            programs = install(wheel, extra, folder / "environment")
-            run(programs / "python", "-c", code, env=env)
+
+        def check(extra: str) -> None:
+            place = folder / threading.current_thread().name
+            programs = install(wheel, extra, place)
+            run(programs / "python", "-c", NEEDS[extra], env=env)
             if not extra:
                 check_programs(programs, env)
             print(f"[{extra}] works in an empty environment.", flush=True)
+
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="environment") as threads:
+            for done in [threads.submit(check, extra) for extra in NEEDS]:
+                done.result()
 
 
 if __name__ == "__main__":

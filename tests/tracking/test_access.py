@@ -211,6 +211,7 @@ def test_an_upload_that_was_cut_by_a_timeout_is_uncertain(tracker: Tracker, api:
         tracker.submit(ADA)
 
 
+@pytest.mark.long
 def test_a_firewall_does_not_end_a_wait(
     tracker: Tracker, api: API, manual_clock: ManualClock
 ) -> None:

@@ -202,6 +202,7 @@ def test_nothing_is_created_before_it_was_sent(
     assert lives.loc[0, "began_before"] == MONDAY
 
 
+@pytest.mark.long
 @given(
     story=some.lists(
         some.tuples(

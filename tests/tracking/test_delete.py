@@ -251,6 +251,7 @@ def test_a_run_until_done_does_not_wait_for_it(tracker: Tracker) -> None:
     tracker.run(threading.Event(), until_done=True)
 
 
+@pytest.mark.long
 @given(st.lists(st.sampled_from(["pending", "processing", "done", "404", "delete"]), max_size=8))
 def test_in_any_order_of_answers_it_stays_deleted(events: list[str]) -> None:
     """Calls from before the delete may be answered after it, with anything."""

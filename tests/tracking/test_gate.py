@@ -137,6 +137,7 @@ def assert_untouched(tracker: Tracker, doubtful: int = 0) -> None:
     assert tracker.store.personas()["last_error"].notna().sum() <= doubtful
 
 
+@pytest.mark.long
 def test_refused_keys_cost_a_call_an_hour_for_days(
     tracker: Tracker, api: API, clock: ManualClock
 ) -> None:
@@ -359,6 +360,7 @@ def test_a_connection_that_is_not_made(
     assert_untouched(tracker)
 
 
+@pytest.mark.long
 def test_a_connection_is_tried_soon_and_then_ever_less_often(
     tracker: Tracker, api: API, clock: ManualClock
 ) -> None:

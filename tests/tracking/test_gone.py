@@ -94,7 +94,13 @@ def an_uncertain_submission(tracker: Tracker, api: API) -> None:
     api.instead = None
 
 
-@pytest.mark.parametrize("answer", [PROXY, OTHER_JSON], ids=["HTML", "JSON of a gateway"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(PROXY, id="HTML"),
+        pytest.param(OTHER_JSON, id="JSON of a gateway", marks=pytest.mark.long),
+    ],
+)
 def test_three_days_of_a_proxys_404_lose_nobody(
     tracker: Tracker, api: API, answer: httpx.Response
 ) -> None:
@@ -115,6 +121,7 @@ def test_three_days_of_a_proxys_404_lose_nobody(
     assert pd.isna(row(tracker)["last_error"])
 
 
+@pytest.mark.long
 def test_a_proxys_404_does_not_end_a_wait(tracker: Tracker, api: API) -> None:
     """It is waited out like any other trouble; the API's own 404 is raised."""
     submitted(tracker)
@@ -167,6 +174,7 @@ def test_a_gone_avatar_stays_gone_while_the_api_cannot_be_asked(
     assert row(tracker)["gone"]
 
 
+@pytest.mark.long
 def test_to_wait_for_a_gone_avatar_keeps_to_its_plan(tracker: Tracker, api: API) -> None:
     """A daily plan is no wrong clock's; it is not polled whenever the log is read."""
     submitted(tracker)

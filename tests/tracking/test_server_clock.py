@@ -198,8 +198,16 @@ def test_a_clock_that_is_set_makes_no_create_safe_to_send_again(
     assert states(tracker) == ["refused"]
 
 
-@pytest.mark.parametrize("has_date", [True, False])
-@pytest.mark.parametrize(("sent", "reconciled"), [(48, 48), (48, 0), (-48, -48), (-48, 0)])
+@pytest.mark.parametrize("has_date", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("sent", "reconciled"),
+    [
+        (48, 48),
+        pytest.param(48, 0, marks=pytest.mark.long),
+        pytest.param(-48, -48, marks=pytest.mark.long),
+        (-48, 0),
+    ],
+)
 def test_what_arrived_is_never_refused_however_wrong_the_clock_was(
     tracker: Tracker, api: API, clock: SetClock, has_date: bool, sent: float, reconciled: float
 ) -> None:

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 ENDS = ["done", "failed", "rejected", "done"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_what_several_trackers_log_at_once_is_true(
     manual_clock: ManualClock, tmp_path: Path, seed: int
 ) -> None:

@@ -311,3 +311,32 @@ class TestCheck:
         assert again.warnings[-1].startswith("p1 was made of the very same before")
         assert other.sent_as is None
         assert other.twin == "Row 1 has the same name, Ada."
+
+    def test_what_was_deleted_is_not_sent_again(self, store: Store, folder: Path) -> None:
+        """It may have been deleted to free a place for the rest of the sheet, and it is said."""
+        (ada,) = (each.request for each in check(store, folder, row("Ada")))
+        assert ada is not None
+        persona = Persona(id="p1", process_status="done", creator_name="Ada")
+        store.accepted(store.prepare(ada, MONDAY), persona, MONDAY)
+        store.mark_deleted("p1", MONDAY)
+        (again,) = check(store, folder, row("Ada"))
+        assert (again.sent_as, again.twin) == ("p1, which was deleted", None)
+
+    def test_what_is_uncertain_is_not_said_to_be_sent(self, store: Store, folder: Path) -> None:
+        """It says that it is not known, and which submission it is."""
+        (ada,) = (each.request for each in check(store, folder, row("Ada")))
+        assert ada is not None
+        submission_id = store.prepare(ada, MONDAY)
+        store.sending(submission_id, MONDAY)
+        store.uncertain(submission_id, MONDAY, "It broke.")
+        (again,) = check(store, folder, row("Ada"))
+        assert again.sent_as == f"submission {submission_id}, uncertain"
+
+    @pytest.mark.parametrize(("word", "gender"), [("Female", "f"), (" non-binary", "nb")])
+    def test_a_gender_may_be_a_word(
+        self, store: Store, folder: Path, word: str, gender: str
+    ) -> None:
+        """The words of the app's form are read as the letters of the API."""
+        (ada,) = check(store, folder, row("Ada", gender=word))
+        assert ada.request is not None
+        assert ada.request.gender == gender

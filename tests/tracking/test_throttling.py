@@ -265,6 +265,7 @@ def test_what_a_person_sends_is_sent(tracker: Tracker, server: Server, clock: Ma
         tracker.poll("p99")
 
 
+@pytest.mark.long
 def test_who_waits_for_an_avatar_waits_for_the_api(
     tracker: Tracker, server: Server, clock: ManualClock
 ) -> None:

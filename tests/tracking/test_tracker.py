@@ -622,6 +622,7 @@ class TestWait:
         assert 360 <= caught.value.waited_s < 370
         assert tracker.wait("p1", timeout=1e6).status_text == "done"
 
+    @pytest.mark.long
     def test_the_budget_delays_no_wait(
         self, tracker: Tracker, api: API, clock: LivingClock
     ) -> None:

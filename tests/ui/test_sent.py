@@ -43,6 +43,7 @@ def refuse(*_: object, **__: object) -> None:
     raise ConfigError("The plan is full.")
 
 
+@pytest.mark.long
 def test_a_line_goes_when_its_avatar_has_ended(app: Running, app_clock: ManualClock) -> None:
     """What is over is on the Avatars page; a line for it is dismissed for good."""
     ada, bo = send(app, "Ada"), send(app, "Bo")

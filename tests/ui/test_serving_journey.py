@@ -37,6 +37,7 @@ def drawn(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
+@pytest.mark.long
 def test_pages_ask_no_other_host(browser: Browser, tmp_path: Path) -> None:
     """Icon, fonts and charts come from the app; a name is neither a link nor a picture.
 

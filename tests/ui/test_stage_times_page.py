@@ -150,6 +150,7 @@ def test_ranges_that_did_not_hold_are_a_warning(
     assert "80 % range" in question("Waiting times").warning[0].value
 
 
+@pytest.mark.long
 def test_an_unchanged_page_is_sent_as_the_same_bytes(app: Running) -> None:
     """A rerun that finds the same log sends the same charts and tables, to the byte."""
     record_lives(app.session, 6, running=2)

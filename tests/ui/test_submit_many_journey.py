@@ -126,6 +126,7 @@ def test_a_sheet_is_sent_once_though_the_server_is_killed(
         assert all(persona["id"] in text for persona in listed)
 
 
+@pytest.mark.long
 def test_twelve_avatars_take_four_actions(page: Page, tmp_path: Path, talking_head: Path) -> None:
     """Open the tab, drop the sheet, name the folder, send: the videos are real ones."""
     folder = tmp_path / "videos"

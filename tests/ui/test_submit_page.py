@@ -456,6 +456,7 @@ def test_a_second_click_sends_nothing(app: Running, monkeypatch: pytest.MonkeyPa
     assert len(app.session.store.submissions()) == 1
 
 
+@pytest.mark.long
 def test_two_tabs_submit_what_they_show(app: Running, talking_head: Path) -> None:
     """A tab sends its own fields and files; a file that another one has taken is not there."""
     first = footage(submit_page(), talking_head.read_bytes(), "ada.mp4")

@@ -377,6 +377,7 @@ class Browsers(RuleBasedStateMachine):
         return self.log.submissions[data.draw(st.sampled_from(sorted(self.contents)))]
 
 
+@pytest.mark.long
 def test_whatever_browsers_do_each_submission_has_its_own_file() -> None:
     """No file is stored twice, sent for another, lost while it is needed, or left for ever."""
     run_state_machine_as_test(Browsers, settings=settings(max_examples=30, stateful_step_count=25))

@@ -246,9 +246,12 @@ class Api:
         # create takes the last place: it is one small file and a rename.
         persona_id, created_at = self._new_id(), self.clock.now()
         scenario = lifecycle.scenario_of(create.labels)
-        script = lifecycle.draw(persona_id, created_at, scenario=scenario)
         if scenario is None and not ("lipsync_input" in create.videos or create.gdown_url):
+            # Not by what may be drawn, which could be an end before the videos are validated.
+            script = lifecycle.draw(persona_id, created_at, scenario=lifecycle.Scenario.DONE)
             script = script.failing(lifecycle.NO_FOOTAGE)
+        else:
+            script = lifecycle.draw(persona_id, created_at, scenario=scenario)
         record = Record(
             **vars(create),
             id=persona_id,

@@ -55,8 +55,10 @@ def show(sheet: SheetDraft, checked: Checked | None) -> None:
             problems[row.number - 1] = _problem(row) or "none"
     frame.insert(0, PROBLEMS, pd.Series(problems, frame.index, dtype="str"))
     text = st.column_config.TextColumn
-    # What is no gender is shown as well, so that it can be corrected.
-    genders = dict.fromkeys([*Gender, *(row["gender"] for row in sheet.rows if row["gender"])])
+    # Words can be pasted, and what is no gender is shown as well, so that it can be corrected.
+    words = [word.capitalize() for word in sheets.GENDERS]
+    typed = [row["gender"] for row in sheet.rows if row["gender"]]
+    genders = dict.fromkeys([*Gender, *words, *typed])
     columns: dict[str, Any] = {name: text(title) for name, title in COLUMN_NAMES.items()}
     columns["creator_name"] = text("Creator name *", help=HELP_NAME)
     columns |= {

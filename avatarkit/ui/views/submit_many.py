@@ -15,7 +15,7 @@ from avatarkit.errors import AvatarkitError, ConfigError
 from avatarkit.models import VIDEO_FIELDS, is_url
 from avatarkit.paths import pasted_path
 from avatarkit.settings import is_loopback
-from avatarkit.text import plain
+from avatarkit.text import format_hours, plain
 from avatarkit.tracking import sheet as sheets
 from avatarkit.tracking.sheet import Row
 from avatarkit.ui import running
@@ -160,7 +160,9 @@ def _dropped(sheet: SheetDraft) -> None:
         size = sum(path.stat().st_size for path in paths if path.exists())
         names = ", ".join(sorted(path.name for path in paths))
         videos = "1 video is" if len(paths) == 1 else f"{len(paths)} videos are"
-        st.caption(plain(f"{videos} here, {size / 1e6:,.1f} MB: {names}"))
+        keep = format_hours(running.get().session.settings.keep_uploads_h)
+        text = f"{videos} here, {size / 1e6:,.1f} MB: {names}. Kept for {keep} at most."
+        st.caption(plain(text))
 
 
 def _checker(sheet: SheetDraft, folder: Path | None) -> Callable[..., Sequence[Row]]:
