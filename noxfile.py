@@ -52,9 +52,8 @@ JUPYTERLAB = "jupyterlab==4.6.6"
 SUPPORT: dict[str, str | None] = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 """The variable with which Python finds the modules in tests/support."""
 
-PROCESSORS = os.cpu_count() or 1
 # One more than there are processors, as some tests wait.
-PARALLEL = ("-n", str(PROCESSORS + 1), "--dist", "worksteal")
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -107,8 +106,7 @@ def tests(session: nox.Session) -> None:
     files = {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_*.py")}
     ignored = [f"--ignore={path}" for path in UNTRACED]
     # No test of the core needs this plugin, which takes each process a second to import.
-    # None of them waits for long, so that one process each processor is enough.
-    core = [*pytest, "-n", str(PROCESSORS), "-p", "no:schemathesis"]
+    core = [*pytest, "-p", "no:schemathesis"]
     core += [*CORE_TESTS, *sorted(files.difference(UNTRACED)), *ignored]
     run(session, *core, "--cov", "--cov-report=")
     run(session, "coverage", "report", f"--fail-under={CORE_COVERAGE}")

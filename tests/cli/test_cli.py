@@ -165,6 +165,7 @@ class TestALockedDatabase:
 
             yield lock
 
+    @pytest.mark.long
     def test_track_goes_on_when_it_is_free_again(self, lock: Callable[[int], None]) -> None:
         """The error is printed once, and the avatar is followed to its end."""
         lock(3)

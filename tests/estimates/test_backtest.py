@@ -114,6 +114,7 @@ def test_what_still_runs_after_its_range_is_outside(monkeypatch: pytest.MonkeyPa
     assert found["inside"].tolist() == [False]
 
 
+@pytest.mark.long
 def test_a_model_is_kept_until_a_fifth_more_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 60 days with one end each far fewer than 60 lead to a new model; the first ones do."""
     fitted = []
@@ -168,6 +169,7 @@ def test_a_prediction_is_judged_when_its_range_has_passed() -> None:
     assert pd.isna(first.loc["stuck", "ended_before"])
 
 
+@pytest.mark.long
 def test_what_was_not_looked_at_again_is_not_judged() -> None:
     """Without a later poll it is not known whether the range held."""
     lives: dict[str, Life] = {"away": (0.0, [("reviewing", 14.0)], None)}

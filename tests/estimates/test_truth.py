@@ -59,6 +59,7 @@ def test_a_median_is_given_where_the_looks_allow_it(truth: str) -> None:
     assert summaries(truth, "6 h").loc["reviewing", "p50_h"].notna().all()
 
 
+@pytest.mark.long
 def test_the_other_percentiles_are_right_too() -> None:
     """p10, p25, p75 and p90 of three families are off by at most a tenth at gaps of 1 h."""
     for truth in ("log-normal", "Weibull", "log-logistic"):

@@ -118,6 +118,7 @@ def test_a_good_video_is_ok(calibration: Callable[[str], CheckedCase]) -> None:
     assert finding_of(report, "loudness").value == "-20.0 LUFS"
 
 
+@pytest.mark.long
 def test_a_consent_video_is_judged_more_mildly(calibration: Callable[[str], CheckedCase]) -> None:
     """Its sound and its faces are warnings only, and nothing is known about its length."""
     for name in ("no sound", "silent", "two faces"):

@@ -35,8 +35,8 @@ SETTLED = """() => new Promise(settled => {
 
 @pytest.fixture
 def app_url(tmp_path: Path) -> Iterator[str]:
-    """Serve the app as the README starts it, on a sandbox where a life takes 22 to 54 seconds."""
-    with served_app(tmp_path, free_port(), AVATARKIT_SANDBOX_SPEED="8000") as url:
+    """Serve the app as the README starts it, on a sandbox where a life takes 9 to 22 seconds."""
+    with served_app(tmp_path, free_port(), AVATARKIT_SANDBOX_SPEED="20000") as url:
         yield url
 
 
