@@ -163,14 +163,21 @@ def fit(
     if step > 1:
         lowest = min(each.aic for each in fits)
         near = [each for each in fits if each.aic < lowest + _HOPELESS]
-        # numpy works outside the interpreter's lock, so the families share the processors. scipy
-        # silences a warning in each thread, and threads undo that of each other.
-        with warnings.catch_warnings(), ThreadPoolExecutor(len(near)) as pool:
-            warnings.simplefilter("ignore", RuntimeWarning)
-            fits = list(
-                pool.map(lambda fit: _maximize(fit.family, fit.parts, bounds, counts), near)
-            )
+        fewer = [each for each in near if len(each.parts) < 3]
+        fits = _refine(fewer, bounds, counts)
+        # Three are fitted to all visits only where two are better than one: it takes the longest.
+        if not fits or len(min(fits, key=lambda each: each.aic).parts) > 1:
+            fits += _refine([each for each in near if each not in fewer], bounds, counts)
     return min(fits, key=lambda each: each.aic)
+
+
+def _refine(fits: list[Distribution], bounds: Bounds, counts: Floats) -> list[Distribution]:
+    """Return fits to a part of the visits, fitted to all of them."""
+    # numpy works outside the interpreter's lock, so the families share the processors. scipy
+    # silences a warning in each thread, and threads undo that of each other.
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(FAMILIES + MIXTURES)) as pool:
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return list(pool.map(lambda fit: _maximize(fit.family, fit.parts, bounds, counts), fits))
 
 
 def _candidates(bounds: Bounds, counts: Floats) -> list[Distribution]:
