@@ -33,7 +33,15 @@ def test_there_are_notebooks() -> None:
     assert subprocess.run(command, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        # The other two import what this one does.
+        pytest.param(path, marks=pytest.mark.long if path.stem == "03_account" else ())
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_from_top_to_bottom(
     path: Path,
     execute: Callable[..., Any],
