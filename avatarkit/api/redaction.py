@@ -25,10 +25,11 @@ class Redactor:
 
     def __call__(self, data: bytes) -> bytes:
         """Return the data without the key."""
+        # First, as a short key may be a part of the path before it. Latin-1 keeps every byte.
+        data = hide_webhook_token(data.decode("latin-1")).encode("latin-1")
         for form in self._forms:
             data = data.replace(form, REDACTED.encode())
-        # Latin-1 keeps every byte.
-        return hide_webhook_token(data.decode("latin-1")).encode("latin-1")
+        return data
 
 
 _keys: set[str] = set()
@@ -62,9 +63,11 @@ def redact_logs(key: str, base_url: str) -> None:
 
 def redact_text(text: str) -> str:
     """Return a text without tokens of webhooks and the keys that ``redact_logs`` was given."""
+    # First, as a short key may be a part of the path before it.
+    text = hide_webhook_token(text)
     for key in sorted(_keys, key=len, reverse=True):
         text = text.replace(key, REDACTED)
-    return hide_webhook_token(text)
+    return text
 
 
 def _redact_record(record: logging.LogRecord) -> bool:

@@ -337,11 +337,12 @@ class Estimates:
         self._needs: _Needs | None = None
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
         self._lock = threading.Lock()
-        self._closed = threading.Event()
+        # Set once nothing has to wait for the first page.
+        self._at_once = threading.Event()
 
     def close(self) -> None:
         """Begin nothing by itself any more."""
-        self._closed.set()
+        self._at_once.set()
 
     def start(self) -> threading.Thread:
         """Read the log, and start to compute the first estimates; return the thread that does."""
@@ -352,7 +353,8 @@ class Estimates:
         return thread
 
     def _start(self) -> None:
-        if not self._closed.wait(PAGE_S):
+        # A page that asks before begins it itself.
+        if not self._at_once.wait(PAGE_S):
             self.arrivals(self.log())
 
     def log(self) -> Log:
@@ -401,6 +403,8 @@ class Estimates:
         Returns:
             The value, possibly of an earlier state; None until there is one.
         """
+        if not brief:
+            self._at_once.set()
         value = self._value(compute)
         return value.get(log.key, lambda: compute(log), patient=patient, brief=brief)
 
@@ -437,7 +441,7 @@ class Estimates:
 
     def _let_page_go_first(self, log: Log, factor: int) -> None:
         if not self._has_times:
-            self._closed.wait(factor * PAGE_S_PER_PERSONA * len(log.personas))
+            self._at_once.wait(factor * PAGE_S_PER_PERSONA * len(log.personas))
 
     def _grow(self) -> None:
         with self._lock:

@@ -133,6 +133,18 @@ def test_an_error_is_raised_and_the_value_computed_again(manual_clock: ManualClo
     assert get(value, "a", Computation(manual_clock)) == 1
 
 
+def test_a_chart_does_not_wait_for_the_first_page(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of many avatars is drawn before they are estimated; who asks for more gets it."""
+    record_lives(app.session, 3)
+    monkeypatch.setattr(cache, "PAGE_S_PER_PERSONA", 1e6)
+    monkeypatch.setattr(cache, "REFRESH_WAIT_S", 0.0)
+    log = app.estimates.log()
+    assert app.estimates.arrivals(log) is None
+    assert app.estimates.get(cache.Log.stage_times, log) is not None
+
+
 def test_the_first_estimates_are_there_before_a_page(
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,8 +175,10 @@ def _say(field: str, entered: Entered, form: Draft, report: Report | None) -> No
     is_empty = not entered.value.strip()
     if is_empty and field == "lipsync_input" and form.is_attempted:
         elements.fault(f"There is no footage. {BELOW}")
+    elif is_empty and field in form.notes:
+        elements.fault(form.notes[field])
     elif is_empty:
-        elements.note(form.notes.get(field, VIDEOS[field].empty))
+        elements.note(VIDEOS[field].empty)
     elif fault is not None:
         elements.fault(fault if len(fault) <= LONGEST_LINE else f"It cannot be sent. {BELOW}")
     elif entered.warnings:
