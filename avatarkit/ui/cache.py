@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -346,7 +347,8 @@ class Estimates:
 
     def start(self) -> threading.Thread:
         """Read the log, and start to compute the first estimates; return the thread that does."""
-        self._log.get(*self._reading(self._store.state_key()))
+        with suppress(Exception):  # the page that reads it next says what is wrong
+            self._log.get(*self._reading(self._store.state_key()))
         # In its own thread, as it waits for the workers.
         thread = threading.Thread(target=self._start, daemon=True)
         thread.start()

@@ -11,7 +11,7 @@ import pytest
 
 import app as streamlit_app
 from avatarkit import PersonaCreate, Sandbox
-from avatarkit.errors import AuthError, ConfigError
+from avatarkit.errors import AuthError, ConfigError, StoreError
 from avatarkit.ui import cache, running
 from avatarkit.ui.running import Running
 from support.app_pages import page, submit_page, texts
@@ -99,6 +99,20 @@ def test_the_server_begins_with_the_estimates(monkeypatch: pytest.MonkeyPatch) -
             return running.get()
 
     assert begun == [asyncio.run(serve()).estimates]
+
+
+def test_the_server_starts_though_the_log_fails(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with it is said on the page, which needs the server."""
+
+    def fail(*_: object) -> None:
+        raise StoreError("The database is locked.")
+
+    monkeypatch.setattr(cache, "PAGE_S", 1e6)
+    monkeypatch.setattr(app.session.store, "state_key", fail)
+    running.start()
+    assert "The database is locked." in texts(submit_page())
 
 
 def test_keys_that_are_refused_are_said_on_the_page(
