@@ -123,7 +123,7 @@ def picture_of(name: str, app: Running) -> Picture:
         "avatars": Picture(),
         "avatars-dark": Picture(scheme="dark"),
         "avatars-phone": Picture(size=PHONE),
-        "submit": Picture("submit", (1280, 990), prepare=fill_form),
+        "submit": Picture("submit", (1280, 1180), prepare=fill_form),
         "submit-many": Picture("submit", (1280, 1150), prepare=drop_sheet),
         "stage-times": Picture("stage-times"),
         "settings": Picture("settings", LOW),
