@@ -103,10 +103,13 @@ def test_a_sheet_is_sent_once_though_the_server_is_killed(
         if count >= 10:
             until(page, tmp_path, lambda: states(tmp_path)["accepted"] >= 3)
             control(tmp_path, "POST", "/_sandbox/faults/", silence)
-        until(page, tmp_path, lambda: states(tmp_path)["sending"] == 2)
+
+        def are_unanswered() -> bool:
+            made, known = len(personas(tmp_path)), states(tmp_path)
+            return known["sending"] == 2 and made == known["accepted"] + 2
+
         # Both are carried out, and no answer arrives.
-        made = states(tmp_path)["accepted"] + 2
-        until(page, tmp_path, lambda: len(personas(tmp_path)) == made)
+        until(page, tmp_path, are_unanswered)
     finally:
         process.kill()
         process.wait()
