@@ -134,7 +134,7 @@ def checks(field: str, entered: Entered, form: Draft, line: DeltaGenerator) -> b
     if entered.value.strip() and fault is None:
         report = video_report.check(entered.value, field)
     with line:
-        _say(field, entered, form, report)
+        _say(field, entered, form, fault, report)
     if not entered.value.strip():
         if field != "lipsync_input" or not form.is_attempted:
             return field != "lipsync_input"
@@ -169,9 +169,10 @@ def _fault(entered: Entered, form: Draft) -> str | None:
     return GONE if form.owns(path) and not path.exists() else entered.fault
 
 
-def _say(field: str, entered: Entered, form: Draft, report: Report | None) -> None:
+def _say(
+    field: str, entered: Entered, form: Draft, fault: str | None, report: Report | None
+) -> None:
     """Say in a line what was found, or what is wrong if a line can hold it."""
-    fault = _fault(entered, form)
     is_empty = not entered.value.strip()
     if is_empty and field == "lipsync_input" and form.is_attempted:
         elements.fault(f"There is no footage. {BELOW}")
