@@ -87,8 +87,8 @@ def restart(
 
     # A page waits until its estimates are computed, however slow the machine.
     monkeypatch.setattr(cache, "FIRST_WAIT_S", 300.0)
+    monkeypatch.setattr(cache, "LOG_WAIT_S", 300.0)
     monkeypatch.setattr(cache, "REFRESH_WAIT_S", 300.0)
-    monkeypatch.setattr(cache, "PAGE_S", 0.0)
 
     def restart(**settings: object) -> Running:
         running.close()

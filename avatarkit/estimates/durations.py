@@ -205,7 +205,7 @@ def summarize(
         - ``stage``: text.
         - ``n``: int64, the visits that the percentiles rest on: all but those that began before the
           persona's first poll at an unknown moment (see ``sampling.entry_observed``). Of more than
-          5,000, a sample of 5,000 that is even over time.
+          2,500, a sample of 2,500 that is even over time.
         - ``finished``, ``running``, ``never_seen``: int64, all visits of that state.
         - ``p10_h``, ``p25_h``, ``p50_h``, ``p75_h``, ``p90_h``: float64 hours, NaN where the visits
           do not say.

@@ -8,7 +8,7 @@ import pandas as pd
 from avatarkit.history.frames import Flags, Floats, Integers, require_columns
 from avatarkit.history.stages import BOUNDS, NEVER_SEEN, poll_bounds
 
-MAX_FITTED = 5_000
+MAX_FITTED = 2_500
 """Maximum of visits that are fitted for a stage; of more, a sample of this size."""
 
 _COLUMNS = ("persona_id", "visit_no", "stage", "state", *BOUNDS, "min_h", "max_h")
@@ -23,7 +23,7 @@ class Sample:
     Attributes:
         visits: The visits whose beginning is bounded, of all personas with a fitted visit, ordered
             by persona and number, with the bounds of ``stages.poll_bounds``.
-        fitted: For each row of ``visits`` whether it is fitted; at most 5,000 of a stage.
+        fitted: For each row of ``visits`` whether it is fitted; at most 2,500 of a stage.
         counts: The number of all visits by stage and state.
         usable: The number of visits that could be fitted, by stage.
 

@@ -9,13 +9,14 @@ logged.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import pandas as pd
@@ -28,11 +29,18 @@ from avatarkit.reports import attention
 from avatarkit.store.live import StateKey
 from avatarkit.store.store import Store
 
-FIRST_WAIT_S = 1.0
-"""Wall seconds that a page waits for an estimate that is not there yet, and for the newest log."""
+FIRST_WAIT_S = 3.0
+"""Wall seconds that a page waits for an estimate that is not there yet, such as a chart."""
+
+LOG_WAIT_S = 1.0
+"""Wall seconds that a page waits for the newest log before it shows the one before."""
 
 REFRESH_WAIT_S = 0.1
 """Wall seconds that a page waits for a newer estimate before it shows the one before."""
+
+START_WAIT_S = 3.0
+"""Wall seconds that a server which starts waits for the first estimates. If they were computed
+while the first page is loaded and drawn, each would take twice as long."""
 
 PAUSE, LOG_PAUSE = 10, 1
 """An estimate that took t seconds is computed again after this many times t at the earliest; the
@@ -48,11 +56,6 @@ LEAST_LOG_EVERY_S = 60.0
 MOST_VALUES = 64
 """How many estimates are kept, those of each filter counted; the last used ones."""
 
-PAGE_S, PAGE_S_PER_PERSONA = 5.0, 1e-4
-"""The first estimates take seconds if there are many personas, in which the first page would be
-drawn at half the speed. So they begin ``PAGE_S`` wall seconds after the server has started, and if
-a page asks before, after ``PAGE_S_PER_PERSONA`` for each persona, the stage times after twice that.
-"""
 VISIBLE = 0.05
 """A range whose ends moved by less than this share of its length looks the same."""
 
@@ -66,7 +69,7 @@ class BackgroundValue(Generic[Value]):
         clock: Its monotonic seconds are waited and counted.
         pause: The value is recomputed after this many times the seconds that it took.
         is_eager: Wait for a newer value as long as for the first one, and compute it beside the
-            others, which may take minutes.
+            others, which may take longer.
         on_newer: Called in a thread when there is a newer value, or an error, than a page was
             shown.
         looks_new: Returns whether the second value looks other than the first one. With it
@@ -94,7 +97,7 @@ class BackgroundValue(Generic[Value]):
         self._value: Value | None = None
         self._shown: Value | None = None
         self._key: Hashable = None
-        self._is_awaited = self._skips_pause = False
+        self._is_awaited = False
         self._started_s = self._due_s = 0.0
 
     def get(
@@ -102,17 +105,16 @@ class BackgroundValue(Generic[Value]):
         key: Hashable,
         compute: Callable[[], Value],
         *,
-        patient: bool = False,
-        brief: bool = False,
+        wait_s: float | None = None,
     ) -> Value | None:
         """Return the value of ``key``, or the one before while that is computed or not due.
 
         Args:
             key: Identifies the input of ``compute``; the value is recomputed when it changes.
             compute: Called in a thread, by one caller at a time.
-            patient: Wait as long as it takes, instead of ``FIRST_WAIT_S`` or ``REFRESH_WAIT_S``
-                wall seconds since the thread began.
-            brief: Wait ``REFRESH_WAIT_S`` for the first value too.
+            wait_s: Wall seconds since the thread began to wait for the first value, by default
+                ``FIRST_WAIT_S``; ``REFRESH_WAIT_S`` for a newer one. With inf, wait for either
+                until it is there.
 
         Returns:
             None when there is no value yet.
@@ -125,12 +127,13 @@ class BackgroundValue(Generic[Value]):
             self._wanted = key, compute
             self._begin()
             future = self._future
-            is_first = self._value is None or self._is_eager
-            timeout_s = FIRST_WAIT_S if is_first and not brief else REFRESH_WAIT_S
+            wait_s = FIRST_WAIT_S if wait_s is None else wait_s
+            if self._value is not None and not self._is_eager and wait_s < math.inf:
+                wait_s = REFRESH_WAIT_S
             # A second call in the same rerun does not wait again.
-            left_s = max(0.0, self._started_s + timeout_s - self._clock.monotonic())
+            left_s = max(0.0, self._started_s + wait_s - self._clock.monotonic())
         if future is not None:
-            wait([future], None if patient else left_s)
+            wait([future], left_s if left_s < math.inf else None)
         with self._lock:
             self._collect()
             self._is_awaited |= self._key != key
@@ -157,17 +160,11 @@ class BackgroundValue(Generic[Value]):
             if self._future is None or not self._future.done():
                 self._begin()
 
-    def skip_pause(self) -> None:
-        """Compute the value that is asked for next without a pause."""
-        with self._lock:
-            self._skips_pause = True
-
     def _begin(self) -> None:
         if self._future is not None or self._wanted is None or self._wanted[0] == self._key:
             return
         now_s = self._clock.monotonic()
-        if now_s >= self._due_s or self._skips_pause:
-            self._skips_pause = False
+        if now_s >= self._due_s:
             self._started_s = now_s
             workers = _readers if self._is_eager else _workers
             self._future = workers.submit(self._run, *self._wanted)
@@ -322,7 +319,6 @@ class Estimates:
         speed = clock.speed if isinstance(clock, ScaledClock) else 1.0
         self._log_every_s = max(LOG_EVERY_S / speed, LEAST_LOG_EVERY_S)
         self._period_began_s = clock.monotonic()
-        self._has_times = False
         self._log = BackgroundValue[Log](
             clock,
             pause=LOG_PAUSE,
@@ -338,38 +334,33 @@ class Estimates:
         self._needs: _Needs | None = None
         self._values: dict[Callable[[Log], Any], BackgroundValue[Any]] = {}
         self._lock = threading.Lock()
-        # Set once nothing has to wait for the first page.
-        self._at_once = threading.Event()
-
-    def close(self) -> None:
-        """Begin nothing by itself any more."""
-        self._at_once.set()
 
     def start(self) -> threading.Thread:
-        """Read the log, and start to compute the first estimates; return the thread that does."""
-        with suppress(Exception):  # the page that reads it next says what is wrong
-            self._log.get(*self._reading(self._store.state_key()))
-        # In its own thread, as it waits for the workers.
+        """Compute the first estimates, for at most ``START_WAIT_S`` wall seconds.
+
+        Returns:
+            The thread that computes the rest.
+        """
         thread = threading.Thread(target=self._start, daemon=True)
         thread.start()
+        thread.join(START_WAIT_S)
         return thread
 
     def _start(self) -> None:
-        # A page that asks before begins it itself.
-        if not self._at_once.wait(PAGE_S):
-            self.arrivals(self.log())
+        with suppress(Exception):  # the page that asks next says what is wrong
+            self.arrivals(self.log(), wait_s=math.inf)
 
     def log(self) -> Log:
         """Return the newest log, and wait until it is read if that does not take long.
 
         Returns:
-            The log; an earlier one while the newest is being read for more than ``FIRST_WAIT_S``
+            The log; an earlier one while the newest is being read for more than ``LOG_WAIT_S``
             wall seconds.
         """
         self.state = self._store.state_key()
         key, read = self._reading(self.state)
-        log = self._log.get(key, read)
-        return cast(Log, self._log.get(key, read, patient=True) if log is None else log)
+        log = self._log.get(key, read, wait_s=LOG_WAIT_S)
+        return cast(Log, self._log.get(key, read, wait_s=math.inf) if log is None else log)
 
     def refresh(self, state: StateKey) -> None:
         """Begin to compute what is due by now; never wait.
@@ -380,7 +371,8 @@ class Estimates:
         log = self._log.prepare(*self._reading(state))
         if log is not None:
             times = self._value(Log.stage_times).prepare(log.key, log.stage_times)
-            self._arrivals.prepare(*self._arriving(log, times))
+            if times is not None:
+                self._arrivals.prepare(*self._arriving(log, times))
         with self._lock:
             values = [*self._values.values(), self._arrivals]
         for value in values:
@@ -391,36 +383,33 @@ class Estimates:
         compute: Callable[[Log], Value],
         log: Log,
         *,
-        patient: bool = False,
-        brief: bool = False,
+        wait_s: float | None = None,
     ) -> Value | None:
         """Return what a method of ``Log`` computes, once for each state of the log.
 
         Args:
             compute: The method, such as ``Log.survival``.
             log: The log.
-            patient: Wait until there is a value, as a download does.
-            brief: Hardly wait, as the page shows more than this value.
+            wait_s: As in ``BackgroundValue.get``; inf for a download, ``REFRESH_WAIT_S`` where the
+                page shows more than this value.
 
         Returns:
             The value, possibly of an earlier state; None until there is one.
         """
-        if not brief:
-            self._at_once.set()
-        value = self._value(compute)
-        return value.get(log.key, lambda: compute(log), patient=patient, brief=brief)
+        return self._value(compute).get(log.key, lambda: compute(log), wait_s=wait_s)
 
-    def arrivals(self, log: Log, *, patient: bool = False) -> pd.DataFrame | None:
+    def arrivals(self, log: Log, *, wait_s: float | None = None) -> pd.DataFrame | None:
         """Return the frame of ``eta.arrivals``, None until there is one.
 
-        A page hardly waits for it, and is drawn again with it. Until the stage times are computed,
-        no persona in it is late; ``patient`` waits for both. It may be of an earlier log, but who
-        has ended since has no row, and who has moved on is not late.
+        By default a page hardly waits for it and for the stage times, which say who is late, and is
+        drawn again with it. It may be of an earlier log, but who has ended since has no row, and
+        who has moved on is not late.
         """
-        times = self._value(Log.stage_times).get(
-            log.key, partial(self._fit, log), patient=patient, brief=True
-        )
-        arrivals = self._arrivals.get(*self._arriving(log, times), patient=patient, brief=True)
+        wait_s = REFRESH_WAIT_S if wait_s is None else wait_s
+        times = self.get(Log.stage_times, log, wait_s=wait_s)
+        if times is None:
+            return None
+        arrivals = self._arrivals.get(*self._arriving(log, times), wait_s=wait_s)
         if arrivals is None:
             return None
         newest = self._current
@@ -436,14 +425,6 @@ class Estimates:
             frame = attention.needs(log.personas, arrivals)
             self._needs = newest = _Needs(log, arrivals, frame)
         return newest.frame
-
-    def _fit(self, log: Log) -> StageTimes:
-        self._let_page_go_first(log, 2)
-        return log.stage_times()
-
-    def _let_page_go_first(self, log: Log, factor: int) -> None:
-        if not self._has_times:
-            self._at_once.wait(factor * PAGE_S_PER_PERSONA * len(log.personas))
 
     def _grow(self) -> None:
         with self._lock:
@@ -472,22 +453,13 @@ class Estimates:
 
         return (key, self._period_began_s), read
 
-    def _arriving(
-        self, log: Log, times: StageTimes | None
-    ) -> tuple[Hashable, Callable[[], pd.DataFrame]]:
-        late_after = pd.Series(dtype="float64") if times is None else times.late_after
-        if times is not None and not self._has_times:
-            # Else a page would be drawn with them when the pause is over, half a minute later.
-            self._has_times = True
-            self._arrivals.skip_pause()
-
+    def _arriving(self, log: Log, times: StageTimes) -> tuple[Hashable, Callable[[], pd.DataFrame]]:
         def compute() -> pd.DataFrame:
-            self._let_page_go_first(log, 1)
             return eta.arrivals(
                 log.sightings,
                 now=log.now,
                 personas=log.personas,
-                late_after=late_after,
+                late_after=times.late_after,
                 visits=log.visits,
                 lives=log.lives,
             )

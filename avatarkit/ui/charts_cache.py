@@ -46,7 +46,7 @@ def finish(chart: alt.LayerChart) -> Spec:
     # The height is the rows'; a theme that fits axis and legend into it would squash them.
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     chart = chart.properties(width="container", autosize=fit)
-    spec: Spec = chart.to_dict()
+    spec: Spec = chart.to_dict(validate=False)
     # The sizes of Altair's theme; the chart has its own.
     spec.pop("config", None)
     parts = [(spec, chart), *zip(spec["layer"], chart.layer, strict=True)]

@@ -107,18 +107,20 @@ class ChosenLog:
     chosen: LogFilter
     estimates: Estimates
 
-    def ask(self, answer: Callable[[Log, tzinfo], Value], *, patient: bool = False) -> Value | None:
+    def ask(
+        self, answer: Callable[[Log, tzinfo], Value], *, wait_s: float | None = None
+    ) -> Value | None:
         """Return what a function computes, once for each state of the log and filter.
 
         Args:
             answer: A function of a module, which is called in a thread with this part of the log
                 and the viewer's time zone.
-            patient: Wait until there is a value.
+            wait_s: As in ``Estimates.get``.
 
         Returns:
             The value, possibly of an earlier state of the log; None until there is one.
         """
-        return self.estimates.get(_Question(answer, self.chosen), self.log, patient=patient)
+        return self.estimates.get(_Question(answer, self.chosen), self.log, wait_s=wait_s)
 
 
 def chosen_log(chosen: LogFilter, estimates: Estimates) -> ChosenLog | None:

@@ -101,7 +101,6 @@ def close() -> None:
         if _running is not None:
             _running.batches.close()
             _running.outbox.close()
-            _running.estimates.close()
             _running.session.close()
             _running = None
 

@@ -240,12 +240,12 @@ def test_the_interval_is_wider_with_fewer_days() -> None:
 
 
 def test_of_very_many_visits_a_sample_even_over_time_is_fitted() -> None:
-    """Of 12,000 visits 5,000 are fitted, as many of each part of the time, and the note says so."""
+    """Of 12,000 visits 2,500 are fitted, as many of each part of the time, and the note says so."""
     times = lognorm(0.5, scale=20).rvs(12_000, random_state=1)
     frame = exact(*times)
     result = row(frame)
-    assert (result["n"], result["finished"]) == (5_000, 12_000)
-    assert result["note"] == "fitted to 5,000 of 12,000 visits, even over time"
+    assert (result["n"], result["finished"]) == (2_500, 12_000)
+    assert result["note"] == "fitted to 2,500 of 12,000 visits, even over time"
     assert result["p50_h"] == pytest.approx(20, rel=0.05)
 
     shift = pd.to_timedelta(np.repeat(np.arange(12_000), 2), unit="h")

@@ -115,7 +115,7 @@ def open_app(folder: Path) -> Running:
         folder: The data folder; what it holds is deleted.
     """
     # A page waits until its estimates are computed, however slow the machine.
-    cache.FIRST_WAIT_S = cache.REFRESH_WAIT_S = 300.0
+    cache.FIRST_WAIT_S = cache.LOG_WAIT_S = cache.REFRESH_WAIT_S = 300.0
     shutil.rmtree(folder, ignore_errors=True)
     api = folder / "sandbox" / "api"
     api.mkdir(parents=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from avatarkit import Persona, PersonaCreate, open_session
 from avatarkit.session import Session
@@ -91,8 +92,10 @@ def test_every_page_is_for_everyone(browser: Browser, tmp_path: Path) -> None:
                 found.extend(f"/{path} {scheme}: {finding}" for finding in findings(page))
             page.set_viewport_size(PHONE)  # type: ignore[arg-type]
             drawn(page)
-            if (pixels := page.evaluate(TOO_WIDE)) > 0:
-                found.append(f"/{path} is {pixels} px wider than a phone")
+            try:
+                page.wait_for_function(f"({TOO_WIDE})() <= 0", timeout=30_000)
+            except PlaywrightTimeoutError:
+                found.append(f"/{path} is {page.evaluate(TOO_WIDE)} px wider than a phone")
 
         check("")
         with open_session() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,7 @@ class Computation:
 
 
 def get(value: BackgroundValue[int], key: str, compute: Callable[[], int]) -> int | None:
-    return value.get(key, compute, patient=True)
+    return value.get(key, compute, wait_s=math.inf)
 
 
 @pytest.fixture
@@ -75,15 +76,6 @@ def test_another_key_waits_until_ten_times_as_long_has_passed(manual_clock: Manu
     assert get(value, "b", compute) == 2
 
 
-def test_a_pause_can_be_skipped_once(manual_clock: ManualClock) -> None:
-    """The next key is computed at once, the one after it when the pause is over."""
-    value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=2.0)
-    assert get(value, "a", compute) == 1
-    value.skip_pause()
-    assert get(value, "b", compute) == 2
-    assert get(value, "c", compute) == 2
-
-
 def test_a_page_does_not_wait_for_long(manual_clock: ManualClock, waits: list[float]) -> None:
     """Without a value in time there is none; while a newer one is made there is the one before."""
     value, compute = BackgroundValue[int](manual_clock), Computation(manual_clock, takes_s=0.0)
@@ -104,10 +96,10 @@ def test_a_second_call_does_not_wait_again(manual_clock: ManualClock, waits: lis
     compute.gate.clear()
     for _ in range(3):
         assert value.get("a", compute) is None
-        manual_clock.sleep(0.75)
+        manual_clock.sleep(2.0)
     compute.gate.set()
     assert get(value, "a", compute) == 1
-    assert waits == pytest.approx([1.0, 0.25, 0.0])
+    assert waits == pytest.approx([FIRST_WAIT_S, FIRST_WAIT_S - 2.0, 0.0])
 
 
 def test_two_tabs_share_one_computation(manual_clock: ManualClock) -> None:
@@ -131,18 +123,6 @@ def test_an_error_is_raised_and_the_value_computed_again(manual_clock: ManualClo
     with pytest.raises(OSError, match="disk is full"):
         get(value, "a", fail)
     assert get(value, "a", Computation(manual_clock)) == 1
-
-
-def test_a_chart_does_not_wait_for_the_first_page(
-    app: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The table of many avatars is drawn before they are estimated; who asks for more gets it."""
-    record_lives(app.session, 3)
-    monkeypatch.setattr(cache, "PAGE_S_PER_PERSONA", 1e6)
-    monkeypatch.setattr(cache, "REFRESH_WAIT_S", 0.0)
-    log = app.estimates.log()
-    assert app.estimates.arrivals(log) is None
-    assert app.estimates.get(cache.Log.stage_times, log) is not None
 
 
 def test_the_first_estimates_are_there_before_a_page(
@@ -277,7 +257,7 @@ def test_time_alone_makes_an_avatar_late(app: Running, app_clock: ManualClock) -
     estimates = app.estimates
 
     def is_late() -> bool:
-        arrivals = estimates.arrivals(estimates.log(), patient=True)
+        arrivals = estimates.arrivals(estimates.log(), wait_s=math.inf)
         assert arrivals is not None
         return bool(arrivals["late"].any())
 
@@ -314,7 +294,7 @@ def test_what_has_ended_has_no_arrival(app: Running, app_clock: ManualClock) -> 
     """Until the arrivals of the newest log are computed, those of the log before are shown."""
     ended, moved, same = record_lives(app.session, 0, running=3)
     estimates = app.estimates
-    before = estimates.arrivals(estimates.log(), patient=True)
+    before = estimates.arrivals(estimates.log(), wait_s=math.inf)
     assert before is not None
     before["late"] = True
     app_clock.advance(timedelta(minutes=1))

@@ -109,7 +109,6 @@ def test_the_server_starts_though_the_log_fails(
     def fail(*_: object) -> None:
         raise StoreError("The database is locked.")
 
-    monkeypatch.setattr(cache, "PAGE_S", 1e6)
     monkeypatch.setattr(app.session.store, "state_key", fail)
     running.start()
     assert "The database is locked." in texts(submit_page())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ ADA = PersonaCreate(creator_name="Ada", gender="f")
 
 def settled_key(app: Running) -> Any:
     """Return the key of the watcher once nothing is computed any more."""
-    app.estimates.arrivals(app.estimates.log(), patient=True)
+    app.estimates.arrivals(app.estimates.log(), wait_s=math.inf)
     return watcher._key()
 
 
@@ -124,7 +125,7 @@ def reruns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_watcher_asks_for_a_run_of_the_app(app: Running, reruns: list[int]) -> None:
     """Not in the run that draws the page, but after a change, and not while a dialog holds it."""
-    app.estimates.arrivals(app.estimates.log(), patient=True)
+    app.estimates.arrivals(app.estimates.log(), wait_s=math.inf)
     watch = watcher._watch.__wrapped__  # type: ignore[attr-defined]
     drawn = watcher.Drawn()
     for _ in range(2):
@@ -145,7 +146,7 @@ def test_an_error_of_a_page_goes_with_its_cause(
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the database works again before the watcher looks for the first time."""
-    app.estimates.arrivals(app.estimates.log(), patient=True)
+    app.estimates.arrivals(app.estimates.log(), wait_s=math.inf)
     drawn: list[watcher.Drawn] = []
     show = watcher.show
     monkeypatch.setattr(watcher, "show", lambda: drawn.append(show()) or drawn[-1])

@@ -79,13 +79,18 @@ def aging(arrivals: pd.DataFrame, summary: pd.DataFrame) -> alt.LayerChart:
         "fillOpacity": opacity,
     }
     names = [name for name in ("creator_name", "persona_id") if name in points]
-    tips: list[Any] = [*names, "stage", alt.Tooltip("in_stage:N", title="In it for"), "part"]
+    tips = [
+        *style.plain_tooltips(*names, "stage"),
+        alt.Tooltip("in_stage:N", title="In it for"),
+        alt.Tooltip("part"),
+    ]
+    within = style.plain_tooltips("stage", "part", "Within")
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
         style.invisible(pd.DataFrame({"row": list(labels.values())})).encode(y=y),
         alt.Chart(bars)
         .mark_bar(size=32)
-        .encode(y=y, x=x["from_h"], x2="to_h", **looks, tooltip=["stage", "part", "Within"]),
+        .encode(y=y, x=x["from_h"], x2=alt.X2("to_h"), **looks, tooltip=within),
         style.points(points, size=75).encode(
             y=y, yOffset=spread, x=x["at_h"], **looks, shape=shape, tooltip=tips
         ),

@@ -32,7 +32,7 @@ _PARTS = (_P50, _P50_INTERVAL, _P25_P75, _P10_P90, _OPEN, _AT_LEAST, _AT_MOST, _
 _SIZES = {_OPEN.name: 7, _P10_P90.name: 7, _P25_P75.name: 14}
 _HOURS = ["p10_h", "p25_h", "p50_h", "p75_h", "p90_h"]
 _INTERVAL = ["p50_low_h", "p50_high_h"]
-_TIPS = ["stage", "Percentiles", "Visits", "Note"]
+_FACTS = ["stage", "Percentiles", "Visits", "Note"]
 
 
 def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> alt.LayerChart:
@@ -73,7 +73,7 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
     end = style.longest(stages[[*_HOURS, *_INTERVAL]], single[["min_h", "max_h"]]) * 1.15 or 1.0
     facts = _facts(stages)
     bars = pd.DataFrame(_bars(stages, end), columns=["row", "part", "from_h", "to_h"])
-    bars = bars.merge(facts[["row", *_TIPS]], on="row")
+    bars = bars.merge(facts[["row", *_FACTS]], on="row")
     medians = facts.dropna(subset="p50_h").assign(part=_P50.name)
     intervals = facts.dropna(subset=_INTERVAL).assign(part=_P50_INTERVAL.name)
     ranges = _ranges(single)
@@ -92,27 +92,28 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
         "color": style.by_status("stage", facts["stage"]),
         "fillOpacity": opacity,
     }
+    tips, took = style.plain_tooltips(*_FACTS), style.plain_tooltips("stage", "Took")
     layers = [
         # Every stage has its row, also one that nothing can be drawn for.
-        style.invisible(facts).encode(y=y, color=looks["color"], shape=shape, tooltip=_TIPS),
+        style.invisible(facts).encode(y=y, color=looks["color"], shape=shape, tooltip=tips),
         *(
             alt.Chart(bars[bars["part"] == part])
             .mark_bar(size=size)
-            .encode(y=y, x=x, x2="to_h", **looks, tooltip=_TIPS)
+            .encode(y=y, x=x, x2=alt.X2("to_h"), **looks, tooltip=tips)
             for part, size in _SIZES.items()
         ),
         alt.Chart(ranges)
         .mark_bar(height=5)
-        .encode(y=y, yOffset=lane, x=x, x2="to_h", **looks, tooltip=["stage", "Took"]),
+        .encode(y=y, yOffset=lane, x=x, x2=alt.X2("to_h"), **looks, tooltip=took),
         *_interval_layers(intervals, y, looks),
         style.points(medians, size=130, shape=_P50.symbol, color=style.FOREGROUND).encode(
-            y=y, x="p50_h:Q", fillOpacity=opacity, tooltip=_TIPS
+            y=y, x=alt.X("p50_h:Q"), fillOpacity=opacity, tooltip=tips
         ),
         style.words(medians, align={"expr": side}, dy=-15, fontSize=11).encode(
-            y=y, x="p50_h:Q", text="half:N", tooltip=_TIPS
+            y=y, x=alt.X("p50_h:Q"), text=alt.Text("half:N"), tooltip=tips
         ),
         style.points(arrows, size=70, shape=_RUNNING.symbol).encode(
-            y=y, yOffset=lane, x="min_h:Q", **looks, tooltip=["stage", "Took"]
+            y=y, yOffset=lane, x=alt.X("min_h:Q"), **looks, tooltip=took
         ),
     ]
     return style.chart(layers, title, height=_ROW_PX * len(stages))
@@ -120,13 +121,14 @@ def stage_times(summary: pd.DataFrame, visits: pd.DataFrame | None = None) -> al
 
 def _interval_layers(intervals: pd.DataFrame, y: alt.Y, looks: dict[str, Any]) -> list[alt.Chart]:
     """Return a line with a tick at both ends for the interval of each median."""
+    tips = style.plain_tooltips(*_FACTS)
     tip = alt.Tooltip("median:N", title="Half are through, 95 % sure")
-    chart = alt.Chart(intervals).encode(y=y, **looks, tooltip=[_TIPS[0], tip, *_TIPS[1:]])
+    chart = alt.Chart(intervals).encode(y=y, **looks, tooltip=[tips[0], tip, *tips[1:]])
     line = chart.mark_bar(size=2, yOffset=_BELOW_PX)
     tick = chart.mark_tick(size=7, thickness=2, opacity=1, yOffset=_BELOW_PX)
     return [
-        line.encode(x="p50_low_h:Q", x2="p50_high_h"),
-        *(tick.encode(x=f"{column}:Q") for column in _INTERVAL),
+        line.encode(x=alt.X("p50_low_h:Q"), x2=alt.X2("p50_high_h")),
+        *(tick.encode(x=alt.X(f"{column}:Q")) for column in _INTERVAL),
     ]
 
 
@@ -204,7 +206,7 @@ def _facts(stages: pd.DataFrame) -> pd.DataFrame:
         )
         for _, stage in stages.iterrows()
     ]
-    facts = pd.DataFrame(rows, columns=_TIPS[1:], index=stages.index)
+    facts = pd.DataFrame(rows, columns=_FACTS[1:], index=stages.index)
     words = tables.summary(stages)
     facts = facts.assign(stage=words["stage"], half=words["p50"], median=words["p50_interval"])
     return stages[["row", "p50_h", *_INTERVAL]].join(facts)

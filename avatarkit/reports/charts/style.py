@@ -347,6 +347,14 @@ def as_value(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def plain_tooltips(*columns: str) -> list[alt.Tooltip]:
+    """Return the tooltips of columns, under their own names.
+
+    Altair looks for the class of each name that is given as text, for a hundredth of a second.
+    """
+    return [alt.Tooltip(column) for column in columns]
+
+
 def tooltips(
     titles: Mapping[str, str], formats: Mapping[str, str] | None = None
 ) -> list[alt.Tooltip]:

@@ -13,7 +13,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from avatarkit.errors import StoreError
 from avatarkit.reports import charts, tables
-from avatarkit.ui import charts_cache, moments, running, visits
+from avatarkit.ui import cache, charts_cache, moments, running, visits
 from avatarkit.ui.browser import browser_id
 from avatarkit.ui.cache import Log
 from avatarkit.ui.elements import csv_downloads, short, statuses_of
@@ -85,7 +85,7 @@ def show() -> None:
     if opened:
         with right[0]:
             _details(opened)
-    times = estimates.get(Log.stage_times, log, brief=True)
+    times = estimates.get(Log.stage_times, log, wait_s=cache.REFRESH_WAIT_S)
     if arrivals is not None and times is not None and not arrivals.empty:
         names_of = log.personas[["persona_id", "creator_name"]].fillna({"creator_name": ""})
         in_flight = arrivals[["persona_id", "stage", "in_stage_h", "late"]].merge(names_of)

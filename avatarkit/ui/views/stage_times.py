@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import tzinfo
 from functools import partial
 from typing import NamedTuple, cast
@@ -104,13 +105,13 @@ def _visits(chosen: LogFilter) -> pd.DataFrame:
 def _percentiles(chosen: LogFilter) -> pd.DataFrame:
     estimates = running.get().estimates
     part = ChosenLog(chosen(estimates.log()), chosen, estimates)
-    return cast(Percentiles, part.ask(_sure_medians, patient=True)).summary
+    return cast(Percentiles, part.ask(_sure_medians, wait_s=math.inf)).summary
 
 
 def _arrivals(chosen: LogFilter) -> pd.DataFrame:
     estimates = running.get().estimates
     log = estimates.log()
-    arrivals = cast(pd.DataFrame, estimates.arrivals(log, patient=True))
+    arrivals = cast(pd.DataFrame, estimates.arrivals(log, wait_s=math.inf))
     ids = chosen(log).personas["persona_id"]
     return arrivals.loc[arrivals["persona_id"].isin(ids)]
 
