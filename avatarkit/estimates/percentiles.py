@@ -41,10 +41,10 @@ def percentiles(
         int(count.get(state, 0)) for state in ("finished", "running", "never_seen")
     )
     if unseen > finished and finished + unseen >= MIN_FINISHED:
-        return none, [f"polls too coarse: {unseen} of {finished + unseen} never seen"]
+        return none, [f"polls too coarse: {unseen:,} of {finished + unseen:,} never seen"]
     if distribution is None:
-        also = f", {unseen} never seen" if unseen else ""
-        return none, [f"not enough yet: {finished} finished, {running} running{also}"]
+        also = f", {unseen:,} never seen" if unseen else ""
+        return none, [f"not enough yet: {finished:,} finished, {running:,} running{also}"]
 
     gap = float(np.nanmedian(hours(visits["left_before"] - visits["left_after"])))
     shortest, longest = MIN_GAPS * gap, longest_h(visits)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from avatarkit import Persona
@@ -137,6 +138,27 @@ def test_the_first_estimates_are_there_before_a_page(
     monkeypatch.setattr(cache, "eta", None)
     assert app.estimates.get(cache.Log.stage_times, log) is not None
     assert app.estimates.arrivals(log) is not None
+
+
+def test_a_server_does_not_wait_for_long(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers while its first estimates are computed; they are not begun again."""
+    gate, fit = threading.Event(), cache.durations.fit
+    calls: list[int] = []
+
+    def slow(visits: pd.DataFrame) -> Any:
+        calls.append(1)
+        assert gate.wait(300)
+        return fit(visits)
+
+    monkeypatch.setattr(cache, "START_WAIT_S", 0.1)
+    monkeypatch.setattr(cache.durations, "fit", slow)
+    record_lives(app.session, 3, running=1)
+    thread = app.estimates.start()
+    assert thread.is_alive()
+    gate.set()
+    thread.join()
+    assert app.estimates.arrivals(app.estimates.log()) is not None
+    assert calls == [1]
 
 
 def test_a_change_of_the_log_is_seen_at_once(app: Running) -> None:

@@ -47,10 +47,12 @@ COLUMNS = {
         "p50, 95 % sure",
         help="The median lies in here, as far as chance goes: 95 of 100 such ranges do.",
     ),
-    "n": NumberColumn("n", help="Visits of this stage that count.", width=60),
-    "finished": NumberColumn("Finished", width=80),
-    "running": NumberColumn("Running", width=80),
-    "never_seen": NumberColumn("Never seen", help="Passed between polls.", width=90),
+    "n": NumberColumn("n", help="Visits of this stage that count.", width=60, format="localized"),
+    "finished": NumberColumn("Finished", width=80, format="localized"),
+    "running": NumberColumn("Running", width=80, format="localized"),
+    "never_seen": NumberColumn(
+        "Never seen", help="Passed between polls.", width=90, format="localized"
+    ),
     "note": TextColumn("Note", width="large"),
 }
 
