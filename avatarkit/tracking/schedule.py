@@ -34,7 +34,7 @@ MIN_LIVES = 5
 BALANCE_EVERY_S, LEARN_EVERY_S = 60.0, 3_600.0
 """Wall seconds after which the polls are counted, and the stages fitted, again."""
 
-POSTPONED_S = 20.0
+POSTPONED_S = 10.0
 """Wall seconds by which an app postpones the first fit, which takes what its first page needs."""
 
 BALANCE_EVERY = timedelta(hours=1)
