@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from avatarkit.errors import StoreError
 from avatarkit.store import backup, person, tables
@@ -105,14 +106,14 @@ class Erasing(Database):
                     tables.accounts.c.account == self._own()
                 )
             )
-            marks = {
-                _UNFINISHED: "unfinished",
-                tables.forgotten_key(self._own()): str(last_no or 0),
-            }
             meta = tables.meta
-            connection.execute(meta.delete().where(meta.c.key.in_(marks)))
-            rows = [{"key": key, "value": value} for key, value in marks.items()]
-            connection.execute(meta.insert(), rows)
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            unfinished = dialect.insert(meta).values(key=_UNFINISHED, value="unfinished")
+            # All accounts share this row, and another one may erase at the same moment.
+            connection.execute(unfinished.on_conflict_do_nothing())
+            key = tables.forgotten_key(self._own())
+            connection.execute(meta.delete().where(meta.c.key == key))
+            connection.execute(meta.insert().values(key=key, value=str(last_no or 0)))
             return dict(person.erase(connection, self._own(), found))
 
     def overwrite_erased(self) -> None:
