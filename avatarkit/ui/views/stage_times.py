@@ -15,7 +15,7 @@ from avatarkit.estimates import backtest
 from avatarkit.history import flow
 from avatarkit.reports import charts, tables
 from avatarkit.text import stage_name, zone_name
-from avatarkit.ui import charts_cache, log_filter, running
+from avatarkit.ui import cache, charts_cache, log_filter, running
 from avatarkit.ui.cache import Log
 from avatarkit.ui.charts_cache import Spec, finish
 from avatarkit.ui.elements import csv_downloads, when_ready
@@ -236,7 +236,8 @@ def _waiting(part: ChosenLog) -> None:
     st.caption("From submission to the end, whichever it is; who is still running counts as such.")
     st.markdown("**Did the arrival ranges keep their word?**")
     estimates = part.estimates
-    replay = estimates.get(Log.replay, estimates.log())
+    # It takes the longest, and the downloads stand below it.
+    replay = estimates.get(Log.replay, estimates.log(), wait_s=cache.REFRESH_WAIT_S)
     when_ready(replay, partial(_calibration, part.log.personas["persona_id"]))
 
 
