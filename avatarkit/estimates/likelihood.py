@@ -141,8 +141,7 @@ def fit(
     4.6 h and three slow visits in ten, and for a review that pauses at night and on weekends, the
     median of the best single family was off by 16 % and 9 %. Without Weibull, medians of Weibull
     stages polled every 6 h were off by up to 23 %; without the mixture of three, those of uniform
-    stages by 15 %. Three are tried only where two are better than one: it takes
-    the longest.
+    stages by 15 %. Three are tried only where two are better than one, as they take the longest.
 
     Args:
         bounds: The bounds of the visits of one stage.

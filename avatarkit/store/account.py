@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from avatarkit.store import tables
 from avatarkit.store.database import Database
@@ -218,6 +217,5 @@ class AccountState(Database):
     def _upsert(
         self, connection: sa.Connection, new: dict[str, Any], update: dict[str, Any]
     ) -> Any:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(_TABLE).values(account=self._own(), **new)
+        insert = tables.insert(connection, _TABLE).values(account=self._own(), **new)
         return insert.on_conflict_do_update(index_elements=["account"], set_=update)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
 from avatarkit.errors import StoreError
@@ -76,8 +75,7 @@ class Database:
             claimed = connection.scalar(query)
         if claimed is None:
             with self.transaction() as connection:
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-                insert = dialect.insert(tables.meta).values(key="kind", value=kind)
+                insert = tables.insert(connection, tables.meta).values(key="kind", value=kind)
                 connection.execute(insert.on_conflict_do_nothing())
                 claimed = connection.scalar(query)  # another process may have been faster
         if claimed != kind:

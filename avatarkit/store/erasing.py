@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from avatarkit.errors import StoreError
 from avatarkit.store import backup, person, tables
@@ -106,14 +105,15 @@ class Erasing(Database):
                     tables.accounts.c.account == self._own()
                 )
             )
-            meta = tables.meta
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            unfinished = dialect.insert(meta).values(key=_UNFINISHED, value="unfinished")
+            insert = tables.insert(connection, tables.meta)
             # All accounts share this row, and another one may erase at the same moment.
+            unfinished = insert.values(key=_UNFINISHED, value="unfinished")
             connection.execute(unfinished.on_conflict_do_nothing())
-            key = tables.forgotten_key(self._own())
-            connection.execute(meta.delete().where(meta.c.key == key))
-            connection.execute(meta.insert().values(key=key, value=str(last_no or 0)))
+            value = str(last_no or 0)
+            forgotten = insert.values(key=tables.forgotten_key(self._own()), value=value)
+            connection.execute(
+                forgotten.on_conflict_do_update(index_elements=["key"], set_={"value": value})
+            )
             return dict(person.erase(connection, self._own(), found))
 
     def overwrite_erased(self) -> None:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from avatarkit.store import tables
 from avatarkit.store.database import Database
@@ -78,8 +77,8 @@ class LeaseTable(Database):
                 "expires_us": now_us + _LENGTH_US,
             }
             taken_us = sa.case((_COLUMNS.owner == owner, _COLUMNS.taken_us), else_=now_us)
-            dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-            insert = dialect.insert(_TABLE).values(account=self._own(), taken_us=now_us, **values)
+            insert = tables.insert(connection, _TABLE)
+            insert = insert.values(account=self._own(), taken_us=now_us, **values)
             upsert = insert.on_conflict_do_update(
                 index_elements=["account"],
                 set_=values | {"taken_us": taken_us},

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from avatarkit.models import TERMINAL
 from avatarkit.store import tables
@@ -167,9 +166,9 @@ class NotificationLog(AccountState):
                     about = {_id_of(subject) for subject in subjects}
                     present = self._locked_ids(connection, about)
                     rows = [row for row in rows if _id_of(str(row["subject"])) in present]
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 if rows:
-                    connection.execute(dialect.insert(_TABLE).on_conflict_do_nothing(), rows)
+                    insert = tables.insert(connection, _TABLE).on_conflict_do_nothing()
+                    connection.execute(insert, rows)
 
     def claim_notifications(
         self,

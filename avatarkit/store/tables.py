@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 SCHEMA_VERSION = 5
 """The number of the newest revision; ``store.migrations`` says how to change the tables."""
@@ -214,6 +215,13 @@ def to_us(moment: datetime) -> int:
 def to_moment(us: int) -> datetime:
     """Convert microseconds since 1970 to an aware datetime in UTC."""
     return EPOCH + timedelta(microseconds=us)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that can say what to do with a row that is there already."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def is_persona(account: str, persona_id: str, table: sa.Table = personas) -> sa.ColumnElement[bool]:

@@ -35,7 +35,7 @@ BALANCE_EVERY_S, LEARN_EVERY_S = 60.0, 3_600.0
 """Wall seconds after which the polls are counted, and the stages fitted, again."""
 
 POSTPONED_S = 10.0
-"""Wall seconds by which an app postpones the first fit, which takes what its first page needs."""
+"""Wall seconds by which an app postpones the first fit, which would slow down its first page."""
 
 BALANCE_EVERY = timedelta(hours=1)
 BALANCE_AFTER_S = 5.0

@@ -39,8 +39,8 @@ REFRESH_WAIT_S = 0.1
 """Wall seconds that a page waits for a newer estimate before it shows the one before."""
 
 START_WAIT_S = 3.0
-"""Wall seconds that a server which starts waits for the first estimates. If they were computed
-while the first page is loaded and drawn, each would take twice as long."""
+"""Wall seconds that the start of the app waits for the first estimates, which take twice as long
+while a page is loaded and drawn."""
 
 PAUSE, LOG_PAUSE = 10, 1
 """An estimate that took t seconds is computed again after this many times t at the earliest; the
@@ -112,9 +112,9 @@ class BackgroundValue(Generic[Value]):
         Args:
             key: Identifies the input of ``compute``; the value is recomputed when it changes.
             compute: Called in a thread, by one caller at a time.
-            wait_s: Wall seconds since the thread began to wait for the first value, by default
-                ``FIRST_WAIT_S``; ``REFRESH_WAIT_S`` for a newer one. With inf, wait for either
-                until it is there.
+            wait_s: Wall seconds to wait for the first value, counted from when its computation
+                began; ``FIRST_WAIT_S`` by default. A newer value is waited for
+                ``REFRESH_WAIT_S``, or as long as it takes if this is inf.
 
         Returns:
             None when there is no value yet.

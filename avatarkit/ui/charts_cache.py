@@ -46,6 +46,7 @@ def finish(chart: alt.LayerChart) -> Spec:
     # The height is the rows'; a theme that fits axis and legend into it would squash them.
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     chart = chart.properties(width="container", autosize=fit)
+    # The check against the schema takes half of the time, and the tests of the charts do it.
     spec: Spec = chart.to_dict(validate=False)
     # The sizes of Altair's theme; the chart has its own.
     spec.pop("config", None)

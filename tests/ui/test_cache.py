@@ -150,7 +150,7 @@ def test_a_server_does_not_wait_for_long(app: Running, monkeypatch: pytest.Monke
         assert gate.wait(300)
         return fit(visits)
 
-    monkeypatch.setattr(cache, "START_WAIT_S", 0.1)
+    monkeypatch.setattr(cache, "START_WAIT_S", 0.0)
     monkeypatch.setattr(cache.durations, "fit", slow)
     record_lives(app.session, 3, running=1)
     thread = app.estimates.start()

@@ -350,7 +350,7 @@ def as_value(moment: datetime) -> str:
 def plain_tooltips(*columns: str) -> list[alt.Tooltip]:
     """Return the tooltips of columns, under their own names.
 
-    Altair looks for the class of each name that is given as text, for a hundredth of a second.
+    A name that is given to Altair as text costs 10 ms, as it looks up the class of its channel.
     """
     return [alt.Tooltip(column) for column in columns]
 
